@@ -1,0 +1,123 @@
+// The desired state as plain C++ values. No DPDK, no gRPC, no Protobuf. Every object is keyed so that iteration
+// order is the order in which lists are shown and compiled.
+//
+// Generations: a change set that is applied raises State::generation by one. Objects remember the generation of
+// the change that matters to the data plane; these numbers are durable, so a compile is a pure function of State.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "src/net/address.h"
+
+namespace portcullis::model {
+
+using Generation = uint64_t;
+using TenantId = std::string;  // [a-z0-9-]{1,63}, starts and ends with a letter or digit; so are vm, tag, rule ids
+using VmKey = std::pair<TenantId, std::string>;   // (tenant, vm id)
+using TagKey = std::pair<TenantId, std::string>;  // (tenant, tag name)
+
+// Where a vm's frames come from and go to. `port` is the configured port's name.
+struct Location {
+  std::string port;
+  Mac mac;
+  friend bool operator==(const Location&, const Location&) = default;
+};
+
+struct Vm {
+  TenantId tenant;
+  std::string id;
+  Location location;
+  Ipv4Addr dip;  // unique among the vms of one port
+  friend bool operator==(const Vm&, const Vm&) = default;
+};
+
+enum class PoolKind : uint8_t { local, provider };
+
+// Pools do not overlap. Addresses of a local pool are handed out from its first upwards; a prefix shorter than
+// /31 keeps its first and last address back.
+struct Pool {
+  std::string id;
+  Ipv4Prefix prefix;
+  PoolKind kind = PoolKind::local;
+  friend bool operator==(const Pool&, const Pool&) = default;
+};
+
+enum class Direction : uint8_t { inbound, outbound };
+
+struct AnyRemote {
+  friend bool operator==(const AnyRemote&, const AnyRemote&) = default;
+};
+using Remote = std::variant<AnyRemote, std::vector<Ipv4Prefix>, std::vector<std::string>>;  // any, prefixes, tags
+
+struct PermitRule {
+  std::string name;  // unique in its list
+  Direction direction = Direction::inbound;
+  Remote remote;
+  std::optional<uint8_t> protocol;  // IANA number; any if absent (then no ports, no ICMP type)
+  PortRange local_ports;            // TCP and UDP only
+  PortRange remote_ports;           // TCP and UDP only
+  std::optional<uint8_t> icmp_type;  // ICMP only
+  std::optional<uint8_t> icmp_code;  // only with a type
+  bool tracked = false;              // inbound only
+  friend bool operator==(const PermitRule&, const PermitRule&) = default;
+};
+
+struct Eip {
+  Ipv4Addr address;
+  TenantId tenant;
+  std::string vm;                  // id within the tenant
+  std::vector<PermitRule> permit;  // sorted by name
+  std::set<std::string> tags;
+  Generation created = 0;             // generation of its request: tells owners of one address apart
+  Generation binding_generation = 0;  // last request, set_tag or move
+  Generation list_generation = 0;     // last set_permit_list that changed the list
+  Generation kept_from = 0;           // flow entries with list generations >= this survive the last change
+  bool keep_established = false;      // kept entries may live: the binding stays while they do
+  friend bool operator==(const Eip&, const Eip&) = default;
+};
+
+// An address that was released and may not be handed out before `until` (unix milliseconds).
+struct Quarantine {
+  Ipv4Addr address;
+  int64_t until_ms = 0;
+  friend bool operator==(const Quarantine&, const Quarantine&) = default;
+};
+
+struct State {
+  Generation generation = 0;
+  std::map<VmKey, Vm> vms;
+  std::map<std::string, Pool> pools;
+  std::map<Ipv4Addr, Eip> eips;
+  std::map<Ipv4Addr, Quarantine> quarantine;
+  friend bool operator==(const State&, const State&) = default;
+};
+
+// --- change sets: the unit that is validated, stored, applied, compiled and published as one ---
+
+struct PutVm { Vm vm; friend bool operator==(const PutVm&, const PutVm&) = default; };
+struct DeleteVm { VmKey key; friend bool operator==(const DeleteVm&, const DeleteVm&) = default; };
+struct PutPool { Pool pool; friend bool operator==(const PutPool&, const PutPool&) = default; };
+struct DeletePool { std::string id; friend bool operator==(const DeletePool&, const DeletePool&) = default; };
+struct PutEip { Eip eip; friend bool operator==(const PutEip&, const PutEip&) = default; };  // also lifts a quarantine
+struct DeleteEip {
+  Ipv4Addr address;
+  int64_t quarantine_until_ms = 0;
+  friend bool operator==(const DeleteEip&, const DeleteEip&) = default;
+};
+using Change = std::variant<PutVm, DeleteVm, PutPool, DeletePool, PutEip, DeleteEip>;
+
+// Whole new values, so applying one twice is applying it once. Empty: nothing changes, no generation is used.
+struct ChangeSet {
+  Generation generation = 0;  // State::generation after it is applied
+  std::vector<Change> changes;
+  friend bool operator==(const ChangeSet&, const ChangeSet&) = default;
+};
+
+}  // namespace portcullis::model

@@ -1,0 +1,57 @@
+// Counters of one worker. Written by the worker alone (a relaxed load and store, never a locked add), read by
+// anyone. received + originated = transmitted + dropped + punted + held, at every moment between bursts.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "dataplane/drop.h"
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/memory.h"
+#include "dataplane/tables/next_hop.h"
+#include "dataplane/tables/permit.h"
+
+namespace portcullis {
+
+class Counter {
+ public:
+  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+static_assert(sizeof(Counter) == 8);
+
+struct PortCounters {
+  Counter received_packets, received_bytes;  // L2
+  Counter transmitted_packets, transmitted_bytes;
+};
+
+// L3 bytes. In: towards the endpoint.
+struct EipCounters {
+  Counter in_packets, in_bytes, out_packets, out_bytes;
+};
+static_assert(sizeof(EipCounters) == 32);
+
+struct WorkerCounters {
+  std::array<PortCounters, max_ports> ports{};
+  std::array<Counter, drop_count> dropped{};
+  Counter originated;
+  Counter punted;
+  Counter held;  // a level, not a sum: packets waiting for room in a transmit queue
+  Counter polls, busy_polls;
+  TableArray<EipCounters> eips;        // by binding id
+  TableArray<Counter> inline_hits;     // by slot * inline_permit_rules + rule
+  TableArray<Counter> chunk_hits;      // by chunk * permit_chunk_rules + rule
+
+  [[nodiscard]] static Expected<WorkerCounters> create(const BindingTable& binding, const PermitTable& permit,
+                                                       int numa_node);
+  [[nodiscard]] uint64_t received() const;
+  [[nodiscard]] uint64_t transmitted() const;
+  [[nodiscard]] uint64_t dropped_all() const;
+};
+
+}  // namespace portcullis

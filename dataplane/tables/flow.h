@@ -1,0 +1,136 @@
+// The flow table of one worker: entries that an endpoint's own packets opened (or a `tracked` inbound rule did),
+// one cache line each, keyed by the side's public five-tuple so that one entry serves both directions.
+//
+// Layout: buckets of 16 ways. A bucket is one line of 16-bit signatures and 16 entries, so a lookup touches the
+// signature line and, on a match, one entry. Insertion takes a free way of its one bucket or is refused: bounded
+// work, whatever arrives. Ageing walks a few buckets a poll.
+//
+// An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it (`valid` in
+// stages/admit): incarnations of owner and remote must be the same, and when the owner's list generation or the
+// remote's binding generation moved, the entry is judged again in the direction that opened it.
+//
+// Thread: its worker; `size` and `of_binding` any.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/memory.h"
+#include "src/base/expected.h"
+#include "src/net/five_tuple.h"
+
+namespace portcullis {
+
+// Idle times in milliseconds (RFC 5382 REQ-5, RFC 4787 REQ-5, RFC 5508 REQ-2).
+struct FlowTimeouts {
+  uint32_t tcp_established_ms = 7'440'000;
+  uint32_t tcp_transitory_ms = 240'000;
+  uint32_t udp_ms = 120'000;
+  uint32_t icmp_ms = 60'000;
+};
+
+enum class FlowState : uint8_t { none, opening, established, closing };
+inline constexpr size_t flow_state_count = 4;
+
+// What a TCP packet says, by who sent it: the end that opened the entry, or the other.
+enum class FlowEvent : uint8_t { opener_syn, opener_ack, opener_fin, opener_rst, reply_syn_ack, reply_ack, reply_fin, reply_rst };
+inline constexpr size_t flow_event_count = 8;
+
+// RFC 5382, 2.1 and 5: established only once the other end has answered; partly closed is transitory again. A
+// reset only shortens the idle time (RFC 5961: it may be forged). none = no transition.
+inline constexpr std::array<std::array<FlowState, flow_event_count>, flow_state_count> tcp_transition = {{
+    // opener: SYN             ACK              FIN                 RST                 reply: SYN-ACK          ACK                     FIN                 RST
+    {{FlowState::opening, FlowState::opening, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none}},
+    {{FlowState::none, FlowState::none, FlowState::closing, FlowState::closing, FlowState::established, FlowState::established, FlowState::closing, FlowState::closing}},
+    {{FlowState::none, FlowState::none, FlowState::closing, FlowState::closing, FlowState::none, FlowState::none, FlowState::closing, FlowState::closing}},
+    {{FlowState::opening, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none}},
+}};
+
+constexpr FlowState next_state(FlowState state, FlowEvent event) {
+  const FlowState next = tcp_transition[static_cast<size_t>(state)][static_cast<size_t>(event)];
+  return next == FlowState::none ? state : next;
+}
+
+// RST before FIN before SYN before the rest.
+constexpr FlowEvent classify_tcp(uint8_t flags, bool from_opener) {
+  if ((flags & 0x04) != 0) return from_opener ? FlowEvent::opener_rst : FlowEvent::reply_rst;
+  if ((flags & 0x01) != 0) return from_opener ? FlowEvent::opener_fin : FlowEvent::reply_fin;
+  if ((flags & 0x02) != 0) return from_opener ? FlowEvent::opener_syn : FlowEvent::reply_syn_ack;
+  return from_opener ? FlowEvent::opener_ack : FlowEvent::reply_ack;
+}
+
+constexpr uint32_t idle_ms(const FlowTimeouts& t, uint8_t protocol, FlowState state) {
+  if (protocol == 17) return t.udp_ms;
+  if (protocol == 1) return t.icmp_ms;
+  return state == FlowState::established ? t.tcp_established_ms : t.tcp_transitory_ms;
+}
+
+struct alignas(64) FlowEntry {
+  SideTuple key;
+  uint64_t expires_ms = 0;
+  BindingId owner = 0;
+  uint32_t owner_incarnation = 0;
+  uint32_t remote_incarnation = 0;  // 0: the remote was no EIP of this gateway
+  uint32_t list_generation = 0;     // of the owner's list when last judged
+  uint32_t remote_generation = 0;   // binding generation of the remote when last judged
+  FlowState state = FlowState::none;
+  Direction opened = Direction::outbound;
+  uint8_t icmp_code = 0;  // of the query that opened it, to judge it again
+  uint8_t zero = 0;
+};
+static_assert(sizeof(FlowEntry) == 64);
+
+class FlowTable {
+ public:
+  static constexpr uint32_t ways = 16;
+  static constexpr uint32_t none = UINT32_MAX;
+
+  // `capacity`: entries, a power of two of at least 16. `bindings`: binding ids that may own entries.
+  [[nodiscard]] static Expected<FlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node);
+
+  [[nodiscard]] static uint32_t hash(const SideTuple& key);
+  void prefetch(uint32_t hash) const;
+  // The entry of `key` that is alive at `now_ms`, or none.
+  [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
+  // Whether insert(key) would find a way now.
+  [[nodiscard]] bool has_room(uint32_t hash, uint64_t now_ms) const;
+  // Takes a free or expired way for entry.key; none when the bucket is full. The key must not be present.
+  uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
+  void erase(uint32_t index);
+  [[nodiscard]] FlowEntry& entry(uint32_t index);
+  [[nodiscard]] const FlowEntry& entry(uint32_t index) const;
+  // Entries that `binding` owns, dead ones that ageing has not met yet among them.
+  [[nodiscard]] uint32_t of_binding(BindingId binding) const;
+  [[nodiscard]] uint32_t size() const;
+  [[nodiscard]] uint32_t capacity() const { return buckets_.size() * ways; }
+  [[nodiscard]] size_t bytes() const { return buckets_.bytes() + owned_.bytes(); }
+
+  // Visits the entries of the next `buckets` buckets and erases those for which `dead(entry)` holds.
+  template <typename Dead>
+  void age(uint32_t buckets, Dead&& dead) {
+    for (uint32_t n = 0; n < buckets; ++n) {
+      const uint32_t bucket = age_cursor_++ & (buckets_.size() - 1);
+      for (uint32_t way = 0; way < ways; ++way) {
+        const uint32_t index = bucket * ways + way;
+        if (buckets_[bucket].signatures[way] != 0 && dead(entry(index))) erase(index);
+      }
+    }
+  }
+  [[nodiscard]] uint32_t bucket_count() const { return buckets_.size(); }
+
+ private:
+  struct alignas(64) Bucket {
+    uint16_t signatures[ways];  // 0: the way is free
+    uint16_t zero[ways];
+    FlowEntry entries[ways];
+  };
+  static_assert(sizeof(Bucket) == 64 + ways * sizeof(FlowEntry));
+
+  TableArray<Bucket> buckets_;
+  TableArray<uint32_t> owned_;  // by binding id; written by the worker, read by control
+  uint32_t size_ = 0;
+  uint32_t age_cursor_ = 0;
+};
+
+}  // namespace portcullis

@@ -1,0 +1,41 @@
+// All that stages read and control writes, on one NUMA node. Workers get it const.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/endpoint.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/next_hop.h"
+#include "dataplane/tables/permit.h"
+#include "dataplane/tables/port.h"
+#include "dataplane/tables/tag.h"
+#include "src/base/expected.h"
+
+namespace portcullis {
+
+// Decided at start (config.proto, Capacity).
+struct TableSizes {
+  uint32_t eips = 65536;
+  uint32_t spare = 256;  // records, sets and chunks beyond, for changes in flight
+  uint32_t index_pages = 64;
+  uint32_t permit_chunks = 65536;
+  uint32_t tag_sets = 65536;
+};
+
+struct Tables {
+  BindingTable binding;
+  EndpointTable endpoint;
+  PermitTable permit;
+  TagSetTable tags;
+  NextHopTable next_hop;
+  PortTable ports;
+  GatewayInfo gateway;
+  FlowTimeouts timeouts;
+
+  // resource_exhausted, naming the table that did not fit. Ports, gateway and timeouts are the caller's to fill.
+  [[nodiscard]] static Expected<std::unique_ptr<Tables>> create(const TableSizes& sizes, int numa_node);
+  [[nodiscard]] size_t bytes() const;
+};
+
+}  // namespace portcullis

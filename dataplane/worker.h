@@ -1,0 +1,62 @@
+// A worker: receive -> pipeline -> transmit on every port it polls, report quiescence, age flows, idle.
+// `poll` is one turn of that loop and takes its time from the caller, so tests drive it packet by packet.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/counters.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/tables.h"
+#include "src/base/expected.h"
+
+struct rte_rcu_qsbr;
+struct rte_ring;
+struct rte_mbuf;
+
+namespace portcullis {
+
+struct WorkerConfig {
+  uint32_t id = 0;             // its rte_rcu_qsbr thread id
+  uint32_t core = 0;
+  int numa_node = -1;          // SOCKET_ID_ANY
+  uint32_t flow_capacity = 65536;
+  uint32_t idle_polls = 0;     // 0: never sleep
+  uint32_t idle_sleep_us = 50;
+  rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
+  rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; may be null
+};
+
+// All that a stage may write besides the burst.
+struct WorkerState;
+
+class Worker {
+ public:
+  // `tables` and `rcu` outlive the worker. Registers nothing: online() does, on the polling thread.
+  [[nodiscard]] static Expected<std::unique_ptr<Worker>> create(const WorkerConfig& config, const Tables& tables,
+                                                                rte_rcu_qsbr* rcu);
+  ~Worker();
+
+  void online();   // before the first poll, on the polling thread
+  void offline();  // after the last
+  // One turn: a burst from every port, transmit, quiescent state, some ageing. `now_ms`: monotonic milliseconds.
+  // Returns packets received.
+  uint32_t poll(uint64_t now_ms) noexcept;
+  // Polls until `stop`, idling as configured.
+  void run(const std::atomic<bool>& stop) noexcept;
+  // Ages the whole flow table now. Tests only need it; the loop does the same in small steps.
+  void age_all(uint64_t now_ms) noexcept;
+
+  // Any thread.
+  [[nodiscard]] const WorkerCounters& counters() const;
+  [[nodiscard]] const FlowTable& flows() const;
+  [[nodiscard]] const WorkerConfig& config() const;
+  [[nodiscard]] size_t bytes() const;
+
+ private:
+  explicit Worker(std::unique_ptr<WorkerState> state);
+  std::unique_ptr<WorkerState> state_;
+};
+
+}  // namespace portcullis

@@ -1,0 +1,66 @@
+// Internet checksums: whole (RFC 1071) and incremental (RFC 1624, equation 3). A checksum in a packet changes
+// only through a ChecksumDelta.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "src/net/address.h"
+#include "src/net/byte_order.h"
+
+namespace portcullis {
+
+// One's complement sum of ~m + m' for every 16-bit word m replaced by m', folded to 16 bits. Byte order does
+// not matter to one's complement sums (RFC 1071, 2.B), so wire-order words are summed as they lie.
+class ChecksumDelta {
+ public:
+  constexpr ChecksumDelta() = default;
+  constexpr ChecksumDelta& replace(Be16 old_value, Be16 new_value) {
+    add(static_cast<uint16_t>(~old_value.wire()));
+    add(new_value.wire());
+    return *this;
+  }
+  constexpr ChecksumDelta& replace(Ipv4Addr old_value, Ipv4Addr new_value) {
+    replace(Be16::from_wire(static_cast<uint16_t>(old_value.wire())),
+            Be16::from_wire(static_cast<uint16_t>(new_value.wire())));
+    replace(Be16::from_wire(static_cast<uint16_t>(old_value.wire() >> 16)),
+            Be16::from_wire(static_cast<uint16_t>(new_value.wire() >> 16)));
+    return *this;
+  }
+  // HC' = ~(~HC + ~m + m').
+  [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {
+    uint32_t sum = static_cast<uint16_t>(~checksum.wire()) + uint32_t{sum_};
+    sum = (sum & 0xffff) + (sum >> 16);
+    return Be16::from_wire(static_cast<uint16_t>(~sum));
+  }
+  friend constexpr bool operator==(ChecksumDelta, ChecksumDelta) = default;
+
+ private:
+  constexpr void add(uint16_t word) {
+    const uint32_t sum = uint32_t{sum_} + word;
+    sum_ = static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+  }
+  uint16_t sum_ = 0;
+};
+static_assert(sizeof(ChecksumDelta) == 2);
+
+// RFC 1071 sum of `bytes`, folded but not complemented: 0xffff for a header whose checksum field is right.
+[[nodiscard]] inline uint16_t internet_sum(std::span<const uint8_t> bytes, uint32_t initial = 0) {
+  uint64_t sum = initial;
+  size_t i = 0;
+  for (; i + 2 <= bytes.size(); i += 2) {
+    uint16_t word;
+    std::memcpy(&word, bytes.data() + i, 2);
+    sum += word;
+  }
+  if (i < bytes.size()) {
+    uint16_t word = 0;
+    std::memcpy(&word, bytes.data() + i, 1);
+    sum += word;
+  }
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(sum);
+}
+
+}  // namespace portcullis

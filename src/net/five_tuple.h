@@ -1,0 +1,25 @@
+// A public five-tuple as one *side* sees it: local is the endpoint's own EIP, remote the other end, whichever
+// way the packet goes. For ICMP queries and their replies both ports hold the identifier.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "src/net/address.h"
+
+namespace portcullis {
+
+struct SideTuple {
+  Ipv4Addr local;
+  Ipv4Addr remote;
+  Port local_port;
+  Port remote_port;
+  uint8_t protocol = 0;  // IANA number
+  uint8_t icmp_query = 0;  // type of the query (8 or 13) that opened or would open it; 0 if not ICMP
+  uint8_t zero[2] = {};  // named so that a key has no padding
+  friend constexpr bool operator==(const SideTuple&, const SideTuple&) = default;
+};
+static_assert(sizeof(SideTuple) == 16);
+static_assert(std::has_unique_object_representations_v<SideTuple>);
+
+}  // namespace portcullis

@@ -1,0 +1,119 @@
+// Wire headers, byte for byte. Loaded by memcpy through a Cursor, never by a cast.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "src/net/address.h"
+#include "src/net/byte_order.h"
+
+namespace portcullis {
+
+struct EthernetHeader {
+  Mac destination;
+  Mac source;
+  Be16 ether_type;
+};
+static_assert(sizeof(EthernetHeader) == 14);
+
+namespace ether_type {
+inline constexpr Be16 ipv4 = Be16::from_host(0x0800);
+inline constexpr Be16 arp = Be16::from_host(0x0806);
+}  // namespace ether_type
+
+// RFC 791, 3.1.
+struct Ipv4Header {
+  uint8_t version_ihl;
+  uint8_t dscp_ecn;
+  Be16 total_length;
+  Be16 identification;
+  Be16 flags_fragment_offset;
+  uint8_t ttl;
+  uint8_t protocol;
+  Be16 checksum;
+  Ipv4Addr source;
+  Ipv4Addr destination;
+};
+static_assert(sizeof(Ipv4Header) == 20);
+
+namespace ip_protocol {
+inline constexpr uint8_t icmp = 1;
+inline constexpr uint8_t tcp = 6;
+inline constexpr uint8_t udp = 17;
+}  // namespace ip_protocol
+
+// RFC 9293, 3.1.
+struct TcpHeader {
+  Port source_port;
+  Port destination_port;
+  Be32 sequence;
+  Be32 acknowledgment;
+  uint8_t data_offset;  // upper four bits, in 32-bit words
+  uint8_t flags;
+  Be16 window;
+  Be16 checksum;
+  Be16 urgent;
+};
+static_assert(sizeof(TcpHeader) == 20);
+
+namespace tcp_flag {
+inline constexpr uint8_t fin = 0x01;
+inline constexpr uint8_t syn = 0x02;
+inline constexpr uint8_t rst = 0x04;
+inline constexpr uint8_t ack = 0x10;
+}  // namespace tcp_flag
+
+// RFC 768.
+struct UdpHeader {
+  Port source_port;
+  Port destination_port;
+  Be16 length;
+  Be16 checksum;
+};
+static_assert(sizeof(UdpHeader) == 8);
+
+// RFC 792: the query messages (echo, timestamp), which carry an identifier.
+struct IcmpHeader {
+  uint8_t type;
+  uint8_t code;
+  Be16 checksum;
+  Be16 identifier;
+  Be16 sequence;
+};
+static_assert(sizeof(IcmpHeader) == 8);
+
+namespace icmp_type {
+inline constexpr uint8_t echo_reply = 0;
+inline constexpr uint8_t echo_request = 8;
+inline constexpr uint8_t timestamp = 13;
+inline constexpr uint8_t timestamp_reply = 14;
+}  // namespace icmp_type
+
+// An address at an offset that is no multiple of four.
+struct UnalignedIpv4 {
+  std::array<uint8_t, 4> bytes{};
+  static constexpr UnalignedIpv4 of(Ipv4Addr address) { return std::bit_cast<UnalignedIpv4>(address); }
+  [[nodiscard]] constexpr Ipv4Addr address() const { return std::bit_cast<Ipv4Addr>(*this); }
+};
+
+// RFC 826 for IPv4 over Ethernet.
+struct ArpHeader {
+  Be16 hardware_type;
+  Be16 protocol_type;
+  uint8_t hardware_length;
+  uint8_t protocol_length;
+  Be16 operation;
+  Mac sender_mac;
+  UnalignedIpv4 sender_address;
+  Mac target_mac;
+  UnalignedIpv4 target_address;
+};
+static_assert(sizeof(ArpHeader) == 28);
+
+namespace arp_operation {
+inline constexpr Be16 request = Be16::from_host(1);
+inline constexpr Be16 reply = Be16::from_host(2);
+}  // namespace arp_operation
+
+}  // namespace portcullis
