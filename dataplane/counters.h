@@ -3,9 +3,9 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 
+#include "dataplane/counter.h"
 #include "dataplane/drop.h"
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/memory.h"
@@ -13,17 +13,6 @@
 #include "dataplane/tables/permit.h"
 
 namespace portcullis {
-
-class Counter {
- public:
-  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
-  [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
-static_assert(sizeof(Counter) == 8);
 
 struct PortCounters {
   Counter received_packets, received_bytes;  // L2

@@ -95,7 +95,10 @@ class BindingTable {
   void set(View view, Ipv4Addr address, uint32_t value);
   // Makes the pages under `prefix` exist; resource_exhausted (nothing taken) when there are too few.
   [[nodiscard]] Expected<void> reserve_pages(Ipv4Prefix prefix);
-  void release_pages(Ipv4Prefix prefix);  // after grace
+  // Gives up the pages that only `prefix` uses, whose entries are all `outside` by now: readers leave them at once,
+  // and release_unlinked_pages() makes them usable again after a grace period.
+  void unlink_pages(Ipv4Prefix prefix);
+  void release_unlinked_pages();
   [[nodiscard]] uint32_t capacity() const { return records_.size(); }
   [[nodiscard]] size_t bytes() const;
 
@@ -111,7 +114,8 @@ class BindingTable {
   TableArray<PageStorage> pages_;  // page 0 stays empty: what addresses outside every pool share
   IndexPool free_slots_;
   IndexPool free_pages_;
-  std::vector<uint32_t> page_users_;  // pools under each upper half
+  std::vector<uint32_t> page_users_;      // pools under each upper half
+  std::vector<uint32_t> unlinked_pages_;  // waiting for grace
   Root root_[2];
 };
 

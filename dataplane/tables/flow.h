@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 
+#include "dataplane/counter.h"
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/memory.h"
 #include "src/base/expected.h"
@@ -93,16 +94,16 @@ class FlowTable {
   void prefetch(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
-  // Whether insert(key) would find a way now.
-  [[nodiscard]] bool has_room(uint32_t hash, uint64_t now_ms) const;
-  // Takes a free or expired way for entry.key; none when the bucket is full. The key must not be present.
+  // Whether an insert of `key` would find a way now.
+  [[nodiscard]] bool has_room(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
+  // Takes a free or expired way for entry.key; none when the bucket is full. The key must not be there alive.
   uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);
-  [[nodiscard]] FlowEntry& entry(uint32_t index);
-  [[nodiscard]] const FlowEntry& entry(uint32_t index) const;
+  [[nodiscard]] FlowEntry& entry(uint32_t index) { return buckets_[index / ways].entries[index % ways]; }
+  [[nodiscard]] const FlowEntry& entry(uint32_t index) const { return buckets_[index / ways].entries[index % ways]; }
   // Entries that `binding` owns, dead ones that ageing has not met yet among them.
-  [[nodiscard]] uint32_t of_binding(BindingId binding) const;
-  [[nodiscard]] uint32_t size() const;
+  [[nodiscard]] uint64_t of_binding(BindingId binding) const { return owned_[binding].get(); }
+  [[nodiscard]] uint64_t size() const { return size_.get(); }
   [[nodiscard]] uint32_t capacity() const { return buckets_.size() * ways; }
   [[nodiscard]] size_t bytes() const { return buckets_.bytes() + owned_.bytes(); }
 
@@ -119,6 +120,14 @@ class FlowTable {
   }
   [[nodiscard]] uint32_t bucket_count() const { return buckets_.size(); }
 
+  // Every entry that is in the table, dead ones too. The worker's thread, or with the worker at rest.
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    for (uint32_t bucket = 0; bucket < buckets_.size(); ++bucket)
+      for (uint32_t way = 0; way < ways; ++way)
+        if (buckets_[bucket].signatures[way] != 0) visit(buckets_[bucket].entries[way]);
+  }
+
  private:
   struct alignas(64) Bucket {
     uint16_t signatures[ways];  // 0: the way is free
@@ -127,9 +136,11 @@ class FlowTable {
   };
   static_assert(sizeof(Bucket) == 64 + ways * sizeof(FlowEntry));
 
+  [[nodiscard]] uint32_t way_for(uint32_t bucket, uint64_t now_ms, const SideTuple& key) const;
+
   TableArray<Bucket> buckets_;
-  TableArray<uint32_t> owned_;  // by binding id; written by the worker, read by control
-  uint32_t size_ = 0;
+  TableArray<Counter> owned_;  // by binding id
+  Counter size_;
   uint32_t age_cursor_ = 0;
 };
 

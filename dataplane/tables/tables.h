@@ -17,7 +17,8 @@ namespace portcullis {
 // Decided at start (config.proto, Capacity).
 struct TableSizes {
   uint32_t eips = 65536;
-  uint32_t spare = 256;  // records, sets and chunks beyond, for changes in flight
+  uint32_t spare = 256;         // records and tag sets beyond, for changes in flight
+  uint32_t spare_chunks = 1024;  // permit chunks beyond: at least those of one longest list
   uint32_t index_pages = 64;
   uint32_t permit_chunks = 65536;
   uint32_t tag_sets = 65536;

@@ -1,0 +1,83 @@
+#include "dataplane/tables/binding.h"
+
+namespace portcullis {
+namespace {
+
+constexpr uint32_t root_size = 65536;
+constexpr size_t both_views = 2;
+
+}  // namespace
+
+Expected<BindingTable> BindingTable::create(uint32_t capacity, uint32_t pages, int numa_node) {
+  auto records = TableArray<BindingRecord>::create("binding records", capacity + IndexEntry::first_slot, numa_node);
+  if (!records) return tl::unexpected(records.error());
+  const auto page_count = static_cast<uint32_t>(1 + pages * both_views);
+  auto storage = TableArray<PageStorage>::create("binding index", page_count, numa_node);
+  if (!storage) return tl::unexpected(storage.error());
+  BindingTable table;
+  table.records_ = std::move(*records);
+  table.pages_ = std::move(*storage);
+  table.free_slots_ = IndexPool(IndexEntry::first_slot, table.records_.size());
+  table.free_pages_ = IndexPool(1, page_count);
+  table.page_users_.assign(root_size, 0);
+  for (Root& root : table.root_) {
+    root = std::make_unique<std::atomic<const Page*>[]>(root_size);
+    for (uint32_t high = 0; high < root_size; ++high)
+      root[high].store(&table.pages_[0], std::memory_order_relaxed);
+  }
+  return table;
+}
+
+BindingTable::Page* BindingTable::page_of(View view, uint32_t high) {
+  const Page* page = root_[static_cast<size_t>(view)][high].load(std::memory_order_relaxed);
+  return const_cast<Page*>(page);  // our own storage: readers get it const, control writes it
+}
+
+void BindingTable::set(View view, Ipv4Addr address, uint32_t value) {
+  page_of(view, address.host() >> 16)->entries[address.host() & 0xffff].store(value, std::memory_order_release);
+}
+
+Expected<void> BindingTable::reserve_pages(Ipv4Prefix prefix) {
+  const uint32_t first = prefix.first().host() >> 16;
+  const uint32_t last = prefix.last().host() >> 16;
+  uint32_t needed = 0;
+  for (uint32_t high = first; high <= last; ++high)
+    if (page_users_[high] == 0) needed += both_views;
+  if (needed > free_pages_.size())
+    return fail(ErrorCode::resource_exhausted, "the binding index has no pages left for " + prefix.to_string() +
+                                                   "; raise capacity.index_pages");
+  for (uint32_t high = first; high <= last; ++high) {
+    if (page_users_[high]++ != 0) continue;
+    for (Root& root : root_) {
+      uint32_t index = 0;
+      if (!free_pages_.take(index)) break;  // cannot happen: counted above
+      Page& page = pages_[index];
+      for (auto& entry : page.entries) entry.store(IndexEntry::outside, std::memory_order_relaxed);
+      root[high].store(&page, std::memory_order_release);
+    }
+  }
+  return {};
+}
+
+void BindingTable::unlink_pages(Ipv4Prefix prefix) {
+  const uint32_t last = prefix.last().host() >> 16;
+  for (uint32_t high = prefix.first().host() >> 16; high <= last; ++high) {
+    if (--page_users_[high] != 0) continue;
+    for (Root& root : root_) {
+      const auto* page = static_cast<const PageStorage*>(root[high].load(std::memory_order_relaxed));
+      root[high].store(&pages_[0], std::memory_order_release);
+      unlinked_pages_.push_back(static_cast<uint32_t>(page - pages_.data()));
+    }
+  }
+}
+
+void BindingTable::release_unlinked_pages() {
+  for (const uint32_t page : unlinked_pages_) free_pages_.give(page);
+  unlinked_pages_.clear();
+}
+
+size_t BindingTable::bytes() const {
+  return records_.bytes() + pages_.bytes() + both_views * root_size * sizeof(const Page*);
+}
+
+}  // namespace portcullis

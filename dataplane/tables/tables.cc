@@ -1,0 +1,26 @@
+#include "dataplane/tables/tables.h"
+
+namespace portcullis {
+
+Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int numa_node) {
+  auto tables = std::make_unique<Tables>();
+  auto binding = BindingTable::create(sizes.eips + sizes.spare, sizes.index_pages, numa_node);
+  if (!binding) return tl::unexpected(binding.error());
+  tables->binding = std::move(*binding);
+  auto endpoint = EndpointTable::create(sizes.eips + sizes.spare, numa_node);
+  if (!endpoint) return tl::unexpected(endpoint.error());
+  tables->endpoint = std::move(*endpoint);
+  auto permit = PermitTable::create(sizes.permit_chunks + sizes.spare_chunks, numa_node);
+  if (!permit) return tl::unexpected(permit.error());
+  tables->permit = std::move(*permit);
+  auto tags = TagSetTable::create(sizes.tag_sets + sizes.spare, numa_node);
+  if (!tags) return tl::unexpected(tags.error());
+  tables->tags = std::move(*tags);
+  return tables;
+}
+
+size_t Tables::bytes() const {
+  return binding.bytes() + permit.capacity() * sizeof(PermitChunk) + tags.capacity() * sizeof(TagSet);
+}
+
+}  // namespace portcullis
