@@ -15,7 +15,9 @@ class Counter {
     set(other.get());
     return *this;
   }
-  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
   [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 

@@ -9,7 +9,8 @@ Expected<WorkerCounters> WorkerCounters::create(const BindingTable& binding, con
   auto inline_hits =
       TableArray<Counter>::create("rule counters", binding.capacity() * inline_permit_rules, numa_node);
   if (!inline_hits) return tl::unexpected(inline_hits.error());
-  auto chunk_hits = TableArray<Counter>::create("rule counters", permit.capacity() * permit_chunk_rules, numa_node);
+  auto chunk_hits =
+      TableArray<Counter>::create("rule counters", permit.capacity() * permit_chunk_rules, numa_node);
   if (!chunk_hits) return tl::unexpected(chunk_hits.error());
   WorkerCounters counters;
   counters.eips = std::move(*eips);

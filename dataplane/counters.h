@@ -32,9 +32,9 @@ struct WorkerCounters {
   Counter punted;
   Counter held;  // a level, not a sum: packets waiting for room in a transmit queue
   Counter polls, busy_polls;
-  TableArray<EipCounters> eips;        // by binding id
-  TableArray<Counter> inline_hits;     // by slot * inline_permit_rules + rule
-  TableArray<Counter> chunk_hits;      // by chunk * permit_chunk_rules + rule
+  TableArray<EipCounters> eips;     // by binding id
+  TableArray<Counter> inline_hits;  // by slot * inline_permit_rules + rule
+  TableArray<Counter> chunk_hits;   // by chunk * permit_chunk_rules + rule
 
   [[nodiscard]] static Expected<WorkerCounters> create(const BindingTable& binding, const PermitTable& permit,
                                                        int numa_node);

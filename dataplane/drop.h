@@ -28,6 +28,8 @@ inline constexpr std::array drop_registry{
 };
 inline constexpr size_t drop_count = drop_registry.size();
 
-constexpr const DropInfo& describe(Drop reason) { return drop_registry[static_cast<size_t>(reason)]; }
+constexpr const DropInfo& describe(Drop reason) {
+  return drop_registry[static_cast<size_t>(reason)];
+}
 
 }  // namespace portcullis

@@ -1,0 +1,187 @@
+#include "dataplane/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "dataplane/pipeline.h"
+#include "dataplane/worker_state.h"
+
+namespace portcullis {
+namespace {
+
+// The whole flow table is aged once in this time.
+constexpr uint64_t age_sweep_ms = 10'000;
+// Most buckets aged in one turn: what bounds the longest gap between two bursts.
+constexpr uint64_t age_step_buckets = 256;
+
+// At least one burst: a ping at a low rate should not be lost to its own meter.
+Expected<void> configure(PuntMeter& meter, uint32_t packets_per_second) {
+  rte_meter_srtcm_params params{};
+  params.cir = packets_per_second;
+  params.cbs = std::max<uint64_t>(packets_per_second / 10, burst_size);
+  if (rte_meter_srtcm_profile_config(&meter.profile, &params) != 0 ||
+      rte_meter_srtcm_config(&meter.meter, &meter.profile) != 0)
+    return fail(ErrorCode::invalid_argument, "punt rate " + std::to_string(packets_per_second) +
+                                                 " packets a second cannot be metered; it must be above 0");
+  meter.meter.time = 0;  // its clock is the one that poll() is given
+  return {};
+}
+
+// Whether ageing takes an entry away: expired, or no longer counted by the tables as they are.
+bool is_dead(const FlowEntry& entry, const Tables& tables, uint64_t now_ms) {
+  if (entry.expires_ms <= now_ms) return true;
+  const IndexEntry owner = tables.binding.find(View::local, entry.key.local);
+  if (!owner.is_bound()) return true;
+  const IndexEntry remote = tables.binding.find(View::local, entry.key.remote);
+  const BindingRecord* remote_record = remote.is_bound() ? &tables.binding.record(remote.slot()) : nullptr;
+  return stages::judge_entry(entry, tables.binding.record(owner.slot()), remote_record, tables) ==
+         stages::Standing::invalid;
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, const Tables& tables,
+                                                 rte_rcu_qsbr* rcu) {
+  auto counters = WorkerCounters::create(tables.binding, tables.permit, config.numa_node);
+  if (!counters) return tl::unexpected(counters.error());
+  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node);
+  if (!flows) return tl::unexpected(flows.error());
+  auto state = std::unique_ptr<WorkerState>(new WorkerState{.config = config,
+                                                            .tables = tables,
+                                                            .rcu = rcu,
+                                                            .counters = std::move(*counters),
+                                                            .flows = std::move(*flows),
+                                                            .tsc_hz = rte_get_tsc_hz()});
+  for (const PortId port : tables.ports.in_use)
+    if (auto done = configure(state->punt_meters[port], tables.ports.ports[port].punt_rate); !done)
+      return tl::unexpected(done.error());
+  return std::unique_ptr<Worker>(new Worker(std::move(state)));
+}
+
+Worker::Worker(std::unique_ptr<WorkerState> state) : state_(std::move(state)) {}
+
+Worker::~Worker() {
+  for (TransmitQueue& queue : state_->transmit)
+    for (uint32_t n = 0; n < queue.count; ++n) rte_pktmbuf_free(queue.packets[n]);
+}
+
+void Worker::online() {
+  rte_rcu_qsbr_thread_register(state_->rcu, state_->config.id);
+  rte_rcu_qsbr_thread_online(state_->rcu, state_->config.id);
+}
+
+void Worker::offline() {
+  rte_rcu_qsbr_thread_offline(state_->rcu, state_->config.id);
+  rte_rcu_qsbr_thread_unregister(state_->rcu, state_->config.id);
+}
+
+namespace {
+
+// Frames that the punt thread made, ready for the port named in them.
+void transmit_originated(WorkerState& worker) {
+  if (worker.config.from_punt == nullptr) return;
+  rte_mbuf* frames[burst_size];
+  const unsigned count = rte_ring_sc_dequeue_burst(worker.config.from_punt, reinterpret_cast<void**>(frames),
+                                                   burst_size, nullptr);
+  if (count == 0) return;
+  worker.counters.originated.add(count);
+  for (unsigned n = 0; n < count; ++n) {
+    const PortId port = frames[n]->port;
+    if (stages::Transmit::append(worker, port, frames[n])) continue;
+    worker.counters.dropped[static_cast<size_t>(Drop::transmit_full)].add(1);
+    rte_pktmbuf_free(frames[n]);
+  }
+}
+
+}  // namespace
+
+uint32_t Worker::poll(uint64_t now_ms) noexcept {
+  WorkerState& worker = *state_;
+  const Tables& tables = worker.tables;
+  transmit_originated(worker);
+  uint32_t received = 0;
+  for (const PortId port : tables.ports.in_use) {
+    Burst& burst = worker.burst;
+    burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
+    if (burst.count == 0) {
+      stages::Transmit::flush(worker, port);
+      continue;
+    }
+    burst.in_port = port;
+    burst.in_role = tables.ports.ports[port].role;
+    burst.now_ms = now_ms;
+    burst.arp = 0;
+    burst.answered = 0;
+    burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < burst.count; ++i) bytes += burst.mbuf[i]->pkt_len;
+    worker.counters.ports[port].received_packets.add(burst.count);
+    worker.counters.ports[port].received_bytes.add(bytes);
+    run_pipeline(burst, tables, worker, [](std::string_view) {});
+    received += burst.count;
+  }
+  uint64_t held = 0;
+  for (const PortId port : tables.ports.in_use) held += worker.transmit[port].count;
+  worker.counters.held.set(held);
+  worker.counters.polls.add(1);
+  if (received != 0) worker.counters.busy_polls.add(1);
+  rte_rcu_qsbr_quiescent(worker.rcu, worker.config.id);
+  return received;
+}
+
+void Worker::age(uint64_t now_ms) noexcept {
+  WorkerState& worker = *state_;
+  if (now_ms <= worker.aged_until_ms) return;
+  const uint64_t buckets = worker.flows.bucket_count();
+  const uint64_t due = (now_ms - worker.aged_until_ms) * buckets / age_sweep_ms;
+  if (due == 0) return;
+  worker.aged_until_ms = now_ms;
+  worker.flows.age(static_cast<uint32_t>(std::min({due, buckets, age_step_buckets})),
+                   [&](const FlowEntry& entry) { return is_dead(entry, worker.tables, now_ms); });
+}
+
+void Worker::age_all(uint64_t now_ms) noexcept {
+  state_->flows.age(state_->flows.bucket_count(),
+                    [&](const FlowEntry& entry) { return is_dead(entry, state_->tables, now_ms); });
+}
+
+void Worker::run(const std::atomic<bool>& stop) noexcept {
+  const uint64_t tsc_per_ms = std::max<uint64_t>(state_->tsc_hz / 1000, 1);
+  const timespec idle_sleep{.tv_sec = 0, .tv_nsec = static_cast<long>(state_->config.idle_sleep_us) * 1000};
+  uint32_t empty_polls = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    const uint64_t now_ms = rte_rdtsc() / tsc_per_ms;
+    const uint32_t received = poll(now_ms);
+    age(now_ms);
+    empty_polls = received == 0 && state_->counters.held.get() == 0 ? empty_polls + 1 : 0;
+    if (state_->config.idle_polls == 0 || empty_polls < state_->config.idle_polls) continue;
+    empty_polls = state_->config.idle_polls;
+    // No reader while it sleeps: publication need not wait for it.
+    rte_rcu_qsbr_thread_offline(state_->rcu, state_->config.id);
+    nanosleep(&idle_sleep, nullptr);
+    rte_rcu_qsbr_thread_online(state_->rcu, state_->config.id);
+  }
+}
+
+const WorkerCounters& Worker::counters() const {
+  return state_->counters;
+}
+const FlowTable& Worker::flows() const {
+  return state_->flows;
+}
+const WorkerConfig& Worker::config() const {
+  return state_->config;
+}
+
+size_t Worker::bytes() const {
+  return state_->flows.bytes() + state_->counters.eips.bytes() + state_->counters.inline_hits.bytes() +
+         state_->counters.chunk_hits.bytes();
+}
+
+}  // namespace portcullis

@@ -18,11 +18,11 @@ struct rte_mbuf;
 namespace portcullis {
 
 struct WorkerConfig {
-  uint32_t id = 0;             // its rte_rcu_qsbr thread id
+  uint32_t id = 0;  // its rte_rcu_qsbr thread id
   uint32_t core = 0;
-  int numa_node = -1;          // SOCKET_ID_ANY
+  int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
-  uint32_t idle_polls = 0;     // 0: never sleep
+  uint32_t idle_polls = 0;  // 0: never sleep
   uint32_t idle_sleep_us = 50;
   rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
   rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; may be null
@@ -34,18 +34,21 @@ struct WorkerState;
 class Worker {
  public:
   // `tables` and `rcu` outlive the worker. Registers nothing: online() does, on the polling thread.
-  [[nodiscard]] static Expected<std::unique_ptr<Worker>> create(const WorkerConfig& config, const Tables& tables,
-                                                                rte_rcu_qsbr* rcu);
+  [[nodiscard]] static Expected<std::unique_ptr<Worker>> create(const WorkerConfig& config,
+                                                                const Tables& tables, rte_rcu_qsbr* rcu);
   ~Worker();
 
   void online();   // before the first poll, on the polling thread
   void offline();  // after the last
-  // One turn: a burst from every port, transmit, quiescent state, some ageing. `now_ms`: monotonic milliseconds.
-  // Returns packets received.
+  // One turn: a burst from every port, transmit, quiescent state. `now_ms`: monotonic milliseconds. Returns
+  // packets received.
   uint32_t poll(uint64_t now_ms) noexcept;
   // Polls until `stop`, idling as configured.
   void run(const std::atomic<bool>& stop) noexcept;
-  // Ages the whole flow table now. Tests only need it; the loop does the same in small steps.
+  // Ages as many buckets of the flow table as the time since the last call makes due; `run` calls it every
+  // turn.
+  void age(uint64_t now_ms) noexcept;
+  // Ages the whole flow table now.
   void age_all(uint64_t now_ms) noexcept;
 
   // Any thread.

@@ -9,7 +9,8 @@ constexpr size_t both_views = 2;
 }  // namespace
 
 Expected<BindingTable> BindingTable::create(uint32_t capacity, uint32_t pages, int numa_node) {
-  auto records = TableArray<BindingRecord>::create("binding records", capacity + IndexEntry::first_slot, numa_node);
+  auto records =
+      TableArray<BindingRecord>::create("binding records", capacity + IndexEntry::first_slot, numa_node);
   if (!records) return tl::unexpected(records.error());
   const auto page_count = static_cast<uint32_t>(1 + pages * both_views);
   auto storage = TableArray<PageStorage>::create("binding index", page_count, numa_node);
@@ -34,7 +35,9 @@ BindingTable::Page* BindingTable::page_of(View view, uint32_t high) {
 }
 
 void BindingTable::set(View view, Ipv4Addr address, uint32_t value) {
-  page_of(view, address.host() >> 16)->entries[address.host() & 0xffff].store(value, std::memory_order_release);
+  page_of(view, address.host() >> 16)
+      ->entries[address.host() & 0xffff]
+      .store(value, std::memory_order_release);
 }
 
 Expected<void> BindingTable::reserve_pages(Ipv4Prefix prefix) {
@@ -44,8 +47,8 @@ Expected<void> BindingTable::reserve_pages(Ipv4Prefix prefix) {
   for (uint32_t high = first; high <= last; ++high)
     if (page_users_[high] == 0) needed += both_views;
   if (needed > free_pages_.size())
-    return fail(ErrorCode::resource_exhausted, "the binding index has no pages left for " + prefix.to_string() +
-                                                   "; raise capacity.index_pages");
+    return fail(ErrorCode::resource_exhausted, "the binding index has no pages left for " +
+                                                   prefix.to_string() + "; raise capacity.index_pages");
   for (uint32_t high = first; high <= last; ++high) {
     if (page_users_[high]++ != 0) continue;
     for (Root& root : root_) {

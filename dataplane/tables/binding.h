@@ -6,9 +6,9 @@
 //   local  packets from endpoint ports see every EIP whose vm is behind this gateway
 // An entry is also where pool membership is kept, so that one load answers "whose address is this".
 //
-// Records are immutable once published: a change takes a new slot, moves the index to it, and frees the old slot
-// after a grace period. A slot is where a record lies; a binding id is stable for the life of a binding and is
-// what counters, quotas and flows use.
+// Records are immutable once published: a change takes a new slot, moves the index to it, and frees the old
+// slot after a grace period. A slot is where a record lies; a binding id is stable for the life of a binding
+// and is what counters, quotas and flows use.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ using PortId = uint16_t;  // ethdev port id
 struct alignas(64) BindingRecord {
   Ipv4Addr eip;
   Ipv4Addr dip;
-  Mac mac;                // the endpoint's; with `port` its location
+  Mac mac;  // the endpoint's; with `port` its location
   PortId port = 0;
   BindingId id = 0;
   TagSetId tags = empty_tag_set;
@@ -95,8 +95,8 @@ class BindingTable {
   void set(View view, Ipv4Addr address, uint32_t value);
   // Makes the pages under `prefix` exist; resource_exhausted (nothing taken) when there are too few.
   [[nodiscard]] Expected<void> reserve_pages(Ipv4Prefix prefix);
-  // Gives up the pages that only `prefix` uses, whose entries are all `outside` by now: readers leave them at once,
-  // and release_unlinked_pages() makes them usable again after a grace period.
+  // Gives up the pages that only `prefix` uses, whose entries are all `outside` by now: readers leave them at
+  // once, and release_unlinked_pages() makes them usable again after a grace period.
   void unlink_pages(Ipv4Prefix prefix);
   void release_unlinked_pages();
   [[nodiscard]] uint32_t capacity() const { return records_.size(); }

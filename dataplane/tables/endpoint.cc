@@ -11,20 +11,26 @@
 namespace portcullis {
 namespace {
 
-void* as_data(Slot slot) { return reinterpret_cast<void*>(static_cast<uintptr_t>(slot)); }
-Slot as_slot(const void* data) { return static_cast<Slot>(reinterpret_cast<uintptr_t>(data)); }
+void* as_data(Slot slot) {
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(slot));
+}
+Slot as_slot(const void* data) {
+  return static_cast<Slot>(reinterpret_cast<uintptr_t>(data));
+}
 
 }  // namespace
 
-void EndpointTable::Free::operator()(rte_hash* hash) const { rte_hash_free(hash); }
+void EndpointTable::Free::operator()(rte_hash* hash) const {
+  rte_hash_free(hash);
+}
 
 Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node) {
   static std::atomic<unsigned> serial{0};  // rte_hash wants a name that no other table of the process has
   const std::string name = "endpoints" + std::to_string(serial.fetch_add(1));
   rte_hash_parameters parameters{};
   parameters.name = name.c_str();
-  // Lock-free deletion keeps key slots until they are released, and buckets are never quite full: the extendable
-  // table makes room for `capacity` keys certain.
+  // Lock-free deletion keeps key slots until they are released, and buckets are never quite full: the
+  // extendable table makes room for `capacity` keys certain.
   parameters.entries = capacity < 64 ? 64 : capacity;
   parameters.key_len = sizeof(EndpointKey);
   parameters.hash_func = rte_hash_crc;

@@ -1,5 +1,5 @@
-// Endpoints by where their packets come from: (port, DIP) -> slot of the binding record. rte_hash with lock-free
-// readers; a key's value is replaced in place when the record moves to another slot.
+// Endpoints by where their packets come from: (port, DIP) -> slot of the binding record. rte_hash with
+// lock-free readers; a key's value is replaced in place when the record moves to another slot.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ class EndpointTable {
   void find(const EndpointKey* const* keys, uint32_t count, Slot* slots) const;
   // Control only.
   [[nodiscard]] bool set(EndpointKey key, Slot slot);
-  void erase(EndpointKey key);        // readers may still find it until a grace period has passed
-  void release_erased();              // after grace: room of erased keys may be used again
+  void erase(EndpointKey key);  // readers may still find it until a grace period has passed
+  void release_erased();        // after grace: room of erased keys may be used again
   [[nodiscard]] uint32_t capacity() const { return capacity_; }
 
  private:

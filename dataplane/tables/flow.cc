@@ -10,7 +10,9 @@ namespace portcullis {
 namespace {
 
 // Never 0, which marks a free way. The bucket takes the low bits, the signature the high ones.
-uint16_t signature_of(uint32_t hash) { return static_cast<uint16_t>((hash >> 16) | 1); }
+uint16_t signature_of(uint32_t hash) {
+  return static_cast<uint16_t>((hash >> 16) | 1);
+}
 
 }  // namespace
 
@@ -32,15 +34,18 @@ uint32_t FlowTable::hash(const SideTuple& key) {
   uint64_t words[2];
   std::memcpy(words, &key, sizeof words);
   const uint32_t low = rte_hash_crc_8byte(words[0], 0x9e3779b9);
-  // A CRC is linear; a multiply between the halves of the key and of the result keeps bucket and signature apart.
+  // A CRC is linear; a multiply between the halves of the key and of the result keeps bucket and signature
+  // apart.
   const uint64_t mixed = (uint64_t{rte_hash_crc_8byte(words[1], low)} + low) * 0x9e3779b97f4a7c15u;
   return static_cast<uint32_t>(mixed >> 32);
 }
 
-void FlowTable::prefetch(uint32_t hash) const { rte_prefetch0(&buckets_[hash & (buckets_.size() - 1)]); }
+void FlowTable::prefetch(uint32_t hash) const {
+  rte_prefetch0(&buckets_[bucket_of(hash)]);
+}
 
 uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
-  const uint32_t bucket = hash & (buckets_.size() - 1);
+  const uint32_t bucket = bucket_of(hash);
   const Bucket& b = buckets_[bucket];
   const uint16_t signature = signature_of(hash);
   for (uint32_t way = 0; way < ways; ++way)
@@ -64,12 +69,16 @@ uint32_t FlowTable::way_for(uint32_t bucket, uint64_t now_ms, const SideTuple& k
   return found;
 }
 
-bool FlowTable::has_room(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
-  return way_for(hash & (buckets_.size() - 1), now_ms, key) != none;
+uint32_t FlowTable::free_ways(uint32_t hash, uint64_t now_ms) const {
+  const Bucket& b = buckets_[bucket_of(hash)];
+  uint32_t count = 0;
+  for (uint32_t way = 0; way < ways; ++way)
+    if (b.signatures[way] == 0 || b.entries[way].expires_ms <= now_ms) ++count;
+  return count;
 }
 
 uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms) {
-  const uint32_t bucket = hash & (buckets_.size() - 1);
+  const uint32_t bucket = bucket_of(hash);
   const uint32_t way = way_for(bucket, now_ms, entry.key);
   if (way == none) return none;
   const uint32_t index = bucket * ways + way;

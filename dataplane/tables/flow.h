@@ -1,13 +1,13 @@
-// The flow table of one worker: entries that an endpoint's own packets opened (or a `tracked` inbound rule did),
-// one cache line each, keyed by the side's public five-tuple so that one entry serves both directions.
+// The flow table of one worker: entries that an endpoint's own packets opened (or a `tracked` inbound rule
+// did), one cache line each, keyed by the side's public five-tuple so that one entry serves both directions.
 //
-// Layout: buckets of 16 ways. A bucket is one line of 16-bit signatures and 16 entries, so a lookup touches the
-// signature line and, on a match, one entry. Insertion takes a free way of its one bucket or is refused: bounded
-// work, whatever arrives. Ageing walks a few buckets a poll.
+// Layout: buckets of 16 ways. A bucket is one line of 16-bit signatures and 16 entries, so a lookup touches
+// the signature line and, on a match, one entry. Insertion takes a free way of its one bucket or is refused:
+// bounded work, whatever arrives. Ageing walks a few buckets a poll.
 //
-// An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it (`valid` in
-// stages/admit): incarnations of owner and remote must be the same, and when the owner's list generation or the
-// remote's binding generation moved, the entry is judged again in the direction that opened it.
+// An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it (`valid`
+// in stages/admit): incarnations of owner and remote must be the same, and when the owner's list generation
+// or the remote's binding generation moved, the entry is judged again in the direction that opened it.
 //
 // Thread: its worker; `size` and `of_binding` any.
 #pragma once
@@ -35,18 +35,33 @@ enum class FlowState : uint8_t { none, opening, established, closing };
 inline constexpr size_t flow_state_count = 4;
 
 // What a TCP packet says, by who sent it: the end that opened the entry, or the other.
-enum class FlowEvent : uint8_t { opener_syn, opener_ack, opener_fin, opener_rst, reply_syn_ack, reply_ack, reply_fin, reply_rst };
+enum class FlowEvent : uint8_t {
+  opener_syn,
+  opener_ack,
+  opener_fin,
+  opener_rst,
+  reply_syn_ack,
+  reply_ack,
+  reply_fin,
+  reply_rst
+};
 inline constexpr size_t flow_event_count = 8;
 
 // RFC 5382, 2.1 and 5: established only once the other end has answered; partly closed is transitory again. A
 // reset only shortens the idle time (RFC 5961: it may be forged). none = no transition.
-inline constexpr std::array<std::array<FlowState, flow_event_count>, flow_state_count> tcp_transition = {{
-    // opener: SYN             ACK              FIN                 RST                 reply: SYN-ACK          ACK                     FIN                 RST
-    {{FlowState::opening, FlowState::opening, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none}},
-    {{FlowState::none, FlowState::none, FlowState::closing, FlowState::closing, FlowState::established, FlowState::established, FlowState::closing, FlowState::closing}},
-    {{FlowState::none, FlowState::none, FlowState::closing, FlowState::closing, FlowState::none, FlowState::none, FlowState::closing, FlowState::closing}},
-    {{FlowState::opening, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none, FlowState::none}},
-}};
+inline constexpr auto tcp_transition = [] {
+  constexpr FlowState no = FlowState::none, opening = FlowState::opening, established = FlowState::established,
+                      closing = FlowState::closing;
+  // clang-format off
+  return std::array<std::array<FlowState, flow_event_count>, flow_state_count>{{
+      //            opener: SYN      ACK      FIN      RST      | other: SYN-ACK  ACK          FIN      RST
+      /* none        */  {{opening, opening, no,      no,                no,          no,          no,      no}},
+      /* opening     */  {{no,      no,      closing, closing,           established, established, closing, closing}},
+      /* established */  {{no,      no,      closing, closing,           no,          no,          closing, closing}},
+      /* closing     */  {{opening, no,      no,      no,                no,          no,          no,      no}},
+  }};
+  // clang-format on
+}();
 
 constexpr FlowState next_state(FlowState state, FlowEvent event) {
   const FlowState next = tcp_transition[static_cast<size_t>(state)][static_cast<size_t>(event)];
@@ -94,13 +109,16 @@ class FlowTable {
   void prefetch(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
-  // Whether an insert of `key` would find a way now.
-  [[nodiscard]] bool has_room(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
+  [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (buckets_.size() - 1); }
+  // Ways of the bucket that an insert could take now.
+  [[nodiscard]] uint32_t free_ways(uint32_t hash, uint64_t now_ms) const;
   // Takes a free or expired way for entry.key; none when the bucket is full. The key must not be there alive.
   uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);
   [[nodiscard]] FlowEntry& entry(uint32_t index) { return buckets_[index / ways].entries[index % ways]; }
-  [[nodiscard]] const FlowEntry& entry(uint32_t index) const { return buckets_[index / ways].entries[index % ways]; }
+  [[nodiscard]] const FlowEntry& entry(uint32_t index) const {
+    return buckets_[index / ways].entries[index % ways];
+  }
   // Entries that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t of_binding(BindingId binding) const { return owned_[binding].get(); }
   [[nodiscard]] uint64_t size() const { return size_.get(); }

@@ -1,5 +1,5 @@
-// Memory of tables: arrays of fixed size from rte_malloc on a chosen NUMA node, decided at start, and pools of
-// indices into them.
+// Memory of tables: arrays of fixed size from rte_malloc on a chosen NUMA node, decided at start, and pools
+// of indices into them.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Next hops on uplinks: one 64-bit word a port, so that a reader sees a whole MAC or none. Written by the punt
-// thread (ARP) or at start (fixed MAC), read by workers.
+// Next hops on uplinks: one 64-bit word a port, so that a reader sees a whole MAC or none. Written by the
+// punt thread (ARP) or at start (fixed MAC), read by workers.
 #pragma once
 
 #include <array>

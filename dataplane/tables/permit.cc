@@ -16,8 +16,8 @@ Expected<PermitTable> PermitTable::create(uint32_t chunk_capacity, int numa_node
 Expected<uint32_t> PermitTable::store(std::span<const PermitRule> rules) {
   const auto needed = static_cast<uint32_t>((rules.size() + permit_chunk_rules - 1) / permit_chunk_rules);
   if (needed > free_.size())
-    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(needed) + " chunks needed, " +
-                                                   std::to_string(free_.size()) +
+    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(needed) +
+                                                   " chunks needed, " + std::to_string(free_.size()) +
                                                    " free; raise capacity.permit_chunks");
   // Built from the tail, so that each chunk is whole before one that points at it exists.
   uint32_t head = no_permit_chunk;

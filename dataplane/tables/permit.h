@@ -1,6 +1,6 @@
-// Compiled permit rules (semantics: "Default-off, exactly", 2). Four lie inline in the binding record, further
-// ones in a chain of chunks from a pool of fixed size, so that room reserved at validation is always usable.
-// Written by control before publication, immutable after; read by workers.
+// Compiled permit rules (semantics: "Default-off, exactly", 2). Four lie inline in the binding record,
+// further ones in a chain of chunks from a pool of fixed size, so that room reserved at validation is always
+// usable. Written by control before publication, immutable after; read by workers.
 #pragma once
 
 #include <cstdint>
@@ -51,11 +51,13 @@ static_assert(sizeof(PermitChunk) == 256);
 
 // Chunks that a list of `rules` compiled rules takes beyond its inline ones.
 constexpr uint32_t permit_chunks_for(uint32_t rules) {
-  return rules <= inline_permit_rules ? 0
-                                      : (rules - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
+  return rules <= inline_permit_rules
+             ? 0
+             : (rules - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
 }
 
-// What one side's list is asked. Ports in host order; for ICMP `local_port` is the type and `remote_port` the code.
+// What one side's list is asked. Ports in host order; for ICMP `local_port` is the type and `remote_port` the
+// code.
 struct PermitQuery {
   Direction direction;
   uint8_t protocol;

@@ -17,17 +17,17 @@ enum class PortRole : uint8_t { none, uplink, endpoint };
 struct PortInfo {
   PortRole role = PortRole::none;
   Mac mac;
-  uint16_t mtu = 1500;          // L3 bytes
-  bool proxy_arp = false;       // uplink: answers for every address of the local pools
-  uint32_t punt_rate = 1000;    // packets a second
+  uint16_t mtu = 1500;                               // L3 bytes
+  bool proxy_arp = false;                            // uplink: answers for every address of the local pools
+  uint32_t punt_rate = 1000;                         // packets a second
   Ipv4Addr endpoint_next_hop = link_local_next_hop;  // endpoint: a further address it answers ARP for
-  Ipv4Addr next_hop;            // uplink: 0.0.0.0 with a fixed MAC
+  Ipv4Addr next_hop;                                 // uplink: 0.0.0.0 with a fixed MAC
 };
 
 // The gateway's own addresses and the list that guards them (semantics: default-off too).
 struct GatewayInfo {
-  std::vector<Ipv4Addr> addresses;   // on the uplink; at most a few
-  std::vector<PermitRule> permit;    // inbound, prefixes or any
+  std::vector<Ipv4Addr> addresses;  // on the uplink; at most a few
+  std::vector<PermitRule> permit;   // inbound, prefixes or any
 };
 
 struct PortTable {

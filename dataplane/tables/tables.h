@@ -17,7 +17,7 @@ namespace portcullis {
 // Decided at start (config.proto, Capacity).
 struct TableSizes {
   uint32_t eips = 65536;
-  uint32_t spare = 256;         // records and tag sets beyond, for changes in flight
+  uint32_t spare = 256;          // records and tag sets beyond, for changes in flight
   uint32_t spare_chunks = 1024;  // permit chunks beyond: at least those of one longest list
   uint32_t index_pages = 64;
   uint32_t permit_chunks = 65536;
@@ -34,7 +34,8 @@ struct Tables {
   GatewayInfo gateway;
   FlowTimeouts timeouts;
 
-  // resource_exhausted, naming the table that did not fit. Ports, gateway and timeouts are the caller's to fill.
+  // resource_exhausted, naming the table that did not fit. Ports, gateway and timeouts are the caller's to
+  // fill.
   [[nodiscard]] static Expected<std::unique_ptr<Tables>> create(const TableSizes& sizes, int numa_node);
   [[nodiscard]] size_t bytes() const;
 };

@@ -1,5 +1,5 @@
-// Tag sets: which tags an EIP carries. A tag in a rule is tested against the remote EIP's set, so that a change
-// of tags is one write, not one per list. Sets are immutable once published and shared between EIPs.
+// Tag sets: which tags an EIP carries. A tag in a rule is tested against the remote EIP's set, so that a
+// change of tags is one write, not one per list. Sets are immutable once published and shared between EIPs.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ class TagSetTable {
       if (s.tags[i] == tag) return true;
     return false;
   }
-  // `tags` ascending, at most max_tags_per_eip. An empty span gives empty_tag_set. resource_exhausted when full.
+  // `tags` ascending, at most max_tags_per_eip. An empty span gives empty_tag_set. resource_exhausted when
+  // full.
   [[nodiscard]] Expected<TagSetId> store(std::span<const TagId> tags);
   void free(TagSetId set);  // empty_tag_set is never freed
   [[nodiscard]] uint32_t capacity() const { return sets_.size(); }

@@ -40,13 +40,20 @@ using Unexpected = tl::unexpected<Error>;
 // The gRPC spelling: "INVALID_ARGUMENT".
 constexpr std::string_view to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid_argument: return "INVALID_ARGUMENT";
-    case ErrorCode::not_found: return "NOT_FOUND";
-    case ErrorCode::already_exists: return "ALREADY_EXISTS";
-    case ErrorCode::failed_precondition: return "FAILED_PRECONDITION";
-    case ErrorCode::resource_exhausted: return "RESOURCE_EXHAUSTED";
-    case ErrorCode::unavailable: return "UNAVAILABLE";
-    case ErrorCode::internal: return "INTERNAL";
+    case ErrorCode::invalid_argument:
+      return "INVALID_ARGUMENT";
+    case ErrorCode::not_found:
+      return "NOT_FOUND";
+    case ErrorCode::already_exists:
+      return "ALREADY_EXISTS";
+    case ErrorCode::failed_precondition:
+      return "FAILED_PRECONDITION";
+    case ErrorCode::resource_exhausted:
+      return "RESOURCE_EXHAUSTED";
+    case ErrorCode::unavailable:
+      return "UNAVAILABLE";
+    case ErrorCode::internal:
+      return "INTERNAL";
   }
   return "INTERNAL";
 }

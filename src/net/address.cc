@@ -40,7 +40,9 @@ std::optional<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {
   return prefix;
 }
 
-std::string Ipv4Prefix::to_string() const { return address_.to_string() + "/" + std::to_string(length_); }
+std::string Ipv4Prefix::to_string() const {
+  return address_.to_string() + "/" + std::to_string(length_);
+}
 
 std::optional<Mac> Mac::parse(std::string_view text) {
   if (text.size() != 17) return std::nullopt;
@@ -56,8 +58,8 @@ std::optional<Mac> Mac::parse(std::string_view text) {
 
 std::string Mac::to_string() const {
   char buffer[18];
-  std::snprintf(buffer, sizeof buffer, "%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2], bytes[3],
-                bytes[4], bytes[5]);
+  std::snprintf(buffer, sizeof buffer, "%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2],
+                bytes[3], bytes[4], bytes[5]);
   return buffer;
 }
 

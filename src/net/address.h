@@ -52,7 +52,9 @@ class Ipv4Prefix {
   [[nodiscard]] constexpr Ipv4Addr last() const {
     return Ipv4Addr::from_host(address_.host() | ~mask(length_));
   }
-  [[nodiscard]] constexpr bool contains(Ipv4Addr a) const { return (a.host() & mask(length_)) == address_.host(); }
+  [[nodiscard]] constexpr bool contains(Ipv4Addr a) const {
+    return (a.host() & mask(length_)) == address_.host();
+  }
   [[nodiscard]] constexpr bool contains(Ipv4Prefix p) const {
     return p.length_ >= length_ && contains(p.address_);
   }

@@ -14,9 +14,9 @@ struct SideTuple {
   Ipv4Addr remote;
   Port local_port;
   Port remote_port;
-  uint8_t protocol = 0;  // IANA number
+  uint8_t protocol = 0;    // IANA number
   uint8_t icmp_query = 0;  // type of the query (8 or 13) that opened or would open it; 0 if not ICMP
-  uint8_t zero[2] = {};  // named so that a key has no padding
+  uint8_t zero[2] = {};    // named so that a key has no padding
   friend constexpr bool operator==(const SideTuple&, const SideTuple&) = default;
 };
 static_assert(sizeof(SideTuple) == 16);

@@ -90,6 +90,19 @@ inline constexpr uint8_t timestamp = 13;
 inline constexpr uint8_t timestamp_reply = 14;
 }  // namespace icmp_type
 
+constexpr bool is_icmp_query(uint8_t type) {
+  return type == icmp_type::echo_request || type == icmp_type::timestamp;
+}
+constexpr bool is_icmp_reply(uint8_t type) {
+  return type == icmp_type::echo_reply || type == icmp_type::timestamp_reply;
+}
+// The query of a pair, from either message of it.
+constexpr uint8_t icmp_query_of(uint8_t type) {
+  if (type == icmp_type::echo_reply) return icmp_type::echo_request;
+  if (type == icmp_type::timestamp_reply) return icmp_type::timestamp;
+  return type;
+}
+
 // An address at an offset that is no multiple of four.
 struct UnalignedIpv4 {
   std::array<uint8_t, 4> bytes{};

@@ -1,0 +1,148 @@
+#include "dataplane/ports/ethdev.h"
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace portcullis {
+namespace {
+
+// Buffers that stay behind in the caches of the worker and in the driver's bursts.
+constexpr uint32_t pool_cache = 256;
+// Ethernet header and one VLAN tag: what a driver may deliver around L3.
+constexpr uint32_t frame_overhead = 14 + 4;
+
+uint16_t buffer_room(uint16_t mtu) {
+  const uint32_t frame = RTE_PKTMBUF_HEADROOM + uint32_t{mtu} + frame_overhead;
+  const uint32_t room = std::max<uint32_t>(frame, RTE_MBUF_DEFAULT_BUF_SIZE);
+  return static_cast<uint16_t>((room + 63) / 64 * 64);
+}
+
+}  // namespace
+
+Unexpected EthPort::failure(const std::string& what, int error) const {
+  return fail(ErrorCode::failed_precondition,
+              "device " + device_ + ": " + what + ": " + rte_strerror(error < 0 ? -error : error));
+}
+
+Expected<EthPort> EthPort::probe(const std::string& device) {
+  // A PCI device on EAL's list was probed with it.
+  if (const int error = rte_dev_probe(device.c_str()); error != 0 && error != -EEXIST)
+    return fail(ErrorCode::failed_precondition,
+                "device " + device + " cannot be opened: " + rte_strerror(-error) +
+                    "; check its address or parameters, and that a driver DPDK knows is bound to it");
+  rte_dev_iterator iterator;
+  PortId id;
+  PortId found = none;
+  RTE_ETH_FOREACH_MATCHING_DEV(id, device.c_str(), &iterator) {
+    found = id;
+    rte_eth_iterator_cleanup(&iterator);
+    break;
+  }
+  if (found == none) return fail(ErrorCode::failed_precondition, "device " + device + " has no Ethernet port");
+  return EthPort(device, found);
+}
+
+EthPort::~EthPort() {
+  if (id_ == none) return;
+  (void)rte_eth_dev_stop(id_);
+  (void)rte_eth_dev_close(id_);
+}
+
+int EthPort::numa_node() const { return rte_eth_dev_socket_id(id_); }
+
+Mac EthPort::mac() const {
+  rte_ether_addr address{};
+  Mac mac;
+  if (rte_eth_macaddr_get(id_, &address) == 0) std::memcpy(mac.bytes.data(), address.addr_bytes, sizeof mac.bytes);
+  return mac;
+}
+
+uint16_t EthPort::mtu() const {
+  uint16_t mtu = RTE_ETHER_MTU;
+  (void)rte_eth_dev_get_mtu(id_, &mtu);
+  return mtu;
+}
+
+uint32_t EthPort::buffers(const EthPortConfig& config) const {
+  return uint32_t{config.rx_descriptors} + config.tx_descriptors;
+}
+
+std::optional<unsigned> EthPort::interface_index() const {
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(id_, &info) != 0 || info.if_index == 0) return std::nullopt;
+  return info.if_index;
+}
+
+Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool) {
+  rte_eth_dev_info info{};
+  if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) return failure("gives no information", error);
+
+  rte_eth_conf conf{};
+  const uint16_t wanted_mtu = config.mtu != 0 ? config.mtu : mtu();
+  if (info.max_mtu != 0 && (wanted_mtu > info.max_mtu || wanted_mtu < info.min_mtu))
+    return fail(ErrorCode::failed_precondition, "device " + device_ + " takes an MTU of " +
+                                                    std::to_string(info.min_mtu) + ".." +
+                                                    std::to_string(info.max_mtu) + " bytes, not " +
+                                                    std::to_string(wanted_mtu));
+  conf.rxmode.mtu = wanted_mtu;
+  if (const int error = rte_eth_dev_configure(id_, 1, 1, &conf); error != 0)
+    return failure("refuses one receive and one transmit queue", error);
+  if (config.mtu != 0 && mtu() != config.mtu)
+    if (const int error = rte_eth_dev_set_mtu(id_, config.mtu); error != 0)
+      return failure("refuses an MTU of " + std::to_string(config.mtu), error);
+
+  uint16_t rx = config.rx_descriptors;
+  uint16_t tx = config.tx_descriptors;
+  if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0)
+    return failure("refuses its queues' sizes", error);
+  const auto socket = static_cast<unsigned>(numa_node());
+  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool); error != 0)
+    return failure("refuses a receive queue of " + std::to_string(rx), error);
+  if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0)
+    return failure("refuses a transmit queue of " + std::to_string(tx), error);
+  return {};
+}
+
+Expected<void> EthPort::start() {
+  if (const int error = rte_eth_dev_start(id_); error != 0) return failure("does not start", error);
+  return {};
+}
+
+bool link_is_up(PortId port) {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+uint64_t missed_frames(PortId port) {
+  rte_eth_stats stats{};
+  return rte_eth_stats_get(port, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
+}
+
+Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu, int numa_node) {
+  rte_mempool* pool =
+      rte_pktmbuf_pool_create(name.c_str(), buffers, pool_cache, 0, buffer_room(mtu), numa_node);
+  if (pool == nullptr)
+    return fail(ErrorCode::resource_exhausted,
+                std::to_string(buffers) + " packet buffers of " + std::to_string(buffer_room(mtu)) +
+                    " bytes do not fit (" + rte_strerror(rte_errno) +
+                    "); raise eal.memory_mb or lower capacity.packet_buffers");
+  return pool;
+}
+
+size_t packet_pool_bytes(uint32_t buffers, uint16_t mtu) {
+  const rte_mempool_objsz size = [&] {
+    rte_mempool_objsz s{};
+    (void)rte_mempool_calc_obj_size(static_cast<uint32_t>(sizeof(rte_mbuf)) + buffer_room(mtu), 0, &s);
+    return s;
+  }();
+  return size_t{buffers} * size.total_size;
+}
+
+}  // namespace portcullis

@@ -1,0 +1,65 @@
+// A port: one ethdev with one receive and one transmit queue, without offloads, so that any driver will do.
+// probe -> configure -> start; nothing is received before start. Thread: control only; errors name the device.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "dataplane/tables/binding.h"
+#include "src/base/expected.h"
+#include "src/net/address.h"
+
+struct rte_mempool;
+
+namespace portcullis {
+
+struct EthPortConfig {
+  uint16_t mtu = 0;  // L3 bytes; 0: the device's own
+  uint16_t rx_descriptors = 1024;  // the nearest that the device allows
+  uint16_t tx_descriptors = 1024;
+};
+
+class EthPort {
+ public:
+  // `device`: a PCI address or a vdev string, as in config.proto.
+  [[nodiscard]] static Expected<EthPort> probe(const std::string& device);
+  EthPort(EthPort&& other) noexcept : device_(std::move(other.device_)), id_(std::exchange(other.id_, none)) {}
+  EthPort& operator=(EthPort&&) = delete;
+  ~EthPort();  // stops and closes it
+
+  [[nodiscard]] PortId id() const { return id_; }
+  [[nodiscard]] const std::string& device() const { return device_; }
+  [[nodiscard]] int numa_node() const;  // -1 when the device has none
+  [[nodiscard]] Mac mac() const;
+  [[nodiscard]] uint16_t mtu() const;  // in force; the device's own before configure
+  // Packet buffers that its queues hold when full, with this configuration.
+  [[nodiscard]] uint32_t buffers(const EthPortConfig& config) const;
+  // The network interface beneath a virtual port (af_packet, af_xdp), if any.
+  [[nodiscard]] std::optional<unsigned> interface_index() const;
+
+  // `pool`: on numa_node(), with room for a whole frame of the MTU in each buffer.
+  [[nodiscard]] Expected<void> configure(const EthPortConfig& config, rte_mempool* pool);
+  [[nodiscard]] Expected<void> start();
+
+ private:
+  static constexpr PortId none = UINT16_MAX;
+  EthPort(std::string device, PortId id) : device_(std::move(device)), id_(id) {}
+  [[nodiscard]] Unexpected failure(const std::string& what, int error) const;
+  std::string device_;
+  PortId id_ = none;
+};
+
+// Of any configured port. Thread: any.
+[[nodiscard]] bool link_is_up(PortId port);
+// Frames that the driver lost before a worker saw them.
+[[nodiscard]] uint64_t missed_frames(PortId port);
+
+// Packet buffers on `numa_node` (-1: any), each with room for a frame of `mtu` L3 bytes.
+[[nodiscard]] Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu,
+                                                        int numa_node);
+// Bytes that such a pool takes.
+[[nodiscard]] size_t packet_pool_bytes(uint32_t buffers, uint16_t mtu);
+
+}  // namespace portcullis

@@ -1,0 +1,19 @@
+// Which NUMA node things are on (libnuma), and what to say when a worker is far from its ports. -1: the machine
+// has one node only, or the device does not say.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace portcullis {
+
+[[nodiscard]] int numa_node_of_core(uint32_t core);
+// By its sysfs entry, so before EAL runs. `device`: as in config.proto; vdevs have no node.
+[[nodiscard]] int numa_node_of_device(const std::string& device);
+
+// A warning when a worker on `core_node` polls a port on `port_node` and both are known and differ.
+[[nodiscard]] std::optional<std::string> placement_warning(const std::string& port, int port_node, uint32_t core,
+                                                           int core_node);
+
+}  // namespace portcullis

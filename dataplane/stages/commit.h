@@ -1,0 +1,139 @@
+// commit: the one place where a packet changes tables. Flow entries are refreshed or opened as admit staged
+// it, the EIPs' counters and the rules' hits move. Packets commit in order, so a quota or a full bucket is
+// decided in order; both sides' entries are checked before either is written.
+//
+// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), EipCounters, rule hits.
+// Drops: flow_quota, flow_table_full.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "dataplane/stages/entry_judge.h"
+#include "dataplane/worker_state.h"
+
+namespace portcullis::stages {
+
+struct Commit {
+  static constexpr std::string_view name = "commit";
+
+  static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    for_each_packet(burst.live, [&](uint32_t i) {
+      Side source{.record = burst.source[i], .remote = burst.destination[i]};
+      Side destination{.record = burst.destination[i], .remote = burst.source[i]};
+      if (source.record != nullptr)
+        plan(source, burst.source_intent[i], burst.source_key[i], burst.source_hash[i], burst, tables,
+             worker);
+      if (destination.record != nullptr)
+        plan(destination, burst.destination_intent[i], burst.destination_key[i], burst.destination_hash[i],
+             burst, tables, worker);
+      if (const auto reason = refusal(source, destination, burst, worker))
+        return drop(burst, worker, i, *reason);
+      if (source.record != nullptr) {
+        write(source, burst.source_intent[i], burst, worker, i);
+        EipCounters& eip = worker.counters.eips[source.record->id];
+        eip.out_packets.add(1);
+        eip.out_bytes.add(burst.total_length[i]);
+      }
+      if (destination.record != nullptr) {
+        write(destination, burst.destination_intent[i], burst, worker, i);
+        EipCounters& eip = worker.counters.eips[destination.record->id];
+        eip.in_packets.add(1);
+        eip.in_bytes.add(burst.total_length[i]);
+      }
+    });
+  }
+
+ private:
+  enum class Action : uint8_t { none, refresh, open };
+
+  // One side of the packet on its way through commit.
+  struct Side {
+    const BindingRecord* record;
+    const BindingRecord* remote;
+    const SideTuple* key = nullptr;
+    uint32_t hash = 0;
+    Action action = Action::none;
+    uint32_t index = FlowTable::none;  // the entry of the key, if it is in the table
+    Standing standing = Standing::invalid;
+  };
+
+  static void plan(Side& side, const SideIntent& intent, const SideTuple& key, uint32_t hash,
+                   const Burst& burst, const Tables& tables, const WorkerState& worker) {
+    if (!intent.touches_entry) return;
+    side.key = &key;
+    side.hash = hash;
+    side.index = worker.flows.find(key, hash, burst.now_ms);
+    if (side.index != FlowTable::none)
+      side.standing = judge_entry(worker.flows.entry(side.index), *side.record, side.remote, tables);
+    if (side.standing != Standing::invalid)
+      side.action = Action::refresh;
+    else if (intent.may_open)
+      side.action = Action::open;
+  }
+
+  static std::optional<Drop> refusal(const Side& source, const Side& destination, const Burst& burst,
+                                     const WorkerState& worker) {
+    for (const Side* side : {&source, &destination})
+      if (side->action == Action::open &&
+          worker.flows.of_binding(side->record->id) >= side->record->flow_quota)
+        return Drop::flow_quota;
+    // An entry that is there, though it counts no more, gives its place to the one that replaces it.
+    const bool source_needs_way = source.action == Action::open && source.index == FlowTable::none;
+    const bool destination_needs_way =
+        destination.action == Action::open && destination.index == FlowTable::none;
+    const bool same_bucket = source_needs_way && destination_needs_way &&
+                             worker.flows.bucket_of(source.hash) == worker.flows.bucket_of(destination.hash);
+    if (source_needs_way && worker.flows.free_ways(source.hash, burst.now_ms) < (same_bucket ? 2u : 1u))
+      return Drop::flow_table_full;
+    if (destination_needs_way && worker.flows.free_ways(destination.hash, burst.now_ms) == 0)
+      return Drop::flow_table_full;
+    return std::nullopt;
+  }
+
+  static void write(const Side& side, const SideIntent& intent, const Burst& burst, WorkerState& worker,
+                    uint32_t i) {
+    count_hit(intent.hit, worker);
+    if (side.action == Action::none) return;
+    if (side.action == Action::refresh) {
+      FlowEntry& entry = worker.flows.entry(side.index);
+      advance(entry, entry.opened == intent.direction, burst, worker, i);
+      // What is kept stays under the generation that let it in.
+      if (side.standing == Standing::rejudged) record_generations(entry, side);
+      return;
+    }
+    if (side.index != FlowTable::none) worker.flows.erase(side.index);
+    FlowEntry entry{.key = *side.key,
+                    .owner = side.record->id,
+                    .owner_incarnation = side.record->incarnation,
+                    .remote_incarnation = incarnation_of(side.remote),
+                    .opened = intent.direction,
+                    .icmp_code = burst.protocol[i] == ip_protocol::icmp ? burst.icmp_code[i] : uint8_t{0}};
+    record_generations(entry, side);
+    advance(entry, true, burst, worker, i);
+    worker.flows.insert(entry, side.hash, burst.now_ms);
+  }
+
+  static void record_generations(FlowEntry& entry, const Side& side) {
+    entry.list_generation = side.record->list_generation;
+    entry.remote_generation = generation_of(side.remote);
+  }
+
+  static void advance(FlowEntry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
+                      uint32_t i) {
+    entry.state = burst.protocol[i] == ip_protocol::tcp
+                      ? next_state(entry.state, classify_tcp(burst.tcp_flags[i], from_opener))
+                      : FlowState::opening;
+    entry.expires_ms = burst.now_ms + idle_ms(worker.tables.timeouts, burst.protocol[i], entry.state);
+  }
+
+  static void count_hit(RuleHit hit, WorkerState& worker) {
+    if (hit.index == RuleHit::none) return;
+    if ((hit.index & RuleHit::in_chunk) != 0)
+      worker.counters.chunk_hits[hit.index & ~RuleHit::in_chunk].add(1);
+    else
+      worker.counters.inline_hits[hit.index].add(1);
+  }
+};
+
+}  // namespace portcullis::stages

@@ -1,0 +1,41 @@
+// deliver: the frame for its next hop: MAC addresses, TTL less one (RFC 1812, 5.3.1), link padding taken off.
+//
+// Reads Burst::out_port, ::next_hop_mac, ::ttl, ::total_length; writes the frame. Drops nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+
+#include "dataplane/stages/translate.h"
+#include "dataplane/worker_state.h"
+
+namespace portcullis::stages {
+
+struct Deliver {
+  static constexpr std::string_view name = "deliver";
+
+  static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
+    for_each_packet(burst.live, [&](uint32_t i) {
+      uint8_t* const frame = frame_of(burst.mbuf[i]);
+      const EthernetHeader header{.destination = burst.next_hop_mac[i],
+                                  .source = tables.ports.ports[burst.out_port[i]].mac,
+                                  .ether_type = ether_type::ipv4};
+      std::memcpy(frame, &header, sizeof header);
+      uint8_t* const ip = frame + l3_offset;
+      const uint8_t ttl = burst.ttl[i];
+      const uint8_t protocol = burst.protocol[i];
+      const auto word = [&](uint8_t t) { return Be16::from_host(static_cast<uint16_t>(t << 8 | protocol)); };
+      const auto lower = static_cast<uint8_t>(ttl - 1);
+      ip[offsetof(Ipv4Header, ttl)] = lower;
+      apply_to_field(ip + offsetof(Ipv4Header, checksum), ChecksumDelta().replace(word(ttl), word(lower)));
+      const uint32_t length = l3_offset + burst.total_length[i];
+      if (burst.mbuf[i]->pkt_len > length)
+        // Fails only when the last of several buffers is all padding; the padding then goes along.
+        static_cast<void>(
+            rte_pktmbuf_trim(burst.mbuf[i], static_cast<uint16_t>(burst.mbuf[i]->pkt_len - length)));
+    });
+  }
+};
+
+}  // namespace portcullis::stages

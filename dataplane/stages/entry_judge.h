@@ -1,0 +1,48 @@
+// Whether a flow entry still counts for a side, by its record and its remote's as they are now (semantics:
+// "Default-off, exactly", 3). Used when a packet needs the entry, when it is committed, and by ageing.
+#pragma once
+
+#include "dataplane/burst.h"
+#include "dataplane/stages/permit_match.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/tables.h"
+
+namespace portcullis::stages {
+
+enum class Standing : uint8_t {
+  invalid,
+  current,   // judged under the list and the remote as they are now
+  kept,      // the list moved on, and keep_established asked that its entries live
+  rejudged,  // something moved, and the list as it is now permits the flow in the direction that opened it
+};
+
+inline uint32_t incarnation_of(const BindingRecord* record) {
+  return record == nullptr ? 0 : record->incarnation;
+}
+inline uint32_t generation_of(const BindingRecord* record) {
+  return record == nullptr ? 0 : record->binding_generation;
+}
+inline TagSetId tags_of(const BindingRecord* record) {
+  return record == nullptr ? empty_tag_set : record->tags;
+}
+
+inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote,
+                            const Tables& tables) {
+  if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
+    return Standing::invalid;
+  const bool same_remote = entry.remote_generation == generation_of(remote);
+  if (same_remote && entry.list_generation == side.list_generation) return Standing::current;
+  // Generations wrap: a difference says which is newer.
+  if (same_remote && static_cast<int32_t>(entry.list_generation - side.kept_from) >= 0) return Standing::kept;
+  const bool icmp = entry.key.protocol == ip_protocol::icmp;
+  const PermitQuery query = {
+      .direction = entry.opened,
+      .protocol = entry.key.protocol,
+      .local_port = icmp ? uint16_t{entry.key.icmp_query} : entry.key.local_port.host(),
+      .remote_port = icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(),
+      .remote = entry.key.remote,
+      .remote_tags = tags_of(remote)};
+  return find_rule(side, query, tables) ? Standing::rejudged : Standing::invalid;
+}
+
+}  // namespace portcullis::stages

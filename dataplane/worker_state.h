@@ -1,0 +1,53 @@
+// What a worker owns, and the one function that drops.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_meter.h>
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/burst.h"
+#include "dataplane/counters.h"
+#include "dataplane/drop.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/worker.h"
+
+namespace portcullis {
+
+// Packets on their way to a port: what it does not take at once is held until it does.
+struct TransmitQueue {
+  static constexpr uint32_t capacity = 512;
+  uint32_t count = 0;
+  uint64_t bytes = 0;
+  std::array<rte_mbuf*, capacity> packets;
+};
+
+// Packets a second from a port to the gateway itself: rte_meter with one "byte" a packet.
+struct PuntMeter {
+  rte_meter_srtcm_profile profile;
+  rte_meter_srtcm meter;
+};
+
+struct WorkerState {
+  WorkerConfig config;
+  const Tables& tables;
+  rte_rcu_qsbr* rcu;
+  WorkerCounters counters;
+  FlowTable flows;
+  uint64_t tsc_hz;
+  uint64_t aged_until_ms = 0;
+  std::array<PuntMeter, max_ports> punt_meters;
+  std::array<TransmitQueue, max_ports> transmit{};
+  Burst burst{};  // here and not on the stack: its arrays are never cleared
+};
+
+// The only way to lose a packet: count why, give the buffer back, stop judging it.
+inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+  worker.counters.dropped[static_cast<size_t>(reason)].add(1);
+  burst.live &= ~(uint64_t{1} << i);
+  rte_pktmbuf_free(burst.mbuf[i]);
+}
+
+}  // namespace portcullis
