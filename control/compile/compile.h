@@ -1,6 +1,6 @@
-// Model -> what the data plane must hold. A pure function over State, plus an incremental form: the updates that
-// a change set makes. A property test holds the two together. Bindings are derived here (semantics: "PRDO
-// bindings"), never set by hand.
+// Model -> what the data plane must hold. A pure function over State, plus an incremental form: the updates
+// that a change set makes. A property test holds the two together. Bindings are derived here (semantics:
+// "PRDO bindings"), never set by hand.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace portcullis::compile {
 
 // One compiled rule and the named rule it came from. A tag is still a name: publish numbers tags.
 struct CompiledRule {
-  PermitRule rule;                       // `remote` is 0 when `tag` is set
+  PermitRule rule;  // `remote` is 0 when `tag` is set
   std::optional<model::TagKey> tag;
   std::string name;
   friend bool operator==(const CompiledRule&, const CompiledRule&) = default;
@@ -49,16 +49,18 @@ struct Image {
   friend bool operator==(const Image&, const Image&) = default;
 };
 
-// Absent value: the object is gone.
 struct Update {
-  std::map<Ipv4Addr, std::optional<CompiledPool>> pools;
+  // All pools, if a pool changed. They are few, and a change set names a deleted one only by its id.
+  std::optional<std::map<Ipv4Addr, CompiledPool>> pools;
+  // By EIP; an absent value: it is bound no more. One that did not change may be among them.
   std::map<Ipv4Addr, std::optional<CompiledBinding>> bindings;
 };
 
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
-// What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, of the EIPs of vms
-// it names, and those whose edge membership a pool change may have moved.
+// What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, of the EIPs of
+// vms it names, and those whose edge membership a pool change may have moved. Walks all EIPs for a vm or a
+// pool.
 [[nodiscard]] Update compile_change(const model::State& state, const model::ChangeSet& changes);
 // Applies an update to an image: image(before) + update = image(after).
 void apply(Image& image, const Update& update);

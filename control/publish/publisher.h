@@ -1,13 +1,15 @@
-// Table changes -> workers. Publishes an update object by object (each atomically), waits until every worker has
-// been quiescent since, and only then frees what was replaced. When publish() returns, no packet that is received
-// from then on is judged by the old state.
-// Thread: control only. Room was reserved at validation (model Limits), so publishing does not fail.
+// Table changes -> workers. Publishes an update object by object (each atomically), waits until every worker
+// has been quiescent since, and only then frees what was replaced. When publish() returns, no packet that is
+// received from then on is judged by the old state. Thread: control only, which is no reader of the tables in
+// the sense of RCU. Room was reserved at validation (model Limits), so publishing does not fail.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -43,19 +45,113 @@ class Publisher {
   Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota);
 
   void add_worker(const Worker* worker) { workers_.push_back(worker); }
-  // internal if a table refused what validation had promised room for; the data plane then holds the old objects
-  // for those not published yet. Steps bound the slots in flight by the spare ones.
+  // internal if a table refused what validation had promised room for; the data plane then holds the old
+  // object of each that was refused (one that was to move or to change owner: none), and the new one of all
+  // others. A batch larger than the spare room is published in steps, with a grace period between them.
   [[nodiscard]] Expected<void> publish(const compile::Update& update);
   // The whole image onto empty tables: at start, before the receive side opens.
   [[nodiscard]] Expected<void> publish_all(const compile::Image& image);
 
   // Zeroes if `eip` is not bound. Hits carry over when a list is replaced, for a rule that stays the same.
   [[nodiscard]] EipStatistics statistics(Ipv4Addr eip) const;
+  // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
+  [[nodiscard]] uint64_t flows_of(Ipv4Addr eip) const;
   [[nodiscard]] Totals totals() const;
 
  private:
-  // (filled in with the implementation)
+  static constexpr Slot no_slot = IndexEntry::outside;  // below IndexEntry::first_slot
+  static constexpr BindingId no_binding = 0;            // never handed out
+
+  // Where a record and what it refers to lie. Retired as a whole.
+  struct Placement {
+    Slot slot = no_slot;
+    uint32_t chunk = no_permit_chunk;
+    std::vector<model::TagKey> tags;       // whose set the record names
+    std::vector<model::TagKey> rule_tags;  // that its rules name
+    // Hit counters are never reset: what they said, by compiled rule, when this was published.
+    std::vector<uint64_t> hits_before;
+  };
+
+  struct Traffic {
+    uint64_t in_packets = 0, in_bytes = 0, out_packets = 0, out_bytes = 0;
+  };
+
+  // A binding as it is published.
+  struct Bound {
+    compile::CompiledBinding binding;
+    BindingId id = no_binding;
+    std::optional<EndpointKey> key;  // absent while it moves
+    Placement placement;
+    Traffic traffic_before;                        // counters of `id` when it was bound
+    std::map<std::string, uint64_t> earlier_hits;  // by rule: those counted in placements before this one
+  };
+
+  struct Tag {
+    TagId id;
+    uint32_t users;  // sets and rules
+  };
+  struct InternedTagSet {
+    TagSetId id;
+    uint32_t users;  // records
+  };
+
+  // A placement that no index leads to any more, and whose hits go to which rule: by compiled rule, empty if
+  // the rule is gone or is another one now.
+  struct Retired {
+    Placement placement;
+    Ipv4Addr eip;
+    BindingId id;
+    std::vector<std::string> heirs;
+  };
+
+  // What workers may still see, until a grace period has passed.
+  struct Limbo {
+    std::vector<Retired> placements;
+    std::vector<TagSetId> tag_sets;
+    std::vector<TagId> tags;
+    std::vector<BindingId> ids;
+    std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
+  };
+
+  void leave(Ipv4Addr eip, const std::optional<compile::CompiledBinding>& next);
+  void unbind(Bound& bound);
+  [[nodiscard]] Expected<void> set_pools(const std::map<Ipv4Addr, compile::CompiledPool>& next);
+  void fill(Ipv4Prefix prefix);
+  [[nodiscard]] uint32_t unbound_value(Ipv4Addr address) const;
+  [[nodiscard]] Expected<void> put(const compile::CompiledBinding& binding);
+
+  [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
+  [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,
+                                              PortId port, Placement& placement);
+  void retire(Retired retired);
+  template <typename Take>
+  [[nodiscard]] auto with_room(Take&& take);
+  void wait_for_readers();
+
+  [[nodiscard]] TagId acquire_tag(const model::TagKey& key);
+  void release_tag(const model::TagKey& key);
+  [[nodiscard]] Expected<TagSetId> acquire_tag_set(const std::vector<model::TagKey>& keys);
+  void release_tag_set(const std::vector<model::TagKey>& keys);
+  [[nodiscard]] bool take_id(BindingId& id);
+
+  [[nodiscard]] uint64_t flows_of(BindingId id) const;
+  [[nodiscard]] Traffic traffic_of(BindingId id) const;
+  [[nodiscard]] std::vector<uint64_t> hits_of(const Placement& placement, size_t rules) const;
+
+  Tables* tables_;
+  rte_rcu_qsbr* rcu_;
+  std::map<std::string, PortId> port_ids_;
+  uint32_t flow_quota_;
   std::vector<const Worker*> workers_;
+
+  std::map<Ipv4Addr, compile::CompiledPool> pools_;
+  std::unordered_map<Ipv4Addr, Bound> bindings_;
+  std::map<model::TagKey, Tag> tags_;
+  std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
+  std::vector<TagId> free_tags_;
+  TagId tags_ever_ = 0;
+  std::deque<BindingId> resting_ids_;  // longest unused first
+  Limbo limbo_;
 };
 
 }  // namespace portcullis::publish

@@ -1,0 +1,193 @@
+#include "control/compile/compile.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "src/net/headers.h"
+
+namespace portcullis::compile {
+namespace {
+
+// The union of the local pools, as disjoint ranges that do not touch: a prefix lies inside it exactly if it
+// lies inside one of them, also when it spans several pools.
+class LocalSpace {
+ public:
+  explicit LocalSpace(const model::State& state) {
+    std::map<Ipv4Addr, Ipv4Addr> pools;  // they do not overlap
+    for (const auto& [id, pool] : state.pools)
+      if (pool.kind == model::PoolKind::local) pools.emplace(pool.prefix.first(), pool.prefix.last());
+    for (const auto& [first, last] : pools) {
+      if (!ranges_.empty() && uint64_t{ranges_.back().last.host()} + 1 == first.host())
+        ranges_.back().last = last;
+      else
+        ranges_.push_back({first, last});
+    }
+  }
+
+  [[nodiscard]] bool contains(Ipv4Prefix prefix) const {
+    auto after = std::ranges::upper_bound(ranges_, prefix.first(), {}, &Range::first);
+    return after != ranges_.begin() && prefix.last() <= std::prev(after)->last;
+  }
+
+ private:
+  struct Range {
+    Ipv4Addr first;
+    Ipv4Addr last;
+  };
+  std::vector<Range> ranges_;
+};
+
+// Semantics, "The calls": external is `any` and what reaches outside the local pools. A tag names EIPs only.
+bool is_external(const LocalSpace& local, const model::Remote& remote) {
+  if (std::holds_alternative<model::AnyRemote>(remote)) return true;
+  const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote);
+  return prefixes != nullptr &&
+         std::ranges::any_of(*prefixes, [&](Ipv4Prefix prefix) { return !local.contains(prefix); });
+}
+
+constexpr PortRange exactly(std::optional<uint8_t> value) {
+  return value ? PortRange{*value, *value} : PortRange{};
+}
+
+// All of a compiled rule but its remote.
+PermitRule compile_match(const model::PermitRule& rule) {
+  PermitRule compiled;
+  if (rule.direction == model::Direction::outbound) compiled.flags |= PermitRule::outbound;
+  if (rule.tracked) compiled.flags |= PermitRule::tracked;
+  if (!rule.protocol) {
+    compiled.flags |= PermitRule::any_protocol;
+    return compiled;
+  }
+  compiled.protocol = *rule.protocol;
+  const bool is_icmp = *rule.protocol == ip_protocol::icmp;
+  compiled.local_ports = is_icmp ? exactly(rule.icmp_type) : rule.local_ports;
+  compiled.remote_ports = is_icmp ? exactly(rule.icmp_code) : rule.remote_ports;
+  return compiled;
+}
+
+void compile_rule(const model::TenantId& tenant, const model::PermitRule& rule,
+                  std::vector<CompiledRule>& compiled) {
+  const PermitRule match = compile_match(rule);
+  const auto add_prefix = [&](Ipv4Prefix prefix) {
+    CompiledRule& added = compiled.emplace_back(CompiledRule{match, std::nullopt, rule.name});
+    added.rule.remote = prefix.address().host();
+    added.rule.prefix_length = prefix.length();
+  };
+  if (std::holds_alternative<model::AnyRemote>(rule.remote)) add_prefix(Ipv4Prefix{});
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote))
+    for (const Ipv4Prefix prefix : *prefixes) add_prefix(prefix);
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
+    for (const std::string& tag : *tags) {
+      CompiledRule& added = compiled.emplace_back(CompiledRule{match, model::TagKey{tenant, tag}, rule.name});
+      added.rule.flags |= PermitRule::remote_tag;
+    }
+}
+
+// What the data plane compares: the low half. It wraps after four thousand million changes.
+constexpr uint32_t wire_generation(model::Generation generation) {
+  return static_cast<uint32_t>(generation);
+}
+
+CompiledBinding compile_binding(const model::State& state, const LocalSpace& local, const model::Eip& eip) {
+  const model::Vm& vm = state.vms.at({eip.tenant, eip.vm});  // a vm with an EIP cannot be deleted
+  CompiledBinding binding;
+  binding.eip = eip.address;
+  binding.dip = vm.dip;
+  binding.port = vm.location.port;
+  binding.mac = vm.location.mac;
+  binding.edge = eip.keep_established || std::ranges::any_of(eip.permit, [&](const model::PermitRule& rule) {
+                   return is_external(local, rule.remote);
+                 });
+  binding.incarnation = wire_generation(eip.created);
+  binding.binding_generation = wire_generation(eip.binding_generation);
+  binding.list_generation = wire_generation(eip.list_generation);
+  binding.kept_from = wire_generation(eip.kept_from);
+  for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
+
+  // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
+  std::vector<const model::PermitRule*> rules;
+  for (const model::PermitRule& rule : eip.permit) rules.push_back(&rule);
+  std::ranges::sort(rules, {},
+                    [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });
+  for (const model::PermitRule* rule : rules) compile_rule(eip.tenant, *rule, binding.rules);
+  return binding;
+}
+
+std::map<Ipv4Addr, CompiledPool> compile_pools(const model::State& state) {
+  std::map<Ipv4Addr, CompiledPool> pools;
+  for (const auto& [id, pool] : state.pools)
+    pools.emplace(pool.prefix.first(), CompiledPool{pool.prefix, pool.kind});
+  return pools;
+}
+
+// What a change set names, by what it takes to find the bindings that differ.
+struct Named {
+  std::set<Ipv4Addr> eips;
+  std::set<model::VmKey> vms;
+  bool pools = false;
+
+  void add(const model::PutVm& put) { vms.emplace(put.vm.tenant, put.vm.id); }
+  void add(const model::DeleteVm&) {}  // it had no EIP
+  void add(const model::PutPool&) { pools = true; }
+  void add(const model::DeletePool&) { pools = true; }
+  void add(const model::PutEip& put) { eips.insert(put.eip.address); }
+  void add(const model::DeleteEip& gone) { eips.insert(gone.address); }
+};
+
+// Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.
+bool depends_on_pools(const model::Eip& eip) {
+  return std::ranges::any_of(eip.permit, [](const model::PermitRule& rule) {
+    return std::holds_alternative<std::vector<Ipv4Prefix>>(rule.remote);
+  });
+}
+
+}  // namespace
+
+CompiledBinding compile_binding(const model::State& state, const model::Eip& eip) {
+  return compile_binding(state, LocalSpace(state), eip);
+}
+
+Image compile(const model::State& state) {
+  const LocalSpace local(state);
+  Image image{.pools = compile_pools(state), .bindings = {}};
+  for (const auto& [address, eip] : state.eips)
+    image.bindings.emplace(address, compile_binding(state, local, eip));
+  return image;
+}
+
+Update compile_change(const model::State& state, const model::ChangeSet& changes) {
+  Named named;
+  for (const model::Change& change : changes.changes)
+    std::visit([&](const auto& what) { named.add(what); }, change);
+
+  if (!named.vms.empty() || named.pools)
+    for (const auto& [address, eip] : state.eips)
+      if (named.vms.contains({eip.tenant, eip.vm}) || (named.pools && depends_on_pools(eip)))
+        named.eips.insert(address);
+
+  Update update;
+  if (named.pools) update.pools = compile_pools(state);
+  const LocalSpace local(state);
+  for (const Ipv4Addr address : named.eips) {
+    const auto eip = state.eips.find(address);
+    update.bindings.emplace(address, eip == state.eips.end()
+                                         ? std::nullopt
+                                         : std::optional(compile_binding(state, local, eip->second)));
+  }
+  return update;
+}
+
+void apply(Image& image, const Update& update) {
+  if (update.pools) image.pools = *update.pools;
+  for (const auto& [address, binding] : update.bindings) {
+    if (binding)
+      image.bindings.insert_or_assign(address, *binding);
+    else
+      image.bindings.erase(address);
+  }
+}
+
+}  // namespace portcullis::compile

@@ -1,0 +1,445 @@
+#include "control/publish/publisher.h"
+
+#include <rte_rcu_qsbr.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <span>
+#include <string_view>
+
+namespace portcullis::publish {
+namespace {
+
+using compile::CompiledBinding;
+using compile::CompiledPool;
+using compile::CompiledRule;
+
+// How many resting ids are looked at for one whose last owner's flow entries are all gone.
+constexpr size_t id_search = 64;
+
+using NamedRules = std::map<std::string_view, std::span<const CompiledRule>>;
+
+// The compiled rules of each named one: they lie side by side.
+NamedRules by_name(const std::vector<CompiledRule>& rules) {
+  NamedRules named;
+  for (size_t first = 0; first < rules.size();) {
+    size_t last = first + 1;
+    while (last < rules.size() && rules[last].name == rules[first].name) ++last;
+    named.emplace(rules[first].name, std::span(rules).subspan(first, last - first));
+    first = last;
+  }
+  return named;
+}
+
+// For each compiled rule of `before`, the name under which its hits go on in `after`; empty if the rule of
+// that name is gone or another one.
+std::vector<std::string> heirs_of(const std::vector<CompiledRule>& before,
+                                  const std::vector<CompiledRule>& after) {
+  const NamedRules old_rules = by_name(before);
+  const NamedRules new_rules = by_name(after);
+  std::vector<std::string> heirs;
+  heirs.reserve(before.size());
+  for (const auto& rule : before) {
+    const auto heir = new_rules.find(rule.name);
+    const bool same = heir != new_rules.end() && std::ranges::equal(old_rules.at(rule.name), heir->second);
+    heirs.push_back(same ? rule.name : std::string());
+  }
+  return heirs;
+}
+
+}  // namespace
+
+Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids,
+                     uint32_t flow_quota)
+    : tables_(&tables), rcu_(rcu), port_ids_(std::move(port_ids)), flow_quota_(flow_quota) {
+  for (BindingId id = no_binding + 1; id < tables.binding.capacity(); ++id) resting_ids_.push_back(id);
+}
+
+// Takes from a table; if it is out of room, what is in limbo may be what it lacks: this is where a large
+// batch falls into steps.
+template <typename Take>
+auto Publisher::with_room(Take&& take) {
+  auto taken = take();
+  if (!taken) {
+    wait_for_readers();
+    taken = take();
+  }
+  return taken;
+}
+
+// The order within an update: first what goes (so that its place can be had by what comes, and a key that
+// passes from one endpoint to another is never erased by its old owner after the new one has set it), then
+// pools (so that the pages exist), then what comes or changes.
+//
+// Every packet reads each index once and judges by whole records, so while an update is under way a packet's
+// verdict is one that the old or the new state of each single object gives. Nobody has been told that the new
+// state holds; the grace period at the end makes it hold before anybody is.
+Expected<void> Publisher::publish(const compile::Update& update) {
+  Expected<void> result;
+  const auto keep_first_error = [&](Expected<void> step) {
+    if (result && !step) result = std::move(step);
+  };
+  for (const auto& [eip, binding] : update.bindings) leave(eip, binding);
+  if (update.pools) keep_first_error(set_pools(*update.pools));
+  for (const auto& [eip, binding] : update.bindings)
+    if (binding) keep_first_error(put(*binding));
+  wait_for_readers();
+  return result;
+}
+
+Expected<void> Publisher::publish_all(const compile::Image& image) {
+  compile::Update update{.pools = image.pools, .bindings = {}};
+  for (const auto& [eip, binding] : image.bindings) update.bindings.emplace(eip, binding);
+  return publish(update);
+}
+
+// Takes away what must be gone before anything of the update comes: the whole binding if its EIP is bound no
+// more or to another owner, its endpoint key if it moves. A moving endpoint cannot send until put() has given
+// it its new key: at no moment do two locations speak for one EIP.
+void Publisher::leave(Ipv4Addr eip, const std::optional<CompiledBinding>& next) {
+  const auto found = bindings_.find(eip);
+  if (found == bindings_.end()) return;
+  Bound& bound = found->second;
+  if (!next || next->incarnation != bound.binding.incarnation) {
+    unbind(bound);
+    bindings_.erase(found);
+  } else if (bound.key && (next->port != bound.binding.port || next->dip != bound.binding.dip)) {
+    tables_->endpoint.erase(*bound.key);
+    bound.key.reset();
+  }
+}
+
+// The key first: the endpoint can send nothing (spoofed_source) before it stops being reachable (unbound), so
+// it opens no flow that would outlive it. Ageing, which asks the local view for an entry's owner, learns it
+// last.
+void Publisher::unbind(Bound& bound) {
+  const Ipv4Addr eip = bound.binding.eip;
+  if (bound.key) tables_->endpoint.erase(*bound.key);
+  tables_->binding.set(View::edge, eip, unbound_value(eip));
+  tables_->binding.set(View::local, eip, unbound_value(eip));
+  retire({std::move(bound.placement), eip, bound.id, {}});
+  limbo_.ids.push_back(bound.id);
+}
+
+Expected<void> Publisher::set_pools(const std::map<Ipv4Addr, CompiledPool>& next) {
+  const std::map<Ipv4Addr, CompiledPool> before = std::exchange(pools_, next);
+  // An address that passes from one pool to another goes straight to its new value: it never looks to be
+  // outside.
+  for (const auto& [first, pool] : before) {
+    const auto same = next.find(first);
+    if (same != next.end() && same->second == pool) continue;
+    fill(pool.prefix);
+    limbo_.pools.push_back(pool.prefix);
+  }
+  Expected<void> result;
+  for (const auto& [first, pool] : next) {
+    const auto same = before.find(first);
+    if (same != before.end() && same->second == pool) continue;
+    const auto reserved = with_room([&] { return tables_->binding.reserve_pages(pool.prefix); });
+    if (reserved) {
+      fill(pool.prefix);
+    } else {
+      pools_.erase(first);
+      if (result)
+        result = fail(ErrorCode::internal, "the pool could not be published: " + reserved.error().message, {},
+                      pool.prefix.to_string());
+    }
+  }
+  return result;
+}
+
+// Gives every address under `prefix` that is not bound in a view the value that the pools say. Its pages
+// exist.
+void Publisher::fill(Ipv4Prefix prefix) {
+  for (uint64_t host = prefix.first().host(); host <= prefix.last().host(); ++host) {
+    const Ipv4Addr address = Ipv4Addr::from_host(static_cast<uint32_t>(host));
+    const uint32_t value = unbound_value(address);
+    for (const View view : {View::edge, View::local})
+      if (!tables_->binding.find(view, address).is_bound()) tables_->binding.set(view, address, value);
+  }
+}
+
+uint32_t Publisher::unbound_value(Ipv4Addr address) const {
+  const auto after = pools_.upper_bound(address);
+  if (after == pools_.begin()) return IndexEntry::outside;
+  const CompiledPool& pool = std::prev(after)->second;
+  if (!pool.prefix.contains(address)) return IndexEntry::outside;
+  return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
+}
+
+// Binds an EIP, or moves one to a new record. The record is whole before anything points to it: every set()
+// below is a release store, every look-up an acquire load. The three ways to it change one after another:
+//   local  first, then edge, then the endpoint's key. A worker that finds the new record by the key, when the
+//          endpoint sends, therefore finds it (or one still newer) in both views: what a flow that the new
+//          record opened is answered with, and what ageing asks of its owner, is never judged by the absence
+//          of it.
+//   In between, packets to the endpoint may be judged by the new list and packets from it by the old one, or
+//   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
+//   and entries survive either order: generations differ, so each is judged again by the record that the
+//   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
+Expected<void> Publisher::put(const CompiledBinding& binding) {
+  auto known = bindings_.find(binding.eip);
+  const bool is_new = known == bindings_.end();
+  if (!is_new && known->second.key && known->second.binding == binding) return {};
+
+  const auto refused = [&](const std::string& why) {
+    return fail(ErrorCode::internal, "the binding could not be published: " + why, {},
+                binding.eip.to_string());
+  };
+  const auto port = port_ids_.find(binding.port);
+  if (port == port_ids_.end()) return refused("no port is named '" + binding.port + "'");
+
+  BindingId id = is_new ? no_binding : known->second.id;
+  if (is_new && !with_room([&] { return take_id(id); })) return refused("all binding ids are in use");
+  Expected<Placement> placement = place(binding, id, port->second);
+  if (!placement) {
+    if (is_new) resting_ids_.push_front(id);  // it was not seen
+    return refused(placement.error().message);
+  }
+
+  const Slot slot = placement->slot;
+  tables_->binding.set(View::local, binding.eip, slot);
+  tables_->binding.set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
+  const EndpointKey key{.dip = binding.dip, .port = port->second};
+  const bool has_key = with_room([&] { return tables_->endpoint.set(key, slot); });
+
+  if (is_new) {
+    known = bindings_.emplace(binding.eip, Bound{}).first;
+    known->second.id = id;
+    known->second.traffic_before = traffic_of(id);
+  }
+  Bound& bound = known->second;
+  if (!is_new) {
+    std::vector<std::string> heirs = heirs_of(bound.binding.rules, binding.rules);
+    const std::set<std::string_view> unchanged(heirs.begin(), heirs.end());
+    std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+    retire({std::move(bound.placement), binding.eip, id, std::move(heirs)});
+  }
+  bound.binding = binding;
+  bound.placement = std::move(*placement);
+  bound.key.reset();
+  if (!has_key) return refused("the endpoint table is full");
+  bound.key = key;
+  return {};
+}
+
+Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id, PortId port) {
+  Placement placement;
+  if (auto filled = fill_placement(binding, id, port, placement); !filled) {
+    retire({std::move(placement), binding.eip, id, {}});
+    return Unexpected(std::move(filled.error()));
+  }
+  return placement;
+}
+
+Expected<void> Publisher::fill_placement(const CompiledBinding& binding, BindingId id, PortId port,
+                                         Placement& placement) {
+  if (!with_room([&] { return tables_->binding.take_slot(placement.slot); })) {
+    placement.slot = no_slot;
+    return fail(ErrorCode::resource_exhausted, "no slot is free for its record");
+  }
+  const auto tag_set = with_room([&] { return acquire_tag_set(binding.tags); });
+  if (!tag_set) return Unexpected(tag_set.error());
+  placement.tags = binding.tags;
+
+  std::vector<PermitRule> rules;
+  rules.reserve(binding.rules.size());
+  for (const CompiledRule& compiled : binding.rules) {
+    PermitRule& rule = rules.emplace_back(compiled.rule);
+    if (!compiled.tag) continue;
+    rule.remote = acquire_tag(*compiled.tag);
+    placement.rule_tags.push_back(*compiled.tag);
+  }
+  const std::span all(rules);
+  const auto inline_rules = all.first(std::min<size_t>(all.size(), inline_permit_rules));
+  const auto chunk = with_room([&] { return tables_->permit.store(all.subspan(inline_rules.size())); });
+  if (!chunk) return Unexpected(chunk.error());
+  placement.chunk = *chunk;
+
+  BindingRecord record;
+  record.eip = binding.eip;
+  record.dip = binding.dip;
+  record.mac = binding.mac;
+  record.port = port;
+  record.id = id;
+  record.tags = *tag_set;
+  record.incarnation = binding.incarnation;
+  record.binding_generation = binding.binding_generation;
+  record.list_generation = binding.list_generation;
+  record.kept_from = binding.kept_from;
+  record.flow_quota = flow_quota_;
+  record.to_public.replace(binding.dip, binding.eip);
+  record.to_private.replace(binding.eip, binding.dip);
+  record.rule_count = static_cast<uint16_t>(rules.size());
+  record.chunk = placement.chunk;
+  record.slot = placement.slot;
+  std::ranges::copy(inline_rules, record.rules);
+  tables_->binding.writable(placement.slot) = record;
+  placement.hits_before = hits_of(placement, rules.size());
+  return {};
+}
+
+void Publisher::retire(Retired retired) {
+  release_tag_set(retired.placement.tags);
+  for (const model::TagKey& tag : retired.placement.rule_tags) release_tag(tag);
+  limbo_.placements.push_back(std::move(retired));
+}
+
+// Synchronize: the increment of the token is a release, after all index stores; a worker that reports the
+// token has loaded it with acquire and dropped every reference from before. So after it no worker holds or
+// can find what is in limbo, and whatever it counted there is in its counters for good.
+void Publisher::wait_for_readers() {
+  for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
+  rte_rcu_qsbr_synchronize(rcu_, RTE_QSBR_THRID_INVALID);
+  Limbo done = std::exchange(limbo_, {});
+  for (const Retired& retired : done.placements) {
+    const auto bound = bindings_.find(retired.eip);
+    if (bound != bindings_.end() && bound->second.id == retired.id) {
+      const std::vector<uint64_t> hits = hits_of(retired.placement, retired.heirs.size());
+      for (size_t i = 0; i < retired.heirs.size(); ++i)
+        if (!retired.heirs[i].empty())
+          bound->second.earlier_hits[retired.heirs[i]] += hits[i] - retired.placement.hits_before[i];
+    }
+    if (retired.placement.chunk != no_permit_chunk) tables_->permit.free_chain(retired.placement.chunk);
+    if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
+  }
+  for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
+  free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
+  resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
+  tables_->endpoint.release_erased();
+  tables_->binding.release_unlinked_pages();
+}
+
+TagId Publisher::acquire_tag(const model::TagKey& key) {
+  const auto [tag, is_new] = tags_.try_emplace(key, Tag{0, 0});
+  if (is_new) {
+    if (free_tags_.empty()) {
+      tag->second.id = ++tags_ever_;
+    } else {
+      tag->second.id = free_tags_.back();
+      free_tags_.pop_back();
+    }
+  }
+  ++tag->second.users;
+  return tag->second.id;
+}
+
+void Publisher::release_tag(const model::TagKey& key) {
+  const auto tag = tags_.find(key);
+  if (--tag->second.users != 0) return;
+  limbo_.tags.push_back(tag->second.id);
+  tags_.erase(tag);
+}
+
+Expected<TagSetId> Publisher::acquire_tag_set(const std::vector<model::TagKey>& keys) {
+  if (keys.empty()) return empty_tag_set;
+  if (const auto known = tag_sets_.find(keys); known != tag_sets_.end()) {
+    ++known->second.users;
+    return known->second.id;
+  }
+  std::vector<TagId> ids;
+  for (const model::TagKey& key : keys) ids.push_back(acquire_tag(key));
+  std::ranges::sort(ids);
+  Expected<TagSetId> set = tables_->tags.store(ids);
+  if (set)
+    tag_sets_.emplace(keys, InternedTagSet{*set, 1});
+  else
+    for (const model::TagKey& key : keys) release_tag(key);
+  return set;
+}
+
+void Publisher::release_tag_set(const std::vector<model::TagKey>& keys) {
+  if (keys.empty()) return;
+  const auto set = tag_sets_.find(keys);
+  if (--set->second.users != 0) return;
+  limbo_.tag_sets.push_back(set->second.id);
+  tag_sets_.erase(set);
+  for (const model::TagKey& key : keys) release_tag(key);
+}
+
+// The one that has rested longest of those whose last owner's flow entries have aged away, so that they count
+// against nobody's quota; if a whole search finds none, the one that has rested longest.
+bool Publisher::take_id(BindingId& id) {
+  if (resting_ids_.empty()) return false;
+  const auto end =
+      resting_ids_.begin() + static_cast<std::ptrdiff_t>(std::min(resting_ids_.size(), id_search));
+  auto found =
+      std::find_if(resting_ids_.begin(), end, [&](BindingId resting) { return flows_of(resting) == 0; });
+  if (found == end) found = resting_ids_.begin();
+  id = *found;
+  resting_ids_.erase(found);
+  return true;
+}
+
+EipStatistics Publisher::statistics(Ipv4Addr eip) const {
+  const auto found = bindings_.find(eip);
+  if (found == bindings_.end()) return {};
+  const Bound& bound = found->second;
+
+  const Traffic now = traffic_of(bound.id);
+  EipStatistics statistics{.in_packets = now.in_packets - bound.traffic_before.in_packets,
+                           .in_bytes = now.in_bytes - bound.traffic_before.in_bytes,
+                           .out_packets = now.out_packets - bound.traffic_before.out_packets,
+                           .out_bytes = now.out_bytes - bound.traffic_before.out_bytes,
+                           .flow_entries = flows_of(bound.id),
+                           .rules = {}};
+  std::map<std::string, uint64_t> hits_by_rule = bound.earlier_hits;
+  const std::vector<CompiledRule>& rules = bound.binding.rules;
+  const std::vector<uint64_t> hits = hits_of(bound.placement, rules.size());
+  for (size_t i = 0; i < rules.size(); ++i)
+    hits_by_rule[rules[i].name] += hits[i] - bound.placement.hits_before[i];
+  for (auto& [rule, packets] : hits_by_rule) statistics.rules.push_back({rule, packets});
+  return statistics;
+}
+
+uint64_t Publisher::flows_of(Ipv4Addr eip) const {
+  const auto found = bindings_.find(eip);
+  return found == bindings_.end() ? 0 : flows_of(found->second.id);
+}
+
+Totals Publisher::totals() const {
+  const auto edge =
+      std::ranges::count_if(bindings_, [](const auto& entry) { return entry.second.binding.edge; });
+  return {.local = bindings_.size(),
+          .edge = static_cast<uint64_t>(edge),
+          .permit_chunks_used = uint64_t{tables_->permit.capacity()} - tables_->permit.free_chunks()};
+}
+
+uint64_t Publisher::flows_of(BindingId id) const {
+  uint64_t flows = 0;
+  for (const Worker* worker : workers_) flows += worker->flows().of_binding(id);
+  return flows;
+}
+
+Publisher::Traffic Publisher::traffic_of(BindingId id) const {
+  Traffic sum;
+  for (const Worker* worker : workers_) {
+    const EipCounters& counters = worker->counters().eips[id];
+    sum.in_packets += counters.in_packets.get();
+    sum.in_bytes += counters.in_bytes.get();
+    sum.out_packets += counters.out_packets.get();
+    sum.out_bytes += counters.out_bytes.get();
+  }
+  return sum;
+}
+
+// Hits of the first `rules` compiled rules of a placement, over all workers. The chain must not be free yet.
+std::vector<uint64_t> Publisher::hits_of(const Placement& placement, size_t rules) const {
+  std::vector<uint64_t> hits(rules, 0);
+  uint32_t chunk = placement.chunk;
+  for (uint32_t i = 0; i < rules; ++i) {
+    const uint32_t beyond = i - inline_permit_rules;  // meant only for rules that are not inline
+    const uint32_t in_chunk = beyond % permit_chunk_rules;
+    if (i > inline_permit_rules && in_chunk == 0) chunk = tables_->permit.chunk(chunk).next;
+    for (const Worker* worker : workers_) {
+      const WorkerCounters& counters = worker->counters();
+      hits[i] += i < inline_permit_rules
+                     ? counters.inline_hits[placement.slot * inline_permit_rules + i].get()
+                     : counters.chunk_hits[chunk * permit_chunk_rules + in_chunk].get();
+    }
+  }
+  return hits;
+}
+
+}  // namespace portcullis::publish
