@@ -1,0 +1,67 @@
+// The connection to portcullisd, and how its answers and refusals are shown.
+#pragma once
+
+#include <google/protobuf/message.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace portcullis::portctl {
+
+// What every command takes.
+struct Options {
+  std::string socket = "/run/portcullis/api.sock";
+  std::string tenant = "default";
+  bool json = false;
+  double timeout = 10;  // seconds
+};
+
+enum ExitCode : int { ok = 0, refused = 1, usage = 2, unreachable = 3 };
+
+// Ends the command: what to say on standard error, and the exit status.
+struct Failure {
+  ExitCode code;
+  std::string text;
+};
+
+class Client {
+ public:
+  // Throws Failure (unreachable) when nobody listens on the socket.
+  explicit Client(const Options& options);
+
+  // call(&v1::TenantService::Stub::GetEip, request). Throws Failure when the call is not answered with OK.
+  template <typename Stub, typename Request, typename Reply>
+  Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+             const Request& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout_);
+    Stub stub(channel_);
+    Reply reply;
+    check((stub.*method)(&context, request, &reply));
+    return reply;
+  }
+
+ private:
+  void check(const grpc::Status& status) const;
+
+  std::string socket_;
+  bool json_;
+  std::chrono::milliseconds timeout_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+// Indented JSON with every field, zero ones too, and a newline.
+[[nodiscard]] std::string to_json(const google::protobuf::Message& message);
+
+// Names from what people type: an id stands for the object of `options.tenant`, a whole resource name for
+// itself.
+[[nodiscard]] std::string vm_name(const Options& options, const std::string& text);
+[[nodiscard]] std::string eip_name(const Options& options, const std::string& text);
+[[nodiscard]] std::string pool_name(const std::string& text);
+// "tenants/acme/vms/web" -> "web"; "tenants/acme/eips/203.0.113.7/permitList" -> "203.0.113.7".
+[[nodiscard]] std::string id_of(const std::string& name);
+[[nodiscard]] std::string tenant_of(const std::string& name);
+
+}  // namespace portcullis::portctl

@@ -1,0 +1,46 @@
+// The commands: each adds a noun with its verbs below `app`. A command's callback does the call and prints.
+#pragma once
+
+#include <google/protobuf/message.h>
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+
+#include "src/portctl/client.h"
+
+namespace portcullis::portctl {
+
+// provider.cc
+void add_vm(CLI::App& app, const Options& options);
+void add_pool(CLI::App& app, const Options& options);
+// tenant.cc
+void add_eip(CLI::App& app, const Options& options);
+void add_permit(CLI::App& app, const Options& options);
+void add_tag(CLI::App& app, const Options& options);
+// The calls by their names in the paper: request-eip, release-eip, set-permit-list, set-tag.
+void add_paper_names(CLI::App& app, const Options& options);
+// show.cc
+void add_show(CLI::App& app, const Options& options);
+
+// A noun: a command that is nothing without one of its verbs.
+CLI::App& add_noun(CLI::App& app, const std::string& name, const std::string& description);
+
+// Prints the reply as JSON if that is asked for, else what `text` makes of it.
+void print(const Options& options, const google::protobuf::Message& reply,
+           const std::function<std::string()>& text);
+
+// Calls a List method until its last page and returns all as one reply.
+template <typename Stub, typename Request, typename Reply>
+Reply list_all(Client& client, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+               Request request) {
+  Reply all;
+  do {
+    all.clear_next_page_token();
+    all.MergeFrom(client.call(method, request));
+    request.set_page_token(all.next_page_token());
+  } while (!all.next_page_token().empty());
+  return all;
+}
+
+}  // namespace portcullis::portctl

@@ -1,0 +1,80 @@
+// portctl: the command line of Portcullis. A gRPC client and nothing else.
+#include <iostream>
+
+#include "src/portctl/commands.h"
+
+namespace portcullis::portctl {
+namespace {
+
+constexpr auto summary =
+    "Portcullis from the command line: endpoint addresses, default-off, and what they permit.";
+
+constexpr auto examples = R"(
+Examples:
+  portctl pool create public 203.0.113.0/24             a range to take addresses from
+  portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2
+  portctl eip request web                               an address: nothing reaches it yet
+  portctl permit set 203.0.113.1 'in tcp 80 from any'   now port 80 is open, and no other
+  portctl permit set 203.0.113.1 --empty                and closed again, at once
+  portctl show drops                                    why packets were dropped
+  portctl NOUN VERB --help                              more, with examples
+
+A rule: [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
+An object is named by its id, or whole: tenants/T/vms/ID, tenants/T/eips/A.B.C.D, pools/P.
+Exit status: 0 ok, 1 refused by portcullisd, 2 wrong usage, 3 portcullisd not reached.)";
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app(summary, "portctl");
+  app.fallthrough();  // the options below may stand anywhere
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "portctl " PORTCULLIS_VERSION);
+  app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
+      ->envname("PORTCULLIS_SOCKET")
+      ->capture_default_str();
+  app.add_option("--tenant", options.tenant, "Tenant whose objects are meant; in lists - means all tenants")
+      ->envname("PORTCULLIS_TENANT")
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "Print replies and errors as JSON, every field");
+  app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  app.footer(examples);
+
+  add_vm(app, options);
+  add_pool(app, options);
+  add_eip(app, options);
+  add_permit(app, options);
+  add_tag(app, options);
+  add_show(app, options);
+  add_paper_names(app, options);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? ok : usage;
+  } catch (const Failure& failure) {
+    std::cerr << failure.text;
+    return failure.code;
+  }
+  return ok;
+}
+
+}  // namespace
+
+CLI::App& add_noun(CLI::App& app, const std::string& name, const std::string& description) {
+  CLI::App* noun = app.add_subcommand(name, description);
+  noun->require_subcommand(1);
+  return *noun;
+}
+
+void print(const Options& options, const google::protobuf::Message& reply,
+           const std::function<std::string()>& text) {
+  std::cout << (options.json ? to_json(reply) : text());
+}
+
+}  // namespace portcullis::portctl
+
+int main(int argc, char** argv) {
+  return portcullis::portctl::run(argc, argv);
+}

@@ -1,0 +1,147 @@
+// What the gateway has done.
+#include <memory>
+
+#include "portcullis/v1/observe_service.grpc.pb.h"
+#include "src/portctl/commands.h"
+#include "src/portctl/table.h"
+
+namespace portcullis::portctl {
+namespace {
+
+using Observe = v1::ObserveService::Stub;
+constexpr Table::Align right = Table::Align::right;
+
+std::string text(uint64_t value) {
+  return std::to_string(value);
+}
+
+std::string drop_table(const v1::ListDropsResponse& reply, bool all) {
+  Table table({{"REASON"}, {"STAGE"}, {"PACKETS", right}, {"MEANING"}});
+  for (const v1::DropCounter& drop : reply.drops()) {
+    if (all || drop.packets() != 0)
+      table.add({drop.reason(), drop.stage(), text(drop.packets()), drop.description()});
+  }
+  return table.empty() ? "no packet was dropped\n" : table.to_string();
+}
+
+std::string port_table(const v1::ListPortsResponse& reply) {
+  Table table({{"PORT"},
+               {"ROLE"},
+               {"LINK"},
+               {"MAC"},
+               {"MTU", right},
+               {"NUMA", right},
+               {"RX-PACKETS", right},
+               {"RX-BYTES", right},
+               {"TX-PACKETS", right},
+               {"TX-BYTES", right},
+               {"MISSED", right},
+               {"NEXT-HOP"},
+               {"DEVICE"}});
+  for (const v1::PortStatistics& port : reply.ports()) {
+    const bool uplink = port.role() == v1::PortStatistics::UPLINK;
+    std::string next_hop;
+    if (uplink) {
+      next_hop =
+          port.next_hop().empty()
+              ? port.next_hop_mac()
+              : port.next_hop() + " " + (port.next_hop_mac().empty() ? "unresolved" : port.next_hop_mac());
+    }
+    table.add({id_of(port.name()), uplink ? "uplink" : "endpoint", port.link_up() ? "up" : "down", port.mac(),
+               text(port.mtu()), port.numa_node() < 0 ? "" : std::to_string(port.numa_node()),
+               text(port.received_packets()), text(port.received_bytes()), text(port.transmitted_packets()),
+               text(port.transmitted_bytes()), text(port.missed_packets()), next_hop, port.device()});
+  }
+  return table.to_string();
+}
+
+std::string worker_table(const v1::ListWorkersResponse& reply) {
+  Table table({{"WORKER", right},
+               {"CORE", right},
+               {"NUMA", right},
+               {"RECEIVED", right},
+               {"ORIGINATED", right},
+               {"TRANSMITTED", right},
+               {"DROPPED", right},
+               {"PUNTED", right},
+               {"HELD", right},
+               {"BUSY", right},
+               {"FLOWS", right},
+               {"OF", right}});
+  for (const v1::WorkerStatistics& worker : reply.workers()) {
+    const uint64_t busy = worker.polls() == 0 ? 0 : worker.busy_polls() * 100 / worker.polls();
+    table.add({text(worker.worker()), text(worker.core()),
+               worker.numa_node() < 0 ? "" : std::to_string(worker.numa_node()), text(worker.received()),
+               text(worker.originated()), text(worker.transmitted()), text(worker.dropped()),
+               text(worker.punted()), text(worker.held()), text(busy) + "%", text(worker.flow_entries()),
+               text(worker.flow_capacity())});
+  }
+  return table.to_string();
+}
+
+std::string eip_text(const v1::EipStatistics& reply) {
+  Table totals({{""}, {"PACKETS", right}, {"BYTES", right}});
+  totals.add({"in", text(reply.in_packets()), text(reply.in_bytes())});
+  totals.add({"out", text(reply.out_packets()), text(reply.out_bytes())});
+  Table rules({{"RULE"}, {"HITS", right}});
+  for (const v1::RuleHits& hits : reply.rules()) rules.add({hits.rule(), text(hits.packets())});
+  return totals.to_string() + "flow entries: " + text(reply.flow_entries()) + " of " +
+         text(reply.flow_quota()) + "\n" + (rules.empty() ? "no rules\n" : rules.to_string());
+}
+
+std::string gateway_text(const v1::Gateway& reply) {
+  Table table({{"WHAT"}, {"VALUE", right}, {"OF", right}});
+  table.add({"version", reply.version()});
+  table.add({"generation", text(reply.generation())});
+  table.add({"EIPs known", text(reply.eips_known()), text(reply.eip_capacity())});
+  table.add({"EIPs local", text(reply.eips_local())});
+  table.add({"EIPs bound at the edge", text(reply.eips_bound_edge())});
+  table.add({"permit chunks", text(reply.permit_chunks_used()), text(reply.permit_chunk_capacity())});
+  table.add({"table bytes", text(reply.table_bytes())});
+  return table.to_string();
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, const Options& options) {
+  CLI::App& noun = add_noun(app, "show", "What the gateway has done since its start");
+
+  auto all = std::make_shared<bool>(false);
+  CLI::App* drops = noun.add_subcommand("drops", "Why packets were dropped");
+  drops->add_flag("--all", *all, "Reasons that never happened too");
+  drops->callback([&options, all] {
+    const v1::ListDropsResponse reply = Client(options).call(&Observe::ListDrops, v1::ListDropsRequest());
+    print(options, reply, [&] { return drop_table(reply, *all); });
+  });
+
+  noun.add_subcommand("ports", "Ports, their links and counters (L2 bytes)")->callback([&options] {
+    const v1::ListPortsResponse reply = Client(options).call(&Observe::ListPorts, v1::ListPortsRequest());
+    print(options, reply, [&] { return port_table(reply); });
+  });
+
+  noun.add_subcommand("workers", "Workers: received + originated = transmitted + dropped + punted + held")
+      ->callback([&options] {
+        const v1::ListWorkersResponse reply =
+            Client(options).call(&Observe::ListWorkers, v1::ListWorkersRequest());
+        print(options, reply, [&] { return worker_table(reply); });
+      });
+
+  auto eip = std::make_shared<std::string>();
+  CLI::App* statistics =
+      noun.add_subcommand("eip", "Packets that passed to and from an EIP, and by which rule");
+  statistics->add_option("EIP", *eip, "The EIP")->required();
+  statistics->callback([&options, eip] {
+    v1::GetEipStatisticsRequest request;
+    request.set_eip(eip_name(options, *eip));
+    const v1::EipStatistics reply = Client(options).call(&Observe::GetEipStatistics, request);
+    print(options, reply, [&] { return eip_text(reply); });
+  });
+
+  noun.add_subcommand("gateway", "What is known, bound and used, and what there is room for")
+      ->callback([&options] {
+        const v1::Gateway reply = Client(options).call(&Observe::GetGateway, v1::GetGatewayRequest());
+        print(options, reply, [&] { return gateway_text(reply); });
+      });
+}
+
+}  // namespace portcullis::portctl

@@ -1,0 +1,251 @@
+// The calls of the paper: EIPs, their permit lists and tags.
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "portcullis/v1/tenant_service.grpc.pb.h"
+#include "src/portctl/commands.h"
+#include "src/portctl/rule.h"
+#include "src/portctl/table.h"
+
+namespace portcullis::portctl {
+namespace {
+
+using Tenant = v1::TenantService::Stub;
+
+std::string joined(const google::protobuf::RepeatedPtrField<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ",") + part;
+  return text;
+}
+
+std::string eip_table(const v1::ListEipsResponse& reply) {
+  Table table({{"TENANT"}, {"EIP"}, {"VM"}, {"RULES", Table::Align::right}, {"BOUND"}, {"TAGS"}});
+  for (const v1::Eip& eip : reply.eips()) {
+    const std::string bound = !eip.bound_local() ? "" : eip.bound_edge() ? "edge,local" : "local";
+    table.add({tenant_of(eip.name()), eip.address(), id_of(eip.vm()), std::to_string(eip.rule_count()), bound,
+               joined(eip.tags())});
+  }
+  return table.to_string();
+}
+
+void add_request_eip(CLI::App& parent, const std::string& name, const Options& options) {
+  struct Arguments {
+    std::string vm, pool;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = parent.add_subcommand(
+      name, "Get an EIP for a vm and print its address; the same one if asked again. Nothing reaches it yet");
+  command->add_option("VM", args->vm, "The vm")->required();
+  command->add_option("--pool", args->pool,
+                      "Pool to take it from; otherwise the first one with a free address");
+  command->footer("\nExample:\n  EIP=$(portctl eip request web)");
+  command->callback([&options, args] {
+    v1::RequestEipRequest request;
+    request.set_vm(vm_name(options, args->vm));
+    if (!args->pool.empty()) request.set_pool(pool_name(args->pool));
+    const v1::RequestEipResponse reply = Client(options).call(&Tenant::RequestEip, request);
+    print(options, reply, [&] { return reply.eip().address() + "\n"; });
+  });
+}
+
+void add_release_eip(CLI::App& parent, const std::string& name, const Options& options) {
+  auto eip = std::make_shared<std::string>();
+  CLI::App* command = parent.add_subcommand(
+      name,
+      "Give an EIP back: its traffic stops at once, and the address rests before it is handed out again");
+  command->add_option("EIP", *eip, "The EIP")->required();
+  command->callback([&options, eip] {
+    v1::ReleaseEipRequest request;
+    request.set_name(eip_name(options, *eip));
+    const v1::ReleaseEipResponse reply = Client(options).call(&Tenant::ReleaseEip, request);
+    print(options, reply, [&] {
+      return id_of(request.name()) + " is released (generation " + std::to_string(reply.generation()) + ")\n";
+    });
+  });
+}
+
+// Parses a line or ends the command with where it came from, what is wrong and a caret.
+v1::PermitRule rule_of(const std::string& line, const std::string& where) {
+  const tl::expected<v1::PermitRule, RuleError> rule = parse_rule(line);
+  if (!rule.has_value()) throw Failure{usage, "portctl: " + where + explain(line, rule.error()) + "\n"};
+  return *rule;
+}
+
+// One rule a line; `#` begins a comment.
+std::vector<v1::PermitRule> rules_of_file(const std::string& path) {
+  std::ifstream file;
+  if (path != "-") {
+    file.open(path);
+    if (!file) throw Failure{usage, "portctl: cannot read " + path + "\n"};
+  }
+  std::istream& in = path == "-" ? std::cin : file;
+  std::vector<v1::PermitRule> rules;
+  std::string line;
+  for (size_t number = 1; std::getline(in, line); ++number) {
+    line.resize(std::min(line.find('#'), line.size()));
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    rules.push_back(rule_of(line, path + ":" + std::to_string(number) + ": "));
+  }
+  if (in.bad()) throw Failure{usage, "portctl: cannot read " + path + "\n"};
+  return rules;
+}
+
+void add_set_permit_list(CLI::App& parent, const std::string& name, const Options& options) {
+  struct Arguments {
+    std::string eip, file;
+    std::vector<std::string> words;
+    bool empty = false, keep_established = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = parent.add_subcommand(
+      name, "Replace the whole permit list; what the new one does not permit stops at once");
+  command->add_option("EIP", args->eip, "The EIP")->required();
+  CLI::Option* rules =
+      command->add_option("RULE", args->words, "Rules, see below; each is one argument or several");
+  CLI::Option* file =
+      command->add_option("-f,--file", args->file, "Read rules from a file, one a line; - is standard input");
+  CLI::Option* empty = command->add_flag("--empty", args->empty, "An empty list: nothing passes");
+  command->add_flag("--keep-established", args->keep_established,
+                    "Flows that have an entry may finish under the old list");
+  file->excludes(rules);
+  empty->excludes(rules)->excludes(file);
+  command->footer(R"(
+A rule:
+  [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
+  PROTO is tcp, udp, icmp, any or an IANA number. PORTS, 80 or 80-90, are the endpoint's own; the other end's
+  follow the word port. An `in` rule permits replies too; so does an `out` rule.
+
+Examples:
+  portctl permit set 203.0.113.1 in tcp 80 from any
+  portctl permit set 203.0.113.1 'web=in tcp 80-90 from 198.51.100.0/24,192.0.2.7' 'out udp to any port 53'
+  portctl permit set 203.0.113.1 'in tcp 5432 from tag:web' 'ping=in icmp from any type 8'
+  portctl permit get 203.0.113.1 --rules | sed '/^web=/d' | portctl permit set 203.0.113.1 -f -
+  portctl permit set 203.0.113.1 --empty)");
+  command->callback([&options, args] {
+    if (args->words.empty() && args->file.empty() && !args->empty)
+      throw Failure{usage,
+                    "portctl: no rule is given\n  hint:   --empty sets an empty list: nothing passes\n"};
+    std::vector<v1::PermitRule> list;
+    if (!args->file.empty()) {
+      list = rules_of_file(args->file);
+      if (list.empty())
+        throw Failure{usage, "portctl: " + args->file +
+                                 " holds no rule\n  hint:   --empty sets an empty list: nothing passes\n"};
+    }
+    for (const std::string& line : join_rules(args->words)) list.push_back(rule_of(line, ""));
+    name_rules(list);
+    v1::SetPermitListRequest request;
+    request.set_eip(eip_name(options, args->eip));
+    request.mutable_rules()->Assign(list.begin(), list.end());
+    request.set_keep_established(args->keep_established);
+    const v1::SetPermitListResponse reply = Client(options).call(&Tenant::SetPermitList, request);
+    print(options, reply, [&] {
+      const int count = reply.permit_list().rules_size();
+      return id_of(request.eip()) + ": " + std::to_string(count) + (count == 1 ? " rule" : " rules") +
+             " in force (generation " + std::to_string(reply.generation()) + ")\n";
+    });
+  });
+}
+
+void add_set_tag(CLI::App& parent, const std::string& name, const Options& options) {
+  struct Arguments {
+    std::string eip;
+    std::vector<std::string> tags;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = parent.add_subcommand(name, "Replace an EIP's tags; none clears them");
+  command->add_option("EIP", args->eip, "The EIP")->required();
+  command->add_option("TAG", args->tags, "Tags: a-z, 0-9 and -");
+  command->footer(
+      "\nExamples:\n"
+      "  portctl tag set 203.0.113.1 web batch\n"
+      "  portctl tag set 203.0.113.1              clears them: rules that name a tag no longer mean this "
+      "EIP");
+  command->callback([&options, args] {
+    v1::SetTagRequest request;
+    request.set_eip(eip_name(options, args->eip));
+    request.mutable_tags()->Assign(args->tags.begin(), args->tags.end());
+    const v1::SetTagResponse reply = Client(options).call(&Tenant::SetTag, request);
+    print(options, reply, [&] {
+      const std::string tags = reply.eip().tags().empty() ? "no tags" : "tags " + joined(reply.eip().tags());
+      return reply.eip().address() + ": " + tags + " (generation " + std::to_string(reply.generation()) +
+             ")\n";
+    });
+  });
+}
+
+}  // namespace
+
+void add_eip(CLI::App& app, const Options& options) {
+  CLI::App& noun = add_noun(app, "eip", "Endpoint addresses: publicly routable, default-off, one a vm");
+  add_request_eip(noun, "request", options);
+  add_release_eip(noun, "release", options);
+
+  auto eip = std::make_shared<std::string>();
+  CLI::App* get = noun.add_subcommand("get", "Show one EIP");
+  get->add_option("EIP", *eip, "The EIP")->required();
+  get->callback([&options, eip] {
+    v1::GetEipRequest request;
+    request.set_name(eip_name(options, *eip));
+    const v1::Eip reply = Client(options).call(&Tenant::GetEip, request);
+    print(options, reply, [&] {
+      v1::ListEipsResponse list;
+      *list.add_eips() = reply;
+      return eip_table(list);
+    });
+  });
+
+  CLI::App* list = noun.add_subcommand("list", "Show the tenant's EIPs");
+  list->footer("\nExample:\n  portctl eip list --tenant -        the EIPs of all tenants");
+  list->callback([&options] {
+    v1::ListEipsRequest request;
+    request.set_parent("tenants/" + options.tenant);
+    Client client(options);
+    const v1::ListEipsResponse reply = list_all(client, &Tenant::ListEips, request);
+    print(options, reply, [&] { return eip_table(reply); });
+  });
+}
+
+void add_permit(CLI::App& app, const Options& options) {
+  CLI::App& noun = add_noun(app, "permit", "Permit lists: what may reach an EIP, and what it may reach");
+  add_set_permit_list(noun, "set", options);
+
+  struct Arguments {
+    std::string eip;
+    bool rules = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* get = noun.add_subcommand("get", "Show an EIP's permit list");
+  get->add_option("EIP", args->eip, "The EIP")->required();
+  get->add_flag("--rules", args->rules, "One NAME=RULE a line, as `permit set -f` reads them");
+  get->callback([&options, args] {
+    v1::GetPermitListRequest request;
+    request.set_eip(eip_name(options, args->eip));
+    const v1::PermitList reply = Client(options).call(&Tenant::GetPermitList, request);
+    print(options, reply, [&] {
+      std::string lines;
+      Table table({{"NAME"}, {"RULE"}});
+      for (const v1::PermitRule& rule : reply.rules()) {
+        lines += rule.name() + "=" + to_line(rule) + "\n";
+        table.add({rule.name(), to_line(rule)});
+      }
+      if (args->rules) return lines;
+      return table.empty() ? "the list is empty: nothing passes\n" : table.to_string();
+    });
+  });
+}
+
+void add_tag(CLI::App& app, const Options& options) {
+  add_set_tag(add_noun(app, "tag", "Tags: names that rules may use instead of prefixes"), "set", options);
+}
+
+void add_paper_names(CLI::App& app, const Options& options) {
+  add_request_eip(app, "request-eip", options);
+  add_release_eip(app, "release-eip", options);
+  add_set_permit_list(app, "set-permit-list", options);
+  add_set_tag(app, "set-tag", options);
+}
+
+}  // namespace portcullis::portctl
