@@ -1,0 +1,148 @@
+#include "control/control.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <variant>
+
+#include "control/compile/compile.h"
+
+namespace portcullis {
+namespace {
+
+// How long what the tick does rests after a failure: a full disk is not tried every second.
+constexpr std::chrono::seconds retry_after{30};
+
+}  // namespace
+
+Control::Control(ControlConfig config, model::Model model, std::unique_ptr<store::Store> store,
+                 publish::Publisher publisher)
+    : config_(std::move(config)),
+      model_(std::move(model)),
+      store_(std::move(store)),
+      publisher_(std::move(publisher)) {}
+
+Control::~Control() {
+  stop();
+}
+
+Expected<void> Control::start() {
+  Expected<model::State> state = store_->load();
+  if (!state) return Unexpected(std::move(state.error()));
+  if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
+  for (const model::Pool& pool : config_.pools) {
+    const auto planned = model_.plan_create_pool(pool);
+    if (!planned) return Unexpected(planned.error());
+    if (auto recorded = record(planned->changes); !recorded) return recorded;
+  }
+  for (const auto& [address, eip] : model_.state().eips)
+    if (eip.keep_established) keeping_.insert(address);
+  if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
+
+  const std::scoped_lock lock(mutex_);
+  is_open_ = true;
+  next_tick_ = Clock::now() + config_.tick;
+  thread_ = std::jthread([this] { serve(); });
+  return {};
+}
+
+void Control::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    is_open_ = false;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Control::hand_over(std::function<void()> job) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!is_open_) return false;
+    jobs_.push(std::move(job));
+  }
+  changed_.notify_one();
+  return true;
+}
+
+void Control::serve() {
+  std::unique_lock lock(mutex_);
+  while (is_open_ || !jobs_.empty()) {
+    if (jobs_.empty()) {
+      changed_.wait_until(lock, next_tick_);
+    } else {
+      const std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop();
+      lock.unlock();
+      job();
+      lock.lock();
+    }
+    if (Clock::now() < next_tick_) continue;
+    lock.unlock();
+    tick();
+    lock.lock();
+  }
+}
+
+Expected<void> Control::commit(const model::ChangeSet& changes) {
+  if (changes.changes.empty()) return {};
+  if (auto recorded = record(changes); !recorded) return recorded;
+  auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
+  if (!published) {
+    // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable,
+    // and the next one to the same object, or a restart, publishes it again.
+    published.error().message =
+        "generation " + std::to_string(changes.generation) +
+        " is stored but not enforced in full; restart the gateway: " + published.error().message;
+    spdlog::error("{} ({})", published.error().message, published.error().object);
+  }
+  return published;
+}
+
+// Durable first: what a failed append leaves is what was there before.
+Expected<void> Control::record(const model::ChangeSet& changes) {
+  if (changes.changes.empty()) return {};
+  if (auto appended = store_->append(changes); !appended) return appended;
+  model_.apply(changes);
+  for (const model::Change& change : changes.changes) {
+    if (const auto* put = std::get_if<model::PutEip>(&change)) {
+      if (put->eip.keep_established)
+        keeping_.insert(put->eip.address);
+      else
+        keeping_.erase(put->eip.address);
+    } else if (const auto* gone = std::get_if<model::DeleteEip>(&change)) {
+      keeping_.erase(gone->address);
+    }
+  }
+  return {};
+}
+
+void Control::tick() {
+  next_tick_ = Clock::now() + config_.tick;
+  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long})
+    if (const auto done = (this->*chore)(); !done) {
+      spdlog::error("{}", done.error().message);
+      next_tick_ = Clock::now() + retry_after;
+    }
+}
+
+// Kept entries only ever go, so an EIP without any entry has no kept one and gets none. All that end now are
+// one change set: what plan_end_keep makes of one EIP does not depend on the others.
+Expected<void> Control::end_keeping() {
+  model::ChangeSet ended{.generation = model_.state().generation + 1, .changes = {}};
+  for (const Ipv4Addr eip : keeping_) {
+    if (publisher_.flows_of(eip) != 0) continue;
+    auto plan = model_.plan_end_keep(eip);
+    std::ranges::move(plan.changes.changes, std::back_inserter(ended.changes));
+  }
+  return commit(ended);
+}
+
+Expected<void> Control::compact_if_long() {
+  if (store_->log_size() <= config_.compact_after) return {};
+  return store_->compact(model_.state());
+}
+
+}  // namespace portcullis

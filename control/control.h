@@ -1,0 +1,144 @@
+// The control thread: the one owner of what should be true. Everything that reads or changes the model, the
+// store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
+//
+// A change goes plan -> store -> model -> compile -> publish: it is checked wholly before anything changes,
+// durable before anything sees it, and enforced by every worker before the caller is answered.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <set>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "control/model/model.h"
+#include "control/publish/publisher.h"
+#include "control/store/store.h"
+#include "src/base/expected.h"
+
+namespace portcullis {
+
+struct ControlConfig {
+  // Must exist; created at start if the store does not have them. One that differs is refused.
+  std::vector<model::Pool> pools;
+  // The store is compacted when its log holds more change sets than this.
+  uint64_t compact_after = 100'000;
+  // How often what nobody calls for is done: ending keep_established, compaction.
+  std::chrono::milliseconds tick{1000};
+};
+
+// A mutating call's answer, and the generation that all workers now enforce.
+template <typename Reply>
+struct Applied {
+  Reply reply;
+  model::Generation generation = 0;
+};
+
+namespace detail {
+// What an answer carries: T for a T and for an Expected<T>.
+template <typename Result>
+struct Carried {
+  using Type = Result;
+};
+template <typename T>
+struct Carried<Expected<T>> {
+  using Type = T;
+};
+}  // namespace detail
+
+class Control {
+ public:
+  // What a job may look at while it runs.
+  struct View {
+    const model::Model& model;
+    const publish::Publisher& publisher;
+  };
+
+  // `publisher` with all its workers, over empty tables that nobody else writes.
+  Control(ControlConfig config, model::Model model, std::unique_ptr<store::Store> store,
+          publish::Publisher publisher);
+  ~Control();  // stops
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  // Loads the store, makes the configured pools exist, publishes everything, and starts the control thread:
+  // when it returns, the data plane holds the whole state and the receive side may be opened. Once only.
+  [[nodiscard]] Expected<void> start();
+  // Refuses new jobs, finishes those handed over before, ends the thread. Any thread but the control thread;
+  // idempotent.
+  void stop();
+
+  // Runs `job(View)` on the control thread, after all jobs handed over before, and waits for its result: a T
+  // or an Expected<T> as Expected<T>, nothing as Expected<void>. unavailable if the control thread does not
+  // run. Any thread but the control thread, which would wait for itself.
+  template <typename Job>
+  [[nodiscard]] auto run(Job&& job) {
+    using Result = std::invoke_result_t<Job&, View>;
+    using Answer = Expected<typename detail::Carried<Result>::Type>;
+    // Shared: the thread still holds the task when the answer has already let this caller go on.
+    const auto task = std::make_shared<std::packaged_task<Answer()>>([this, &job]() -> Answer {
+      const View view{model_, publisher_};
+      if constexpr (std::is_void_v<Result>) {
+        job(view);
+        return {};
+      } else {
+        return job(view);
+      }
+    });
+    std::future<Answer> answer = task->get_future();
+    if (!hand_over([task] { (*task)(); }))
+      return Answer(fail(ErrorCode::unavailable, "the gateway is starting or stopping; try again"));
+    return answer.get();
+  }
+
+  // Runs `plan(const model::Model&)`, which gives an Expected<model::Plan<Reply>>, and carries it out. An
+  // error of the plan or of the store leaves everything as it was. A plan without changes is answered with
+  // the generation that is current. Thread: as run().
+  template <typename Planner>
+  [[nodiscard]] auto mutate(Planner&& plan) {
+    using Planned = std::invoke_result_t<Planner&, const model::Model&>;
+    using Reply = decltype(Planned::value_type::reply);
+    return run([this, &plan](View) -> Expected<Applied<Reply>> {
+      Planned planned = plan(std::as_const(model_));
+      if (!planned) return Unexpected(std::move(planned.error()));
+      if (auto done = commit(planned->changes); !done) return Unexpected(std::move(done.error()));
+      return Applied<Reply>{std::move(planned->reply), model_.state().generation};
+    });
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // False: the control thread does not run, the job was not taken.
+  [[nodiscard]] bool hand_over(std::function<void()> job);
+  void serve();
+  // The rest runs on the control thread, or before there is one.
+  [[nodiscard]] Expected<void> commit(const model::ChangeSet& changes);
+  [[nodiscard]] Expected<void> record(const model::ChangeSet& changes);
+  void tick();
+  [[nodiscard]] Expected<void> end_keeping();
+  [[nodiscard]] Expected<void> compact_if_long();
+
+  const ControlConfig config_;
+  model::Model model_;
+  const std::unique_ptr<store::Store> store_;
+  publish::Publisher publisher_;
+  std::set<Ipv4Addr> keeping_;  // EIPs with keep_established
+  Clock::time_point next_tick_;
+
+  std::mutex mutex_;  // of the three below
+  std::condition_variable changed_;
+  std::queue<std::function<void()>> jobs_;
+  bool is_open_ = false;
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace portcullis
