@@ -1,34 +1,23 @@
-// The calls of the paper on desired state: each `plan_*` checks a call wholly against the state and the limits
-// and answers with the change set that would carry it out; nothing changes. `apply` then cannot fail.
+// The calls of the paper on desired state: each `plan_*` checks a call wholly against the state and the
+// limits and answers with the change set that would carry it out; nothing changes. `apply` then cannot fail.
 // Thread: the control thread only.
 #pragma once
 
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "control/model/limits.h"
 #include "control/model/objects.h"
+#include "control/model/usage.h"
 #include "src/base/expected.h"
 
 namespace portcullis::model {
 
-// What the data plane has room for and what a tenant may use; fixed at start.
-struct Limits {
-  uint32_t eips = 65536;              // bindings
-  uint32_t eips_per_tenant = 65536;
-  uint32_t vms = 65536;
-  uint32_t index_pages = 64;          // /16s that all pools together may touch
-  uint32_t rules_per_eip = 1024;      // compiled: (rule, prefix or tag) pairs
-  uint32_t permit_chunks = 65536;     // for compiled rules beyond the inline ones, all EIPs together
-  uint32_t inline_rules = 4;          // compiled rules that take no chunk
-  uint32_t rules_per_chunk = 15;
-  uint32_t tags_per_eip = 15;
-  uint32_t tag_sets = 65536;          // EIPs with at least one tag
-  int64_t quarantine_ms = 600'000;    // a released address rests this long
-};
-
-// A planned call: what to store and apply, and what to answer. An idempotent repeat has an empty change set.
+// A planned call: what to store and apply, and what to answer. An idempotent repeat has an empty change set,
+// whose generation is the state's.
 template <typename Reply>
 struct Plan {
   ChangeSet changes;
@@ -39,8 +28,9 @@ struct Nothing {};
 
 class Model {
  public:
-  // `ports`: names of the configured endpoint ports, the only ones a vm may live on.
-  Model(Limits limits, std::set<std::string> ports);
+  // `ports`: names of the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
+  // that no EIP may have although a pool holds them (the gateway's own, its next hops).
+  Model(Limits limits, std::set<std::string> ports, std::set<Ipv4Addr> reserved = {});
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
@@ -54,14 +44,19 @@ class Model {
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_pool(const std::string& id) const;
 
   // EIPs. `pool` empty: the first local pool by id with a free address. `now_ms`: unix milliseconds, for
-  // quarantine. Asking again for the same vm gives the same EIP (and refuses a different `pool`).
-  [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms) const;
-  [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, Ipv4Addr eip, int64_t now_ms) const;
+  // quarantine. Asking again for the same vm gives the same EIP (and refuses a different `pool`). The address
+  // is the one whose rest ended first, or else the pool's lowest one that was never handed out.
+  [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool,
+                                                     int64_t now_ms) const;
+  [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, Ipv4Addr eip,
+                                                         int64_t now_ms) const;
 
-  // Replaces the whole list. keep_established: entries of the old list live on; FAILED_PRECONDITION if the
-  // change would narrow an inbound rule that is not tracked, because its flows have no entry to keep.
+  // Replaces the whole list; a list that is equal in its canonical form changes nothing. keep_established:
+  // entries of the old list live on; FAILED_PRECONDITION if the change would narrow an inbound rule that is
+  // not tracked, because its flows have no entry to keep.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, Ipv4Addr eip,
-                                                         std::vector<PermitRule> rules, bool keep_established) const;
+                                                         std::vector<PermitRule> rules,
+                                                         bool keep_established) const;
   // Replaces the EIP's tags.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, Ipv4Addr eip,
                                                  std::set<std::string> tags) const;
@@ -74,26 +69,60 @@ class Model {
 
   // Applies a change set of generation state().generation + 1 (an empty one is ignored).
   void apply(const ChangeSet& changes);
-  // Takes over a state read from the store. FAILED_PRECONDITION when it does not fit limits or ports (a vm on a
-  // port that is not configured, more EIPs than the capacity): the message names the first object that does not.
+  // Takes over a state read from the store. FAILED_PRECONDITION when it does not fit limits or ports (a vm on
+  // a port that is not configured, more EIPs than the capacity): the message names the first object that does
+  // not.
   [[nodiscard]] Expected<void> restore(State state);
 
- private:
-  // Totals kept with the state so that validation does not walk it.
-  struct Usage {
-    uint32_t permit_chunks = 0;
-    uint32_t tag_sets = 0;
-    std::map<TenantId, uint32_t> eips_of_tenant;
-    std::map<VmKey, Ipv4Addr> eip_of_vm;
-    std::map<std::pair<std::string, Ipv4Addr>, VmKey> vm_at;  // (port, DIP)
+  // The EIP of a vm; null if it has none.
+  [[nodiscard]] const Eip* eip_of_vm(const VmKey& key) const;
+  struct PoolUse {
+    uint64_t used = 0;  // held by EIPs
+    uint64_t free = 0;  // could be handed out now
   };
+  // Zeroes for a pool that is not local.
+  [[nodiscard]] PoolUse pool_use(const std::string& id, int64_t now_ms) const;
+
+ private:
+  template <typename Reply>
+  [[nodiscard]] Plan<Reply> unchanged(Reply reply) const;
+  template <typename Reply>
+  [[nodiscard]] Plan<Reply> changed(Change change, Reply reply) const;
+
+  [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
+  [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
+  [[nodiscard]] Expected<Ipv4Addr> free_address(const std::string& pool, int64_t now_ms) const;
+  [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant) const;
+  // The list's size and its chunks; `current` is the list that it would replace.
+  [[nodiscard]] Expected<void> check_permit_room(const std::vector<PermitRule>& rules,
+                                                 const std::vector<PermitRule>& current) const;
+  [[nodiscard]] Expected<void> check_tags(const std::set<std::string>& tags, bool has_tags_now) const;
+  [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
+  void apply(const Change& change);
+
   Limits limits_;
   std::set<std::string> ports_;
+  std::set<Ipv4Addr> reserved_;
   State state_;
   Usage usage_;
 };
 
 // Compiled rules of a list: one per prefix or tag, one for `any`.
 [[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
+
+// What is wrong with a list whatever else there is; `field` of the error is "rules[2].remote.prefixes[0]".
+[[nodiscard]] Expected<void> check_rules(const std::vector<PermitRule>& rules);
+
+template <typename Reply>
+Plan<Reply> Model::unchanged(Reply reply) const {
+  return {{state_.generation, {}}, std::move(reply)};
+}
+
+template <typename Reply>
+Plan<Reply> Model::changed(Change change, Reply reply) const {
+  Plan<Reply> plan{{state_.generation + 1, {}}, std::move(reply)};
+  plan.changes.changes.push_back(std::move(change));
+  return plan;
+}
 
 }  // namespace portcullis::model

@@ -1,8 +1,9 @@
-// The desired state as plain C++ values. No DPDK, no gRPC, no Protobuf. Every object is keyed so that iteration
-// order is the order in which lists are shown and compiled.
+// The desired state as plain C++ values. No DPDK, no gRPC, no Protobuf. Every object is keyed so that
+// iteration order is the order in which lists are shown and compiled.
 //
-// Generations: a change set that is applied raises State::generation by one. Objects remember the generation of
-// the change that matters to the data plane; these numbers are durable, so a compile is a pure function of State.
+// Generations: a change set that is applied raises State::generation by one. Objects remember the generation
+// of the change that matters to the data plane; these numbers are durable, so a compile is a pure function of
+// State.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@
 namespace portcullis::model {
 
 using Generation = uint64_t;
-using TenantId = std::string;  // [a-z0-9-]{1,63}, starts and ends with a letter or digit; so are vm, tag, rule ids
+using TenantId =
+    std::string;  // [a-z0-9-]{1,63}, starts and ends with a letter or digit; so are vm, tag, rule ids
 using VmKey = std::pair<TenantId, std::string>;   // (tenant, vm id)
 using TagKey = std::pair<TenantId, std::string>;  // (tenant, tag name)
 
@@ -40,8 +42,8 @@ struct Vm {
 
 enum class PoolKind : uint8_t { local, provider };
 
-// Pools do not overlap. Addresses of a local pool are handed out from its first upwards; a prefix shorter than
-// /31 keeps its first and last address back.
+// Pools do not overlap. Addresses of a local pool are handed out from its first upwards; a prefix shorter
+// than /31 keeps its first and last address back.
 struct Pool {
   std::string id;
   Ipv4Prefix prefix;
@@ -54,15 +56,18 @@ enum class Direction : uint8_t { inbound, outbound };
 struct AnyRemote {
   friend bool operator==(const AnyRemote&, const AnyRemote&) = default;
 };
-using Remote = std::variant<AnyRemote, std::vector<Ipv4Prefix>, std::vector<std::string>>;  // any, prefixes, tags
+using Remote =
+    std::variant<AnyRemote, std::vector<Ipv4Prefix>, std::vector<std::string>>;  // any, prefixes, tags
 
+// Canonical form, in which lists are kept and compared: rules by name, prefixes and tags ascending, none
+// twice.
 struct PermitRule {
   std::string name;  // unique in its list
   Direction direction = Direction::inbound;
   Remote remote;
-  std::optional<uint8_t> protocol;  // IANA number; any if absent (then no ports, no ICMP type)
-  PortRange local_ports;            // TCP and UDP only
-  PortRange remote_ports;           // TCP and UDP only
+  std::optional<uint8_t> protocol;   // IANA number; any if absent (then no ports, no ICMP type)
+  PortRange local_ports;             // TCP and UDP only
+  PortRange remote_ports;            // TCP and UDP only
   std::optional<uint8_t> icmp_type;  // ICMP only
   std::optional<uint8_t> icmp_code;  // only with a type
   bool tracked = false;              // inbound only
@@ -101,11 +106,26 @@ struct State {
 
 // --- change sets: the unit that is validated, stored, applied, compiled and published as one ---
 
-struct PutVm { Vm vm; friend bool operator==(const PutVm&, const PutVm&) = default; };
-struct DeleteVm { VmKey key; friend bool operator==(const DeleteVm&, const DeleteVm&) = default; };
-struct PutPool { Pool pool; friend bool operator==(const PutPool&, const PutPool&) = default; };
-struct DeletePool { std::string id; friend bool operator==(const DeletePool&, const DeletePool&) = default; };
-struct PutEip { Eip eip; friend bool operator==(const PutEip&, const PutEip&) = default; };  // also lifts a quarantine
+struct PutVm {
+  Vm vm;
+  friend bool operator==(const PutVm&, const PutVm&) = default;
+};
+struct DeleteVm {
+  VmKey key;
+  friend bool operator==(const DeleteVm&, const DeleteVm&) = default;
+};
+struct PutPool {
+  Pool pool;
+  friend bool operator==(const PutPool&, const PutPool&) = default;
+};
+struct DeletePool {
+  std::string id;
+  friend bool operator==(const DeletePool&, const DeletePool&) = default;
+};
+struct PutEip {
+  Eip eip;
+  friend bool operator==(const PutEip&, const PutEip&) = default;
+};  // also lifts a quarantine
 struct DeleteEip {
   Ipv4Addr address;
   int64_t quarantine_until_ms = 0;
@@ -119,5 +139,10 @@ struct ChangeSet {
   std::vector<Change> changes;
   friend bool operator==(const ChangeSet&, const ChangeSet&) = default;
 };
+
+// What a change makes of a state, and a change set with its generation. Nothing is checked: the change set
+// was planned on this state, or comes from the store in its order.
+void apply(State& state, const Change& change);
+void apply(State& state, const ChangeSet& changes);
 
 }  // namespace portcullis::model

@@ -1,0 +1,75 @@
+#include "control/model/model.h"
+
+#include <cassert>
+
+#include "control/model/names.h"
+
+namespace portcullis::model {
+
+Model::Model(Limits limits, std::set<std::string> ports, std::set<Ipv4Addr> reserved)
+    : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(limits_, reserved_) {}
+
+void Model::apply(const ChangeSet& changes) {
+  if (changes.changes.empty()) return;
+  assert(changes.generation == state_.generation + 1);
+  for (const Change& change : changes.changes) apply(change);
+  state_.generation = changes.generation;
+}
+
+void Model::apply(const Change& change) {
+  usage_.before(state_, change);
+  model::apply(state_, change);
+  usage_.after(state_, change);
+}
+
+Expected<void> Model::check_restored_eip(const Eip& eip) const {
+  if (auto vm = find_vm({eip.tenant, eip.vm}); !vm) return Unexpected(std::move(vm.error()));
+  if (const Eip* other = eip_of_vm({eip.tenant, eip.vm})) {
+    return fail(ErrorCode::failed_precondition,
+                vm_name({eip.tenant, eip.vm}) + " has another EIP, " + other->address.to_string());
+  }
+  const std::string* pool = usage_.pool_of(eip.address);
+  const PoolUsage* usage = pool == nullptr ? nullptr : usage_.pool(*pool);
+  if (usage == nullptr || !usage->may_hand_out(eip.address)) {
+    return fail(ErrorCode::failed_precondition, "no local pool hands this address out");
+  }
+  if (usage_.is_reserved(eip.address)) {
+    return fail(ErrorCode::failed_precondition,
+                "the configuration takes this address for the gateway itself or for a next hop");
+  }
+  if (auto room = check_room_for_eip(eip.tenant); !room) return room;
+  if (auto check = check_rules(eip.permit); !check) return check;
+  if (auto room = check_permit_room(eip.permit, {}); !room) return room;
+  return check_tags(eip.tags, false);
+}
+
+// Puts the objects one by one into an empty model under the same checks that a call would meet, so that what
+// is restored could have been made.
+Expected<void> Model::restore(State state) {
+  Model fresh(limits_, ports_, reserved_);
+  const auto misfit = [](const std::string& object, const Error& error) {
+    return fail(ErrorCode::failed_precondition,
+                "the stored " + object + " does not fit this configuration: " + error.message, error.field,
+                object);
+  };
+  for (auto& [key, vm] : state.vms) {
+    if (auto check = fresh.check_new_vm(vm); !check) return misfit(vm_name(key), check.error());
+    fresh.apply(Change(PutVm{std::move(vm)}));
+  }
+  for (auto& [id, pool] : state.pools) {
+    if (auto check = fresh.check_new_pool(pool); !check) return misfit(pool_name(id), check.error());
+    fresh.apply(Change(PutPool{std::move(pool)}));
+  }
+  for (const auto& [address, rest] : state.quarantine) fresh.apply(Change(DeleteEip{address, rest.until_ms}));
+  for (auto& [address, eip] : state.eips) {
+    if (auto check = fresh.check_restored_eip(eip); !check) {
+      return misfit(eip_name(eip.tenant, address), check.error());
+    }
+    fresh.apply(Change(PutEip{std::move(eip)}));
+  }
+  fresh.state_.generation = state.generation;
+  *this = std::move(fresh);
+  return {};
+}
+
+}  // namespace portcullis::model

@@ -1,0 +1,214 @@
+// Permit lists: what each EIP allows. Every rule is checked by itself; a list has no order and no priority.
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <tuple>
+#include <unordered_set>
+
+#include "control/model/model.h"
+#include "control/model/names.h"
+#include "src/net/headers.h"
+
+namespace portcullis::model {
+
+namespace {
+
+template <typename T>
+void sort_unique(std::vector<T>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+void make_canonical(std::vector<PermitRule>& rules) {
+  for (PermitRule& rule : rules) {
+    if (auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) sort_unique(*prefixes);
+    if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
+  }
+  std::sort(rules.begin(), rules.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+}
+
+Unexpected refuse(const std::string& field, std::string message) {
+  return fail(ErrorCode::invalid_argument, std::move(message), field);
+}
+
+Expected<void> check_remote(const Remote& remote, const std::string& field) {
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote); prefixes && prefixes->empty()) {
+    return refuse(field + ".prefixes", "the remote names no prefix; give one, or say any");
+  }
+  const auto* tags = std::get_if<std::vector<std::string>>(&remote);
+  if (tags == nullptr) return {};
+  if (tags->empty()) return refuse(field + ".tags", "the remote names no tag; give one, or say any");
+  for (size_t i = 0; i < tags->size(); ++i) {
+    if (is_valid_id((*tags)[i])) continue;
+    return refuse(field + ".tags[" + std::to_string(i) + "]", describe_invalid_id("tag", (*tags)[i]));
+  }
+  return {};
+}
+
+Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const std::string& field) {
+  if (range.first > range.last) {
+    return refuse(field, "ports " + std::to_string(range.first) + "-" + std::to_string(range.last) +
+                             " are the wrong way round; the first may not exceed the last");
+  }
+  const bool has_ports = rule.protocol == ip_protocol::tcp || rule.protocol == ip_protocol::udp;
+  if (!has_ports && !range.is_any()) {
+    return refuse(field,
+                  "only TCP and UDP have ports; name one of them as the protocol, or leave the ports out");
+  }
+  return {};
+}
+
+Expected<void> check_icmp(const PermitRule& rule, const std::string& field) {
+  if (rule.icmp_code && !rule.icmp_type) {
+    return refuse(field + ".icmp_code", "an ICMP code needs its ICMP type; give the type, too");
+  }
+  if (!rule.icmp_type) return {};
+  if (rule.protocol != ip_protocol::icmp) {
+    return refuse(field + ".icmp_type",
+                  "only ICMP has types; name icmp as the protocol, or leave the type out");
+  }
+  constexpr std::array carried{icmp_type::echo_reply, icmp_type::echo_request, icmp_type::timestamp,
+                               icmp_type::timestamp_reply};
+  if (std::find(carried.begin(), carried.end(), *rule.icmp_type) == carried.end()) {
+    return refuse(field + ".icmp_type", "ICMP type " + std::to_string(*rule.icmp_type) +
+                                            " is not carried by rule; name 8 (echo) or 13 (timestamp), which "
+                                            "cover their replies, or 0 or 14");
+  }
+  return {};
+}
+
+Expected<void> check_rule(const PermitRule& rule, const std::string& field) {
+  if (!is_valid_id(rule.name)) return refuse(field + ".name", describe_invalid_id("rule name", rule.name));
+  constexpr std::array carried{ip_protocol::icmp, ip_protocol::tcp, ip_protocol::udp};
+  if (rule.protocol && std::find(carried.begin(), carried.end(), *rule.protocol) == carried.end()) {
+    return refuse(field + ".protocol", "protocol " + std::to_string(*rule.protocol) +
+                                           " is not carried; name tcp, udp, icmp or any");
+  }
+  if (auto check = check_remote(rule.remote, field + ".remote"); !check) return check;
+  if (auto check = check_ports(rule, rule.local_ports, field + ".local_ports"); !check) return check;
+  if (auto check = check_ports(rule, rule.remote_ports, field + ".remote_ports"); !check) return check;
+  if (auto check = check_icmp(rule, field); !check) return check;
+  if (rule.tracked && rule.direction != Direction::inbound) {
+    return refuse(field + ".tracked",
+                  "only an INBOUND rule may be tracked: what leaves under an OUTBOUND rule always is");
+  }
+  return {};
+}
+
+bool same_match(const PermitRule& a, const PermitRule& b) {
+  const auto match = [](const PermitRule& rule) {
+    return std::tie(rule.direction, rule.protocol, rule.local_ports, rule.remote_ports, rule.icmp_type,
+                    rule.icmp_code, rule.tracked, rule.remote);
+  };
+  return match(a) == match(b);
+}
+
+// The first inbound rule of `before` that is not tracked and whose match is in no rule of `after`: its flows
+// have no entry that could be kept. Null if there is none. Both lists are sorted by name.
+const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
+                                          const std::vector<PermitRule>& after) {
+  for (const PermitRule& rule : before) {
+    if (rule.direction != Direction::inbound || rule.tracked) continue;
+    const auto namesake =
+        std::lower_bound(after.begin(), after.end(), rule.name,
+                         [](const PermitRule& r, const std::string& name) { return r.name < name; });
+    if (namesake != after.end() && same_match(rule, *namesake)) continue;
+    if (std::none_of(after.begin(), after.end(), [&](const PermitRule& r) { return same_match(rule, r); })) {
+      return &rule;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
+  size_t count = 0;
+  for (const PermitRule& rule : rules) {
+    if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
+      count += prefixes->size();
+    } else if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
+      count += tags->size();
+    } else {
+      ++count;
+    }
+  }
+  return static_cast<uint32_t>(std::min<size_t>(count, UINT32_MAX));
+}
+
+Expected<void> check_rules(const std::vector<PermitRule>& rules) {
+  std::unordered_set<std::string_view> names;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    const std::string field = "rules[" + std::to_string(i) + "]";
+    if (auto check = check_rule(rules[i], field); !check) return check;
+    if (!names.insert(rules[i].name).second) {
+      return refuse(field + ".name", "the list has two rules '" + rules[i].name + "'; names must be unique");
+    }
+  }
+  return {};
+}
+
+Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
+                                        const std::vector<PermitRule>& current) const {
+  const uint32_t compiled = compiled_rules(rules);
+  if (compiled > limits_.rules_per_eip) {
+    return fail(ErrorCode::resource_exhausted,
+                "the list has " + std::to_string(compiled) +
+                    " rules, one for each prefix or tag; an EIP may have " +
+                    std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip)",
+                "rules");
+  }
+  const uint32_t needed = usage_.chunks_for(rules);
+  const uint32_t free = limits_.permit_chunks - usage_.permit_chunks() + usage_.chunks_for(current);
+  if (needed > free) {
+    return fail(ErrorCode::resource_exhausted,
+                "the list needs " + std::to_string(needed) + " permit chunks, and " + std::to_string(free) +
+                    " of " + std::to_string(limits_.permit_chunks) +
+                    " are free; shorten this list or another one, or raise capacity.permit_chunks",
+                "rules");
+  }
+  return {};
+}
+
+Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, Ipv4Addr eip,
+                                                std::vector<PermitRule> rules, bool keep_established) const {
+  const auto found = find_eip(tenant, eip);
+  if (!found) return Unexpected(found.error());
+  const Eip& current = **found;
+  const auto refused = [&](Error error) {
+    error.object = eip_name(tenant, eip);
+    return Unexpected(std::move(error));
+  };
+  if (auto check = check_rules(rules); !check) return refused(std::move(check.error()));
+  make_canonical(rules);
+  if (auto check = check_permit_room(rules, current.permit); !check) return refused(std::move(check.error()));
+  if (rules == current.permit) return unchanged(current);
+  if (keep_established) {
+    if (const PermitRule* rule = narrowed_stateless_rule(current.permit, rules)) {
+      return refused(
+          Error{ErrorCode::failed_precondition,
+                "rule '" + rule->name +
+                    "' is INBOUND and not tracked, so its flows have no entry to keep; leave it in the "
+                    "list, or set the list without keep_established",
+                "keep_established",
+                {}});
+    }
+  }
+  Eip next = current;
+  next.permit = std::move(rules);
+  next.list_generation = state_.generation + 1;
+  next.keep_established = keep_established;
+  if (!keep_established) next.kept_from = next.list_generation;
+  return changed(PutEip{next}, next);
+}
+
+Plan<Nothing> Model::plan_end_keep(Ipv4Addr eip) const {
+  const auto found = state_.eips.find(eip);
+  if (found == state_.eips.end() || !found->second.keep_established) return unchanged(Nothing{});
+  Eip next = found->second;
+  next.keep_established = false;
+  next.kept_from = next.list_generation;
+  return changed(PutEip{std::move(next)}, Nothing{});
+}
+
+}  // namespace portcullis::model
