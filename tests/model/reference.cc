@@ -1,0 +1,896 @@
+#include "tests/model/reference.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace portcullis::reference {
+namespace {
+
+using model::Direction;
+using model::Eip;
+using model::PermitRule;
+using model::Pool;
+using model::PoolKind;
+
+constexpr size_t ethernet_bytes = 14;
+constexpr size_t ip_at = ethernet_bytes;
+constexpr size_t ip_bytes = 20;
+constexpr size_t transport_at = ip_at + ip_bytes;  // headers with options never get that far
+constexpr size_t arp_bytes = 28;
+
+constexpr uint8_t icmp = 1, tcp = 6, udp = 17;
+constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
+constexpr uint8_t echo_reply = 0, echo = 8, timestamp = 13, timestamp_reply = 14;
+
+uint16_t get16(const Bytes& bytes, size_t at) {
+  return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
+}
+
+void put16(Bytes& bytes, size_t at, uint16_t value) {
+  bytes[at] = static_cast<uint8_t>(value >> 8);
+  bytes[at + 1] = static_cast<uint8_t>(value);
+}
+
+Ipv4Addr get_address(const Bytes& bytes, size_t at) {
+  return Ipv4Addr::of(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
+}
+
+void put_address(Bytes& bytes, size_t at, Ipv4Addr address) {
+  put16(bytes, at, static_cast<uint16_t>(address.host() >> 16));
+  put16(bytes, at + 2, static_cast<uint16_t>(address.host()));
+}
+
+Mac get_mac(const Bytes& bytes, size_t at) {
+  Mac mac;
+  for (size_t i = 0; i < 6; ++i) mac.bytes[i] = bytes[at + i];
+  return mac;
+}
+
+void put_mac(Bytes& bytes, size_t at, Mac mac) {
+  for (size_t i = 0; i < 6; ++i) bytes[at + i] = mac.bytes[i];
+}
+
+// RFC 791: the checksum that makes the header sum to minus zero, its own field taken as zero.
+uint16_t header_checksum(const Bytes& bytes, size_t at, size_t length) {
+  uint32_t sum = 0;
+  for (size_t i = 0; i < length; i += 2)
+    if (i != 10) sum += get16(bytes, at + i);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
+
+// The checksum that is wrong by exactly as much as `old` was, after the words summed in `before` have become
+// those summed in `after`. In one's complement arithmetic numbers are residues modulo 0xffff; a sum in which
+// something was added is never plus zero, so a checksum that was changed is never 0xffff.
+uint16_t moved_checksum(uint16_t old, uint64_t before, uint64_t after) {
+  const uint64_t total = (uint64_t{0xffff} - old) % 0xffff + after % 0xffff + (0xffff - before % 0xffff);
+  const uint64_t residue = total % 0xffff;
+  return static_cast<uint16_t>(residue == 0 ? 0 : 0xffff - residue);
+}
+
+// What the gateway takes for itself at one moment: a tenth of a second's worth, and a receive burst at least.
+uint64_t punt_burst(const PortSetup& port) {
+  return std::max<uint64_t>(port.punt_rate / 10, 64) * 1000;
+}
+
+uint64_t words_of(Ipv4Addr address) {
+  return (address.host() >> 16) + (address.host() & 0xffff);
+}
+
+// Never the source or destination of a routed packet: "this network", loopback, link-local, multicast, and
+// the reserved block with the broadcast address.
+bool is_martian(Ipv4Addr a) {
+  const uint32_t first = a.host() >> 24;
+  const uint32_t second = a.host() >> 16 & 0xff;
+  return first == 0 || first == 127 || (first == 169 && second == 254) || first >= 224;
+}
+
+bool is_query(uint8_t type) {
+  return type == echo || type == timestamp;
+}
+uint8_t query_of_reply(uint8_t type) {
+  return type == echo_reply ? echo : timestamp;
+}
+
+FlowState after_opener(FlowState state, uint8_t flags) {
+  if ((flags & (rst | fin)) != 0) return FlowState::closing;
+  if ((flags & syn) != 0 && state == FlowState::closing) return FlowState::opening;
+  return state;
+}
+
+FlowState after_reply(FlowState state, uint8_t flags) {
+  if ((flags & (rst | fin)) != 0) return FlowState::closing;
+  return state == FlowState::opening ? FlowState::established : state;
+}
+
+}  // namespace
+
+bool TupleLess::operator()(const SideTuple& a, const SideTuple& b) const {
+  const auto fields = [](const SideTuple& t) {
+    return std::tuple(t.local.host(), t.remote.host(), t.local_port.host(), t.remote_port.host(), t.protocol,
+                      t.icmp_query);
+  };
+  return fields(a) < fields(b);
+}
+
+// What one side's list is asked about one packet.
+struct Gateway::Question {
+  Direction direction;
+  Ipv4Addr remote;
+  const Eip* remote_eip;
+  uint8_t protocol;
+  uint16_t local_port, remote_port;
+  uint8_t icmp_type, icmp_code;
+};
+
+struct Gateway::Judgement {
+  bool permitted = false;
+  bool touches = false;   // the entry of its tuple is refreshed, if there is a valid one
+  bool may_open = false;  // and opened, if there is none
+  std::optional<HitKey> hit;
+};
+
+struct Gateway::Side {
+  const Eip* owner = nullptr;  // null: this side does not exist
+  const Eip* remote = nullptr;
+  Ipv4Addr remote_address;
+  bool leaving = false;
+  Judgement judgement;
+
+  [[nodiscard]] Direction direction() const { return leaving ? Direction::outbound : Direction::inbound; }
+};
+
+struct Gateway::Packet {
+  PortNumber in = 0;
+  Bytes bytes;
+  uint32_t first_segment = 0;
+  // parse
+  bool is_arp = false;
+  Mac sender;
+  Ipv4Addr source, destination;
+  uint16_t length = 0;  // IPv4 total length
+  uint8_t ttl = 0;
+  uint8_t protocol = 0;
+  uint16_t source_port = 0, destination_port = 0;  // ICMP: the identifier, twice
+  uint8_t tcp_flags = 0;
+  uint8_t icmp_type = 0, icmp_code = 0;
+  // identify, admit
+  Side from, to;
+  // route
+  PortNumber out = 0;
+
+  [[nodiscard]] bool is_syn() const { return protocol == tcp && (tcp_flags & (syn | ack)) == syn; }
+  [[nodiscard]] bool is_icmp_query() const { return protocol == icmp && is_query(icmp_type); }
+
+  [[nodiscard]] bool can_open() const {
+    if (protocol == udp) return true;
+    if (protocol == icmp) return is_icmp_query();
+    return is_syn() || ((tcp_flags & ack) != 0 && (tcp_flags & (syn | rst | fin)) == 0);
+  }
+
+  [[nodiscard]] SideTuple key(const Side& side) const {
+    SideTuple key;
+    key.local = side.owner->address;
+    key.remote = side.remote_address;
+    key.local_port = Port::from_host(side.leaving ? source_port : destination_port);
+    key.remote_port = Port::from_host(side.leaving ? destination_port : source_port);
+    key.protocol = protocol;
+    if (protocol == icmp) key.icmp_query = is_icmp_query() ? icmp_type : query_of_reply(icmp_type);
+    return key;
+  }
+
+  [[nodiscard]] Question ask(const Side& side) const {
+    return {side.direction(),
+            side.remote_address,
+            side.remote,
+            protocol,
+            side.leaving ? source_port : destination_port,
+            side.leaving ? destination_port : source_port,
+            icmp_type,
+            icmp_code};
+  }
+};
+
+Gateway::Gateway(Setup setup) : setup_(std::move(setup)) {
+  const size_t ports = setup_.ports.size();
+  for (size_t i = 0; i < ports; ++i)
+    if (setup_.ports[i].uplink) uplink_ = static_cast<PortNumber>(i);
+  room_.assign(ports, UINT64_MAX);
+  waiting_.resize(ports);
+  punt_meters_.resize(ports);
+  counts_.ports.resize(ports);
+}
+
+// --- desired state ---
+
+void Gateway::create_pool(const Pool& pool) {
+  ++state_.generation;
+  state_.pools[pool.id] = pool;
+}
+
+void Gateway::delete_pool(const std::string& id) {
+  ++state_.generation;
+  state_.pools.erase(id);
+}
+
+void Gateway::create_vm(const model::Vm& vm) {
+  ++state_.generation;
+  state_.vms[{vm.tenant, vm.id}] = vm;
+}
+
+void Gateway::delete_vm(const model::VmKey& key) {
+  ++state_.generation;
+  state_.vms.erase(key);
+}
+
+void Gateway::request_eip(const model::VmKey& vm, Ipv4Addr address) {
+  ++state_.generation;
+  Eip eip;
+  eip.address = address;
+  eip.tenant = vm.first;
+  eip.vm = vm.second;
+  eip.created = eip.binding_generation = eip.list_generation = eip.kept_from = state_.generation;
+  state_.eips[address] = eip;
+  eip_counts_.erase(address);
+  hits_.erase(address);
+}
+
+void Gateway::release_eip(Ipv4Addr address) {
+  ++state_.generation;
+  state_.eips.erase(address);
+}
+
+void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, bool keep_established) {
+  Eip& eip = state_.eips.at(address);
+  std::ranges::sort(rules, {}, &PermitRule::name);
+  if (rules == eip.permit) return;
+  const std::vector<PermitRule> old = std::exchange(eip.permit, std::move(rules));
+  eip.list_generation = ++state_.generation;
+  eip.keep_established = keep_established;
+  if (!keep_established) eip.kept_from = eip.list_generation;
+  // Hits stay with the rules that stayed.
+  std::erase_if(hits_[address], [&](const auto& hit) {
+    const auto named = [&](const PermitRule& rule) { return rule.name == hit.first.rule; };
+    const auto before = std::ranges::find_if(old, named);
+    const auto after = std::ranges::find_if(eip.permit, named);
+    return after == eip.permit.end() || *before != *after;
+  });
+}
+
+void Gateway::set_tag(Ipv4Addr address, std::set<std::string> tags) {
+  Eip& eip = state_.eips.at(address);
+  if (tags == eip.tags) return;
+  eip.tags = std::move(tags);
+  eip.binding_generation = ++state_.generation;
+}
+
+void Gateway::end_keep(Ipv4Addr address) {
+  Eip& eip = state_.eips.at(address);
+  if (!eip.keep_established) return;
+  ++state_.generation;
+  eip.keep_established = false;
+  eip.kept_from = eip.list_generation;
+}
+
+bool Gateway::may_keep(Ipv4Addr address, const std::vector<PermitRule>& rules) const {
+  for (PermitRule old : state_.eips.at(address).permit) {
+    if (old.direction == Direction::outbound || old.tracked) continue;
+    const bool stays = std::ranges::any_of(rules, [&](const PermitRule& rule) {
+      old.name = rule.name;
+      return old == rule;
+    });
+    if (!stays) return false;
+  }
+  return true;
+}
+
+// --- parse ---
+
+std::optional<std::string> Gateway::parse(Packet& packet) const {
+  const Bytes& b = packet.bytes;
+  const PortSetup& port = setup_.ports[packet.in];
+  // Whether the first `end` bytes lie in one buffer.
+  const auto together = [&](size_t end) { return packet.first_segment == 0 || end <= packet.first_segment; };
+  if (b.size() < ethernet_bytes) return "truncated";
+  if (!together(ethernet_bytes)) return "headers_not_contiguous";
+  const uint16_t type = get16(b, 12);
+  if (type != 0x0800 && type != 0x0806) return "unknown_ether_type";
+  packet.is_arp = type == 0x0806;
+  packet.sender = get_mac(b, 6);
+  const Mac to = get_mac(b, 0);
+  if (to != port.mac && !(packet.is_arp && to == broadcast_mac)) return "wrong_destination_mac";
+  const size_t present = b.size() - ethernet_bytes;
+
+  if (packet.is_arp) {
+    if (present < arp_bytes) return "arp_malformed";
+    if (!together(ethernet_bytes + arp_bytes)) return "headers_not_contiguous";
+    if (get16(b, 14) != 1 || get16(b, 16) != 0x0800 || b[18] != 6 || b[19] != 4) return "arp_malformed";
+    return std::nullopt;
+  }
+
+  if (present < ip_bytes) return "truncated";
+  if (!together(transport_at)) return "headers_not_contiguous";
+  if (b[ip_at] >> 4 != 4) return "ip_version";
+  const size_t header = size_t{b[ip_at] & 0xfu} * 4;
+  if (header < ip_bytes || header > present) return "ip_header_length";
+  packet.length = get16(b, ip_at + 2);
+  if (packet.length < header || packet.length > present) return "ip_total_length";
+  if (!together(ip_at + header)) return "headers_not_contiguous";
+  const uint16_t checksum = get16(b, ip_at + 10);
+  const uint16_t right = header_checksum(b, ip_at, header);
+  // Plus and minus zero are one number.
+  if (checksum % 0xffff != right % 0xffff) return "ip_checksum";
+  if (header > ip_bytes) return "ip_options";
+  if ((get16(b, ip_at + 6) & 0x3fff) != 0) return "fragment";  // more fragments, or an offset
+  packet.source = get_address(b, ip_at + 12);
+  packet.destination = get_address(b, ip_at + 16);
+  if (is_martian(packet.source)) return "martian_source";
+  if (is_martian(packet.destination)) return "martian_destination";
+  packet.ttl = b[ip_at + 8];
+  packet.protocol = b[ip_at + 9];
+  return parse_transport(packet);
+}
+
+std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
+  const Bytes& b = packet.bytes;
+  const size_t length = packet.length - ip_bytes;
+  const auto together = [&](size_t header) {
+    return packet.first_segment == 0 || transport_at + header <= packet.first_segment;
+  };
+  switch (packet.protocol) {
+    case tcp: {
+      if (length < 20) return "tcp_header";
+      if (!together(20)) return "headers_not_contiguous";
+      const size_t header = size_t{b[transport_at + 12]} / 16 * 4;
+      if (header < 20 || header > length) return "tcp_header";
+      packet.tcp_flags = b[transport_at + 13];
+      const uint8_t flags = packet.tcp_flags & (fin | syn | rst | psh | ack | urg);
+      if (flags == 0 || (flags & (syn | fin)) == (syn | fin) || (flags & (syn | rst)) == (syn | rst))
+        return "tcp_flags";
+      packet.source_port = get16(b, transport_at);
+      packet.destination_port = get16(b, transport_at + 2);
+      return std::nullopt;
+    }
+    case udp: {
+      if (length < 8) return "udp_length";
+      if (!together(8)) return "headers_not_contiguous";
+      const uint16_t udp_length = get16(b, transport_at + 4);
+      if (udp_length < 8 || udp_length > length) return "udp_length";
+      packet.source_port = get16(b, transport_at);
+      packet.destination_port = get16(b, transport_at + 2);
+      return std::nullopt;
+    }
+    case icmp:
+      if (length < 8) return "icmp_header";
+      if (!together(8)) return "headers_not_contiguous";
+      packet.icmp_type = b[transport_at];
+      packet.icmp_code = b[transport_at + 1];
+      if (!is_query(packet.icmp_type) && packet.icmp_type != echo_reply &&
+          packet.icmp_type != timestamp_reply)
+        return "icmp_type";
+      packet.source_port = packet.destination_port = get16(b, transport_at + 4);
+      return std::nullopt;
+    default:
+      return "unknown_protocol";
+  }
+}
+
+// --- punt ---
+
+bool Gateway::for_gateway(Packet& packet, uint64_t now_ms, Verdict& verdict) {
+  if (packet.is_arp) {
+    verdict = arp(packet, now_ms);
+    return true;
+  }
+  if (std::ranges::find(setup_.gateway_addresses, packet.destination) == setup_.gateway_addresses.end())
+    return false;
+  if (!setup_.ports[packet.in].uplink) {
+    verdict = drop("gateway_not_permitted");
+  } else if (pool_of(packet.source) != nullptr) {
+    verdict = drop("gateway_spoofed_source");
+  } else {
+    Eip gateway;
+    gateway.permit = setup_.gateway_permit;
+    const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
+                            packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
+    verdict = match(gateway, question, std::nullopt) ? punt(packet, now_ms) : drop("gateway_not_permitted");
+  }
+  return true;
+}
+
+Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
+  const PortSetup& port = setup_.ports[packet.in];
+  Bytes& b = packet.bytes;
+  const uint16_t operation = get16(b, 20);
+  const Mac sender_mac = get_mac(b, 22);
+  const Ipv4Addr sender = get_address(b, 28);
+  const Ipv4Addr asked = get_address(b, 38);
+
+  if (operation == 2 && port.uplink && port.next_hop != Ipv4Addr() && sender == port.next_hop)
+    return punt(packet, now_ms);
+  if (operation != 1) return drop("arp_ignored");
+  const Pool* pool = pool_of(asked);
+  const bool ours = std::ranges::find(setup_.gateway_addresses, asked) != setup_.gateway_addresses.end();
+  const bool proxied = port.proxy_arp && pool != nullptr && pool->kind == PoolKind::local;
+  const bool next_hop = asked == link_local_next_hop || asked == port.endpoint_next_hop;
+  if (port.uplink ? !ours && !proxied : !next_hop) return drop("arp_ignored");
+
+  put_mac(b, 0, sender_mac);
+  put_mac(b, 6, port.mac);
+  put16(b, 20, 2);
+  put_mac(b, 22, port.mac);
+  put_address(b, 28, asked);
+  put_mac(b, 32, sender_mac);
+  put_address(b, 38, sender);
+  return {Fate::answered, {}, packet.in, b};
+}
+
+Verdict Gateway::punt(const Packet& packet, uint64_t now_ms) {
+  const uint64_t tokens = punt_tokens(packet.in, now_ms);
+  if (tokens < 1000) return drop("punt_rate");
+  punt_meters_[packet.in] = {punt_burst(setup_.ports[packet.in]) - tokens + 1000, now_ms};
+  if (punt_ring_ >= setup_.punt_room) return drop("punt_full");
+  ++punt_ring_;
+  ++counts_.punted;
+  return {Fate::punted, {}, packet.in, packet.bytes};
+}
+
+// A token bucket, full at first; in thousandths of a packet.
+uint64_t Gateway::punt_tokens(PortNumber port, uint64_t now_ms) const {
+  const PuntMeter& meter = punt_meters_[port];
+  const uint64_t gained = (now_ms - meter.spent_ms) * setup_.ports[port].punt_rate;
+  return punt_burst(setup_.ports[port]) - (gained < meter.spent ? meter.spent - gained : 0);
+}
+
+bool Gateway::punt_meters_full(uint64_t now_ms) const {
+  for (PortNumber port = 0; port < setup_.ports.size(); ++port)
+    if (punt_tokens(port, now_ms) < punt_burst(setup_.ports[port])) return false;
+  return true;
+}
+
+// --- identify ---
+
+const Pool* Gateway::pool_of(Ipv4Addr address) const {
+  for (const auto& [id, pool] : state_.pools)
+    if (pool.prefix.contains(address)) return &pool;
+  return nullptr;
+}
+
+const Eip* Gateway::eip_at(Ipv4Addr address) const {
+  const auto found = state_.eips.find(address);
+  return found == state_.eips.end() ? nullptr : &found->second;
+}
+
+const model::Vm& Gateway::vm_of(const Eip& eip) const {
+  return state_.vms.at({eip.tenant, eip.vm});
+}
+
+// Whether it reaches outside the local pools, address by address where they cover it in parts.
+bool Gateway::is_external(const PermitRule& rule) const {
+  if (std::holds_alternative<model::AnyRemote>(rule.remote)) return true;
+  const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote);
+  if (prefixes == nullptr) return false;
+  for (const Ipv4Prefix& prefix : *prefixes) {
+    uint64_t covered = 0;
+    for (const auto& [id, pool] : state_.pools) {
+      if (pool.kind != PoolKind::local || !pool.prefix.overlaps(prefix)) continue;
+      covered += std::min(pool.prefix.size(), prefix.size());
+    }
+    if (covered < prefix.size()) return true;
+  }
+  return false;
+}
+
+bool Gateway::in_edge_view(const Eip& eip) const {
+  return eip.keep_established ||
+         std::ranges::any_of(eip.permit, [&](const PermitRule& rule) { return is_external(rule); });
+}
+
+std::optional<std::string> Gateway::identify(Packet& packet) const {
+  packet.from.leaving = true;
+  const Pool* pool = pool_of(packet.destination);
+  const bool to_local = pool != nullptr && pool->kind == PoolKind::local;
+  const Eip* destination = eip_at(packet.destination);
+
+  if (setup_.ports[packet.in].uplink) {
+    if (pool_of(packet.source) != nullptr) return "spoofed_pool_source";
+    if (!to_local) return "not_ours";
+    if (destination == nullptr || !in_edge_view(*destination)) return "unbound";
+  } else {
+    for (const auto& [address, eip] : state_.eips) {
+      const model::Vm& vm = vm_of(eip);
+      if (vm.location.port == setup_.ports[packet.in].name && vm.dip == packet.source)
+        packet.from.owner = &eip;
+    }
+    if (packet.from.owner == nullptr) return "spoofed_source";
+    if (vm_of(*packet.from.owner).location.mac != packet.sender) return "spoofed_mac";
+    if (to_local && destination == nullptr) return "unbound";
+  }
+
+  packet.to.owner = destination;
+  packet.from.remote = packet.to.owner;
+  packet.from.remote_address = packet.destination;
+  packet.to.remote = packet.from.owner;
+  packet.to.remote_address = packet.from.owner != nullptr ? packet.from.owner->address : packet.source;
+  return std::nullopt;
+}
+
+// --- admit ---
+
+// The rule that decides, if any does: those that track nothing first, then by name. `tracked` asks only for
+// rules that are, or are not.
+std::optional<Gateway::HitKey> Gateway::match(const Eip& owner, const Question& q,
+                                              std::optional<bool> tracked) const {
+  for (const bool tracking : {false, true}) {
+    if (tracked && *tracked != tracking) continue;
+    for (const PermitRule& rule : owner.permit) {
+      if (rule.tracked != tracking || rule.direction != q.direction) continue;
+      if (rule.protocol) {
+        if (*rule.protocol != q.protocol) continue;
+        if (q.protocol == icmp) {
+          if (rule.icmp_type && *rule.icmp_type != q.icmp_type) continue;
+          if (rule.icmp_code && *rule.icmp_code != q.icmp_code) continue;
+        } else if (!rule.local_ports.contains(q.local_port) || !rule.remote_ports.contains(q.remote_port)) {
+          continue;
+        }
+      }
+      if (std::holds_alternative<model::AnyRemote>(rule.remote)) return HitKey{rule.name, 0};
+      if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
+        for (size_t i = 0; i < prefixes->size(); ++i)
+          if ((*prefixes)[i].contains(q.remote)) return HitKey{rule.name, i};
+      } else if (q.remote_eip != nullptr && q.remote_eip->tenant == owner.tenant) {
+        const auto& tags = std::get<std::vector<std::string>>(rule.remote);
+        for (size_t i = 0; i < tags.size(); ++i)
+          if (q.remote_eip->tags.contains(tags[i])) return HitKey{rule.name, i};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+Gateway::Judgement Gateway::judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  const Question question = packet.ask(side);
+  // 1. A stateless reply: turned round, it is let in by a rule that tracks nothing.
+  if (!packet.is_syn() && !packet.is_icmp_query()) {
+    Question reversed = question;
+    reversed.direction = Direction::inbound;
+    if (packet.protocol == icmp) reversed.icmp_type = query_of_reply(packet.icmp_type);
+    if (auto rule = match(*side.owner, reversed, false)) return {true, false, false, std::move(rule)};
+  }
+  // 2. A rule of its direction.
+  if (auto rule = match(*side.owner, question, std::nullopt))
+    return {true, true, packet.can_open(), std::move(rule)};
+  // 3. An entry: as a reply to what a tracked rule let in, or as more of what a kept entry opened.
+  return judge_by_flow(packet, side, now_ms);
+}
+
+Gateway::Judgement Gateway::judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  const Question question = packet.ask(side);
+  if (auto rule = match(*side.owner, question, false)) return {true, false, false, std::move(rule)};
+  if (auto rule = match(*side.owner, question, true)) return {true, true, packet.can_open(), std::move(rule)};
+  return judge_by_flow(packet, side, now_ms);
+}
+
+Gateway::Judgement Gateway::judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  const Judgement refused;
+  if (packet.is_syn()) return refused;
+  const Flow* flow = valid_flow(packet.key(side), side, now_ms);
+  if (flow == nullptr) return refused;
+  const bool is_reply = side.direction() != flow->opened;
+  if (packet.protocol == icmp && packet.is_icmp_query() == is_reply) return refused;
+  return {true, true, false, std::nullopt};
+}
+
+const Flow* Gateway::valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const {
+  const auto found = flows_.find(key);
+  if (found == flows_.end() || found->second.expires_ms <= now_ms) return nullptr;
+  return counts_still(key, found->second, *side.owner, side.remote) ? &found->second : nullptr;
+}
+
+bool Gateway::counts_still(const SideTuple& key, const Flow& flow, const Eip& owner,
+                           const Eip* remote) const {
+  if (flow.owner_incarnation != owner.created) return false;
+  if (flow.remote_incarnation != (remote != nullptr ? remote->created : 0)) return false;
+  const uint64_t remote_generation = remote != nullptr ? remote->binding_generation : 0;
+  if (flow.list_generation == owner.list_generation && flow.remote_generation == remote_generation)
+    return true;
+  return is_kept(flow, owner, remote) || list_permits(key, flow, owner, remote);
+}
+
+bool Gateway::is_kept(const Flow& flow, const Eip& owner, const Eip* remote) const {
+  return flow.remote_generation == (remote != nullptr ? remote->binding_generation : 0) &&
+         flow.list_generation >= owner.kept_from && flow.list_generation != owner.list_generation;
+}
+
+bool Gateway::list_permits(const SideTuple& key, const Flow& flow, const Eip& owner,
+                           const Eip* remote) const {
+  const Question question{
+      flow.opened,    key.remote,    remote, key.protocol, key.local_port.host(), key.remote_port.host(),
+      key.icmp_query, flow.icmp_code};
+  return match(owner, question, std::nullopt).has_value();
+}
+
+// --- route, commit, translate ---
+
+std::optional<std::string> Gateway::route(Packet& packet) const {
+  packet.out = uplink_;
+  if (packet.to.owner != nullptr) {
+    const std::string& name = vm_of(*packet.to.owner).location.port;
+    for (size_t i = 0; i < setup_.ports.size(); ++i)
+      if (setup_.ports[i].name == name) packet.out = static_cast<PortNumber>(i);
+  }
+  if (packet.ttl <= 1) return "ttl_exceeded";
+  if (packet.length > setup_.ports[packet.out].mtu) return "packet_too_big";
+  if (packet.to.owner == nullptr && !neighbour_) return "next_hop_unresolved";
+  return std::nullopt;
+}
+
+// All that this packet changes, or the reason why it changes nothing.
+std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms) {
+  std::vector<std::pair<const Side*, SideTuple>> touches, opens;
+  for (const Side* side : {&packet.from, &packet.to}) {
+    if (side->owner == nullptr || !side->judgement.touches) continue;
+    const SideTuple key = packet.key(*side);
+    touches.emplace_back(side, key);
+    // An endpoint that talks to itself may have one entry for both sides: it is opened once.
+    const bool opened_already = !opens.empty() && opens.front().second == key;
+    if (side->judgement.may_open && valid_flow(key, *side, now_ms) == nullptr && !opened_already)
+      opens.emplace_back(side, key);
+  }
+  if (over_quota(opens)) return "flow_quota";
+  if (no_room(opens, now_ms)) return "flow_table_full";
+
+  for (const auto& [side, key] : touches) write_flow(packet, *side, key, now_ms);
+  for (const Side* side : {&packet.from, &packet.to}) {
+    if (side->owner == nullptr) continue;
+    EipCount& count = eip_counts_[side->owner->address];
+    (side->leaving ? count.out_packets : count.in_packets) += 1;
+    (side->leaving ? count.out_bytes : count.in_bytes) += packet.length;
+    if (side->judgement.hit) ++hits_[side->owner->address][*side->judgement.hit];
+  }
+  return std::nullopt;
+}
+
+bool Gateway::over_quota(const std::vector<std::pair<const Side*, SideTuple>>& opens) const {
+  std::map<Ipv4Addr, uint64_t> owned;
+  for (const auto& [side, key] : opens) {
+    uint64_t& count = owned.try_emplace(key.local, flows_of(key.local)).first->second;
+    if (count >= setup_.flow_quota) return true;
+    ++count;
+  }
+  return false;
+}
+
+// A way is free if no live entry holds it. What has one, though it counts no more, hands it on.
+bool Gateway::no_room(const std::vector<std::pair<const Side*, SideTuple>>& opens, uint64_t now_ms) const {
+  std::map<uint32_t, uint32_t> wanted;
+  for (const auto& [side, key] : opens) {
+    const auto own = flows_.find(key);
+    if (own != flows_.end() && own->second.expires_ms > now_ms) continue;
+    const uint32_t bucket = setup_.flows.bucket_of(key);
+    const auto live = std::ranges::count_if(flows_, [&](const auto& entry) {
+      return entry.second.bucket == bucket && entry.second.expires_ms > now_ms;
+    });
+    if (++wanted[bucket] + static_cast<uint32_t>(live) > setup_.flows.ways) return true;
+  }
+  return false;
+}
+
+// The way that a new entry takes: that of a dead one of its own key, else the first that no live entry holds.
+uint32_t Gateway::way_for(const SideTuple& key, uint64_t now_ms) const {
+  if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms <= now_ms)
+    return own->second.way;
+  const uint32_t bucket = setup_.flows.bucket_of(key);
+  uint32_t way = 0;
+  while (std::ranges::any_of(flows_, [&](const auto& entry) {
+    return entry.second.bucket == bucket && entry.second.way == way && entry.second.expires_ms > now_ms;
+  }))
+    ++way;
+  return way;
+}
+
+void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms) {
+  const uint64_t remote_generation = side.remote != nullptr ? side.remote->binding_generation : 0;
+  if (valid_flow(key, side, now_ms) != nullptr) {
+    Flow& flow = flows_.at(key);
+    if (packet.protocol == tcp)
+      flow.state = side.direction() == flow.opened ? after_opener(flow.state, packet.tcp_flags)
+                                                   : after_reply(flow.state, packet.tcp_flags);
+    if (!is_kept(flow, *side.owner, side.remote)) {
+      flow.list_generation = side.owner->list_generation;
+      flow.remote_generation = remote_generation;
+    }
+    flow.expires_ms = now_ms + idle_ms(packet.protocol, flow.state);
+    return;
+  }
+  if (!side.judgement.may_open) return;
+  if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms > now_ms)
+    flows_.erase(own);
+  Flow flow;
+  flow.owner = side.owner->address;
+  flow.owner_incarnation = side.owner->created;
+  flow.remote_incarnation = side.remote != nullptr ? side.remote->created : 0;
+  flow.list_generation = side.owner->list_generation;
+  flow.remote_generation = remote_generation;
+  flow.state = FlowState::opening;
+  flow.expires_ms = now_ms + idle_ms(packet.protocol, flow.state);
+  flow.opened = side.direction();
+  flow.icmp_code = packet.icmp_code;
+  flow.bucket = setup_.flows.bucket_of(key);
+  flow.way = way_for(key, now_ms);
+  std::erase_if(flows_, [&](const auto& other) {
+    return other.second.bucket == flow.bucket && other.second.way == flow.way;
+  });
+  flows_[key] = flow;
+}
+
+Bytes Gateway::translate(const Packet& packet) const {
+  Bytes b = packet.bytes;
+  b.resize(ethernet_bytes + packet.length);  // without what Ethernet padded
+  Ipv4Addr source = packet.source;
+  Ipv4Addr destination = packet.destination;
+  if (packet.from.owner != nullptr) source = packet.from.owner->address;
+  if (packet.to.owner != nullptr) destination = vm_of(*packet.to.owner).dip;
+
+  if (packet.protocol != icmp && (source != packet.source || destination != packet.destination)) {
+    const size_t at = transport_at + (packet.protocol == tcp ? 16 : 6);
+    uint16_t checksum = get16(b, at);
+    if (packet.protocol == tcp || checksum != 0) {
+      checksum = moved_checksum(checksum, words_of(packet.source) + words_of(packet.destination),
+                                words_of(source) + words_of(destination));
+      if (packet.protocol == udp && checksum == 0) checksum = 0xffff;  // RFC 768: 0 is no checksum
+      put16(b, at, checksum);
+    }
+  }
+  put_address(b, ip_at + 12, source);
+  put_address(b, ip_at + 16, destination);
+  b[ip_at + 8] = static_cast<uint8_t>(packet.ttl - 1);
+  put16(b, ip_at + 10, header_checksum(b, ip_at, ip_bytes));
+  put_mac(b, 0, packet.to.owner != nullptr ? vm_of(*packet.to.owner).location.mac : *neighbour_);
+  put_mac(b, 6, setup_.ports[packet.out].mac);
+  return b;
+}
+
+// --- flows ---
+
+uint32_t Gateway::idle_ms(uint8_t protocol, FlowState state) const {
+  if (protocol == udp) return setup_.timeouts.udp_ms;
+  if (protocol == icmp) return setup_.timeouts.icmp_ms;
+  return state == FlowState::established ? setup_.timeouts.tcp_established_ms
+                                         : setup_.timeouts.tcp_transitory_ms;
+}
+
+void Gateway::age_all(uint64_t now_ms) {
+  std::erase_if(flows_, [&](const auto& entry) {
+    const auto& [key, flow] = entry;
+    const Eip* owner = eip_at(key.local);
+    return flow.expires_ms <= now_ms || owner == nullptr ||
+           !counts_still(key, flow, *owner, eip_at(key.remote));
+  });
+}
+
+// --- one turn ---
+
+Verdict Gateway::drop(std::string reason) {
+  ++counts_.dropped[reason];
+  return {Fate::dropped, std::move(reason), 0, {}};
+}
+
+void Gateway::queue(Verdict& verdict) {
+  if (waiting_[verdict.port].size() >= setup_.hold_limit)
+    verdict = drop("transmit_full");
+  else
+    waiting_[verdict.port].push_back(verdict.bytes);
+}
+
+void Gateway::flush(PortNumber port, Turn& turn) {
+  while (!waiting_[port].empty() && room_[port] > 0) {
+    Bytes frame = std::move(waiting_[port].front());
+    waiting_[port].pop_front();
+    --room_[port];
+    ++counts_.ports[port].transmitted_packets;
+    counts_.ports[port].transmitted_bytes += frame.size();
+    turn.sent[port].push_back(std::move(frame));
+  }
+}
+
+Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arrivals,
+                   const std::vector<Bytes>& originated) {
+  Turn turn;
+  const size_t ports = setup_.ports.size();
+  turn.verdicts.resize(ports);
+  turn.sent.resize(ports);
+
+  for (const Bytes& frame : originated) {
+    ++counts_.originated;
+    Verdict verdict{Fate::transmitted, {}, uplink_, frame};
+    queue(verdict);
+  }
+  for (PortNumber in = 0; in < ports; ++in) {
+    // First every packet of the burst is judged, by tables that none of them has changed yet.
+    std::vector<Packet> admitted;
+    std::vector<size_t> positions;
+    for (const Arrival& arrival : arrivals[in]) {
+      ++counts_.ports[in].received_packets;
+      counts_.ports[in].received_bytes += arrival.bytes.size();
+      Packet packet;
+      packet.in = in;
+      packet.bytes = arrival.bytes;
+      packet.first_segment = arrival.first_segment;
+      Verdict& verdict = turn.verdicts[in].emplace_back();
+      if (auto refused = parse(packet)) {
+        verdict = drop(*refused);
+        continue;
+      }
+      if (for_gateway(packet, now_ms, verdict)) continue;
+      if (auto refused = identify(packet)) {
+        verdict = drop(*refused);
+        continue;
+      }
+      if (packet.from.owner != nullptr) {
+        packet.from.judgement = judge_leaving(packet, packet.from, now_ms);
+        if (!packet.from.judgement.permitted) {
+          verdict = drop("source_not_permitted");
+          continue;
+        }
+      }
+      if (packet.to.owner != nullptr) {
+        packet.to.judgement = judge_entering(packet, packet.to, now_ms);
+        if (!packet.to.judgement.permitted) {
+          verdict = drop("destination_not_permitted");
+          continue;
+        }
+      }
+      if (auto refused = route(packet)) {
+        verdict = drop(*refused);
+        continue;
+      }
+      positions.push_back(turn.verdicts[in].size() - 1);
+      admitted.push_back(std::move(packet));
+    }
+    // Then they change them, in order.
+    for (size_t i = 0; i < admitted.size(); ++i) {
+      Verdict& verdict = turn.verdicts[in][positions[i]];
+      if (auto refused = commit(admitted[i], now_ms))
+        verdict = drop(*refused);
+      else
+        verdict = {Fate::transmitted, {}, admitted[i].out, translate(admitted[i])};
+    }
+    // Answers leave first, then what is passed on, each in order; then every port is offered what waits for
+    // it.
+    for (Verdict& verdict : turn.verdicts[in]) {
+      if (verdict.fate == Fate::answered) queue(verdict);
+      if (verdict.fate == Fate::punted) turn.punted.push_back(verdict.bytes);
+    }
+    for (Verdict& verdict : turn.verdicts[in])
+      if (verdict.fate == Fate::transmitted) queue(verdict);
+    for (PortNumber port = 0; port < ports; ++port)
+      if (port == in || !arrivals[in].empty()) flush(port, turn);
+  }
+  counts_.held = 0;
+  for (const std::deque<Bytes>& waiting : waiting_) counts_.held += waiting.size();
+  return turn;
+}
+
+uint32_t Gateway::flows_of(Ipv4Addr eip) const {
+  const auto found = state_.eips.find(eip);
+  if (found == state_.eips.end()) return 0;
+  return static_cast<uint32_t>(std::ranges::count_if(flows_, [&](const auto& entry) {
+    return entry.second.owner == eip && entry.second.owner_incarnation == found->second.created;
+  }));
+}
+
+EipCount Gateway::eip_count(Ipv4Addr eip) const {
+  const auto found = eip_counts_.find(eip);
+  return found == eip_counts_.end() ? EipCount{} : found->second;
+}
+
+std::map<std::string, uint64_t> Gateway::rule_hits(Ipv4Addr eip) const {
+  std::map<std::string, uint64_t> hits;
+  for (const PermitRule& rule : state_.eips.at(eip).permit) hits[rule.name] = 0;
+  if (const auto found = hits_.find(eip); found != hits_.end())
+    for (const auto& [key, count] : found->second) hits[key.rule] += count;
+  return hits;
+}
+
+}  // namespace portcullis::reference

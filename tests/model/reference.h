@@ -1,0 +1,237 @@
+// The reference gateway: what semantics.md says, in the plainest C++ that says it. Slow on purpose: lists are
+// walked, addresses are compared one by one, checksums are summed whole. It includes nothing of the data
+// plane, of compile or of publish, so that it can only agree with them by meaning the same.
+//
+// It keeps its own desired state, changed by the calls of the paper, and derives from it what it needs when a
+// packet asks for it. Traffic goes through `poll`, one turn of a worker.
+//
+// The one fact it takes from outside is where a flow entry may lie (FlowShape): that decides which refusal
+// comes when a bucket is full and which dead entry is displaced, never what is permitted.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/model/objects.h"
+#include "src/net/address.h"
+#include "src/net/five_tuple.h"
+
+namespace portcullis::reference {
+
+using Bytes = std::vector<uint8_t>;
+using PortNumber = uint16_t;  // position in Setup::ports
+
+struct PortSetup {
+  std::string name;
+  bool uplink = false;
+  Mac mac;
+  uint16_t mtu = 1500;
+  bool proxy_arp = false;
+  uint32_t punt_rate = 1000;   // packets a second
+  Ipv4Addr endpoint_next_hop;  // endpoint ports: answered besides 169.254.1.1
+  Ipv4Addr next_hop;           // uplink: 0.0.0.0 if its MAC is fixed
+};
+
+struct Timeouts {
+  uint32_t tcp_established_ms = 7'440'000;
+  uint32_t tcp_transitory_ms = 240'000;
+  uint32_t udp_ms = 120'000;
+  uint32_t icmp_ms = 60'000;
+};
+
+struct FlowShape {
+  uint32_t buckets = 1;
+  uint32_t ways = 16;
+  std::function<uint32_t(const SideTuple&)> bucket_of;
+};
+
+struct Setup {
+  std::vector<PortSetup> ports;  // polled in this order; one is the uplink
+  std::vector<Ipv4Addr> gateway_addresses;
+  std::vector<model::PermitRule> gateway_permit;
+  Timeouts timeouts;
+  FlowShape flows;
+  uint32_t flow_quota = 0;          // entries an EIP may own
+  uint32_t hold_limit = 512;        // frames that wait for room on one port
+  uint32_t punt_room = UINT32_MAX;  // frames the punt thread's ring takes between two collections
+};
+
+// A frame as it arrives. `first_segment`: how many bytes lie in its first buffer; 0: all of them.
+struct Arrival {
+  Bytes bytes;
+  uint32_t first_segment = 0;
+};
+
+enum class FlowState : uint8_t { opening, established, closing };
+
+struct Flow {
+  Ipv4Addr owner;
+  uint64_t owner_incarnation = 0;
+  uint64_t remote_incarnation = 0;  // 0: no EIP
+  uint64_t list_generation = 0;
+  uint64_t remote_generation = 0;
+  uint64_t expires_ms = 0;
+  FlowState state = FlowState::opening;
+  model::Direction opened = model::Direction::outbound;
+  uint8_t icmp_code = 0;
+  uint32_t bucket = 0;
+  uint32_t way = 0;
+};
+
+struct TupleLess {
+  bool operator()(const SideTuple& a, const SideTuple& b) const;
+};
+using FlowMap = std::map<SideTuple, Flow, TupleLess>;
+
+struct EipCount {
+  uint64_t in_packets = 0, in_bytes = 0, out_packets = 0, out_bytes = 0;
+  friend bool operator==(const EipCount&, const EipCount&) = default;
+};
+
+struct PortCount {
+  uint64_t received_packets = 0, received_bytes = 0, transmitted_packets = 0, transmitted_bytes = 0;
+  friend bool operator==(const PortCount&, const PortCount&) = default;
+};
+
+struct Counts {
+  std::vector<PortCount> ports;
+  std::map<std::string, uint64_t> dropped;  // by reason; reasons that never occurred are absent
+  uint64_t originated = 0;
+  uint64_t punted = 0;
+  uint64_t held = 0;  // a level
+};
+
+enum class Fate : uint8_t { transmitted, answered, punted, dropped };
+
+struct Verdict {
+  Fate fate = Fate::dropped;
+  std::string reason;   // dropped: why
+  PortNumber port = 0;  // transmitted, answered: by which port
+  Bytes bytes;          // transmitted, answered, punted: as it left
+};
+
+struct Turn {
+  std::vector<std::vector<Verdict>> verdicts;  // by in-port, in order of arrival
+  std::vector<std::vector<Bytes>> sent;        // by out-port, in order
+  std::vector<Bytes> punted;                   // in order
+};
+
+class Gateway {
+ public:
+  explicit Gateway(Setup setup);
+
+  // --- desired state; the caller hands in only calls that the model took ---
+  void create_pool(const model::Pool& pool);
+  void delete_pool(const std::string& id);
+  void create_vm(const model::Vm& vm);
+  void delete_vm(const model::VmKey& key);
+  void request_eip(const model::VmKey& vm, Ipv4Addr address);  // address: the one that the model chose
+  void release_eip(Ipv4Addr address);
+  void set_permit_list(Ipv4Addr address, std::vector<model::PermitRule> rules, bool keep_established);
+  void set_tag(Ipv4Addr address, std::set<std::string> tags);
+  void end_keep(Ipv4Addr address);
+  // FAILED_PRECONDITION of keep_established: some inbound rule that tracks nothing would be taken away.
+  [[nodiscard]] bool may_keep(Ipv4Addr address, const std::vector<model::PermitRule>& rules) const;
+
+  // --- the world ---
+  void set_neighbour(std::optional<Mac> mac) { neighbour_ = mac; }  // the uplink's next hop
+  void set_room(PortNumber port, uint64_t frames) {
+    room_[port] = frames;
+  }  // frames the link takes from now on
+  void punts_collected() { punt_ring_ = 0; }
+  // Whether every punt meter has its whole burst to give, so that the phase of its clock cannot matter.
+  [[nodiscard]] bool punt_meters_full(uint64_t now_ms) const;
+
+  // One turn: what arrived on each port (by PortNumber, at most 64 frames each) and what the punt thread
+  // sends.
+  [[nodiscard]] Turn poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arrivals,
+                          const std::vector<Bytes>& originated);
+  void age_all(uint64_t now_ms);
+
+  // --- what can be seen ---
+  [[nodiscard]] const Setup& setup() const { return setup_; }
+  [[nodiscard]] const model::State& state() const { return state_; }
+  [[nodiscard]] const FlowMap& flows() const { return flows_; }
+  [[nodiscard]] uint32_t flows_of(Ipv4Addr eip) const;  // dead ones too
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] EipCount eip_count(Ipv4Addr eip) const;
+  [[nodiscard]] std::map<std::string, uint64_t> rule_hits(Ipv4Addr eip) const;  // of the rules it has now
+  [[nodiscard]] bool in_edge_view(const model::Eip& eip) const;
+
+ private:
+  struct Packet;
+  struct Side;
+  struct Question;
+  struct Judgement;
+  struct HitKey {
+    std::string rule;
+    size_t remote;
+    friend auto operator<=>(const HitKey&, const HitKey&) = default;
+  };
+
+  // parse
+  [[nodiscard]] std::optional<std::string> parse(Packet& packet) const;
+  [[nodiscard]] std::optional<std::string> parse_transport(Packet& packet) const;
+  // punt
+  [[nodiscard]] bool for_gateway(Packet& packet, uint64_t now_ms, Verdict& verdict);
+  [[nodiscard]] Verdict arp(Packet& packet, uint64_t now_ms);
+  [[nodiscard]] Verdict punt(const Packet& packet, uint64_t now_ms);
+  [[nodiscard]] uint64_t punt_tokens(PortNumber port, uint64_t now_ms) const;
+  // identify
+  [[nodiscard]] std::optional<std::string> identify(Packet& packet) const;
+  [[nodiscard]] const model::Pool* pool_of(Ipv4Addr address) const;
+  [[nodiscard]] const model::Eip* eip_at(Ipv4Addr address) const;
+  [[nodiscard]] const model::Vm& vm_of(const model::Eip& eip) const;
+  [[nodiscard]] bool is_external(const model::PermitRule& rule) const;
+  // admit
+  [[nodiscard]] Judgement judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] Judgement judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] Judgement judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] std::optional<HitKey> match(const model::Eip& owner, const Question& question,
+                                            std::optional<bool> tracked) const;
+  [[nodiscard]] const Flow* valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] bool counts_still(const SideTuple& key, const Flow& flow, const model::Eip& owner,
+                                  const model::Eip* remote) const;
+  [[nodiscard]] bool is_kept(const Flow& flow, const model::Eip& owner, const model::Eip* remote) const;
+  [[nodiscard]] bool list_permits(const SideTuple& key, const Flow& flow, const model::Eip& owner,
+                                  const model::Eip* remote) const;
+  // route, commit, translate
+  [[nodiscard]] std::optional<std::string> route(Packet& packet) const;
+  [[nodiscard]] std::optional<std::string> commit(const Packet& packet, uint64_t now_ms);
+  [[nodiscard]] bool over_quota(const std::vector<std::pair<const Side*, SideTuple>>& opens) const;
+  [[nodiscard]] bool no_room(const std::vector<std::pair<const Side*, SideTuple>>& opens,
+                             uint64_t now_ms) const;
+  [[nodiscard]] uint32_t way_for(const SideTuple& key, uint64_t now_ms) const;
+  void write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms);
+  [[nodiscard]] Bytes translate(const Packet& packet) const;
+  [[nodiscard]] uint32_t idle_ms(uint8_t protocol, FlowState state) const;
+
+  Verdict drop(std::string reason);
+  void queue(Verdict& verdict);
+  void flush(PortNumber port, Turn& turn);
+
+  Setup setup_;
+  PortNumber uplink_ = 0;
+  model::State state_;
+  std::optional<Mac> neighbour_;
+  std::vector<uint64_t> room_;
+  std::vector<std::deque<Bytes>> waiting_;
+  struct PuntMeter {
+    uint64_t spent = 0;  // below its burst, at spent_ms; counted in thousandths of a packet
+    uint64_t spent_ms = 0;
+  };
+  std::vector<PuntMeter> punt_meters_;
+  uint64_t punt_ring_ = 0;
+  FlowMap flows_;
+  Counts counts_;
+  std::map<Ipv4Addr, EipCount> eip_counts_;
+  std::map<Ipv4Addr, std::map<HitKey, uint64_t>> hits_;
+};
+
+}  // namespace portcullis::reference
