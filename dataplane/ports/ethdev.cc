@@ -6,6 +6,11 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -35,8 +40,9 @@ Expected<EthPort> EthPort::probe(const std::string& device) {
   // A PCI device on EAL's list was probed with it.
   if (const int error = rte_dev_probe(device.c_str()); error != 0 && error != -EEXIST)
     return fail(ErrorCode::failed_precondition,
-                "device " + device + " cannot be opened: " + rte_strerror(-error) +
-                    "; check its address or parameters, and that a driver DPDK knows is bound to it");
+                "device " + device + " cannot be opened" +
+                    (error == -1 ? std::string() : std::string(": ") + rte_strerror(-error)) +
+                    "; check its address and parameters, and that a driver that DPDK knows is bound to it");
   rte_dev_iterator iterator;
   PortId id;
   PortId found = none;
@@ -67,6 +73,14 @@ Mac EthPort::mac() const {
 uint16_t EthPort::mtu() const {
   uint16_t mtu = RTE_ETHER_MTU;
   (void)rte_eth_dev_get_mtu(id_, &mtu);
+  // A driver over a kernel interface does not ask it.
+  if (const auto index = interface_index()) {
+    ifreq request{};
+    const int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (if_indextoname(*index, request.ifr_name) != nullptr && ioctl(control, SIOCGIFMTU, &request) == 0)
+      mtu = static_cast<uint16_t>(std::min<int>(mtu, request.ifr_mtu));
+    close(control);
+  }
   return mtu;
 }
 
@@ -81,22 +95,14 @@ std::optional<unsigned> EthPort::interface_index() const {
 }
 
 Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool) {
-  rte_eth_dev_info info{};
-  if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) return failure("gives no information", error);
-
   rte_eth_conf conf{};
-  const uint16_t wanted_mtu = config.mtu != 0 ? config.mtu : mtu();
-  if (info.max_mtu != 0 && (wanted_mtu > info.max_mtu || wanted_mtu < info.min_mtu))
-    return fail(ErrorCode::failed_precondition, "device " + device_ + " takes an MTU of " +
-                                                    std::to_string(info.min_mtu) + ".." +
-                                                    std::to_string(info.max_mtu) + " bytes, not " +
-                                                    std::to_string(wanted_mtu));
-  conf.rxmode.mtu = wanted_mtu;
+  conf.rxmode.mtu = config.mtu != 0 ? config.mtu : mtu();
   if (const int error = rte_eth_dev_configure(id_, 1, 1, &conf); error != 0)
-    return failure("refuses one receive and one transmit queue", error);
-  if (config.mtu != 0 && mtu() != config.mtu)
-    if (const int error = rte_eth_dev_set_mtu(id_, config.mtu); error != 0)
-      return failure("refuses an MTU of " + std::to_string(config.mtu), error);
+    return failure("refuses one receive and one transmit queue at an MTU of " + std::to_string(conf.rxmode.mtu),
+                   error);
+  // Drivers without a medium of their own cannot set it, and need not.
+  if (const int error = config.mtu != 0 ? rte_eth_dev_set_mtu(id_, config.mtu) : 0; error != 0 && error != -ENOTSUP)
+    return failure("refuses an MTU of " + std::to_string(config.mtu), error);
 
   uint16_t rx = config.rx_descriptors;
   uint16_t tx = config.tx_descriptors;
@@ -137,12 +143,8 @@ Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buff
 }
 
 size_t packet_pool_bytes(uint32_t buffers, uint16_t mtu) {
-  const rte_mempool_objsz size = [&] {
-    rte_mempool_objsz s{};
-    (void)rte_mempool_calc_obj_size(static_cast<uint32_t>(sizeof(rte_mbuf)) + buffer_room(mtu), 0, &s);
-    return s;
-  }();
-  return size_t{buffers} * size.total_size;
+  const auto element = static_cast<uint32_t>(sizeof(rte_mbuf)) + buffer_room(mtu);
+  return size_t{buffers} * rte_mempool_calc_obj_size(element, 0, nullptr);
 }
 
 }  // namespace portcullis

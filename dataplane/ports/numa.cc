@@ -2,22 +2,11 @@
 
 #include <numa.h>
 
-#include <fstream>
-
 namespace portcullis {
 
 int numa_node_of_core(uint32_t core) {
   if (numa_available() < 0 || numa_num_configured_nodes() < 2) return -1;
   return numa_node_of_cpu(static_cast<int>(core));
-}
-
-int numa_node_of_device(const std::string& device) {
-  std::string address = device.substr(0, device.find(','));
-  if (address.find(':') == address.rfind(':')) address = "0000:" + address;
-  std::ifstream file("/sys/bus/pci/devices/" + address + "/numa_node");
-  int node = -1;
-  file >> node;
-  return file ? node : -1;
 }
 
 std::optional<std::string> placement_warning(const std::string& port, int port_node, uint32_t core, int core_node) {

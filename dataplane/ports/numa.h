@@ -9,8 +9,6 @@
 namespace portcullis {
 
 [[nodiscard]] int numa_node_of_core(uint32_t core);
-// By its sysfs entry, so before EAL runs. `device`: as in config.proto; vdevs have no node.
-[[nodiscard]] int numa_node_of_device(const std::string& device);
 
 // A warning when a worker on `core_node` polls a port on `port_node` and both are known and differ.
 [[nodiscard]] std::optional<std::string> placement_warning(const std::string& port, int port_node, uint32_t core,

@@ -50,9 +50,9 @@ inline constexpr size_t flow_event_count = 8;
 // RFC 5382, 2.1 and 5: established only once the other end has answered; partly closed is transitory again. A
 // reset only shortens the idle time (RFC 5961: it may be forged). none = no transition.
 inline constexpr auto tcp_transition = [] {
+  // clang-format off
   constexpr FlowState no = FlowState::none, opening = FlowState::opening, established = FlowState::established,
                       closing = FlowState::closing;
-  // clang-format off
   return std::array<std::array<FlowState, flow_event_count>, flow_state_count>{{
       //            opener: SYN      ACK      FIN      RST      | other: SYN-ACK  ACK          FIN      RST
       /* none        */  {{opening, opening, no,      no,                no,          no,          no,      no}},

@@ -1,0 +1,177 @@
+#include "dataplane/tables/flow.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace portcullis {
+namespace {
+
+SideTuple tuple(uint32_t n) {
+  return {.local = Ipv4Addr::of(203, 0, 113, 1),
+          .remote = Ipv4Addr::from_host(0xc6336400 + n),
+          .local_port = Port::from_host(40000),
+          .remote_port = Port::from_host(443),
+          .protocol = 6};
+}
+
+FlowEntry entry_of(uint32_t n, uint64_t expires_ms, BindingId owner = 1) {
+  return {.key = tuple(n), .expires_ms = expires_ms, .owner = owner, .state = FlowState::opening};
+}
+
+FlowTable table_of(uint32_t capacity) {
+  auto table = FlowTable::create(capacity, 8, -1);
+  EXPECT_TRUE(table.has_value());
+  return std::move(*table);
+}
+
+TEST(FlowTable, FindsWhatWasInsertedUntilItExpires) {
+  FlowTable table = table_of(64);
+  const uint32_t hash = FlowTable::hash(tuple(1));
+  EXPECT_EQ(table.find(tuple(1), hash, 0), FlowTable::none);
+  const uint32_t index = table.insert(entry_of(1, 100), hash, 0);
+  ASSERT_NE(index, FlowTable::none);
+  EXPECT_EQ(table.find(tuple(1), hash, 99), index);
+  EXPECT_EQ(table.find(tuple(1), hash, 100), FlowTable::none) << "alive until expires_ms, not at it";
+  EXPECT_EQ(table.find(tuple(2), FlowTable::hash(tuple(2)), 0), FlowTable::none);
+}
+
+TEST(FlowTable, CountsEntriesPerOwnerUntilTheyAreErased) {
+  FlowTable table = table_of(64);
+  const uint32_t first = table.insert(entry_of(1, 100, 3), FlowTable::hash(tuple(1)), 0);
+  table.insert(entry_of(2, 100, 3), FlowTable::hash(tuple(2)), 0);
+  table.insert(entry_of(3, 100, 4), FlowTable::hash(tuple(3)), 0);
+  EXPECT_EQ(table.of_binding(3), 2u);
+  EXPECT_EQ(table.of_binding(4), 1u);
+  EXPECT_EQ(table.size(), 3u);
+  table.erase(first);
+  EXPECT_EQ(table.of_binding(3), 1u);
+  EXPECT_EQ(table.size(), 2u);
+}
+
+TEST(FlowTable, AFullBucketRefusesAndAnExpiredWayIsTaken) {
+  FlowTable table = table_of(FlowTable::ways);  // one bucket
+  for (uint32_t n = 0; n < FlowTable::ways; ++n)
+    ASSERT_NE(table.insert(entry_of(n, n == 5 ? 50 : 100), FlowTable::hash(tuple(n)), 0), FlowTable::none);
+  const uint32_t hash = FlowTable::hash(tuple(99));
+  EXPECT_EQ(table.free_ways(hash, 0), 0u);
+  EXPECT_EQ(table.insert(entry_of(99, 200), hash, 0), FlowTable::none);
+  EXPECT_EQ(table.size(), FlowTable::ways);
+  EXPECT_EQ(table.free_ways(hash, 50), 1u);
+  EXPECT_EQ(table.insert(entry_of(99, 200), hash, 50), 5u);
+  EXPECT_EQ(table.size(), FlowTable::ways);
+  EXPECT_EQ(table.find(tuple(5), FlowTable::hash(tuple(5)), 0), FlowTable::none);
+}
+
+TEST(FlowTable, AKeyIsNeverThereTwice) {
+  FlowTable table = table_of(FlowTable::ways);
+  const uint32_t hash = FlowTable::hash(tuple(7));
+  table.insert(entry_of(1, 1000), FlowTable::hash(tuple(1)), 0);
+  const uint32_t dead = table.insert(entry_of(7, 10), hash, 0);
+  EXPECT_EQ(table.insert(entry_of(7, 1000), hash, 20), dead) << "its own dead entry is replaced, not joined";
+  uint32_t seen = 0;
+  table.for_each([&](const FlowEntry& entry) { seen += entry.key == tuple(7) ? 1 : 0; });
+  EXPECT_EQ(seen, 1u);
+}
+
+TEST(FlowTable, AgeingVisitsEveryBucketInTurn) {
+  FlowTable table = table_of(256);
+  std::set<uint32_t> inserted;
+  for (uint32_t n = 0; n < 40; ++n)
+    if (table.insert(entry_of(n, 10), FlowTable::hash(tuple(n)), 0) != FlowTable::none) inserted.insert(n);
+  ASSERT_EQ(table.size(), inserted.size());
+  for (uint32_t step = 0; step < table.bucket_count(); ++step)
+    table.age(1, [](const FlowEntry& entry) { return entry.expires_ms <= 10; });
+  EXPECT_EQ(table.size(), 0u);
+  EXPECT_EQ(table.of_binding(1), 0u);
+}
+
+TEST(FlowTable, RefusesACapacityThatIsNoPowerOfTwo) {
+  for (const uint32_t capacity : {0u, 8u, 17u, 48u}) {
+    const auto table = FlowTable::create(capacity, 8, -1);
+    ASSERT_FALSE(table.has_value()) << capacity;
+    EXPECT_EQ(table.error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(FlowTable, HashSpreadsPortsAndAddressesOverBucketsAndSignatures) {
+  std::set<uint32_t> hashes;
+  for (uint32_t n = 0; n < 4096; ++n) hashes.insert(FlowTable::hash(tuple(n)));
+  EXPECT_GT(hashes.size(), 4090u);
+  std::array<uint32_t, 64> buckets{};
+  for (uint32_t n = 0; n < 4096; ++n) ++buckets[FlowTable::hash(tuple(n)) & 63];
+  for (const uint32_t load : buckets) EXPECT_LT(load, 64u * 2);
+}
+
+// Every cell of the state machine, written out a second time as what RFC 5382 and 5961 ask for.
+TEST(TcpState, EveryCell) {
+  using S = FlowState;
+  using E = FlowEvent;
+  struct Row {
+    S from;
+    E event;
+    S to;
+  };
+  const Row rows[] = {
+      {S::none, E::opener_syn, S::opening},
+      {S::none, E::opener_ack, S::opening},
+      {S::none, E::opener_fin, S::none},
+      {S::none, E::opener_rst, S::none},
+      {S::none, E::reply_syn_ack, S::none},
+      {S::none, E::reply_ack, S::none},
+      {S::none, E::reply_fin, S::none},
+      {S::none, E::reply_rst, S::none},
+      {S::opening, E::opener_syn, S::opening},
+      {S::opening, E::opener_ack, S::opening},
+      {S::opening, E::opener_fin, S::closing},
+      {S::opening, E::opener_rst, S::closing},
+      {S::opening, E::reply_syn_ack, S::established},
+      {S::opening, E::reply_ack, S::established},
+      {S::opening, E::reply_fin, S::closing},
+      {S::opening, E::reply_rst, S::closing},
+      {S::established, E::opener_syn, S::established},
+      {S::established, E::opener_ack, S::established},
+      {S::established, E::opener_fin, S::closing},
+      {S::established, E::opener_rst, S::closing},
+      {S::established, E::reply_syn_ack, S::established},
+      {S::established, E::reply_ack, S::established},
+      {S::established, E::reply_fin, S::closing},
+      {S::established, E::reply_rst, S::closing},
+      {S::closing, E::opener_syn, S::opening},
+      {S::closing, E::opener_ack, S::closing},
+      {S::closing, E::opener_fin, S::closing},
+      {S::closing, E::opener_rst, S::closing},
+      {S::closing, E::reply_syn_ack, S::closing},
+      {S::closing, E::reply_ack, S::closing},
+      {S::closing, E::reply_fin, S::closing},
+      {S::closing, E::reply_rst, S::closing},
+  };
+  EXPECT_EQ(std::size(rows), flow_state_count * flow_event_count);
+  for (const Row& row : rows)
+    EXPECT_EQ(next_state(row.from, row.event), row.to)
+        << static_cast<int>(row.from) << " on " << static_cast<int>(row.event);
+}
+
+TEST(TcpState, ClassifiesResetBeforeFinBeforeSyn) {
+  constexpr uint8_t fin = 1, syn = 2, rst = 4, ack = 16;
+  EXPECT_EQ(classify_tcp(rst | ack | fin, true), FlowEvent::opener_rst);
+  EXPECT_EQ(classify_tcp(rst, false), FlowEvent::reply_rst);
+  EXPECT_EQ(classify_tcp(fin | ack, true), FlowEvent::opener_fin);
+  EXPECT_EQ(classify_tcp(fin | ack, false), FlowEvent::reply_fin);
+  EXPECT_EQ(classify_tcp(syn, true), FlowEvent::opener_syn);
+  EXPECT_EQ(classify_tcp(syn | ack, false), FlowEvent::reply_syn_ack);
+  EXPECT_EQ(classify_tcp(ack, true), FlowEvent::opener_ack);
+  EXPECT_EQ(classify_tcp(ack, false), FlowEvent::reply_ack);
+}
+
+TEST(FlowTimeouts, AreThoseOfTheRfcs) {
+  const FlowTimeouts t;
+  EXPECT_EQ(idle_ms(t, 6, FlowState::established), 7'440'000u);  // RFC 5382 REQ-5
+  EXPECT_EQ(idle_ms(t, 6, FlowState::opening), 240'000u);
+  EXPECT_EQ(idle_ms(t, 6, FlowState::closing), 240'000u);
+  EXPECT_EQ(idle_ms(t, 17, FlowState::opening), 120'000u);  // RFC 4787 REQ-5
+  EXPECT_EQ(idle_ms(t, 1, FlowState::opening), 60'000u);    // RFC 5508 REQ-2
+}
+
+}  // namespace
+}  // namespace portcullis
