@@ -51,7 +51,8 @@ Expected<EthPort> EthPort::probe(const std::string& device) {
     rte_eth_iterator_cleanup(&iterator);
     break;
   }
-  if (found == none) return fail(ErrorCode::failed_precondition, "device " + device + " has no Ethernet port");
+  if (found == none)
+    return fail(ErrorCode::failed_precondition, "device " + device + " has no Ethernet port");
   return EthPort(device, found);
 }
 
@@ -61,12 +62,15 @@ EthPort::~EthPort() {
   (void)rte_eth_dev_close(id_);
 }
 
-int EthPort::numa_node() const { return rte_eth_dev_socket_id(id_); }
+int EthPort::numa_node() const {
+  return rte_eth_dev_socket_id(id_);
+}
 
 Mac EthPort::mac() const {
   rte_ether_addr address{};
   Mac mac;
-  if (rte_eth_macaddr_get(id_, &address) == 0) std::memcpy(mac.bytes.data(), address.addr_bytes, sizeof mac.bytes);
+  if (rte_eth_macaddr_get(id_, &address) == 0)
+    std::memcpy(mac.bytes.data(), address.addr_bytes, sizeof mac.bytes);
   return mac;
 }
 
@@ -98,10 +102,11 @@ Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool
   rte_eth_conf conf{};
   conf.rxmode.mtu = config.mtu != 0 ? config.mtu : mtu();
   if (const int error = rte_eth_dev_configure(id_, 1, 1, &conf); error != 0)
-    return failure("refuses one receive and one transmit queue at an MTU of " + std::to_string(conf.rxmode.mtu),
-                   error);
+    return failure(
+        "refuses one receive and one transmit queue at an MTU of " + std::to_string(conf.rxmode.mtu), error);
   // Drivers without a medium of their own cannot set it, and need not.
-  if (const int error = config.mtu != 0 ? rte_eth_dev_set_mtu(id_, config.mtu) : 0; error != 0 && error != -ENOTSUP)
+  if (const int error = config.mtu != 0 ? rte_eth_dev_set_mtu(id_, config.mtu) : 0;
+      error != 0 && error != -ENOTSUP)
     return failure("refuses an MTU of " + std::to_string(config.mtu), error);
 
   uint16_t rx = config.rx_descriptors;
@@ -131,14 +136,15 @@ uint64_t missed_frames(PortId port) {
   return rte_eth_stats_get(port, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
 }
 
-Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu, int numa_node) {
+Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu,
+                                          int numa_node) {
   rte_mempool* pool =
       rte_pktmbuf_pool_create(name.c_str(), buffers, pool_cache, 0, buffer_room(mtu), numa_node);
   if (pool == nullptr)
-    return fail(ErrorCode::resource_exhausted,
-                std::to_string(buffers) + " packet buffers of " + std::to_string(buffer_room(mtu)) +
-                    " bytes do not fit (" + rte_strerror(rte_errno) +
-                    "); raise eal.memory_mb or lower capacity.packet_buffers");
+    return fail(ErrorCode::resource_exhausted, std::to_string(buffers) + " packet buffers of " +
+                                                   std::to_string(buffer_room(mtu)) + " bytes do not fit (" +
+                                                   rte_strerror(rte_errno) +
+                                                   "); raise eal.memory_mb or lower capacity.packet_buffers");
   return pool;
 }
 

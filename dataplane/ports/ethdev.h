@@ -1,5 +1,6 @@
 // A port: one ethdev with one receive and one transmit queue, without offloads, so that any driver will do.
-// probe -> configure -> start; nothing is received before start. Thread: control only; errors name the device.
+// probe -> configure -> start; nothing is received before start. Thread: control only; errors name the
+// device.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ struct rte_mempool;
 namespace portcullis {
 
 struct EthPortConfig {
-  uint16_t mtu = 0;  // L3 bytes; 0: the device's own
+  uint16_t mtu = 0;                // L3 bytes; 0: the device's own
   uint16_t rx_descriptors = 1024;  // the nearest that the device allows
   uint16_t tx_descriptors = 1024;
 };
@@ -25,7 +26,8 @@ class EthPort {
  public:
   // `device`: a PCI address or a vdev string, as in config.proto.
   [[nodiscard]] static Expected<EthPort> probe(const std::string& device);
-  EthPort(EthPort&& other) noexcept : device_(std::move(other.device_)), id_(std::exchange(other.id_, none)) {}
+  EthPort(EthPort&& other) noexcept
+      : device_(std::move(other.device_)), id_(std::exchange(other.id_, none)) {}
   EthPort& operator=(EthPort&&) = delete;
   ~EthPort();  // stops and closes it
 
@@ -57,8 +59,8 @@ class EthPort {
 [[nodiscard]] uint64_t missed_frames(PortId port);
 
 // Packet buffers on `numa_node` (-1: any), each with room for a frame of `mtu` L3 bytes.
-[[nodiscard]] Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu,
-                                                        int numa_node);
+[[nodiscard]] Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers,
+                                                        uint16_t mtu, int numa_node);
 // Bytes that such a pool takes.
 [[nodiscard]] size_t packet_pool_bytes(uint32_t buffers, uint16_t mtu);
 

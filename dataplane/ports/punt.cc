@@ -1,0 +1,227 @@
+#include "dataplane/ports/punt.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <rte_mbuf.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "src/net/cursor.h"
+#include "src/net/headers.h"
+
+namespace portcullis {
+namespace {
+
+constexpr unsigned batch = 64;
+// Rings cannot be polled for: the longest that a punted packet waits.
+constexpr int sleep_ms = 1;
+// The largest frame that a TAP of the largest MTU gives.
+constexpr size_t max_frame = 14 + 65535;
+
+constexpr Be16 hardware_ethernet = Be16::from_host(1);
+
+std::span<uint8_t> bytes_of(rte_mbuf* packet) {
+  return {rte_pktmbuf_mtod(packet, uint8_t*), rte_pktmbuf_data_len(packet)};
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<PuntThread>> PuntThread::create(PuntConfig config, Tables& tables,
+                                                         rte_rcu_qsbr* rcu) {
+  std::unique_ptr<PuntThread> punt(new PuntThread(std::move(config), tables, rcu));
+  punt->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (punt->wake_ < 0)
+    return fail(ErrorCode::internal, std::string("punt thread: no eventfd: ") + std::strerror(errno));
+  if (punt->config_.tap) {
+    auto tap = Tap::create(*punt->config_.tap);
+    if (!tap) return Unexpected(tap.error());
+    punt->tap_.emplace(std::move(*tap));
+  }
+  return punt;
+}
+
+PuntThread::PuntThread(PuntConfig config, Tables& tables, rte_rcu_qsbr* rcu)
+    : config_(std::move(config)), tables_(tables), rcu_(rcu) {
+  if (tables.ports.ports[tables.ports.uplink].next_hop != Ipv4Addr{}) resolver_.emplace();
+  rte_rcu_qsbr_thread_register(rcu_, config_.rcu_id);
+}
+
+PuntThread::~PuntThread() {
+  stop();
+  rte_rcu_qsbr_thread_unregister(rcu_, config_.rcu_id);
+  if (wake_ >= 0) close(wake_);
+}
+
+void PuntThread::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  pthread_setname_np(thread_.native_handle(), "punt");
+}
+
+void PuntThread::stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  (void)eventfd_write(wake_, 1);
+  thread_.join();
+}
+
+void PuntThread::run(const std::stop_token& stop) {
+  pollfd sources[] = {{wake_, POLLIN, 0}, {tap_ ? tap_->descriptor() : -1, POLLIN, 0}};
+  while (!stop.stop_requested()) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const bool is_busy =
+        turn(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()));
+    (void)poll(sources, std::size(sources), is_busy ? 0 : sleep_ms);
+    // Someone removed the device.
+    if ((sources[1].revents & POLLERR) != 0) sources[1].fd = -1;
+  }
+}
+
+bool PuntThread::turn(uint64_t now_ms) {
+  const bool more_punted = take_punted(now_ms);
+  resolve(now_ms);
+  const bool more_from_kernel = take_from_kernel();
+  return more_punted || more_from_kernel;
+}
+
+// --- from the worker ---
+
+bool PuntThread::take_punted(uint64_t now_ms) {
+  rte_mbuf* packets[batch];
+  const unsigned taken =
+      rte_ring_sc_dequeue_burst(config_.from_worker, reinterpret_cast<void**>(packets), batch, nullptr);
+  for (unsigned n = 0; n < taken; ++n) {
+    EthernetHeader ethernet{};
+    Cursor cursor(bytes_of(packets[n]));
+    (void)cursor.read(ethernet);
+    if (ethernet.ether_type == ether_type::arp)
+      learn(bytes_of(packets[n]).subspan(cursor.offset()), packets[n]->port, now_ms);
+    else if (ethernet.ether_type == ether_type::ipv4)
+      give_kernel(packets[n]);
+    else
+      count(PuntOutcome::unknown_ether_type);
+    rte_pktmbuf_free(packets[n]);
+  }
+  return taken == batch;
+}
+
+void PuntThread::learn(std::span<const uint8_t> frame, PortId port, uint64_t now_ms) {
+  ArpHeader arp;
+  if (!resolver_ || port != tables_.ports.uplink || !Cursor(frame).read(arp) ||
+      arp.operation != arp_operation::reply ||
+      arp.sender_address.address() != tables_.ports.ports[port].next_hop || arp.sender_mac.is_multicast() ||
+      arp.sender_mac.is_zero())
+    return count(PuntOutcome::arp_unusable);
+  tables_.next_hop.set(port, arp.sender_mac);
+  resolver_->answered(now_ms);
+  count(PuntOutcome::arp_learned);
+}
+
+void PuntThread::give_kernel(rte_mbuf* packet) {
+  // A TAP takes a frame in one piece; buffers are made for whole frames, so that they lie in one.
+  const bool is_whole = packet->nb_segs == 1;
+  if (is_whole && tap_) std::memcpy(bytes_of(packet).data(), &tap_->config().mac, sizeof(Mac));
+  count(is_whole && tap_ && tap_->write(bytes_of(packet)) ? PuntOutcome::kernel_received
+                                                          : PuntOutcome::kernel_refused);
+}
+
+// --- from the kernel ---
+
+bool PuntThread::take_from_kernel() {
+  if (!tap_) return false;
+  uint8_t frame[max_frame];
+  for (unsigned n = 0; n < batch; ++n) {
+    const size_t size = tap_->read(frame);
+    if (size == 0) return false;
+    send_to_uplink({frame, size});
+  }
+  return true;
+}
+
+void PuntThread::send_to_uplink(std::span<uint8_t> frame) {
+  const PortId uplink = tables_.ports.uplink;
+  EthernetHeader ethernet;
+  Ipv4Header ip;
+  Cursor cursor(frame);
+  if (!cursor.read(ethernet) || ethernet.ether_type != ether_type::ipv4 || !cursor.read(ip))
+    return count(PuntOutcome::not_ipv4);
+  if (is_in_pool(ip.destination)) return count(PuntOutcome::to_pool);
+  if (!tables_.next_hop.find(uplink, ethernet.destination)) return count(PuntOutcome::next_hop_unresolved);
+  ethernet.source = tables_.ports.ports[uplink].mac;
+  std::memcpy(frame.data(), &ethernet, sizeof ethernet);
+  if (originate(frame)) count(PuntOutcome::uplink_sent);
+}
+
+bool PuntThread::is_in_pool(Ipv4Addr address) const {
+  rte_rcu_qsbr_thread_online(rcu_, config_.rcu_id);
+  const bool in_pool = tables_.binding.find(View::local, address).in_any_pool();
+  rte_rcu_qsbr_thread_offline(rcu_, config_.rcu_id);
+  return in_pool;
+}
+
+// --- the next hop ---
+
+void PuntThread::resolve(uint64_t now_ms) {
+  if (!resolver_) return;
+  switch (resolver_->at(now_ms)) {
+    case NextHopResolver::Action::nothing:
+      return;
+    case NextHopResolver::Action::forget_and_ask:
+      tables_.next_hop.clear(tables_.ports.uplink);
+      count(PuntOutcome::next_hop_lost);
+      [[fallthrough]];
+    case NextHopResolver::Action::ask:
+      ask_next_hop();
+  }
+}
+
+void PuntThread::ask_next_hop() {
+  struct {
+    EthernetHeader ethernet;
+    ArpHeader arp;
+  } request;
+  static_assert(sizeof request == sizeof(EthernetHeader) + sizeof(ArpHeader));
+  const PortInfo& uplink = tables_.ports.ports[tables_.ports.uplink];
+  request.ethernet = {broadcast_mac, uplink.mac, ether_type::arp};
+  request.arp = {.hardware_type = hardware_ethernet,
+                 .protocol_type = ether_type::ipv4,
+                 .hardware_length = sizeof(Mac),
+                 .protocol_length = sizeof(Ipv4Addr),
+                 .operation = arp_operation::request,
+                 .sender_mac = uplink.mac,
+                 .sender_address = UnalignedIpv4::of(config_.arp_source),
+                 .target_mac = {},
+                 .target_address = UnalignedIpv4::of(uplink.next_hop)};
+  const auto bytes = std::bit_cast<std::array<uint8_t, sizeof request>>(request);
+  if (originate(bytes)) count(PuntOutcome::arp_asked);
+}
+
+// --- to the worker ---
+
+bool PuntThread::originate(std::span<const uint8_t> frame) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(config_.buffers);
+  char* room = packet == nullptr ? nullptr : rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size()));
+  if (room == nullptr) {
+    rte_pktmbuf_free(packet);
+    count(PuntOutcome::no_buffer);
+    return false;
+  }
+  std::memcpy(room, frame.data(), frame.size());
+  packet->port = tables_.ports.uplink;
+  if (rte_ring_sp_enqueue(config_.to_worker, packet) != 0) {
+    rte_pktmbuf_free(packet);
+    count(PuntOutcome::ring_full);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace portcullis

@@ -1,0 +1,97 @@
+// The punt thread: what workers must not do themselves, because it needs system calls. It gives the kernel,
+// over a TAP, the packets for the gateway's own addresses, sends what the kernel answers, and resolves the
+// uplink's next hop by ARP. Packets come from the worker and go to it by rings; the worker owns all ports.
+//
+// `turn` is one turn of its loop and takes its time from the caller, so tests drive it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <thread>
+
+#include "dataplane/counter.h"
+#include "dataplane/ports/next_hop_resolver.h"
+#include "dataplane/ports/tap.h"
+#include "dataplane/tables/tables.h"
+#include "src/base/expected.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct rte_rcu_qsbr;
+struct rte_ring;
+
+namespace portcullis {
+
+enum class PuntOutcome : uint8_t {
+#define PUNT(name, text) name,
+#include "dataplane/ports/punt.def"
+#undef PUNT
+};
+
+struct PuntOutcomeInfo {
+  const char* name;
+  const char* text;
+};
+
+inline constexpr std::array punt_outcomes = {
+#define PUNT(name, text) PuntOutcomeInfo{#name, text},
+#include "dataplane/ports/punt.def"
+#undef PUNT
+};
+
+// Written by the punt thread, read by any.
+using PuntCounters = std::array<Counter, punt_outcomes.size()>;
+
+struct PuntConfig {
+  uint32_t rcu_id = 0;              // its rte_rcu_qsbr thread id
+  rte_ring* from_worker = nullptr;  // one producer, one consumer; so is the other
+  rte_ring* to_worker = nullptr;
+  rte_mempool* buffers = nullptr;  // for frames that it originates
+  // The source of ARP requests; must be given if the uplink's next hop is to be resolved.
+  Ipv4Addr arp_source;
+  // No TAP: the gateway has no addresses.
+  std::optional<TapConfig> tap;
+};
+
+class PuntThread {
+ public:
+  // `tables` and `rcu` outlive it. Writes nothing but the uplink's entry of `next_hop`.
+  [[nodiscard]] static Expected<std::unique_ptr<PuntThread>> create(PuntConfig config, Tables& tables,
+                                                                    rte_rcu_qsbr* rcu);
+  ~PuntThread();  // stops
+
+  void start();
+  void stop();  // idempotent; what the rings still hold stays there
+  // True if there may be more to do at once. Not while the thread runs.
+  bool turn(uint64_t now_ms);
+
+  [[nodiscard]] const PuntCounters& counters() const { return counters_; }
+
+ private:
+  PuntThread(PuntConfig config, Tables& tables, rte_rcu_qsbr* rcu);
+  void run(const std::stop_token& stop);
+  [[nodiscard]] bool take_punted(uint64_t now_ms);
+  void learn(std::span<const uint8_t> frame, PortId port, uint64_t now_ms);
+  void give_kernel(rte_mbuf* packet);
+  [[nodiscard]] bool take_from_kernel();
+  void send_to_uplink(std::span<uint8_t> frame);
+  void resolve(uint64_t now_ms);
+  void ask_next_hop();
+  [[nodiscard]] bool originate(std::span<const uint8_t> frame);
+  [[nodiscard]] bool is_in_pool(Ipv4Addr address) const;
+  void count(PuntOutcome outcome) { counters_[static_cast<size_t>(outcome)].add(1); }
+
+  PuntConfig config_;
+  Tables& tables_;
+  rte_rcu_qsbr* rcu_;
+  std::optional<Tap> tap_;
+  std::optional<NextHopResolver> resolver_;  // none: the next hop's MAC is fixed
+  PuntCounters counters_{};
+  int wake_ = -1;  // eventfd that ends a sleep
+  std::jthread thread_;
+};
+
+}  // namespace portcullis
