@@ -1,0 +1,257 @@
+#include "control/store/record.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "control/store/record.pb.h"
+
+namespace portcullis::store {
+
+namespace {
+
+// --- model -> record ---
+
+void write(const Ipv4Prefix& prefix, Prefix& out) {
+  out.set_address(prefix.address().host());
+  out.set_length(prefix.length());
+}
+
+void write(const portcullis::PortRange& range, PortRange& out) {
+  out.set_first(range.first);
+  out.set_last(range.last);
+}
+
+void write(const model::PermitRule& rule, PermitRule& out) {
+  out.set_name(rule.name);
+  out.set_outbound(rule.direction == model::Direction::outbound);
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
+    for (const Ipv4Prefix& prefix : *prefixes) write(prefix, *out.add_prefixes());
+  }
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
+    for (const std::string& tag : *tags) out.add_tags(tag);
+  }
+  if (rule.protocol) out.set_protocol(*rule.protocol);
+  if (!rule.local_ports.is_any()) write(rule.local_ports, *out.mutable_local_ports());
+  if (!rule.remote_ports.is_any()) write(rule.remote_ports, *out.mutable_remote_ports());
+  if (rule.icmp_type) out.set_icmp_type(*rule.icmp_type);
+  if (rule.icmp_code) out.set_icmp_code(*rule.icmp_code);
+  out.set_tracked(rule.tracked);
+}
+
+struct Writer {
+  Change& out;
+
+  void operator()(const model::PutVm& change) const {
+    Vm& vm = *out.mutable_put_vm();
+    vm.set_tenant(change.vm.tenant);
+    vm.set_id(change.vm.id);
+    vm.set_port(change.vm.location.port);
+    const auto& mac = change.vm.location.mac.bytes;
+    vm.set_mac(std::string(mac.begin(), mac.end()));
+    vm.set_dip(change.vm.dip.host());
+  }
+  void operator()(const model::DeleteVm& change) const {
+    out.mutable_delete_vm()->set_tenant(change.key.first);
+    out.mutable_delete_vm()->set_id(change.key.second);
+  }
+  void operator()(const model::PutPool& change) const {
+    Pool& pool = *out.mutable_put_pool();
+    pool.set_id(change.pool.id);
+    write(change.pool.prefix, *pool.mutable_prefix());
+    pool.set_provider(change.pool.kind == model::PoolKind::provider);
+  }
+  void operator()(const model::DeletePool& change) const { out.set_delete_pool(change.id); }
+  void operator()(const model::PutEip& change) const {
+    Eip& eip = *out.mutable_put_eip();
+    eip.set_address(change.eip.address.host());
+    eip.set_tenant(change.eip.tenant);
+    eip.set_vm(change.eip.vm);
+    for (const model::PermitRule& rule : change.eip.permit) write(rule, *eip.add_permit());
+    for (const std::string& tag : change.eip.tags) eip.add_tags(tag);
+    eip.set_created(change.eip.created);
+    eip.set_binding_generation(change.eip.binding_generation);
+    eip.set_list_generation(change.eip.list_generation);
+    eip.set_kept_from(change.eip.kept_from);
+    eip.set_keep_established(change.eip.keep_established);
+  }
+  void operator()(const model::DeleteEip& change) const {
+    out.mutable_delete_eip()->set_address(change.address.host());
+    out.mutable_delete_eip()->set_quarantine_until_ms(change.quarantine_until_ms);
+  }
+};
+
+// --- record -> model ---
+
+Unexpected refuse(const std::string& message) {
+  return fail(ErrorCode::internal, message);
+}
+
+template <typename Narrow>
+Expected<Narrow> narrow(uint32_t value, const char* what) {
+  if (value > std::numeric_limits<Narrow>::max()) {
+    return refuse(std::string(what) + " " + std::to_string(value) + " is out of range");
+  }
+  return static_cast<Narrow>(value);
+}
+
+Expected<Ipv4Prefix> read(const Prefix& in) {
+  const auto address = Ipv4Addr::from_host(in.address());
+  const Ipv4Prefix prefix(address, static_cast<uint8_t>(std::min(in.length(), 32U)));
+  if (prefix.length() != in.length() || prefix.address() != address) {
+    return refuse("prefix " + address.to_string() + "/" + std::to_string(in.length()) + " is malformed");
+  }
+  return prefix;
+}
+
+Expected<portcullis::PortRange> read(const PortRange& in) {
+  const auto first = narrow<uint16_t>(in.first(), "port");
+  if (!first) return Unexpected(first.error());
+  const auto last = narrow<uint16_t>(in.last(), "port");
+  if (!last) return Unexpected(last.error());
+  return portcullis::PortRange{*first, *last};
+}
+
+Expected<model::Remote> read_remote(const PermitRule& in) {
+  if (in.prefixes_size() > 0 && in.tags_size() > 0) return refuse("rule '" + in.name() + "' has two remotes");
+  if (in.tags_size() > 0) return std::vector<std::string>(in.tags().begin(), in.tags().end());
+  if (in.prefixes_size() == 0) return model::AnyRemote{};
+  std::vector<Ipv4Prefix> prefixes;
+  prefixes.reserve(static_cast<size_t>(in.prefixes_size()));
+  for (const Prefix& prefix : in.prefixes()) {
+    const auto read_prefix = read(prefix);
+    if (!read_prefix) return Unexpected(read_prefix.error());
+    prefixes.push_back(*read_prefix);
+  }
+  return prefixes;
+}
+
+Expected<model::PermitRule> read(const PermitRule& in) {
+  model::PermitRule rule;
+  rule.name = in.name();
+  rule.direction = in.outbound() ? model::Direction::outbound : model::Direction::inbound;
+  auto remote = read_remote(in);
+  if (!remote) return Unexpected(std::move(remote.error()));
+  rule.remote = std::move(*remote);
+  const auto read_byte = [](bool present, uint32_t value, const char* what,
+                            std::optional<uint8_t>& out) -> Expected<void> {
+    if (!present) return {};
+    const auto byte = narrow<uint8_t>(value, what);
+    if (!byte) return Unexpected(byte.error());
+    out = *byte;
+    return {};
+  };
+  const auto read_ports = [](bool present, const PortRange& range,
+                             portcullis::PortRange& out) -> Expected<void> {
+    if (!present) return {};
+    const auto ports = read(range);
+    if (!ports) return Unexpected(ports.error());
+    out = *ports;
+    return {};
+  };
+  for (const auto& step : {read_byte(in.has_protocol(), in.protocol(), "protocol", rule.protocol),
+                           read_byte(in.has_icmp_type(), in.icmp_type(), "ICMP type", rule.icmp_type),
+                           read_byte(in.has_icmp_code(), in.icmp_code(), "ICMP code", rule.icmp_code),
+                           read_ports(in.has_local_ports(), in.local_ports(), rule.local_ports),
+                           read_ports(in.has_remote_ports(), in.remote_ports(), rule.remote_ports)}) {
+    if (!step) return Unexpected(step.error());
+  }
+  rule.tracked = in.tracked();
+  return rule;
+}
+
+Expected<model::Change> read(const Vm& in) {
+  model::Vm vm;
+  vm.tenant = in.tenant();
+  vm.id = in.id();
+  vm.location.port = in.port();
+  if (in.mac().size() != vm.location.mac.bytes.size())
+    return refuse("the MAC of vm '" + vm.id + "' is malformed");
+  std::copy(in.mac().begin(), in.mac().end(), vm.location.mac.bytes.begin());
+  vm.dip = Ipv4Addr::from_host(in.dip());
+  return model::PutVm{std::move(vm)};
+}
+
+Expected<model::Change> read(const Pool& in) {
+  const auto prefix = read(in.prefix());
+  if (!prefix) return Unexpected(prefix.error());
+  return model::PutPool{
+      {in.id(), *prefix, in.provider() ? model::PoolKind::provider : model::PoolKind::local}};
+}
+
+Expected<model::Change> read(const Eip& in) {
+  model::Eip eip;
+  eip.address = Ipv4Addr::from_host(in.address());
+  eip.tenant = in.tenant();
+  eip.vm = in.vm();
+  eip.permit.reserve(static_cast<size_t>(in.permit_size()));
+  for (const PermitRule& rule : in.permit()) {
+    auto read_rule = read(rule);
+    if (!read_rule) return Unexpected(std::move(read_rule.error()));
+    eip.permit.push_back(std::move(*read_rule));
+  }
+  eip.tags.insert(in.tags().begin(), in.tags().end());
+  eip.created = in.created();
+  eip.binding_generation = in.binding_generation();
+  eip.list_generation = in.list_generation();
+  eip.kept_from = in.kept_from();
+  eip.keep_established = in.keep_established();
+  return model::PutEip{std::move(eip)};
+}
+
+Expected<model::Change> read(const Change& in) {
+  switch (in.change_case()) {
+    case Change::kPutVm:
+      return read(in.put_vm());
+    case Change::kDeleteVm:
+      return model::DeleteVm{{in.delete_vm().tenant(), in.delete_vm().id()}};
+    case Change::kPutPool:
+      return read(in.put_pool());
+    case Change::kDeletePool:
+      return model::DeletePool{in.delete_pool()};
+    case Change::kPutEip:
+      return read(in.put_eip());
+    case Change::kDeleteEip:
+      return model::DeleteEip{Ipv4Addr::from_host(in.delete_eip().address()),
+                              in.delete_eip().quarantine_until_ms()};
+    case Change::CHANGE_NOT_SET:
+      break;
+  }
+  return refuse("it holds a change of a kind that this release does not know");
+}
+
+}  // namespace
+
+std::string encode(const model::ChangeSet& changes) {
+  ChangeSet out;
+  out.set_generation(changes.generation);
+  for (const model::Change& change : changes.changes) std::visit(Writer{*out.add_changes()}, change);
+  return out.SerializeAsString();
+}
+
+Expected<model::ChangeSet> decode(std::string_view record) {
+  ChangeSet in;
+  if (record.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
+      !in.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
+    return refuse("it is no serialized change set");
+  }
+  model::ChangeSet changes{in.generation(), {}};
+  changes.changes.reserve(static_cast<size_t>(in.changes_size()));
+  for (const Change& change : in.changes()) {
+    auto read_change = read(change);
+    if (!read_change) return Unexpected(std::move(read_change.error()));
+    changes.changes.push_back(std::move(*read_change));
+  }
+  return changes;
+}
+
+uint64_t checksum(std::string_view record) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : record) {
+    hash ^= static_cast<uint8_t>(c);
+    hash *= 0x100000001b3;
+  }
+  return hash;
+}
+
+}  // namespace portcullis::store

@@ -1,0 +1,59 @@
+// The store in one SQLite file: a log of change sets, one row each, over a snapshot. WAL mode with
+// synchronous=FULL: a commit returns when the write-ahead log is synced (https://sqlite.org/wal.html,
+// "Durability"). Beside state.db lie state.db-wal (belongs to it, must move with it) and state.db.lock.
+//
+//   log       generation -> record.proto ChangeSet, FNV-1a of it; generations without a gap
+//   snapshot  part -> the same form: change sets that make the state of one generation out of nothing
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "control/store/lock_file.h"
+#include "control/store/sqlite.h"
+#include "control/store/store.h"
+
+namespace portcullis::store {
+
+class SqliteStore final : public Store {
+ public:
+  // Creates the file and its directory when absent. Refused, and nothing modified, with failed_precondition:
+  // the store is open in another process, is not a Portcullis store, or was written by a newer release.
+  // `vfs`: SQLite's file layer, its default one if empty.
+  [[nodiscard]] static Expected<std::unique_ptr<SqliteStore>> open(const std::string& path,
+                                                                   const std::string& vfs = {});
+  [[nodiscard]] Expected<model::State> load() override;
+  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes) override;
+  [[nodiscard]] Expected<void> compact(const model::State& state) override;
+  [[nodiscard]] uint64_t log_size() const override { return head_ - snapshot_; }
+
+ private:
+  SqliteStore(std::string path, LockFile lock, Connection connection);
+
+  [[nodiscard]] Expected<void> initialise();
+  [[nodiscard]] Expected<void> set_durability();
+  [[nodiscard]] Expected<void> create_schema();
+  [[nodiscard]] Expected<int64_t> pragma(const char* sql);
+  [[nodiscard]] Expected<void> check_pages();
+  [[nodiscard]] Expected<void> load_snapshot(model::State& state);
+  [[nodiscard]] Expected<void> load_log(model::State& state);
+  [[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,
+                                                       const std::string& what);
+  [[nodiscard]] Expected<void> write_snapshot(const model::State& state);
+  [[nodiscard]] Expected<void> write_part(Statement& insert, const model::ChangeSet& part, int64_t number,
+                                          int64_t parts);
+  [[nodiscard]] Unexpected damaged(const std::string& what) const;
+  // What a failed read or write means, by SQLite's code.
+  [[nodiscard]] Unexpected failed(const std::string& what, int result) const;
+
+  std::string path_;
+  LockFile lock_;  // outlives the connection
+  Connection connection_;
+  Statement insert_;
+  bool is_loaded_ = false;
+  model::Generation snapshot_ = 0;  // of the snapshot; 0 if there is none
+  model::Generation head_ = 0;      // last one that is durable
+};
+
+}  // namespace portcullis::store

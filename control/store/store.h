@@ -1,0 +1,40 @@
+// The durable log of the model: every change set that was acknowledged, in order. What portcullisd knows
+// after a restart is what load() gives. Thread: the control thread only.
+#pragma once
+
+#include <cstdint>
+
+#include "control/model/objects.h"
+#include "src/base/expected.h"
+
+namespace portcullis::store {
+
+class Store {
+ public:
+  Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  virtual ~Store() = default;
+
+  // The state that the stored change sets make, an empty one for a new store. Once, before anything else.
+  // internal when the store is damaged: then nothing was modified, and the message says what is wrong and
+  // where.
+  [[nodiscard]] virtual Expected<model::State> load() = 0;
+
+  // Stores a change set as one record; returns only when it is durable. It must not be empty, and must bear
+  // the generation after the last one. unavailable when the disk is full or fails (try again),
+  // resource_exhausted when the record is too large: the store is as it was and can still be used. After a
+  // failed sync nobody can know what the disk holds, so a restart that comes before the next success may find
+  // that one change set, wholly; the next success replaces it.
+  [[nodiscard]] virtual Expected<void> append(const model::ChangeSet& changes) = 0;
+
+  // Replaces the records up to state.generation by one snapshot, atomically. `state` is what load() and the
+  // appended change sets made. Takes time in proportion to the state: to be called between replies. Errors as
+  // of append(); then the log stays as it was.
+  [[nodiscard]] virtual Expected<void> compact(const model::State& state) = 0;
+
+  // Change sets since the last snapshot.
+  [[nodiscard]] virtual uint64_t log_size() const = 0;
+};
+
+}  // namespace portcullis::store
