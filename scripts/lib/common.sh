@@ -1,0 +1,17 @@
+# Sourced by the scripts a newcomer runs. Sets ROOT, and a PATH on which Debian's own python3, meson and g++ are
+# the first found: a version manager's python3 lacks the modules that apt installed.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then BOLD=$'\e[1m' RED=$'\e[31m' PLAIN=$'\e[0m'; else BOLD='' RED='' PLAIN=''; fi
+say() { printf '%s==> %s%s\n' "$BOLD" "$*" "$PLAIN"; }
+die() { printf '%serror: %s%s\n' "$RED" "$*" "$PLAIN" >&2; exit 1; }
+
+# Runs a command that dies with this script, even if the script is killed with SIGKILL.
+tied() { setpriv --pdeathsig TERM "$@"; }
+
+# The comment at the top of the script.
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }

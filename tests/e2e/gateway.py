@@ -1,0 +1,125 @@
+"""One portcullisd in a namespace of a laboratory, and portctl to speak with it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARIES = pathlib.Path(os.environ.get("PORTCULLIS_BIN", ROOT / "build" / "bin"))
+PORTCULLISD = BINARIES / "portcullisd"
+PORTCTL = BINARIES / "portctl"
+
+
+class Refused(Exception):
+    """portctl ended with another status than 0."""
+
+    def __init__(self, command: str, status: int, message: str) -> None:
+        super().__init__(f"{command}: exit status {status}: {message}")
+        self.status = status
+        self.message = message
+
+
+@dataclasses.dataclass
+class Drops:
+    """Drops by reason within a `with gateway.drops()` block: reasons that did not move are absent."""
+
+    moved: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Gateway:
+    def __init__(self, namespace: str, directory: pathlib.Path, config: str) -> None:
+        self.namespace = namespace
+        self.directory = directory
+        self.socket = directory / "api.sock"
+        self.config = directory / "portcullisd.textproto"
+        self.log = directory / "portcullisd.log"
+        self.process: subprocess.Popen | None = None
+        self.config.write_text(config)
+
+    # --- the process ---
+
+    def start(self, wrapper: tuple[str, ...] = (), timeout: float = 30) -> None:
+        """Returns when the API answers; a restart publishes its store before that."""
+        assert self.process is None
+        with open(self.log, "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                ["ip", "netns", "exec", self.namespace, *wrapper, PORTCULLISD, "--config", self.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.portctl("show", "workers")
+                return
+            except Refused as refused:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"portcullisd ended with {self.process.returncode}:\n{self.tail()}") from None
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"portcullisd is not ready: {refused}\n{self.tail()}") from None
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Asks it to end, and gives its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=20)
+        self.process = None
+        return status
+
+    # --- the API, through the command line ---
+
+    def portctl(self, *words: str) -> dict:
+        """What `portctl --json` prints, parsed; Refused if it ends with another status than 0."""
+        command = [PORTCTL, "--socket", str(self.socket), "--json", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        if done.returncode != 0:
+            raise Refused("portctl " + " ".join(words), done.returncode, done.stderr.strip())
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    def all_drops(self) -> dict[str, int]:
+        return {drop["reason"]: int(drop.get("packets", 0)) for drop in self.portctl("show", "drops")["drops"]}
+
+    @contextlib.contextmanager
+    def drops(self, expected: int = 0) -> Iterator[Drops]:
+        """Which drop counters move while the block runs, and by how much. `expected`: how many drops are waited
+        for at its end; then, and without it, packets under way get a moment to arrive in."""
+        before = self.all_drops()
+        result = Drops()
+        yield result
+        deadline = time.monotonic() + 3
+        time.sleep(0.05 if expected else 0.2)
+        while True:
+            after = self.all_drops()
+            result.moved = {reason: after[reason] - before[reason]
+                            for reason in after if after[reason] != before[reason]}
+            if sum(result.moved.values()) >= expected or time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
+    def workers(self) -> dict[str, int]:
+        """Counters of all workers, added up."""
+        total: dict[str, int] = {}
+        for worker in self.portctl("show", "workers")["workers"]:
+            for name, value in worker.items():
+                total[name] = total.get(name, 0) + int(value)
+        return total
+
+    def flow_entries(self) -> int:
+        return self.workers().get("flowEntries", 0)

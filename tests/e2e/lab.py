@@ -1,0 +1,241 @@
+"""The laboratory: one gateway between an outside host and four vms, all in network namespaces of their own.
+
+    client ---- uplink  [ portcullisd ]  ep-web --- web   10.0.0.1
+    198.51.100.2        198.51.100.1     ep-app --- app   10.0.0.1 (the same private address at another port)
+    203.0.113.0/24 on-link               ep-db  --- db    10.0.0.2 \\ behind one switch: two vms
+                                                --- dbx   10.0.0.3 / at one port
+
+Addresses are of the documentation ranges of RFC 5737. Hosts compute their own checksums and segments, as on a
+wire: a veth that leaves them to a "NIC" would hand the gateway frames that no network carries.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import netns
+from gateway import Gateway
+from nest import Nest
+
+CLIENT = "198.51.100.2"
+CLIENT_ALIASES = ("198.51.100.77", "192.0.2.7")  # further addresses of the client: one on-link, one beyond
+GATEWAY = "198.51.100.1"
+POOL = "203.0.113.0/25"
+ROUTED = "203.0.113.0/24"  # what the client sends to the gateway; its upper half is for pools that tests make
+LINK_LOCAL_NEXT_HOP = "169.254.1.1"
+ETHER_TYPE_ARP = b"\x08\x06"
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A namespace with one interface, eth0."""
+
+    name: str
+    namespace: str
+    address: str
+    mac: str
+    port: str
+
+    def command(self, *words: str) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace, *words]
+
+    def run(self, *words: str, timeout: float = 60, check: bool = False) -> subprocess.CompletedProcess:
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=timeout, check=check)
+
+    def start(self, *words: str, **options) -> subprocess.Popen:
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
+                   "text": True, "start_new_session": True} | options
+        return subprocess.Popen(self.command(*words), **options)
+
+    def raw(self) -> netns.RawPort:
+        return netns.RawPort(self.namespace, "eth0")
+
+    def open(self, kind: socket.SocketKind, port: int = 0, address: str = "") -> socket.socket:
+        """A socket of this process that lives on the host, bound."""
+        with netns.entered(self.namespace):
+            made = socket.socket(socket.AF_INET, kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.settimeout(3)
+        made.bind((address, port))
+        return made
+
+    def udp(self, port: int = 0, address: str = "") -> socket.socket:
+        return self.open(socket.SOCK_DGRAM, port, address)
+
+    def tcp(self, port: int = 0, address: str = "") -> socket.socket:
+        return self.open(socket.SOCK_STREAM, port, address)
+
+    def listener(self, port: int) -> socket.socket:
+        made = self.tcp(port)
+        made.listen(128)
+        return made
+
+
+# name -> (port, private address, MAC)
+VMS = {
+    "web": ("ep-web", "10.0.0.1", "02:00:00:00:01:01"),
+    "app": ("ep-app", "10.0.0.1", "02:00:00:00:02:01"),
+    "db": ("ep-db", "10.0.0.2", "02:00:00:00:03:02"),
+    "dbx": ("ep-db", "10.0.0.3", "02:00:00:00:03:03"),
+}
+
+SHARED_PORTS = {"ep-db"}
+
+
+class Watch:
+    """The hosts' interfaces, recorded."""
+
+    def __init__(self, ports: dict[str, netns.RawPort]) -> None:
+        self._ports = ports
+
+    def __getitem__(self, host: str) -> netns.RawPort:
+        return self._ports[host]
+
+    def assert_silent(self) -> None:
+        """No host has received anything but ARP."""
+        for host, port in self._ports.items():
+            frames = [frame.hex() for frame in port.received() if frame[12:14] != ETHER_TYPE_ARP]
+            assert not frames, f"{host} received {frames}"
+
+
+class Lab(Nest):
+    """`with Lab() as lab:` - hosts are up; `lab.gateway.start()` starts the gateway."""
+
+    def __init__(self, **settings) -> None:
+        """Settings: those of config_text()."""
+        super().__init__()
+        self.gateway: Gateway | None = None
+        try:
+            self._build(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.gateway is not None and self.gateway.running():
+            self.gateway.stop()
+        super().close()
+
+    # --- looking ---
+
+    def wait_for_next_hop(self) -> None:
+        """The gateway knows the client's MAC, and the client and the vms that of the gateway."""
+        deadline = time.monotonic() + 10
+        while not self.port("uplink").get("nextHopMac"):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the client's MAC stays unresolved:\n{self.gateway.tail()}")
+            time.sleep(0.05)
+
+    def port(self, name: str) -> dict:
+        ports = self.gateway.portctl("show", "ports")["ports"]
+        return next(port for port in ports if port["name"] == f"ports/{name}")
+
+    def mac(self, port: str) -> str:
+        """The gateway's MAC on a port."""
+        return self.port(port)["mac"]
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator["Watch"]:
+        """What comes in on every host while the block runs."""
+        with contextlib.ExitStack() as stack:
+            yield Watch({host.name: stack.enter_context(host.raw())
+                         for host in (self.client, *self.vms.values())})
+
+    def assert_balanced(self) -> None:
+        """No packet is lost without a name. Counters are read while the worker runs, so one read may fall into a
+        burst; a gateway at rest adds up."""
+        for _ in range(50):
+            sums = self.gateway.workers()
+            into = sums.get("received", 0) + sums.get("originated", 0)
+            out = sum(sums.get(name, 0) for name in ("transmitted", "dropped", "punted", "held"))
+            if into == out:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"received + originated is {into}, but transmitted + dropped + punted + held is {out}")
+
+    # --- building ---
+
+    def _build(self, settings: Mapping) -> None:
+        gateway_namespace = self.namespace("gw")
+        self.client = self._host("client", "uplink", CLIENT, "02:00:00:00:00:02")
+        self._link(self.client.namespace, "eth0", self.client.mac, gateway_namespace, "uplink")
+        netns.ip("-n", self.client.namespace, "address", "add", f"{CLIENT}/24", "dev", "eth0")
+        for alias in CLIENT_ALIASES:
+            netns.ip("-n", self.client.namespace, "address", "add", f"{alias}/32", "dev", "eth0")
+        netns.ip("-n", self.client.namespace, "route", "add", ROUTED, "dev", "eth0", "src", CLIENT)
+
+        switch = None
+        self.vms: dict[str, Host] = {}
+        for name, (port, dip, mac) in VMS.items():
+            vm = self._host(name, port, dip, mac)
+            self.vms[name] = vm
+            if port in SHARED_PORTS:
+                if switch is None:
+                    switch = self._switch(gateway_namespace, port)
+                self._link(vm.namespace, "eth0", mac, switch, f"to-{name}")
+                netns.ip("-n", switch, "link", "set", f"to-{name}", "master", "bridge0")
+            else:
+                self._link(vm.namespace, "eth0", mac, gateway_namespace, port)
+            netns.ip("-n", vm.namespace, "address", "add", f"{dip}/32", "dev", "eth0")
+            netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
+
+        ports = sorted({port for port, _, _ in VMS.values()})
+        for port in ["uplink", *ports]:
+            self._mute_kernel(gateway_namespace, port)
+        self.gateway = Gateway(gateway_namespace, self.directory,
+                               config_text(self.directory, self.name, ports, **settings))
+
+    def _host(self, name: str, port: str, address: str, mac: str) -> Host:
+        return Host(name, self.namespace(name), address, mac, port)
+
+    def _switch(self, gateway_namespace: str, port: str) -> str:
+        switch = self.namespace("switch")
+        netns.ip("-n", switch, "link", "add", "bridge0", "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+        netns.ip("-n", switch, "link", "set", "bridge0", "up")
+        self._link(switch, "to-gateway", None, gateway_namespace, port)
+        netns.ip("-n", switch, "link", "set", "to-gateway", "master", "bridge0")
+        return switch
+
+    def _link(self, left: str, left_name: str, left_mac: str | None, right: str, right_name: str) -> None:
+        mac = ["address", left_mac] if left_mac else []
+        netns.ip("-n", left, "link", "add", left_name, *mac, "type", "veth", "peer", "name", right_name, "netns", right)
+        for namespace, name in ((left, left_name), (right, right_name)):
+            netns.run(["ip", "netns", "exec", namespace, "ethtool", "-K", name,
+                       "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"])
+            netns.ip("-n", namespace, "link", "set", name, "up")
+
+    def _mute_kernel(self, namespace: str, interface: str) -> None:
+        """The kernel sees every frame that an af_packet port sees. It must not answer for the gateway: no ARP for
+        the TAP's address here, and nothing accepted whose way back is not this interface (there is none)."""
+        netns.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv4.conf.{interface}.arp_ignore=1",
+                   f"net.ipv4.conf.{interface}.rp_filter=1"])
+
+
+def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
+                gateway_permit: str = "", flows_per_eip: int = 4096, udp_idle: int = 0,
+                mtus: Mapping[str, int] = MappingProxyType({})) -> str:
+    """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
+    ports = "\n".join(
+        f'ports {{ name: "{name}" device: "net_af_packet{number},iface={name}" role: ENDPOINT'
+        f' mtu: {mtus.get(name, 0)} }}'
+        for number, name in enumerate(endpoint_ports, start=1))
+    return f"""\
+eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
+ports {{
+  name: "uplink" device: "net_af_packet0,iface=uplink" role: UPLINK
+  next_hop {{ address: "{CLIENT}" }} proxy_arp: true
+}}
+{ports}
+workers {{ cores: 1 idle_polls: 256 idle_sleep_us: 50 }}
+gateway {{ addresses: "{GATEWAY}/24" {gateway_permit} }}
+pools {{ name: "public" prefix: "{POOL}" }}
+capacity {{ eips: 1024 permit_chunks: 1024 flows: 16384 flows_per_eip: {flows_per_eip} }}
+flows {{ quarantine: {quarantine} udp: {udp_idle} }}
+api {{ socket: "{directory}/api.sock" }}
+store {{ path: "{directory}/state.db" }}
+"""

@@ -1,0 +1,106 @@
+"""Real programs on the hosts of the laboratory."""
+
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from lab import Host
+
+STOP = b"stop, please"
+WHOAMI = pathlib.Path(__file__).with_name("whoami.py")
+
+
+@contextlib.contextmanager
+def web_server(host: Host, port: int = 80) -> Iterator[None]:
+    """Answers a GET with "hello ADDRESS", the address that it saw."""
+    with _running(host, sys.executable, str(WHOAMI), str(port)):
+        _wait_for_listener(host, port)
+        yield
+
+
+def curl(host: Host, address: str, port: int = 80, seconds: float = 1.5) -> str | None:
+    """What the web server there says; None if nothing comes back."""
+    done = host.run("curl", "--silent", "--show-error", "--max-time", str(seconds), f"http://{address}:{port}/")
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def ping(host: Host, address: str, count: int = 1, seconds: float = 1) -> bool:
+    """Whether every echo is answered."""
+    done = host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", str(seconds), address)
+    return done.returncode == 0 and " 0% packet loss" in done.stdout
+
+
+@contextlib.contextmanager
+def udp_echo(host: Host, port: int) -> Iterator[None]:
+    """Sends every datagram back to where it came from."""
+    with host.udp(port) as server:
+        server.settimeout(None)
+
+        def serve() -> None:
+            while True:
+                payload, source = server.recvfrom(65535)
+                if payload == STOP and source[0] == "127.0.0.1":
+                    return
+                server.sendto(payload or b"empty", source)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        with host.udp() as stopper:
+            stopper.sendto(STOP, ("127.0.0.1", port))
+        thread.join(timeout=5)
+
+
+@contextlib.contextmanager
+def iperf_server(host: Host, port: int = 5201) -> Iterator[None]:
+    with _running(host, "iperf3", "--server", "--port", str(port)):
+        _wait_for_listener(host, port)
+        yield
+
+
+def iperf(host: Host, address: str, *options: str, seconds: float = 2, port: int = 5201) -> dict:
+    """The report of `iperf3 --json`."""
+    done = host.run("iperf3", "--client", address, "--port", str(port), "--time", str(seconds), "--json",
+                    "--connect-timeout", "2000", *options, timeout=seconds + 30)
+    report = json.loads(done.stdout)
+    assert "error" not in report, report["error"]
+    return report
+
+
+@contextlib.contextmanager
+def iperf_running(host: Host, address: str, *options: str, port: int = 5201) -> Iterator[subprocess.Popen]:
+    """An iperf3 that goes on until the block ends."""
+    with _running(host, "iperf3", "--client", address, "--port", str(port), "--time", "300",
+                  "--connect-timeout", "2000", *options) as process:
+        yield process
+
+
+def nmap(host: Host, address: str, scan: str, ports: str) -> dict[int, str]:
+    """Port -> state, as nmap names it."""
+    done = host.run("nmap", "-n", "-Pn", "--disable-arp-ping", "--max-retries", "1", "--host-timeout", "60s",
+                    "--reason", "-oG", "-", "-dd", scan, "-p", ports, address, timeout=90, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Host:") and "Ports:" in line)
+    states = (entry.strip().split("/") for entry in line.split("Ports:")[1].split("\t")[0].split(","))
+    return {int(number): state for number, state, *_ in states}
+
+
+@contextlib.contextmanager
+def _running(host: Host, *words: str) -> Iterator[subprocess.Popen]:
+    process = host.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_listener(host: Host, port: int) -> None:
+    deadline = time.monotonic() + 5
+    while not host.run("ss", "-Hltn", f"sport = :{port}").stdout.strip():
+        assert time.monotonic() < deadline, f"nothing listens at port {port} of {host.name}"
+        time.sleep(0.02)

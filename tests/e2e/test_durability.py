@@ -1,0 +1,235 @@
+"""What is acknowledged is on the disk, and what is on the disk is whole: kill -9 at random moments of a write
+load, and the order of system calls, since after a kill the page cache would forgive a missing sync."""
+
+import collections
+import dataclasses
+import ipaddress
+import random
+import re
+import threading
+import time
+
+import grpc
+import pytest
+
+from api import Api, new
+from gateway import Gateway
+from nest import Nest
+
+KILLS = 100
+WRITERS = 4
+VMS_PER_WRITER = 4
+POOL = "198.18.0.0/16"
+
+LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
+
+
+def config(nest: Nest) -> str:
+    """Ports without a wire and tables of the smallest size: this is about the store, and starts fast."""
+    return f"""\
+eal {{ no_huge: true memory_mb: 256 file_prefix: "{nest.name}" main_core: 0 }}
+ports {{ name: "uplink" device: "net_null0,no-rx=1" role: UPLINK next_hop {{ mac: "02:00:00:00:00:02" }} }}
+ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
+workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
+gateway {{ addresses: "198.51.100.1/24" }}
+pools {{ name: "public" prefix: "{POOL}" }}
+capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
+flows {{ quarantine: 1 }}
+api {{ socket: "{nest.directory}/api.sock" }}
+store {{ path: "{nest.directory}/state.db" }}
+"""
+
+
+@pytest.fixture(name="gateway")
+def _gateway():
+    with Nest() as nest:
+        gateway = Gateway(nest.namespace("gw"), nest.directory, config(nest))
+        yield gateway
+        if gateway.running():
+            gateway.kill()
+
+
+ANY_ADDRESS = "an address of the pool"
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """A vm and what hangs on it, as it should be or as it is."""
+
+    mac: str | None = None
+    eip: str | None = None
+    rules: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+
+    def is_whole(self, expected: "Thing") -> bool:
+        if expected.eip == ANY_ADDRESS:
+            return (self.eip is not None and ipaddress.ip_address(self.eip) in ipaddress.ip_network(POOL)
+                    and dataclasses.replace(self, eip=ANY_ADDRESS) == expected)
+        return self == expected
+
+
+class Writer:
+    """Changes its own vms, one call at a time, and remembers for each what is acknowledged and what was asked
+    for when the connection broke."""
+
+    def __init__(self, number: int) -> None:
+        self.tenant = f"w{number}"
+        self.random = random.Random(number)
+        self.acknowledged = {f"vm{i}": Thing() for i in range(VMS_PER_WRITER)}
+        self.asked: tuple[str, Thing] | None = None
+        self.calls = collections.Counter()
+        self.generation = 0
+        self.failure: str | None = None
+        self._number = number
+        self._stamp = 0
+
+    def run(self, api: Api) -> None:
+        """Until the gateway dies."""
+        try:
+            while True:
+                self._step(api)
+        except grpc.RpcError as error:
+            if error.code() not in LOST:
+                self.failure = f"{self.asked}: {error.code()}: {error.details()}"
+
+    def _step(self, api: Api) -> None:
+        self._stamp += 1
+        vm = self.random.choice(sorted(self.acknowledged))
+        now = self.acknowledged[vm]
+        call, request, after = self._next(vm, now)
+        self.asked = (vm, after)
+        service = api.provider if call.endswith("Vm") else api.tenant
+        reply = getattr(service, call)(request, timeout=20)
+        if after.eip == ANY_ADDRESS:
+            after = dataclasses.replace(after, eip=reply.eip.address)
+        assert reply.generation > self.generation
+        self.generation = reply.generation
+        self.acknowledged[vm] = after
+        self.asked = None
+        self.calls[call] += 1
+
+    def _next(self, vm: str, now: Thing):
+        """A call that changes something, and what it makes of the vm."""
+        name = f"tenants/{self.tenant}/vms/{vm}"
+        if now.mac is None:
+            mac = f"02:00:{self._number:02x}:{int(vm[2:]):02x}:{self._stamp >> 8 & 255:02x}:{self._stamp & 255:02x}"
+            location = new("Location", port="vms", mac=mac)
+            dip = f"10.0.{self._number}.{vm[2:]}"
+            return "CreateVm", new("CreateVmRequest", vm=new("Vm", name=name, location=location, dip=dip)), Thing(mac)
+        if now.eip is None:
+            if self.random.random() < 0.2:
+                return "DeleteVm", new("DeleteVmRequest", name=name), Thing()
+            return ("RequestEip", new("RequestEipRequest", vm=name),
+                    dataclasses.replace(now, eip=ANY_ADDRESS, rules=frozenset(), tags=frozenset()))
+        eip = f"tenants/{self.tenant}/eips/{now.eip}"
+        choice = self.random.random()
+        if choice < 0.1:
+            return "ReleaseEip", new("ReleaseEipRequest", name=eip), Thing(now.mac)
+        if choice < 0.4:
+            tags = [f"t{self._stamp}-{i}" for i in range(self.random.randint(1, 15))]
+            return ("SetTag", new("SetTagRequest", eip=eip, tags=tags),
+                    dataclasses.replace(now, tags=frozenset(tags)))
+        rules = [new("PermitRule", name=f"r{self._stamp}-{i}", direction=1 + i % 2, protocol="tcp",
+                     remote=new("Remote", any=True), local_ports=new("PortRange", first=i, last=self._stamp % 60000 + i))
+                 for i in range(self.random.randint(1, 40))]
+        return ("SetPermitList", new("SetPermitListRequest", eip=eip, rules=rules),
+                dataclasses.replace(now, rules=frozenset(map(str, rules))))
+
+    def check(self, api: Api) -> None:
+        """Every vm is as it was acknowledged; or, the one whose call was cut off, wholly as it was asked for."""
+        for vm, expected in self.acknowledged.items():
+            found = self._read(api, vm)
+            if self.asked is not None and self.asked[0] == vm and found.is_whole(self.asked[1]):
+                self.acknowledged[vm] = found
+                continue
+            assert found == expected, f"{self.tenant}/{vm}: found {found}, acknowledged {expected}, asked {self.asked}"
+        self.asked = None
+
+    def _read(self, api: Api, vm: str) -> Thing:
+        try:
+            found = api.provider.GetVm(new("GetVmRequest", name=f"tenants/{self.tenant}/vms/{vm}"), timeout=20)
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+            return Thing()
+        if not found.eip:
+            return Thing(found.location.mac)
+        eip = api.tenant.GetEip(new("GetEipRequest", name=found.eip), timeout=20)
+        permit = api.tenant.GetPermitList(new("GetPermitListRequest", eip=found.eip), timeout=20)
+        assert eip.rule_count == len(permit.rules)
+        return Thing(found.location.mac, eip.address, frozenset(map(str, permit.rules)), frozenset(eip.tags))
+
+
+def test_kill_at_random_moments_of_a_write_load(gateway):
+    writers = [Writer(number) for number in range(WRITERS)]
+    moments = random.Random(2)
+    gateway.start()
+    cut_off = applied = 0
+    for life in range(KILLS):
+        with Api(gateway.socket) as api:
+            threads = [threading.Thread(target=writer.run, args=(api,)) for writer in writers]
+            for thread in threads:
+                thread.start()
+            time.sleep(moments.uniform(0.005, 0.15))
+            gateway.kill()
+            for thread in threads:
+                thread.join(timeout=30)
+                assert not thread.is_alive()
+        for writer in writers:
+            assert writer.failure is None, f"life {life}: {writer.failure}"
+        gateway.start()
+        with Api(gateway.socket) as api:
+            reached = api.observe.GetGateway(new("GetGatewayRequest"), timeout=20).generation
+            acknowledged = max(writer.generation for writer in writers)
+            asked = [writer.asked for writer in writers if writer.asked is not None]
+            assert acknowledged <= reached <= acknowledged + len(asked), f"life {life}"
+            cut_off += len(asked)
+            applied += reached - acknowledged
+            for writer in writers:
+                writer.check(api)
+    calls = sum((writer.calls for writer in writers), collections.Counter())
+    print(f"{sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
+    assert sum(calls.values()) > KILLS, "there was no load to speak of"
+    assert cut_off > KILLS / 2, "the kills did not fall into calls"
+    assert gateway.stop() == 0
+
+
+def test_every_reply_comes_after_the_sync(gateway):
+    """strace: for each call the log is written, then synced, and only then is the reply sent."""
+    trace = gateway.directory / "trace"
+    gateway.start(wrapper=("strace", "-D", "-f", "-qq", "-y", "-s", "16384", "-o", str(trace), "--seccomp-bpf", "-e",
+                           "trace=fsync,fdatasync,write,writev,pwrite64,pwritev,sendto,sendmsg"), timeout=60)
+    marks = []
+    with Api(gateway.socket) as api:
+        api.provider.CreateVm(new("CreateVmRequest", vm=new(
+            "Vm", name="tenants/t/vms/a", dip="10.0.0.1", location=new("Location", port="vms", mac="02:00:00:00:00:01"))),
+            timeout=20)
+        eip = api.tenant.RequestEip(new("RequestEipRequest", vm="tenants/t/vms/a"), timeout=20).eip.name
+        for number in range(20):
+            marks.append(f"mark-{number:04}-of-the-trace")
+            rule = new("PermitRule", name=marks[-1], direction=1, remote=new("Remote", any=True))
+            api.tenant.SetPermitList(new("SetPermitListRequest", eip=eip, rules=[rule]), timeout=20)
+    assert gateway.stop() == 0
+    lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
+    for mark in marks:
+        written = index(lines, 0, rf"p?write(64|v)?\(\d+<[^>]*state\.db-wal>.*{mark}")
+        synced = sync_ends(lines, written)
+        sent = index(lines, 0, rf"(sendmsg|sendto|write|writev)\(\d+<(?!/)[^>]*>.*{mark}")
+        assert written < synced < sent, f"{mark}: written at {written}, synced at {synced}, sent at {sent}"
+
+
+def index(lines: list[str], start: int, pattern: str) -> int:
+    expression = re.compile(r"^\d+ +" + pattern)
+    found = next((i for i in range(start, len(lines)) if expression.search(lines[i])), None)
+    assert found is not None, f"the trace has no line with {pattern}"
+    return found
+
+
+def sync_ends(lines: list[str], start: int) -> int:
+    """Where the first sync of the log that began after `start` has succeeded."""
+    began = index(lines, start, r"f(data)?sync\(\d+<[^>]*state\.db-wal>")
+    if "<unfinished" not in lines[began]:
+        assert lines[began].rstrip().endswith("= 0")
+        return began
+    thread = lines[began].split()[0]
+    return next(i for i in range(began, len(lines))
+                if lines[i].split()[0] == thread and "sync resumed>" in lines[i] and lines[i].rstrip().endswith("= 0"))

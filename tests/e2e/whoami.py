@@ -1,0 +1,27 @@
+"""A web server for a host of the laboratory: answers every GET with the address that the request came from.
+
+    python3 whoami.py [PORT]
+"""
+
+import http.server
+import sys
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # noqa: N802  (the name that the base class calls)
+        body = f"hello {self.client_address[0]}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for its own name, and there is none here to answer.
+        http.server.socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+
+if __name__ == "__main__":
+    Server(("", int(sys.argv[1]) if len(sys.argv) > 1 else 80), Handler).serve_forever()
