@@ -1,0 +1,317 @@
+#include "control/service/convert.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "control/compile/compile.h"
+#include "control/model/names.h"
+#include "src/net/headers.h"
+
+namespace portcullis::service {
+namespace {
+
+Unexpected refuse(std::string message, std::string field) {
+  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
+}
+
+std::string quoted(std::string_view text) {
+  return "'" + std::string(text) + "'";
+}
+
+std::string element(const std::string& field, int index) {
+  return field + "[" + std::to_string(index) + "]";
+}
+
+std::vector<std::string_view> segments(std::string_view name) {
+  std::vector<std::string_view> parts;
+  for (size_t at = 0; at <= name.size();) {
+    const size_t end = std::min(name.find('/', at), name.size());
+    parts.push_back(name.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+// "tenants/T/<collection>/ID" -> (T, ID). `form` is how such a name is written.
+Expected<std::pair<std::string, std::string>> tenant_object(const std::string& name,
+                                                            std::string_view collection,
+                                                            std::string_view form, const std::string& field) {
+  const std::vector<std::string_view> parts = segments(name);
+  if (parts.size() != 4 || parts[0] != "tenants" || parts[2] != collection)
+    return refuse(quoted(name) + " is not of the form " + std::string(form), field);
+  if (!model::is_valid_id(parts[1])) return refuse(model::describe_invalid_id("tenant", parts[1]), field);
+  return std::pair{std::string(parts[1]), std::string(parts[3])};
+}
+
+// --- rules ---
+
+struct ProtocolName {
+  std::string_view name;
+  uint8_t number;
+};
+constexpr std::array protocol_names{ProtocolName{"icmp", ip_protocol::icmp},
+                                    ProtocolName{"tcp", ip_protocol::tcp},
+                                    ProtocolName{"udp", ip_protocol::udp}};
+
+Expected<std::optional<uint8_t>> decode_protocol(const std::string& text, const std::string& field) {
+  if (text.empty() || text == "any") return std::nullopt;
+  for (const ProtocolName& protocol : protocol_names) {
+    if (text == protocol.name) return protocol.number;
+  }
+  uint8_t number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (status != std::errc() || end != text.data() + text.size())
+    return refuse(quoted(text) + " is no protocol; give tcp, udp, icmp, an IANA number up to 255, or any",
+                  field);
+  return number;
+}
+
+std::string protocol_text(std::optional<uint8_t> protocol) {
+  if (!protocol.has_value()) return "any";
+  for (const ProtocolName& known : protocol_names) {
+    if (*protocol == known.number) return std::string(known.name);
+  }
+  return std::to_string(*protocol);
+}
+
+Expected<uint16_t> decode_port(uint32_t port, const std::string& field) {
+  if (port > 65535) return refuse(std::to_string(port) + " is no port; the highest is 65535", field);
+  return static_cast<uint16_t>(port);
+}
+
+Expected<PortRange> decode_ports(const v1::PortRange& range, const std::string& field) {
+  const Expected<uint16_t> first = decode_port(range.first(), field + ".first");
+  if (!first) return Unexpected(first.error());
+  const Expected<uint16_t> last = decode_port(range.last(), field + ".last");
+  if (!last) return Unexpected(last.error());
+  return PortRange{*first, *last};
+}
+
+Expected<uint8_t> decode_byte(uint32_t value, const std::string& field) {
+  if (value > 255) return refuse(std::to_string(value) + " is out of range; the highest is 255", field);
+  return static_cast<uint8_t>(value);
+}
+
+Expected<model::Remote> decode_remote(const v1::Remote& remote, const std::string& field) {
+  switch (remote.remote_case()) {
+    case v1::Remote::kAny:
+      if (!remote.any())
+        return refuse("any is false; make it true, or give prefixes or tags", field + ".any");
+      return model::AnyRemote{};
+    case v1::Remote::kPrefixes: {
+      std::vector<Ipv4Prefix> prefixes;
+      for (int i = 0; i < remote.prefixes().prefixes_size(); ++i) {
+        const std::string& text = remote.prefixes().prefixes(i);
+        const std::optional<Ipv4Prefix> prefix = Ipv4Prefix::parse(text);
+        if (!prefix.has_value())
+          return refuse(quoted(text) +
+                            " is no IPv4 prefix; give 198.51.100.0/24 or a bare address, with no bit "
+                            "set beyond the length",
+                        element(field + ".prefixes", i));
+        prefixes.push_back(*prefix);
+      }
+      return prefixes;
+    }
+    case v1::Remote::kTags: {
+      const auto& tags = remote.tags().tags();
+      return std::vector<std::string>(tags.begin(), tags.end());
+    }
+    case v1::Remote::REMOTE_NOT_SET:
+      break;
+  }
+  return refuse("the rule has no remote; set any, prefixes or tags", field);
+}
+
+Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const std::string& field) {
+  model::PermitRule rule;
+  rule.name = message.name();
+  rule.tracked = message.tracked();
+
+  if (message.direction() != v1::PermitRule::INBOUND && message.direction() != v1::PermitRule::OUTBOUND)
+    return refuse("the rule has no direction; give INBOUND or OUTBOUND", field + ".direction");
+  rule.direction =
+      message.direction() == v1::PermitRule::INBOUND ? model::Direction::inbound : model::Direction::outbound;
+
+  Expected<model::Remote> remote = decode_remote(message.remote(), field + ".remote");
+  if (!remote) return Unexpected(std::move(remote.error()));
+  rule.remote = std::move(*remote);
+
+  const auto protocol = decode_protocol(message.protocol(), field + ".protocol");
+  if (!protocol) return Unexpected(protocol.error());
+  rule.protocol = *protocol;
+
+  if (message.has_local_ports()) {
+    const Expected<PortRange> ports = decode_ports(message.local_ports(), field + ".local_ports");
+    if (!ports) return Unexpected(ports.error());
+    rule.local_ports = *ports;
+  }
+  if (message.has_remote_ports()) {
+    const Expected<PortRange> ports = decode_ports(message.remote_ports(), field + ".remote_ports");
+    if (!ports) return Unexpected(ports.error());
+    rule.remote_ports = *ports;
+  }
+  if (message.has_icmp_type()) {
+    const Expected<uint8_t> type = decode_byte(message.icmp_type(), field + ".icmp_type");
+    if (!type) return Unexpected(type.error());
+    rule.icmp_type = *type;
+  }
+  if (message.has_icmp_code()) {
+    const Expected<uint8_t> code = decode_byte(message.icmp_code(), field + ".icmp_code");
+    if (!code) return Unexpected(code.error());
+    rule.icmp_code = *code;
+  }
+  return rule;
+}
+
+void encode_ports(PortRange range, v1::PortRange& message) {
+  message.set_first(range.first);
+  message.set_last(range.last);
+}
+
+}  // namespace
+
+Expected<model::VmKey> vm_key(const std::string& name, const std::string& field) {
+  auto key = tenant_object(name, "vms", "tenants/T/vms/ID", field);
+  if (key && !model::is_valid_id(key->second))
+    return refuse(model::describe_invalid_id("vm id", key->second), field);
+  return key;
+}
+
+Expected<EipKey> eip_key(const std::string& name, const std::string& field) {
+  const auto key = tenant_object(name, "eips", "tenants/T/eips/A.B.C.D", field);
+  if (!key) return Unexpected(key.error());
+  const std::optional<Ipv4Addr> address = Ipv4Addr::parse(key->second);
+  if (!address.has_value())
+    return refuse(quoted(key->second) + " is no IPv4 address; name an EIP tenants/T/eips/A.B.C.D", field);
+  return EipKey{key->first, *address};
+}
+
+Expected<std::string> pool_id(const std::string& name, const std::string& field) {
+  const std::vector<std::string_view> parts = segments(name);
+  if (parts.size() != 2 || parts[0] != "pools")
+    return refuse(quoted(name) + " is not of the form pools/P", field);
+  if (!model::is_valid_id(parts[1])) return refuse(model::describe_invalid_id("pool id", parts[1]), field);
+  return std::string(parts[1]);
+}
+
+Expected<std::optional<model::TenantId>> parent_tenant(const std::string& parent) {
+  const std::vector<std::string_view> parts = segments(parent);
+  if (parts.size() != 2 || parts[0] != "tenants")
+    return refuse(quoted(parent) + " is not of the form tenants/T, or tenants/- for all", "parent");
+  if (parts[1] == "-") return std::nullopt;
+  if (!model::is_valid_id(parts[1])) return refuse(model::describe_invalid_id("tenant", parts[1]), "parent");
+  return model::TenantId(parts[1]);
+}
+
+Expected<model::Vm> to_model(const v1::Vm& vm) {
+  const Expected<model::VmKey> key = vm_key(vm.name(), "vm.name");
+  if (!key) return Unexpected(key.error());
+  if (vm.location().port().empty())
+    return refuse("the vm has no port; name a configured endpoint port", "vm.location.port");
+  const std::optional<Mac> mac = Mac::parse(vm.location().mac());
+  if (!mac.has_value())
+    return refuse(quoted(vm.location().mac()) + " is no MAC; give six bytes, 02:00:00:00:00:01",
+                  "vm.location.mac");
+  const std::optional<Ipv4Addr> dip = Ipv4Addr::parse(vm.dip());
+  if (!dip.has_value())
+    return refuse(quoted(vm.dip()) + " is no IPv4 address; give the vm's own, 10.0.0.2", "vm.dip");
+  return model::Vm{key->first, key->second, {vm.location().port(), *mac}, *dip};
+}
+
+Expected<model::Pool> to_model(const v1::Pool& pool) {
+  Expected<std::string> id = pool_id(pool.name(), "pool.name");
+  if (!id) return Unexpected(std::move(id.error()));
+  const std::optional<Ipv4Prefix> prefix = Ipv4Prefix::parse(pool.prefix());
+  if (!prefix.has_value())
+    return refuse(
+        quoted(pool.prefix()) + " is no IPv4 prefix; give 203.0.113.0/24, with no bit set beyond the length",
+        "pool.prefix");
+  if (pool.kind() != v1::Pool::LOCAL && pool.kind() != v1::Pool::PROVIDER)
+    return refuse("the pool has no kind; give LOCAL or PROVIDER", "pool.kind");
+  const bool local = pool.kind() == v1::Pool::LOCAL;
+  return model::Pool{std::move(*id), *prefix, local ? model::PoolKind::local : model::PoolKind::provider};
+}
+
+Expected<std::vector<model::PermitRule>> to_model(
+    const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules) {
+  std::vector<model::PermitRule> decoded;
+  for (int i = 0; i < rules.size(); ++i) {
+    Expected<model::PermitRule> rule = decode_rule(rules[i], element("rules", i));
+    if (!rule) return Unexpected(std::move(rule.error()));
+    decoded.push_back(std::move(*rule));
+  }
+  return decoded;
+}
+
+std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::string>& values) {
+  return {values.begin(), values.end()};
+}
+
+v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
+  v1::Vm message;
+  const model::VmKey key{vm.tenant, vm.id};
+  message.set_name(model::vm_name(key));
+  message.mutable_location()->set_port(vm.location.port);
+  message.mutable_location()->set_mac(vm.location.mac.to_string());
+  message.set_dip(vm.dip.to_string());
+  if (const model::Eip* eip = model.eip_of_vm(key))
+    message.set_eip(model::eip_name(eip->tenant, eip->address));
+  return message;
+}
+
+v1::Pool to_proto(const model::Model& model, const model::Pool& pool, int64_t now_ms) {
+  v1::Pool message;
+  message.set_name(model::pool_name(pool.id));
+  message.set_prefix(pool.prefix.to_string());
+  message.set_kind(pool.kind == model::PoolKind::local ? v1::Pool::LOCAL : v1::Pool::PROVIDER);
+  const model::Model::PoolUse use = model.pool_use(pool.id, now_ms);
+  message.set_used(use.used);
+  message.set_free(use.free);
+  return message;
+}
+
+v1::Eip to_proto(const model::Model& model, const model::Eip& eip) {
+  v1::Eip message;
+  message.set_name(model::eip_name(eip.tenant, eip.address));
+  message.set_address(eip.address.to_string());
+  message.set_vm(model::vm_name({eip.tenant, eip.vm}));
+  message.mutable_tags()->Assign(eip.tags.begin(), eip.tags.end());
+  message.set_rule_count(static_cast<uint32_t>(eip.permit.size()));
+  message.set_bound_edge(compile::compile_binding(model.state(), eip).edge);
+  message.set_bound_local(true);  // every vm of this release is behind this gateway
+  return message;
+}
+
+v1::PermitRule to_proto(const model::PermitRule& rule) {
+  v1::PermitRule message;
+  message.set_name(rule.name);
+  message.set_direction(rule.direction == model::Direction::inbound ? v1::PermitRule::INBOUND
+                                                                    : v1::PermitRule::OUTBOUND);
+  v1::Remote& remote = *message.mutable_remote();
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
+    for (const Ipv4Prefix prefix : *prefixes) remote.mutable_prefixes()->add_prefixes(prefix.to_string());
+  } else if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
+    remote.mutable_tags()->mutable_tags()->Assign(tags->begin(), tags->end());
+  } else {
+    remote.set_any(true);
+  }
+  message.set_protocol(protocol_text(rule.protocol));
+  if (!rule.local_ports.is_any()) encode_ports(rule.local_ports, *message.mutable_local_ports());
+  if (!rule.remote_ports.is_any()) encode_ports(rule.remote_ports, *message.mutable_remote_ports());
+  if (rule.icmp_type.has_value()) message.set_icmp_type(*rule.icmp_type);
+  if (rule.icmp_code.has_value()) message.set_icmp_code(*rule.icmp_code);
+  message.set_tracked(rule.tracked);
+  return message;
+}
+
+v1::PermitList permit_list(const model::Eip& eip) {
+  v1::PermitList message;
+  message.set_name(model::eip_name(eip.tenant, eip.address) + "/permitList");
+  for (const model::PermitRule& rule : eip.permit) *message.add_rules() = to_proto(rule);
+  return message;
+}
+
+}  // namespace portcullis::service

@@ -1,0 +1,148 @@
+#include "control/service/observe_service.h"
+
+#include <numeric>
+#include <string>
+
+#include "control/model/names.h"
+#include "control/service/convert.h"
+#include "control/service/status.h"
+#include "dataplane/drop.h"
+
+namespace portcullis::service {
+namespace {
+
+using View = Control::View;
+
+v1::PortStatistics::Role to_proto(PortRole role) {
+  switch (role) {
+    case PortRole::uplink:
+      return v1::PortStatistics::UPLINK;
+    case PortRole::endpoint:
+      return v1::PortStatistics::ENDPOINT;
+    case PortRole::none:
+      break;
+  }
+  return v1::PortStatistics::ROLE_UNSPECIFIED;
+}
+
+// Sums what `value` reads of each worker.
+template <typename Value>
+uint64_t sum(const std::vector<const Worker*>& workers, Value&& value) {
+  return std::accumulate(workers.begin(), workers.end(), uint64_t{0},
+                         [&](uint64_t total, const Worker* worker) { return total + value(*worker); });
+}
+
+}  // namespace
+
+grpc::Status ObserveService::ListDrops(grpc::ServerContext*, const v1::ListDropsRequest*,
+                                       v1::ListDropsResponse* reply) {
+  for (size_t reason = 0; reason < drop_count; ++reason) {
+    v1::DropCounter& drop = *reply->add_drops();
+    drop.set_reason(std::string(drop_registry[reason].name));
+    drop.set_stage(std::string(drop_registry[reason].stage));
+    drop.set_description(std::string(drop_registry[reason].text));
+    drop.set_packets(
+        sum(sources_.workers, [&](const Worker& worker) { return worker.counters().dropped[reason].get(); }));
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::ListPorts(grpc::ServerContext*, const v1::ListPortsRequest*,
+                                       v1::ListPortsResponse* reply) {
+  for (const PortFacts& facts : sources_.ports) {
+    const PortInfo& info = sources_.tables->ports.ports[facts.id];
+    v1::PortStatistics& port = *reply->add_ports();
+    port.set_name("ports/" + facts.name);
+    port.set_role(to_proto(info.role));
+    port.set_device(facts.device);
+    port.set_mac(info.mac.to_string());
+    port.set_mtu(info.mtu);
+    port.set_numa_node(facts.numa_node);
+    const LinkState link = sources_.link(facts.id);
+    port.set_link_up(link.is_up);
+    port.set_missed_packets(link.missed_packets);
+
+    const auto total = [&](Counter PortCounters::*counter) {
+      return sum(sources_.workers,
+                 [&](const Worker& worker) { return (worker.counters().ports[facts.id].*counter).get(); });
+    };
+    port.set_received_packets(total(&PortCounters::received_packets));
+    port.set_received_bytes(total(&PortCounters::received_bytes));
+    port.set_transmitted_packets(total(&PortCounters::transmitted_packets));
+    port.set_transmitted_bytes(total(&PortCounters::transmitted_bytes));
+
+    if (info.role != PortRole::uplink) continue;
+    if (info.next_hop != Ipv4Addr()) port.set_next_hop(info.next_hop.to_string());
+    if (Mac mac; sources_.tables->next_hop.find(facts.id, mac)) port.set_next_hop_mac(mac.to_string());
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+                                         v1::ListWorkersResponse* reply) {
+  for (const Worker* worker : sources_.workers) {
+    const WorkerCounters& counters = worker->counters();
+    v1::WorkerStatistics& statistics = *reply->add_workers();
+    statistics.set_worker(worker->config().id);
+    statistics.set_core(worker->config().core);
+    statistics.set_numa_node(worker->config().numa_node);
+    statistics.set_received(counters.received());
+    statistics.set_originated(counters.originated.get());
+    statistics.set_transmitted(counters.transmitted());
+    statistics.set_dropped(counters.dropped_all());
+    statistics.set_punted(counters.punted.get());
+    statistics.set_held(counters.held.get());
+    statistics.set_polls(counters.polls.get());
+    statistics.set_busy_polls(counters.busy_polls.get());
+    statistics.set_flow_entries(worker->flows().size());
+    statistics.set_flow_capacity(worker->flows().capacity());
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::GetEipStatistics(grpc::ServerContext*,
+                                              const v1::GetEipStatisticsRequest* request,
+                                              v1::EipStatistics* reply) {
+  const Expected<EipKey> key = eip_key(request->eip(), "eip");
+  if (!key) return to_status(key.error());
+  const auto statistics = control_.run([&](View view) {
+    return view.model.find_eip(key->tenant, key->address).map([&](const model::Eip* eip) {
+      return view.publisher.statistics(eip->address);
+    });
+  });
+  if (!statistics) return to_status(statistics.error());
+  reply->set_eip(model::eip_name(key->tenant, key->address));
+  reply->set_in_packets(statistics->in_packets);
+  reply->set_in_bytes(statistics->in_bytes);
+  reply->set_out_packets(statistics->out_packets);
+  reply->set_out_bytes(statistics->out_bytes);
+  reply->set_flow_entries(statistics->flow_entries);
+  reply->set_flow_quota(sources_.flow_quota);
+  for (const publish::RuleHits& hits : statistics->rules) {
+    v1::RuleHits& rule = *reply->add_rules();
+    rule.set_rule(hits.rule);
+    rule.set_packets(hits.packets);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*,
+                                        v1::Gateway* reply) {
+  const auto asked = control_.run([&](View view) {
+    const publish::Totals totals = view.publisher.totals();
+    reply->set_generation(view.model.state().generation);
+    reply->set_eips_known(view.model.state().eips.size());
+    reply->set_eips_local(totals.local);
+    reply->set_eips_bound_edge(totals.edge);
+    reply->set_eip_capacity(view.model.limits().eips);
+    reply->set_permit_chunks_used(totals.permit_chunks_used);
+    reply->set_permit_chunk_capacity(view.model.limits().permit_chunks);
+  });
+  if (!asked) return to_status(asked.error());
+  reply->set_version(PORTCULLIS_VERSION);
+  reply->set_table_bytes(sources_.tables->bytes() +
+                         sum(sources_.workers, [](const Worker& worker) { return worker.bytes(); }));
+  return grpc::Status::OK;
+}
+
+}  // namespace portcullis::service

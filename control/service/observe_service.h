@@ -1,0 +1,58 @@
+// What the gateway has done (observe_service.proto). Counters are read where workers write them; what the
+// model knows is asked on the control thread. Thread: any of gRPC's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "control/control.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/worker.h"
+#include "portcullis/v1/observe_service.grpc.pb.h"
+
+namespace portcullis::service {
+
+// A configured port, as far as Tables::ports does not say.
+struct PortFacts {
+  PortId id = 0;
+  std::string name;
+  std::string device;  // as DPDK calls it
+  int numa_node = -1;
+};
+
+struct LinkState {
+  bool is_up = false;
+  uint64_t missed_packets = 0;  // lost before a worker saw them
+};
+
+// The data plane, read only. All of it outlives the service.
+struct Sources {
+  const Tables* tables = nullptr;
+  std::vector<const Worker*> workers;
+  std::vector<PortFacts> ports;
+  std::function<LinkState(PortId)> link;  // asks the driver; any thread
+  uint32_t flow_quota = 0;                // flow entries that one EIP may own
+};
+
+class ObserveService final : public v1::ObserveService::Service {
+ public:
+  ObserveService(Control& control, Sources sources) : control_(control), sources_(std::move(sources)) {}
+
+  grpc::Status ListDrops(grpc::ServerContext*, const v1::ListDropsRequest*,
+                         v1::ListDropsResponse* reply) override;
+  grpc::Status ListPorts(grpc::ServerContext*, const v1::ListPortsRequest*,
+                         v1::ListPortsResponse* reply) override;
+  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+                           v1::ListWorkersResponse* reply) override;
+  grpc::Status GetEipStatistics(grpc::ServerContext*, const v1::GetEipStatisticsRequest* request,
+                                v1::EipStatistics* reply) override;
+  grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;
+
+ private:
+  Control& control_;
+  const Sources sources_;
+};
+
+}  // namespace portcullis::service

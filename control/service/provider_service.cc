@@ -1,0 +1,144 @@
+#include "control/service/provider_service.h"
+
+#include <ranges>
+#include <utility>
+
+#include "control/model/names.h"
+#include "control/service/clock.h"
+#include "control/service/convert.h"
+#include "control/service/page.h"
+#include "control/service/status.h"
+
+namespace portcullis::service {
+namespace {
+
+using model::Model;
+using View = Control::View;
+
+constexpr std::string_view pool_list = "pools";
+
+// "T/ID" -> (T, ID), the key of a page of vms.
+model::VmKey vm_after(const std::string& key) {
+  const size_t slash = key.find('/');
+  return {key.substr(0, slash), slash == std::string::npos ? std::string() : key.substr(slash + 1)};
+}
+
+}  // namespace
+
+grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
+                                       v1::CreateVmResponse* reply) {
+  const Expected<model::Vm> vm = to_model(request->vm());
+  if (!vm) return to_status(vm.error());
+  auto applied = control_.mutate([&](const Model& model) {
+    return model.plan_create_vm(*vm).map([&](model::Plan<model::Vm> plan) {
+      return model::Plan<v1::Vm>{std::move(plan.changes), to_proto(model, plan.reply)};
+    });
+  });
+  if (!applied) return to_status(applied.error());
+  *reply->mutable_vm() = std::move(applied->reply);
+  reply->set_generation(applied->generation);
+  return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) {
+  const Expected<model::VmKey> key = vm_key(request->name(), "name");
+  if (!key) return to_status(key.error());
+  auto vm = control_.run([&](View view) {
+    return view.model.find_vm(*key).map([&](const model::Vm* found) { return to_proto(view.model, *found); });
+  });
+  if (!vm) return to_status(vm.error());
+  *reply = std::move(*vm);
+  return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsRequest* request,
+                                      v1::ListVmsResponse* reply) {
+  const auto tenant = parent_tenant(request->parent());
+  if (!tenant) return to_status(tenant.error());
+  const std::string list = "vms of " + request->parent();
+  const Expected<Page> page = page_of(request->page_size(), request->page_token(), list);
+  if (!page) return to_status(page.error());
+  const auto listed = control_.run([&](View view) {
+    const auto& vms = view.model.state().vms;
+    const model::VmKey start =
+        page->after.empty() ? model::VmKey(tenant->value_or(""), "") : vm_after(page->after);
+    const auto of_tenant = [&](const auto& entry) {
+      return !tenant->has_value() || entry.first.first == **tenant;
+    };
+    // Vms are ordered by tenant, so those of one tenant stand together.
+    const auto range =
+        std::ranges::subrange(vms.upper_bound(start), vms.end()) | std::views::take_while(of_tenant);
+    reply->set_next_page_token(fill_page(*page, list, range, [&](const auto& entry) {
+      *reply->add_vms() = to_proto(view.model, entry.second);
+      return entry.first.first + "/" + entry.first.second;
+    }));
+  });
+  return listed ? grpc::Status::OK : to_status(listed.error());
+}
+
+grpc::Status ProviderService::DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,
+                                       v1::DeleteVmResponse* reply) {
+  const Expected<model::VmKey> key = vm_key(request->name(), "name");
+  if (!key) return to_status(key.error());
+  const auto applied = control_.mutate([&](const Model& model) { return model.plan_delete_vm(*key); });
+  if (!applied) return to_status(applied.error());
+  reply->set_generation(applied->generation);
+  return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
+                                         v1::CreatePoolResponse* reply) {
+  const Expected<model::Pool> pool = to_model(request->pool());
+  if (!pool) return to_status(pool.error());
+  const auto applied = control_.mutate([&](const Model& model) { return model.plan_create_pool(*pool); });
+  if (!applied) return to_status(applied.error());
+  // Its free addresses are known once it is there.
+  auto message = control_.run([&](View view) { return to_proto(view.model, applied->reply, unix_ms()); });
+  if (!message) return to_status(message.error());
+  *reply->mutable_pool() = std::move(*message);
+  reply->set_generation(applied->generation);
+  return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request,
+                                      v1::Pool* reply) {
+  const Expected<std::string> id = pool_id(request->name(), "name");
+  if (!id) return to_status(id.error());
+  auto pool = control_.run([&](View view) -> Expected<v1::Pool> {
+    const auto& pools = view.model.state().pools;
+    const auto found = pools.find(*id);
+    if (found == pools.end())
+      return fail(ErrorCode::not_found, request->name() + " does not exist", "name", request->name());
+    return to_proto(view.model, found->second, unix_ms());
+  });
+  if (!pool) return to_status(pool.error());
+  *reply = std::move(*pool);
+  return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request,
+                                        v1::ListPoolsResponse* reply) {
+  const Expected<Page> page = page_of(request->page_size(), request->page_token(), pool_list);
+  if (!page) return to_status(page.error());
+  const auto listed = control_.run([&](View view) {
+    const auto& pools = view.model.state().pools;
+    auto range = std::ranges::subrange(pools.upper_bound(page->after), pools.end());
+    reply->set_next_page_token(fill_page(*page, pool_list, range, [&](const auto& entry) {
+      *reply->add_pools() = to_proto(view.model, entry.second, unix_ms());
+      return entry.first;
+    }));
+  });
+  return listed ? grpc::Status::OK : to_status(listed.error());
+}
+
+grpc::Status ProviderService::DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
+                                         v1::DeletePoolResponse* reply) {
+  const Expected<std::string> id = pool_id(request->name(), "name");
+  if (!id) return to_status(id.error());
+  const auto applied = control_.mutate([&](const Model& model) { return model.plan_delete_pool(*id); });
+  if (!applied) return to_status(applied.error());
+  reply->set_generation(applied->generation);
+  return grpc::Status::OK;
+}
+
+}  // namespace portcullis::service

@@ -1,0 +1,33 @@
+// What the provider registers (provider_service.proto): decode, hand to the control thread, encode.
+// Thread: any of gRPC's.
+#pragma once
+
+#include "control/control.h"
+#include "portcullis/v1/provider_service.grpc.pb.h"
+
+namespace portcullis::service {
+
+class ProviderService final : public v1::ProviderService::Service {
+ public:
+  explicit ProviderService(Control& control) : control_(control) {}
+
+  grpc::Status CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
+                        v1::CreateVmResponse* reply) override;
+  grpc::Status GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) override;
+  grpc::Status ListVms(grpc::ServerContext*, const v1::ListVmsRequest* request,
+                       v1::ListVmsResponse* reply) override;
+  grpc::Status DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,
+                        v1::DeleteVmResponse* reply) override;
+  grpc::Status CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
+                          v1::CreatePoolResponse* reply) override;
+  grpc::Status GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request, v1::Pool* reply) override;
+  grpc::Status ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request,
+                         v1::ListPoolsResponse* reply) override;
+  grpc::Status DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
+                          v1::DeletePoolResponse* reply) override;
+
+ private:
+  Control& control_;
+};
+
+}  // namespace portcullis::service

@@ -1,0 +1,55 @@
+#include "control/service/status.h"
+
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace portcullis::service {
+namespace {
+
+grpc::StatusCode code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+      return grpc::INVALID_ARGUMENT;
+    case ErrorCode::not_found:
+      return grpc::NOT_FOUND;
+    case ErrorCode::already_exists:
+      return grpc::ALREADY_EXISTS;
+    case ErrorCode::failed_precondition:
+      return grpc::FAILED_PRECONDITION;
+    case ErrorCode::resource_exhausted:
+      return grpc::RESOURCE_EXHAUSTED;
+    case ErrorCode::unavailable:
+      return grpc::UNAVAILABLE;
+    case ErrorCode::internal:
+      return grpc::INTERNAL;
+  }
+  return grpc::INTERNAL;
+}
+
+}  // namespace
+
+grpc::Status to_status(const Error& error) {
+  const grpc::StatusCode code = code_of(error.code);
+  google::rpc::Status details;
+  details.set_code(code);
+  details.set_message(error.message);
+
+  google::rpc::ErrorInfo info;
+  info.set_reason(std::string(to_string(error.code)));
+  info.set_domain(std::string(error_domain));
+  if (!error.object.empty()) (*info.mutable_metadata())["object"] = error.object;
+  details.add_details()->PackFrom(info);
+
+  if (!error.field.empty()) {
+    google::rpc::BadRequest bad_request;
+    auto* violation = bad_request.add_field_violations();
+    violation->set_field(error.field);
+    violation->set_description(error.message);
+    details.add_details()->PackFrom(bad_request);
+  }
+  return {code, error.message, details.SerializeAsString()};
+}
+
+}  // namespace portcullis::service

@@ -1,0 +1,18 @@
+// Error -> grpc::Status, one to one. Details travel as google.rpc.Status: an ErrorInfo {reason: the code's
+// name, domain: "portcullis", metadata "object": the object at fault} and, when a field is at fault, a
+// BadRequest.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include <string_view>
+
+#include "src/base/expected.h"
+
+namespace portcullis::service {
+
+inline constexpr std::string_view error_domain = "portcullis";
+
+[[nodiscard]] grpc::Status to_status(const Error& error);
+
+}  // namespace portcullis::service
