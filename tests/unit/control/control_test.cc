@@ -1,0 +1,377 @@
+#include "control/control.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/unit/control/data_plane.h"
+
+namespace portcullis {
+namespace {
+
+using model::PoolKind;
+using namespace std::chrono_literals;
+
+// A store in memory that outlives the Control which uses it, and fails when told to.
+struct Disk {
+  model::State snapshot;
+  std::vector<model::ChangeSet> log;
+  std::atomic<int> compactions = 0;
+  std::atomic<bool> is_full = false;
+  std::function<void()> on_append = [] {};
+
+  [[nodiscard]] model::State state() const {
+    model::State state = snapshot;
+    for (const model::ChangeSet& changes : log) model::apply(state, changes);
+    return state;
+  }
+};
+
+class MemoryStore final : public store::Store {
+ public:
+  explicit MemoryStore(Disk& disk) : disk_(disk) {}
+  Expected<model::State> load() override { return disk_.state(); }
+  Expected<void> append(const model::ChangeSet& changes) override {
+    disk_.on_append();
+    if (disk_.is_full) return fail(ErrorCode::unavailable, "the disk is full; make room and try again");
+    disk_.log.push_back(changes);
+    return {};
+  }
+  Expected<void> compact(const model::State& state) override {
+    disk_.snapshot = state;
+    disk_.log.clear();
+    ++disk_.compactions;
+    return {};
+  }
+  uint64_t log_size() const override { return disk_.log.size(); }
+
+ private:
+  Disk& disk_;
+};
+
+const model::Pool pool{"public", *Ipv4Prefix::parse("203.0.113.0/24"), PoolKind::local};
+const model::VmKey web{"acme", "web"};
+const Ipv4Addr web_eip = Ipv4Addr::of(203, 0, 113, 1);
+const Ipv4Addr web_dip = Ipv4Addr::of(10, 0, 0, 1);
+const model::PermitRule http{
+    .name = "http", .remote = model::AnyRemote{}, .protocol = 6, .local_ports = {80, 80}, .tracked = true};
+const model::PermitRule out{
+    .name = "out", .direction = model::Direction::outbound, .remote = model::AnyRemote{}};
+
+// A gateway without packets: what a process start makes of a disk.
+struct Gateway {
+  explicit Gateway(Disk& disk, ControlConfig config = {.pools = {pool}, .tick = 1h},
+                   model::Limits limits = {})
+      : control(std::move(config), model::Model(limits, {"vms"}), std::make_unique<MemoryStore>(disk), [&] {
+          publish::Publisher publisher(*plane.tables, plane.rcu.get(), {{"vms", 1}}, 100);
+          publisher.add_worker(plane.worker.get());
+          return publisher;
+        }()) {}
+
+  void start() {
+    const auto started = control.start();
+    ASSERT_TRUE(started) << started.error().message;
+  }
+
+  auto create_vm(const std::string& id, Ipv4Addr dip) {
+    return control.mutate([&](const model::Model& m) {
+      return m.plan_create_vm({"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, dip});
+    });
+  }
+  auto request_eip(const std::string& vm) {
+    return control.mutate([&](const model::Model& m) { return m.plan_request_eip({"acme", vm}, "", 0); });
+  }
+  auto set_permit_list(std::vector<model::PermitRule> rules, bool keep = false) {
+    return control.mutate(
+        [&](const model::Model& m) { return m.plan_set_permit_list("acme", web_eip, rules, keep); });
+  }
+  model::State state() {
+    return *control.run([](const Control::View& view) { return view.model.state(); });
+  }
+  // A vm "web" with an EIP.
+  void populate() {
+    ASSERT_TRUE(create_vm("web", web_dip));
+    const auto eip = request_eip("web");
+    ASSERT_TRUE(eip) << eip.error().message;
+    ASSERT_EQ(eip->reply.address, web_eip);
+  }
+  template <typename Condition>
+  bool eventually(Condition&& condition) {
+    for (int n = 0; n < 1000; ++n) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(5ms);
+    }
+    return false;
+  }
+
+  DataPlane plane{
+      {.eips = 64, .spare = 8, .spare_chunks = 8, .index_pages = 2, .permit_chunks = 64, .tag_sets = 64}};
+  Control control;
+};
+
+TEST(Control, CarriesACallToTheDataPlane) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const BindingRecord* record = gateway.plane.find(View::local, web_eip);
+  ASSERT_NE(record, nullptr);
+  EXPECT_EQ(gateway.plane.find(PortId{1}, web_dip), record);
+  EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+
+  const auto set = gateway.set_permit_list({http});
+  ASSERT_TRUE(set);
+  EXPECT_EQ(set->generation, 4u);  // pool, vm, EIP, list
+  EXPECT_EQ(set->reply.permit, std::vector{http});
+  record = gateway.plane.find(View::edge, web_eip);
+  ASSERT_NE(record, nullptr);
+  EXPECT_EQ(record->rule_count, 1u);
+  EXPECT_EQ(record->list_generation, 4u);
+  EXPECT_EQ(disk.state(), gateway.state());
+}
+
+TEST(Control, ARepeatChangesNothingAndIsAnsweredAlike) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const auto first = gateway.set_permit_list({http});
+  ASSERT_TRUE(first);
+  const size_t records = disk.log.size();
+  const auto second = gateway.set_permit_list({http});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->generation, first->generation);
+  EXPECT_EQ(second->reply, first->reply);
+  EXPECT_EQ(disk.log.size(), records);
+}
+
+TEST(Control, ARefusedPlanChangesNothing) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::State before = gateway.state();
+  const auto deleted = gateway.control.mutate([](const model::Model& m) { return m.plan_delete_vm(web); });
+  ASSERT_FALSE(deleted);
+  EXPECT_EQ(deleted.error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.state(), before);
+}
+
+TEST(Control, AFailedAppendLeavesEverythingAsBefore) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  ASSERT_TRUE(gateway.set_permit_list({http}));
+  const model::State before = gateway.state();
+  const BindingRecord* record = gateway.plane.find(View::edge, web_eip);
+
+  disk.is_full = true;
+  const auto refused = gateway.set_permit_list({});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.state(), before);
+  EXPECT_EQ(gateway.plane.find(View::edge, web_eip), record);
+  EXPECT_FALSE(gateway.create_vm("db", Ipv4Addr::of(10, 0, 0, 2)));
+  EXPECT_EQ(gateway.state(), before);
+
+  disk.is_full = false;
+  const auto set = gateway.set_permit_list({});
+  ASSERT_TRUE(set);
+  EXPECT_EQ(set->generation, before.generation + 1);
+  EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+}
+
+TEST(Control, IsDurableBeforeItIsSeen) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  bool seen_before_stored = false;
+  disk.on_append = [&] { seen_before_stored = gateway.plane.find(View::edge, web_eip) != nullptr; };
+  ASSERT_TRUE(gateway.set_permit_list({http}));
+  EXPECT_FALSE(seen_before_stored);
+  disk.on_append = [] {};
+}
+
+TEST(Control, ARestartPublishesWhatTheStoreHas) {
+  Disk disk;
+  model::State before;
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    ASSERT_TRUE(gateway.set_permit_list({http, out}));
+    before = gateway.state();
+  }
+  Gateway gateway(disk);
+  gateway.start();
+  EXPECT_EQ(gateway.state(), before);
+  const BindingRecord* record = gateway.plane.find(View::edge, web_eip);
+  ASSERT_NE(record, nullptr);
+  EXPECT_EQ(record->rule_count, 2u);
+  EXPECT_EQ(record->incarnation, 3u);
+}
+
+TEST(Control, ConfiguredPoolsExistOnceAndMayNotDiffer) {
+  Disk disk;
+  Gateway(disk).start();
+  EXPECT_EQ(disk.log.size(), 1u);
+  Gateway(disk).start();
+  EXPECT_EQ(disk.log.size(), 1u);
+  model::Pool other = pool;
+  other.kind = PoolKind::provider;
+  Gateway gateway(disk, {.pools = {other}});
+  const auto started = gateway.control.start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::already_exists);
+}
+
+TEST(Control, AStateThatDoesNotFitStopsTheStart) {
+  Disk disk;
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    ASSERT_TRUE(gateway.create_vm("db", Ipv4Addr::of(10, 0, 0, 2)));
+  }
+  Gateway gateway(disk, {.pools = {pool}}, {.vms = 1});
+  const auto started = gateway.control.start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(gateway.control.run([](const Control::View&) {}).error().code, ErrorCode::unavailable);
+}
+
+// --- jobs ---
+
+TEST(Control, RunCarriesValuesErrorsAndNothing) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  Control& control = gateway.control;
+  const Expected<int> value = control.run([](const Control::View&) { return 7; });
+  EXPECT_EQ(value, 7);
+  const Expected<int> error = control.run(
+      [](const Control::View&) -> Expected<int> { return fail(ErrorCode::not_found, "no such thing"); });
+  ASSERT_FALSE(error);
+  EXPECT_EQ(error.error().code, ErrorCode::not_found);
+  bool ran = false;
+  const Expected<void> nothing = control.run([&](const Control::View&) { ran = true; });
+  EXPECT_TRUE(nothing);
+  EXPECT_TRUE(ran);
+}
+
+TEST(Control, IsUnavailableBeforeAndAfter) {
+  Disk disk;
+  Gateway gateway(disk);
+  EXPECT_EQ(gateway.create_vm("web", web_dip).error().code, ErrorCode::unavailable);
+  gateway.start();
+  EXPECT_TRUE(gateway.create_vm("web", web_dip));
+  gateway.control.stop();
+  EXPECT_EQ(gateway.create_vm("db", Ipv4Addr::of(10, 0, 0, 2)).error().code, ErrorCode::unavailable);
+  gateway.control.stop();  // once more is nothing more
+}
+
+TEST(Control, CallsFromManyThreadsAreOneAfterAnother) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  std::atomic<int> done = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (uint32_t caller = 0; caller < 8; ++caller)
+      callers.emplace_back([&, caller] {
+        for (uint32_t n = 0; n < 25; ++n) {
+          const uint32_t serial = caller * 25 + n;
+          if (gateway.create_vm("vm" + std::to_string(serial), Ipv4Addr::from_host(0x0a000001 + serial)))
+            ++done;
+        }
+      });
+  }
+  EXPECT_EQ(done, 200);
+  EXPECT_EQ(gateway.state().vms.size(), 200u);
+  EXPECT_EQ(gateway.state().generation, 201u);
+  for (size_t n = 0; n < disk.log.size(); ++n) EXPECT_EQ(disk.log[n].generation, n + 1);
+}
+
+TEST(Control, StopAnswersWhatWasHandedOver) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  std::atomic<int> answered = 0, carried_out = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (uint32_t caller = 0; caller < 8; ++caller)
+      callers.emplace_back([&, caller] {
+        for (uint32_t n = 0; n < 50; ++n) {
+          const uint32_t serial = caller * 50 + n;
+          const auto made =
+              gateway.create_vm("vm" + std::to_string(serial), Ipv4Addr::from_host(0x0a000001 + serial));
+          ++answered;
+          if (made) ++carried_out;
+        }
+      });
+    std::this_thread::sleep_for(2ms);
+    gateway.control.stop();
+  }
+  EXPECT_EQ(answered, 400);
+  EXPECT_EQ(disk.state().vms.size(), static_cast<size_t>(carried_out)) << "acknowledged is what is stored";
+}
+
+// --- what nobody calls for ---
+
+TEST(Control, KeptEntriesHoldTheBindingUntilTheyAreGone) {
+  Disk disk;
+  Gateway gateway(disk, {.pools = {pool}, .tick = 5ms});
+  gateway.start();
+  gateway.populate();
+  ASSERT_TRUE(gateway.set_permit_list({http}));
+  gateway.plane.open_flows(gateway.plane.find(View::local, web_eip)->id, 2);
+  const auto kept = gateway.set_permit_list({}, true);
+  ASSERT_TRUE(kept) << kept.error().message;
+  std::this_thread::sleep_for(50ms);  // several ticks
+  EXPECT_TRUE(gateway.state().eips.at(web_eip).keep_established);
+  EXPECT_NE(gateway.plane.find(View::edge, web_eip), nullptr);
+
+  gateway.plane.age_all_flows();
+  EXPECT_TRUE(gateway.eventually([&] { return !gateway.state().eips.at(web_eip).keep_established; }));
+  EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+  const model::Eip eip = gateway.state().eips.at(web_eip);
+  EXPECT_EQ(eip.kept_from, eip.list_generation);
+  EXPECT_EQ(disk.state(), gateway.state());
+}
+
+TEST(Control, ARestartForgetsTheEntriesAndEndsKeeping) {
+  Disk disk;
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    ASSERT_TRUE(gateway.set_permit_list({http}));
+    ASSERT_TRUE(gateway.set_permit_list({}, true));
+  }
+  Gateway gateway(disk, {.pools = {pool}, .tick = 5ms});
+  gateway.start();
+  EXPECT_TRUE(gateway.eventually([&] { return !gateway.state().eips.at(web_eip).keep_established; }));
+}
+
+TEST(Control, ALongLogIsCompacted) {
+  Disk disk;
+  Gateway gateway(disk, {.pools = {pool}, .compact_after = 10, .tick = 5ms});
+  gateway.start();
+  for (uint32_t n = 0; n < 12; ++n)
+    ASSERT_TRUE(gateway.create_vm("vm" + std::to_string(n), Ipv4Addr::from_host(0x0a000001 + n)));
+  EXPECT_TRUE(gateway.eventually([&] { return disk.compactions > 0; }));
+  gateway.control.stop();
+  EXPECT_EQ(disk.state().vms.size(), 12u);
+  EXPECT_LE(disk.log.size(), 10u);
+}
+
+}  // namespace
+}  // namespace portcullis
