@@ -1,0 +1,722 @@
+// The pipeline by rows: one packet each, through ring ports and a real worker. A row says what must come out,
+// byte for byte, or the one drop reason; every other counter must stay where it was.
+
+#include <gtest/gtest.h>
+#include <rte_rcu_qsbr.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "control/publish/publisher.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/worker.h"
+#include "tests/model/frames.h"
+#include "tests/model/ring_port.h"
+#include "tests/unit/control/data_plane.h"
+
+namespace portcullis {
+namespace {
+
+using testing::Arp;
+using testing::build;
+using testing::Bytes;
+using testing::Packet;
+
+constexpr Ipv4Addr client = Ipv4Addr::of(198, 51, 100, 2);
+constexpr Ipv4Addr gateway = Ipv4Addr::of(198, 51, 100, 1);
+constexpr Ipv4Addr web = Ipv4Addr::of(203, 0, 113, 10), web_dip = Ipv4Addr::of(10, 0, 0, 10);
+constexpr Ipv4Addr inner = Ipv4Addr::of(203, 0, 113, 11),
+                   inner_dip = Ipv4Addr::of(10, 0, 0, 10);  // the same DIP
+constexpr Ipv4Addr same = Ipv4Addr::of(203, 0, 113, 12);    // DIP = EIP
+constexpr Ipv4Addr free_address = Ipv4Addr::of(203, 0, 113, 99);
+constexpr Ipv4Addr elsewhere = Ipv4Addr::of(192, 88, 99, 7);  // in a provider pool
+constexpr Ipv4Addr stranger = Ipv4Addr::of(192, 0, 2, 77);    // in no pool
+const Mac router_mac = *Mac::parse("02:00:00:00:01:01");
+const Mac web_mac = *Mac::parse("02:00:00:00:02:10");
+const Mac inner_mac = *Mac::parse("02:00:00:00:03:11");
+const Mac same_mac = *Mac::parse("02:00:00:00:02:12");
+
+struct Snapshot {
+  std::map<std::string, uint64_t> values;  // those that are not zero
+
+  static Snapshot of(const Worker& worker, PortId ports) {
+    Snapshot snapshot;
+    const WorkerCounters& c = worker.counters();
+    const auto put = [&](const std::string& name, const Counter& counter) {
+      if (counter.get() != 0) snapshot.values[name] = counter.get();
+    };
+    for (size_t reason = 0; reason < drop_count; ++reason)
+      put("drop " + std::string(drop_registry[reason].name), c.dropped[reason]);
+    for (PortId port = 0; port < ports; ++port) {
+      put("received " + std::to_string(port), c.ports[port].received_packets);
+      put("transmitted " + std::to_string(port), c.ports[port].transmitted_packets);
+    }
+    put("punted", c.punted);
+    put("originated", c.originated);
+    put("held", c.held);
+    for (uint32_t id = 0; id < c.eips.size(); ++id) {
+      put("in of binding " + std::to_string(id), c.eips[id].in_packets);
+      put("out of binding " + std::to_string(id), c.eips[id].out_packets);
+    }
+    uint64_t hits = 0;
+    for (uint32_t n = 0; n < c.inline_hits.size(); ++n) hits += c.inline_hits[n].get();
+    for (uint32_t n = 0; n < c.chunk_hits.size(); ++n) hits += c.chunk_hits[n].get();
+    if (hits != 0) snapshot.values["rule hits"] = hits;
+    if (worker.flows().size() != 0) snapshot.values["flows"] = worker.flows().size();
+    return snapshot;
+  }
+
+  // What moved since `before`.
+  [[nodiscard]] std::map<std::string, int64_t> since(const Snapshot& before) const {
+    std::map<std::string, int64_t> moved;
+    for (const auto& [name, value] : values) moved[name] += static_cast<int64_t>(value);
+    for (const auto& [name, value] : before.values) moved[name] -= static_cast<int64_t>(value);
+    std::erase_if(moved, [](const auto& entry) { return entry.second == 0; });
+    return moved;
+  }
+};
+
+using Moved = std::map<std::string, int64_t>;
+
+// The ports outlive the tests: an ethdev id is not given back.
+struct Ports {
+  testing::FramePool pool{2047};
+  testing::RingPort uplink{"row-uplink", pool, 64}, first{"row-first", pool, 64},
+      second{"row-second", pool, 64};
+};
+Ports& ports() {
+  static Ports* all = new Ports;
+  return *all;
+}
+
+compile::CompiledRule rule(const char* name, PermitRule compiled) {
+  return {.rule = compiled, .tag = std::nullopt, .name = name};
+}
+
+class PipelineRows : public ::testing::Test {
+ protected:
+  PipelineRows()
+      : tables_(*Tables::create({.eips = 16, .index_pages = 4, .permit_chunks = 8, .tag_sets = 8}, -1)) {
+    PortTable& table = tables_->ports;
+    table.ports[uplink().id()] = {.role = PortRole::uplink,
+                                  .mac = mac_of(uplink()),
+                                  .proxy_arp = true,
+                                  .punt_rate = 640,
+                                  .next_hop = client};
+    table.ports[first().id()] = {.role = PortRole::endpoint, .mac = mac_of(first()), .mtu = 1500};
+    table.ports[second().id()] = {.role = PortRole::endpoint,
+                                  .mac = mac_of(second()),
+                                  .mtu = 1000,
+                                  .endpoint_next_hop = Ipv4Addr::of(10, 0, 0, 1)};
+    table.uplink = uplink().id();
+    table.in_use = {uplink().id(), first().id(), second().id()};
+    tables_->gateway.addresses = {gateway};
+    tables_->gateway.permit = {{.protocol = testing::icmp}};
+    tables_->next_hop.set(uplink().id(), router_mac);
+    punt_ = testing::make_ring("row-punt", 15);
+    publisher_.emplace(*tables_, rcu_.get(),
+                       std::map<std::string, PortId>{{"first", first().id()}, {"second", second().id()}},
+                       /*flow_quota=*/3);
+    worker_ = *Worker::create({.flow_capacity = 64, .to_punt = punt_.get()}, *tables_, rcu_.get());
+    EXPECT_TRUE(publisher_->publish_all(image()));
+    worker_->online();
+    before_ = take();
+  }
+
+  ~PipelineRows() override {
+    worker_->offline();
+    rte_mbuf* packet = nullptr;
+    while (rte_ring_sc_dequeue(punt_.get(), reinterpret_cast<void**>(&packet)) == 0) rte_pktmbuf_free(packet);
+    worker_.reset();
+    for (testing::RingPort* port : {&uplink(), &first(), &second()}) static_cast<void>(port->collect());
+    EXPECT_EQ(ports().pool.in_use(), 0u) << "a packet buffer is lost";
+  }
+
+  static compile::Image image() {
+    compile::Image image;
+    const Ipv4Prefix local = *Ipv4Prefix::parse("203.0.113.0/24");
+    const Ipv4Prefix provider = *Ipv4Prefix::parse("192.88.99.0/24");
+    image.pools[local.first()] = {.prefix = local, .kind = model::PoolKind::local};
+    image.pools[provider.first()] = {.prefix = provider, .kind = model::PoolKind::provider};
+    image.bindings[web] = {
+        .eip = web,
+        .dip = web_dip,
+        .port = "first",
+        .mac = web_mac,
+        .edge = true,
+        .incarnation = 1,
+        .binding_generation = 1,
+        .list_generation = 1,
+        .kept_from = 1,
+        .rules = {rule("http", {.protocol = testing::tcp, .local_ports = {80, 80}}),
+                  rule("ping", {.protocol = testing::icmp}),
+                  rule("dns", {.protocol = testing::udp, .local_ports = {53, 53}}),
+                  rule("out",
+                       {.flags = PermitRule::outbound, .protocol = testing::tcp, .remote_ports = {443, 443}}),
+                  rule("ntp",
+                       {.flags = PermitRule::tracked, .protocol = testing::udp, .local_ports = {123, 123}})}};
+    // Only for other EIPs: not in the edge view.
+    image.bindings[inner] = {.eip = inner,
+                             .dip = inner_dip,
+                             .port = "second",
+                             .mac = inner_mac,
+                             .edge = false,
+                             .incarnation = 2,
+                             .binding_generation = 1,
+                             .list_generation = 1,
+                             .kept_from = 1,
+                             .rules = {rule("from-web", {.remote = web.host(),
+                                                         .prefix_length = 32,
+                                                         .protocol = testing::tcp,
+                                                         .local_ports = {443, 443}})}};
+    image.bindings[same] = {.eip = same,
+                            .dip = same,
+                            .port = "first",
+                            .mac = same_mac,
+                            .edge = true,
+                            .incarnation = 3,
+                            .binding_generation = 1,
+                            .list_generation = 1,
+                            .kept_from = 1,
+                            .rules = {rule("all", {.flags = PermitRule::any_protocol})}};
+    return image;
+  }
+
+  static testing::RingPort& uplink() { return ports().uplink; }
+  static testing::RingPort& first() { return ports().first; }
+  static testing::RingPort& second() { return ports().second; }
+  static Mac mac_of(const testing::RingPort& port) {
+    Mac mac = *Mac::parse("02:00:00:00:ff:00");
+    mac.bytes[5] = static_cast<uint8_t>(port.id());
+    return mac;
+  }
+  Snapshot take() const { return Snapshot::of(*worker_, max_ports); }
+
+  // A SYN of the client to the web server's permitted port.
+  static Packet from_client() {
+    return {.to = mac_of(uplink()),
+            .from = router_mac,
+            .source = client,
+            .destination = web,
+            .protocol = testing::tcp,
+            .source_port = 40000,
+            .destination_port = 80,
+            .flags = testing::syn,
+            .payload = Bytes(10, 0x5a)};
+  }
+  static Packet from_web() {
+    return {.to = mac_of(first()),
+            .from = web_mac,
+            .source = web_dip,
+            .destination = client,
+            .protocol = testing::tcp,
+            .source_port = 80,
+            .destination_port = 40000,
+            .flags = testing::syn | testing::ack,
+            .payload = {}};
+  }
+
+  // Feeds one frame, and says what came out of all ports.
+  std::map<PortId, std::vector<Bytes>> pass(testing::RingPort& port, const Bytes& frame,
+                                            uint32_t first_segment = 0) {
+    EXPECT_TRUE(port.feed(frame, first_segment));
+    worker_->poll(now_ms_);
+    std::map<PortId, std::vector<Bytes>> out;
+    for (testing::RingPort* p : {&uplink(), &first(), &second()})
+      if (auto frames = p->collect(); !frames.empty()) out[p->id()] = std::move(frames);
+    return out;
+  }
+
+  void expect_drop(const char* row, testing::RingPort& port, const Bytes& frame, Drop reason,
+                   uint32_t first_segment = 0) {
+    SCOPED_TRACE(row);
+    before_ = take();
+    EXPECT_TRUE(pass(port, frame, first_segment).empty()) << "the packet was seen outside";
+    EXPECT_EQ(take().since(before_), (Moved{{"received " + std::to_string(port.id()), 1},
+                                            {"drop " + std::string(describe(reason).name), 1}}));
+  }
+
+  void expect_out(const char* row, testing::RingPort& port, const Bytes& frame, testing::RingPort& out,
+                  const Bytes& expected, Moved also) {
+    SCOPED_TRACE(row);
+    before_ = take();
+    const auto seen = pass(port, frame);
+    ASSERT_EQ(seen.size(), 1u);
+    ASSERT_EQ(seen.begin()->first, out.id());
+    ASSERT_EQ(seen.begin()->second.size(), 1u);
+    EXPECT_EQ(seen.begin()->second[0], expected) << testing::describe(seen.begin()->second[0]);
+    also["received " + std::to_string(port.id())] = 1;
+    also["transmitted " + std::to_string(out.id())] = 1;
+    EXPECT_EQ(take().since(before_), also);
+  }
+
+  std::string binding(const char* direction, Ipv4Addr eip) const {
+    const IndexEntry entry = tables_->binding.find(View::local, eip);
+    return direction + std::string(" of binding ") + std::to_string(tables_->binding.record(entry.slot()).id);
+  }
+
+  Rcu rcu_ = make_rcu(1);
+  std::unique_ptr<Tables> tables_;
+  testing::RingPtr punt_;
+  std::optional<publish::Publisher> publisher_;
+  std::unique_ptr<Worker> worker_;
+  uint64_t now_ms_ = 1000;
+  Snapshot before_;
+};
+
+Bytes edited(Bytes frame, size_t at, std::initializer_list<uint8_t> bytes, bool fix_checksum = true) {
+  std::copy(bytes.begin(), bytes.end(), frame.begin() + static_cast<std::ptrdiff_t>(at));
+  if (fix_checksum) testing::fix_header_checksum(frame);
+  return frame;
+}
+
+Bytes cut(Bytes frame, size_t length) {
+  frame.resize(length);
+  return frame;
+}
+
+TEST_F(PipelineRows, ParseRefusesByName) {
+  const Bytes good = build(from_client());
+  const auto row = [&](const char* name, const Bytes& frame, Drop reason) {
+    expect_drop(name, uplink(), frame, reason);
+  };
+  row("IPv6", edited(good, 12, {0x86, 0xdd}, false), Drop::unknown_ether_type);
+  row("VLAN tag", edited(good, 12, {0x81, 0x00}, false), Drop::unknown_ether_type);
+  row("another MAC", edited(good, 0, {2, 9, 9, 9, 9, 9}, false), Drop::wrong_destination_mac);
+  row("broadcast IPv4", edited(good, 0, {255, 255, 255, 255, 255, 255}, false), Drop::wrong_destination_mac);
+  row("no Ethernet header", cut(good, 13), Drop::truncated);
+  row("no IPv4 header", cut(good, 33), Drop::truncated);
+  row("version 6", edited(good, 14, {0x65}), Drop::ip_version);
+  row("IHL 4", edited(good, 14, {0x44}), Drop::ip_header_length);
+  row("IHL beyond the frame", edited(cut(good, 60), 14, {0x4f}), Drop::ip_header_length);
+  row("total length below header", edited(good, 16, {0, 19}), Drop::ip_total_length);
+  row("total length beyond frame", edited(good, 16, {1, 0}), Drop::ip_total_length);
+  row("checksum", edited(good, 24, {0xde, 0xad}, false), Drop::ip_checksum);
+  {
+    Bytes options(good);
+    options.insert(options.begin() + 34, {7, 4, 0, 0});
+    options[14] = 0x46;
+    testing::put16(options, 16, static_cast<uint16_t>(options.size() - 14));
+    uint32_t sum = 0;
+    testing::put16(options, 24, 0);
+    for (size_t at = 14; at < 38; at += 2) sum += testing::get16(options, at);
+    testing::put16(options, 24, static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16))));
+    row("options", options, Drop::ip_options);
+  }
+  row("first fragment", edited(good, 20, {0x20, 0x00}), Drop::fragment);
+  row("later fragment", edited(good, 20, {0x00, 0x01}), Drop::fragment);
+  for (const auto& [first_octet, second_octet] :
+       {std::pair{0, 1}, {127, 0}, {169, 254}, {224, 0}, {240, 0}, {255, 255}}) {
+    const auto a = static_cast<uint8_t>(first_octet);
+    const auto b = static_cast<uint8_t>(second_octet);
+    row("martian source", edited(good, 26, {a, b, 0, 1}), Drop::martian_source);
+    row("martian destination", edited(good, 30, {a, b, 0, 1}), Drop::martian_destination);
+  }
+  row("GRE", edited(good, 23, {47}), Drop::unknown_protocol);
+  row("SCTP", edited(good, 23, {132}), Drop::unknown_protocol);
+  row("TCP of 19 bytes", edited(cut(good, 53), 16, {0, 39}), Drop::tcp_header);
+  row("TCP data offset 4", edited(good, 46, {0x40}), Drop::tcp_header);
+  row("TCP data offset beyond", edited(good, 46, {0xf0}), Drop::tcp_header);
+  row("TCP without flags", edited(good, 47, {0x00}), Drop::tcp_flags);
+  row("TCP only ECE and CWR", edited(good, 47, {0xc0}), Drop::tcp_flags);
+  row("TCP SYN+FIN", edited(good, 47, {0x03}), Drop::tcp_flags);
+  row("TCP SYN+RST", edited(good, 47, {0x06}), Drop::tcp_flags);
+  Packet dns = from_client();
+  dns.protocol = testing::udp;
+  dns.destination_port = 53;
+  const Bytes udp = build(dns);
+  row("UDP of 7 bytes", edited(cut(udp, 41), 16, {0, 27}), Drop::udp_length);
+  row("UDP length 7", edited(udp, 38, {0, 7}), Drop::udp_length);
+  row("UDP length beyond", edited(udp, 38, {0, 99}), Drop::udp_length);
+  Packet ping = from_client();
+  ping.protocol = testing::icmp;
+  const Bytes icmp = build(ping);
+  row("ICMP of 7 bytes", edited(cut(icmp, 41), 16, {0, 27}), Drop::icmp_header);
+  row("ICMP redirect", edited(icmp, 34, {5}), Drop::icmp_type);
+  row("ICMP unreachable", edited(icmp, 34, {3}), Drop::icmp_type);
+  expect_drop("headers over two buffers", uplink(), good, Drop::headers_not_contiguous, 30);
+  expect_drop("TCP header in the second buffer", uplink(), good, Drop::headers_not_contiguous, 40);
+}
+
+TEST_F(PipelineRows, ArpIsAnsweredOnlyForWhatIsOurs) {
+  const auto ask = [](const testing::RingPort& port, Ipv4Addr target, uint16_t operation = 1) {
+    return build(Arp{.to = broadcast_mac,
+                     .from = web_mac,
+                     .operation = operation,
+                     .sender_mac = web_mac,
+                     .sender = web_dip,
+                     .target_mac = operation == 1 ? Mac{} : mac_of(port),
+                     .target = target});
+  };
+  const auto answer = [](const testing::RingPort& port, Ipv4Addr target) {
+    return build(Arp{.to = web_mac,
+                     .from = mac_of(port),
+                     .operation = 2,
+                     .sender_mac = mac_of(port),
+                     .sender = target,
+                     .target_mac = web_mac,
+                     .target = web_dip});
+  };
+  expect_out("link-local next hop", first(), ask(first(), link_local_next_hop), first(),
+             answer(first(), link_local_next_hop), {});
+  expect_out("configured next hop", second(), ask(second(), Ipv4Addr::of(10, 0, 0, 1)), second(),
+             answer(second(), Ipv4Addr::of(10, 0, 0, 1)), {});
+  expect_out("gateway address", uplink(), ask(uplink(), gateway), uplink(), answer(uplink(), gateway), {});
+  expect_out("a bound EIP", uplink(), ask(uplink(), web), uplink(), answer(uplink(), web), {});
+  expect_out("an address of the pool that nobody holds", uplink(), ask(uplink(), free_address), uplink(),
+             answer(uplink(), free_address), {});
+  expect_drop("a neighbour's address", first(), ask(first(), inner_dip), Drop::arp_ignored);
+  expect_drop("another port's next hop", first(), ask(first(), Ipv4Addr::of(10, 0, 0, 1)), Drop::arp_ignored);
+  expect_drop("an EIP, asked by a vm", first(), ask(first(), web), Drop::arp_ignored);
+  expect_drop("the client's own address", uplink(), ask(uplink(), client), Drop::arp_ignored);
+  expect_drop("a provider pool's address", uplink(), ask(uplink(), elsewhere), Drop::arp_ignored);
+  expect_drop("a reply of a vm", first(), ask(first(), link_local_next_hop, 2), Drop::arp_ignored);
+  expect_drop("cut short", first(), cut(ask(first(), link_local_next_hop), 41), Drop::arp_malformed);
+  expect_drop("hardware type", first(), edited(ask(first(), link_local_next_hop), 14, {0, 6}, false),
+              Drop::arp_malformed);
+  expect_drop("address length", first(), edited(ask(first(), link_local_next_hop), 19, {16}, false),
+              Drop::arp_malformed);
+}
+
+TEST_F(PipelineRows, TheGatewayIsDefaultOffAndMetered) {
+  Packet ping = from_client();
+  ping.protocol = testing::icmp;
+  ping.destination = gateway;
+  EXPECT_TRUE(pass(uplink(), build(ping)).empty());
+  EXPECT_EQ(take().since(before_), (Moved{{"received " + std::to_string(uplink().id()), 1}, {"punted", 1}}));
+  Packet http = from_client();
+  http.destination = gateway;
+  expect_drop("no rule", uplink(), build(http), Drop::gateway_not_permitted);
+  Packet spoofed = ping;
+  spoofed.source = free_address;
+  expect_drop("source in a pool", uplink(), build(spoofed), Drop::gateway_spoofed_source);
+  Packet inside = from_web();
+  inside.protocol = testing::icmp;
+  inside.destination = gateway;
+  expect_drop("from an endpoint", first(), build(inside), Drop::gateway_not_permitted);
+  // The ring holds 15; the meter 64 (640 a second, a tenth of it as burst).
+  for (int n = 1; n < 15; ++n) static_cast<void>(pass(uplink(), build(ping)));
+  expect_drop("ring full", uplink(), build(ping), Drop::punt_full);
+  for (int n = 16; n < 64; ++n) static_cast<void>(pass(uplink(), build(ping)));
+  expect_drop("over the rate", uplink(), build(ping), Drop::punt_rate);
+  now_ms_ += 100;
+  expect_drop("the meter fills again", uplink(), build(ping), Drop::punt_full);
+}
+
+TEST_F(PipelineRows, TheNextHopsArpReplyGoesToThePuntThread) {
+  const Bytes reply = build(Arp{.to = mac_of(uplink()),
+                                .from = router_mac,
+                                .operation = 2,
+                                .sender_mac = router_mac,
+                                .sender = client,
+                                .target_mac = mac_of(uplink()),
+                                .target = gateway});
+  EXPECT_TRUE(pass(uplink(), reply).empty());
+  EXPECT_EQ(take().since(before_), (Moved{{"received " + std::to_string(uplink().id()), 1}, {"punted", 1}}));
+  const Bytes other = build(Arp{.to = mac_of(uplink()),
+                                .from = router_mac,
+                                .operation = 2,
+                                .sender_mac = router_mac,
+                                .sender = stranger,
+                                .target_mac = mac_of(uplink()),
+                                .target = gateway});
+  expect_drop("somebody else's", uplink(), other, Drop::arp_ignored);
+}
+
+TEST_F(PipelineRows, IdentifyStopsSpoofedSourcesAndUnboundDestinations) {
+  Packet packet = from_web();
+  packet.source = Ipv4Addr::of(10, 0, 0, 11);
+  expect_drop("a DIP nobody has", first(), build(packet), Drop::spoofed_source);
+  packet = from_web();
+  packet.source = web;
+  expect_drop("an EIP as source", first(), build(packet), Drop::spoofed_source);
+  packet = from_web();
+  packet.from = same_mac;
+  expect_drop("the neighbour's MAC", first(), build(packet), Drop::spoofed_mac);
+  packet = from_web();
+  packet.to = mac_of(second());
+  expect_drop("on a port where its MAC is not", second(), build(packet), Drop::spoofed_mac);
+  packet = from_web();
+  packet.destination = free_address;
+  expect_drop("to an address of the pool that nobody holds", first(), build(packet), Drop::unbound);
+  packet = from_client();
+  packet.source = free_address;
+  expect_drop("a pool's address from outside", uplink(), build(packet), Drop::spoofed_pool_source);
+  packet.source = elsewhere;
+  expect_drop("a provider pool's address from outside", uplink(), build(packet), Drop::spoofed_pool_source);
+  packet = from_client();
+  packet.destination = free_address;
+  expect_drop("unbound", uplink(), build(packet), Drop::unbound);
+  packet.destination = inner;
+  expect_drop("bound for the local view only", uplink(), build(packet), Drop::unbound);
+  packet.destination = elsewhere;
+  expect_drop("another gateway's", uplink(), build(packet), Drop::not_ours);
+  packet.destination = stranger;
+  expect_drop("nobody's", uplink(), build(packet), Drop::not_ours);
+}
+
+TEST_F(PipelineRows, TranslatesInAndOut) {
+  Packet in = from_client();
+  Packet in_expected = in;
+  in_expected.to = web_mac;
+  in_expected.from = mac_of(first());
+  in_expected.destination = web_dip;
+  in_expected.ttl = 63;
+  expect_out("TCP in", uplink(), build(in), first(), build(in_expected),
+             {{binding("in", web), 1}, {"rule hits", 1}});
+  in.protocol = in_expected.protocol = testing::udp;
+  in.destination_port = in_expected.destination_port = 53;
+  expect_out("UDP in", uplink(), build(in), first(), build(in_expected),
+             {{binding("in", web), 1}, {"rule hits", 1}});
+  Bytes unsummed = build(in);
+  testing::put16(unsummed, testing::transport_at + 6, 0);
+  Bytes unsummed_expected = build(in_expected);
+  testing::put16(unsummed_expected, testing::transport_at + 6, 0);
+  expect_out("a UDP checksum of zero stays zero", uplink(), unsummed, first(), unsummed_expected,
+             {{binding("in", web), 1}, {"rule hits", 1}});
+  in.protocol = in_expected.protocol = testing::icmp;
+  expect_out("ping in", uplink(), build(in), first(), build(in_expected),
+             {{binding("in", web), 1}, {"rule hits", 1}});
+  Bytes padded = build(from_client());
+  padded.resize(padded.size() + 7, 0xee);
+  Packet trimmed = from_client();
+  trimmed.to = web_mac;
+  trimmed.from = mac_of(first());
+  trimmed.destination = web_dip;
+  trimmed.ttl = 63;
+  expect_out("link padding does not go on", uplink(), padded, first(), build(trimmed),
+             {{binding("in", web), 1}, {"rule hits", 1}});
+
+  const Packet out = from_web();
+  Packet out_expected = out;
+  out_expected.to = router_mac;
+  out_expected.from = mac_of(uplink());
+  out_expected.source = web;
+  out_expected.ttl = 63;
+  expect_out("stateless reply", first(), build(out), uplink(), build(out_expected),
+             {{binding("out", web), 1}, {"rule hits", 1}});
+}
+
+TEST_F(PipelineRows, DipEqualToEipIsNotTranslated) {
+  Packet in = from_client();
+  in.destination = same;
+  Packet expected = in;
+  expected.to = same_mac;
+  expected.from = mac_of(first());
+  expected.ttl = 63;
+  expect_out("in", uplink(), build(in), first(), build(expected),
+             {{binding("in", same), 1}, {"rule hits", 1}});
+}
+
+TEST_F(PipelineRows, AdmitRefusesWhatNoListLetsThrough) {
+  Packet packet = from_client();
+  packet.destination_port = 81;
+  expect_drop("a port without a rule", uplink(), build(packet), Drop::destination_not_permitted);
+  packet = from_client();
+  packet.source_port = 443;
+  packet.destination_port = 50000;
+  packet.flags = testing::syn | testing::ack;
+  expect_drop("a reply to nothing", uplink(), build(packet), Drop::destination_not_permitted);
+  packet = from_web();
+  packet.flags = testing::syn;
+  expect_drop("a SYN is no reply", first(), build(packet), Drop::source_not_permitted);
+  packet = from_web();
+  packet.source_port = 81;
+  expect_drop("a reply from another port", first(), build(packet), Drop::source_not_permitted);
+  packet = from_web();
+  packet.protocol = testing::icmp;
+  packet.icmp_type = 8;
+  expect_drop("its own ping", first(), build(packet), Drop::source_not_permitted);
+  packet = from_web();
+  packet.protocol = testing::udp;
+  packet.source_port = 123;
+  expect_drop("a tracked rule lets no reply out without its entry", first(), build(packet),
+              Drop::source_not_permitted);
+}
+
+TEST_F(PipelineRows, EachSideOfEipToEipIsAsked) {
+  Packet packet{.to = mac_of(first()),
+                .from = web_mac,
+                .source = web_dip,
+                .destination = inner,
+                .protocol = testing::tcp,
+                .source_port = 50000,
+                .destination_port = 443,
+                .flags = testing::syn,
+                .payload = {}};
+  Packet expected = packet;
+  expected.to = inner_mac;
+  expected.from = mac_of(second());
+  expected.source = web;
+  expected.destination = inner_dip;
+  expected.ttl = 63;
+  expect_out("both permit", first(), build(packet), second(), build(expected),
+             {{binding("out", web), 1}, {binding("in", inner), 1}, {"rule hits", 2}, {"flows", 1}});
+  // Same DIP, other port: the answer is the other vm's, and its stateless reply meets the opener's entry.
+  Packet reply{.to = mac_of(second()),
+               .from = inner_mac,
+               .source = inner_dip,
+               .destination = web,
+               .protocol = testing::tcp,
+               .source_port = 443,
+               .destination_port = 50000,
+               .flags = testing::syn | testing::ack,
+               .payload = {}};
+  Packet reply_expected = reply;
+  reply_expected.to = web_mac;
+  reply_expected.from = mac_of(first());
+  reply_expected.source = inner;
+  reply_expected.destination = web_dip;
+  reply_expected.ttl = 63;
+  expect_out("the reply", second(), build(reply), first(), build(reply_expected),
+             {{binding("out", inner), 1}, {binding("in", web), 1}, {"rule hits", 1}});
+  packet.source = same;
+  packet.from = same_mac;
+  expect_drop("the source permits, the destination does not", first(), build(packet),
+              Drop::source_not_permitted);
+  reply.source_port = 444;
+  expect_drop("the source's list first", second(), build(reply), Drop::source_not_permitted);
+}
+
+TEST_F(PipelineRows, OutboundRuleOpensAndItsRepliesComeBack) {
+  Packet out = from_web();
+  out.source_port = 50000;
+  out.destination_port = 443;
+  out.flags = testing::syn;
+  Packet expected = out;
+  expected.to = router_mac;
+  expected.from = mac_of(uplink());
+  expected.source = web;
+  expected.ttl = 63;
+  Packet reply = from_client();
+  reply.source_port = 443;
+  reply.destination_port = 50000;
+  reply.flags = testing::syn | testing::ack;
+  expect_drop("before the opener", uplink(), build(reply), Drop::destination_not_permitted);
+  expect_out("SYN opens", first(), build(out), uplink(), build(expected),
+             {{binding("out", web), 1}, {"rule hits", 1}, {"flows", 1}});
+  Packet reply_expected = reply;
+  reply_expected.to = web_mac;
+  reply_expected.from = mac_of(first());
+  reply_expected.destination = web_dip;
+  reply_expected.ttl = 63;
+  expect_out("the reply needs no rule", uplink(), build(reply), first(), build(reply_expected),
+             {{binding("in", web), 1}});
+  reply.flags = testing::syn;
+  expect_drop("a SYN is no reply", uplink(), build(reply), Drop::destination_not_permitted);
+  reply.flags = testing::ack;
+  reply.source_port = 444;
+  expect_drop("another port is no reply", uplink(), build(reply), Drop::destination_not_permitted);
+  now_ms_ += 7'440'000;
+  reply.source_port = 443;
+  expect_drop("idle for too long", uplink(), build(reply), Drop::destination_not_permitted);
+  worker_->age_all(now_ms_);
+  EXPECT_EQ(worker_->flows().size(), 0u);
+}
+
+TEST_F(PipelineRows, WhatCannotOpenLeavesNoEntry) {
+  for (const uint8_t flags : {testing::rst, testing::fin, uint8_t{testing::fin | testing::ack},
+                              uint8_t{testing::syn | testing::ack}, uint8_t{testing::rst | testing::ack}}) {
+    Packet out = from_web();
+    out.source_port = 50001;
+    out.destination_port = 443;
+    out.flags = flags;
+    EXPECT_EQ(pass(first(), build(out)).size(), 1u) << "the rule lets it pass";
+    EXPECT_EQ(worker_->flows().size(), 0u) << "flags " << int{flags};
+  }
+}
+
+TEST_F(PipelineRows, QuotaRefusesByNameAndExistingFlowsGoOn) {
+  Packet out = from_web();
+  out.destination_port = 443;
+  out.flags = testing::syn;
+  for (uint16_t port = 50000; port < 50003; ++port) {
+    out.source_port = port;
+    EXPECT_EQ(pass(first(), build(out)).size(), 1u);
+  }
+  out.source_port = 50003;
+  expect_drop("one too many", first(), build(out), Drop::flow_quota);
+  out.source_port = 50002;
+  EXPECT_EQ(pass(first(), build(out)).size(), 1u);
+  EXPECT_EQ(worker_->flows().size(), 3u);
+}
+
+TEST_F(PipelineRows, RouteRefusesLast) {
+  Packet packet = from_client();
+  packet.ttl = 1;
+  expect_drop("TTL 1", uplink(), build(packet), Drop::ttl_exceeded);
+  packet.ttl = 0;
+  expect_drop("TTL 0", uplink(), build(packet), Drop::ttl_exceeded);
+  packet = from_client();
+  packet.payload.resize(1500 - 40 + 1);
+  expect_drop("1501 bytes", uplink(), build(packet), Drop::packet_too_big);
+  packet.payload.resize(1500 - 40);
+  EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u);
+  Packet big{.to = mac_of(first()),
+             .from = web_mac,
+             .source = web_dip,
+             .destination = inner,
+             .protocol = testing::tcp,
+             .source_port = 50000,
+             .destination_port = 443,
+             .flags = testing::syn,
+             .payload = Bytes(1000 - 40 + 1, 0)};
+  expect_drop("the MTU is that of the port it leaves by, and nothing was opened", first(), build(big),
+              Drop::packet_too_big);
+  tables_->next_hop.clear(uplink().id());
+  expect_drop("next hop unresolved", first(), build(from_web()), Drop::next_hop_unresolved);
+}
+
+TEST_F(PipelineRows, AFullPortHoldsThenDropsByName) {
+  const Bytes frame = build(from_client());
+  uint64_t fed = 0;
+  // The link takes 64 frames, the queue holds 512.
+  for (int n = 0; n < 64 + 512 + 3; ++n, ++fed) {
+    ASSERT_TRUE(uplink().feed(frame));
+    worker_->poll(now_ms_);
+  }
+  const Moved moved = take().since(before_);
+  EXPECT_EQ(moved.at("drop transmit_full"), 3);
+  EXPECT_EQ(moved.at("held"), 512);
+  EXPECT_EQ(moved.at("transmitted " + std::to_string(first().id())), 64);
+  EXPECT_EQ(moved.at("received " + std::to_string(uplink().id())), static_cast<int64_t>(fed));
+  uint64_t out = 0;
+  for (int n = 0; n < 9; ++n) {
+    out += first().collect().size();
+    worker_->poll(now_ms_);
+  }
+  EXPECT_EQ(out, 64u + 512u);
+  EXPECT_EQ(worker_->counters().held.get(), 0u);
+}
+
+TEST_F(PipelineRows, AFullBucketRefusesByName) {
+  // 64 entries in four buckets, a list without a quota in the way: fill until one refuses.
+  compile::Image all = image();
+  for (auto& [eip, bound] : all.bindings) bound.incarnation += 10;
+  publish::Publisher wide(*tables_, rcu_.get(), {{"first", first().id()}, {"second", second().id()}}, 1000);
+  worker_->offline();
+  compile::Update update;
+  for (const auto& [eip, bound] : all.bindings) update.bindings[eip] = bound;
+  ASSERT_TRUE(wide.publish(update));
+  worker_->online();
+  Packet out = from_web();
+  out.destination_port = 443;
+  out.flags = testing::syn;
+  for (uint16_t port = 50000; port < 50200; ++port) {
+    out.source_port = port;
+    static_cast<void>(pass(first(), build(out)));
+  }
+  EXPECT_GT(take().since(before_).at("drop flow_table_full"), 0);
+  EXPECT_LE(worker_->flows().size(), 64u);
+}
+
+TEST_F(PipelineRows, EveryDropReasonIsNamedOnce) {
+  for (size_t a = 0; a < drop_count; ++a) {
+    EXPECT_FALSE(drop_registry[a].text.empty());
+    for (size_t b = a + 1; b < drop_count; ++b) EXPECT_NE(drop_registry[a].name, drop_registry[b].name);
+  }
+}
+
+}  // namespace
+}  // namespace portcullis
