@@ -107,12 +107,7 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.kept_from = wire_generation(eip.kept_from);
   for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
 
-  // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
-  std::vector<const model::PermitRule*> rules;
-  for (const model::PermitRule& rule : eip.permit) rules.push_back(&rule);
-  std::ranges::sort(rules, {},
-                    [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });
-  for (const model::PermitRule* rule : rules) compile_rule(eip.tenant, *rule, binding.rules);
+  binding.rules = compile_rules(eip.tenant, eip.permit);
   return binding;
 }
 
@@ -126,11 +121,12 @@ std::map<Ipv4Addr, CompiledPool> compile_pools(const model::State& state) {
 // What a change set names, by what it takes to find the bindings that differ.
 struct Named {
   std::set<Ipv4Addr> eips;
-  std::set<model::VmKey> vms;
   bool pools = false;
 
-  void add(const model::PutVm& put) { vms.emplace(put.vm.tenant, put.vm.id); }
-  void add(const model::DeleteVm&) {}  // it had no EIP
+  // A new vm, and one that goes, has no EIP; if one moves, its EIP is named, too: its binding generation
+  // rises.
+  void add(const model::PutVm&) {}
+  void add(const model::DeleteVm&) {}
   void add(const model::PutPool&) { pools = true; }
   void add(const model::DeletePool&) { pools = true; }
   void add(const model::PutEip& put) { eips.insert(put.eip.address); }
@@ -145,6 +141,18 @@ bool depends_on_pools(const model::Eip& eip) {
 }
 
 }  // namespace
+
+std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
+                                        const std::vector<model::PermitRule>& list) {
+  // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
+  std::vector<const model::PermitRule*> rules;
+  for (const model::PermitRule& rule : list) rules.push_back(&rule);
+  std::ranges::sort(rules, {},
+                    [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });
+  std::vector<CompiledRule> compiled;
+  for (const model::PermitRule* rule : rules) compile_rule(tenant, *rule, compiled);
+  return compiled;
+}
 
 CompiledBinding compile_binding(const model::State& state, const model::Eip& eip) {
   return compile_binding(state, LocalSpace(state), eip);
@@ -163,10 +171,9 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
   for (const model::Change& change : changes.changes)
     std::visit([&](const auto& what) { named.add(what); }, change);
 
-  if (!named.vms.empty() || named.pools)
+  if (named.pools)
     for (const auto& [address, eip] : state.eips)
-      if (named.vms.contains({eip.tenant, eip.vm}) || (named.pools && depends_on_pools(eip)))
-        named.eips.insert(address);
+      if (depends_on_pools(eip)) named.eips.insert(address);
 
   Update update;
   if (named.pools) update.pools = compile_pools(state);

@@ -56,11 +56,14 @@ struct Update {
   std::map<Ipv4Addr, std::optional<CompiledBinding>> bindings;
 };
 
+// A list of `tenant`, whose tags its rules name: rules that track nothing before those that do, then by name.
+[[nodiscard]] std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
+                                                      const std::vector<model::PermitRule>& list);
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
-// What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, of the EIPs of
-// vms it names, and those whose edge membership a pool change may have moved. Walks all EIPs for a vm or a
-// pool.
+// What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, and those whose
+// edge membership a pool change may have moved. A change set that moves a vm names its EIP, whose binding
+// generation it raises. Takes time in proportion to what changes; for a pool, to all EIPs.
 [[nodiscard]] Update compile_change(const model::State& state, const model::ChangeSet& changes);
 // Applies an update to an image: image(before) + update = image(after).
 void apply(Image& image, const Update& update);

@@ -220,7 +220,8 @@ TEST(CompileChange, AMovedVmTakesItsBindingAlong) {
   model::Vm& vm = state.vms.at({"acme", "web"});
   vm.location.port = "vms2";
   vm.dip = Ipv4Addr::of(10, 0, 0, 2);
-  apply(image, compile_change(state, {10, {model::PutVm{vm}}}));
+  state.eips.at(web_eip).binding_generation = 10;
+  apply(image, compile_change(state, {10, {model::PutVm{vm}, model::PutEip{state.eips.at(web_eip)}}}));
   EXPECT_EQ(image.bindings.at(web_eip).port, "vms2");
   EXPECT_EQ(image, compile(state));
 }
