@@ -27,6 +27,11 @@ struct Commit {
       if (destination.record != nullptr)
         plan(destination, burst.destination_intent[i], burst.destination_key[i], burst.destination_hash[i],
              burst, tables, worker);
+      // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
+      // source opens it, the destination finds it.
+      const bool one_entry = source.action == Action::open && destination.action == Action::open &&
+                             *source.key == *destination.key;
+      if (one_entry) destination.action = Action::refresh;
       if (const auto reason = refusal(source, destination, burst, worker))
         return drop(burst, worker, i, *reason);
       if (source.record != nullptr) {
@@ -35,6 +40,7 @@ struct Commit {
         eip.out_packets.add(1);
         eip.out_bytes.add(burst.total_length[i]);
       }
+      if (one_entry) destination.index = worker.flows.find(*destination.key, destination.hash, burst.now_ms);
       if (destination.record != nullptr) {
         write(destination, burst.destination_intent[i], burst, worker, i);
         EipCounters& eip = worker.counters.eips[destination.record->id];
@@ -74,10 +80,12 @@ struct Commit {
 
   static std::optional<Drop> refusal(const Side& source, const Side& destination, const Burst& burst,
                                      const WorkerState& worker) {
-    for (const Side* side : {&source, &destination})
-      if (side->action == Action::open &&
-          worker.flows.of_binding(side->record->id) >= side->record->flow_quota)
-        return Drop::flow_quota;
+    const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
+      return side.action == Action::open &&
+             worker.flows.of_binding(side.record->id) + about_to_open >= side.record->flow_quota;
+    };
+    const bool own_source_opens = source.action == Action::open && source.record == destination.record;
+    if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
     // An entry that is there, though it counts no more, gives its place to the one that replaces it.
     const bool source_needs_way = source.action == Action::open && source.index == FlowTable::none;
     const bool destination_needs_way =

@@ -37,7 +37,9 @@ struct Punt {
     if (header.operation == arp_operation::request &&
         answers_for(port, tables, header.target_address.address()))
       return answer(burst, port, header, i);
-    if (header.operation == arp_operation::reply && port.role == PortRole::uplink &&
+    const bool has_next_hop =
+        port.role == PortRole::uplink && port.next_hop != Ipv4Addr();  // else a fixed MAC
+    if (header.operation == arp_operation::reply && has_next_hop &&
         header.sender_address.address() == port.next_hop)
       return punt(burst, worker, i);
     drop(burst, worker, i, Drop::arp_ignored);
