@@ -50,7 +50,7 @@ Expected<void> create_directory(const std::string& path) {
   if (path.empty() || std::filesystem::is_directory(path)) return {};
   const std::string parent = std::filesystem::path(path).parent_path();
   if (auto created = create_directory(parent); !created) return created;
-  if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) {
+  if (::mkdir(path.c_str(), 0750) != 0) {
     return fail(ErrorCode::failed_precondition,
                 "cannot create the store's directory " + path + ": " + reason());
   }

@@ -1,0 +1,131 @@
+#include "tests/unit/store/workload.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+namespace portcullis::store {
+
+namespace {
+
+model::PermitRule rule(size_t number) {
+  model::PermitRule r;
+  char name[16];
+  std::snprintf(name, sizeof name, "rule-%05zu", number);
+  r.name = name;
+  switch (number % 4) {
+    case 0:
+      r.direction = model::Direction::outbound;
+      break;
+    case 1:
+      r.remote = std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(10, 0, 0, 0), 8),
+                                         Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 7), 32)};
+      r.protocol = 6;
+      r.local_ports = {443, 443};
+      r.remote_ports = {1024, 65535};
+      r.tracked = true;
+      break;
+    case 2:
+      r.remote = std::vector<std::string>{"db", "web"};
+      r.protocol = 1;
+      r.icmp_type = 8;
+      r.icmp_code = 0;
+      break;
+    default:
+      r.protocol = 17;
+      r.local_ports = {0, 0};
+      break;
+  }
+  return r;
+}
+
+Ipv4Addr address(model::Generation generation) {
+  return Ipv4Addr::from_host(0xcb007100 + static_cast<uint32_t>(generation));
+}
+
+}  // namespace
+
+ScratchDirectory::ScratchDirectory() {
+  std::string name = (std::filesystem::temp_directory_path() / "portcullis-store-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+  path_ = name;
+}
+
+ScratchDirectory::~ScratchDirectory() {
+  std::filesystem::remove_all(path_);
+}
+
+std::string marker(model::Generation generation) {
+  return "marker-of-generation-" + std::to_string(generation) + ".";
+}
+
+model::ChangeSet change_set(model::Generation generation, size_t rules) {
+  const std::string id = marker(generation);
+  model::Vm vm{"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, address(generation)};
+  model::ChangeSet set{generation, {model::PutVm{vm}}};
+  model::Eip eip;
+  eip.address = address(generation);
+  eip.tenant = "acme";
+  eip.vm = id;
+  for (size_t i = 0; i < rules; ++i) eip.permit.push_back(rule(i));
+  eip.tags = {"db", "web"};
+  eip.created = eip.binding_generation = eip.list_generation = generation;
+  eip.kept_from = generation - 1;
+  eip.keep_established = generation % 2 == 0;
+  set.changes.push_back(model::PutEip{eip});
+  switch (generation % 3) {
+    case 0:
+      set.changes.push_back(model::DeleteEip{address(generation - 1), static_cast<int64_t>(generation)});
+      break;
+    case 1:
+      set.changes.push_back(
+          model::PutPool{{id, Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24),
+                          generation % 2 == 0 ? model::PoolKind::provider : model::PoolKind::local}});
+      break;
+    default:
+      set.changes.push_back(model::DeleteVm{{"acme", marker(generation - 1)}});
+      set.changes.push_back(model::DeletePool{marker(generation - 1)});
+      break;
+  }
+  return set;
+}
+
+std::vector<model::State> states(model::Generation last, size_t rules) {
+  std::vector<model::State> all(1);
+  for (model::Generation generation = 1; generation <= last; ++generation) {
+    model::State next = all.back();
+    model::apply(next, change_set(generation, rules));
+    all.push_back(std::move(next));
+  }
+  return all;
+}
+
+std::unique_ptr<SqliteStore> open_loaded(const std::string& path, model::State& state,
+                                         const std::string& vfs) {
+  auto store = SqliteStore::open(path, vfs);
+  if (!store) {
+    ADD_FAILURE() << store.error().message;
+    return nullptr;
+  }
+  auto loaded = (*store)->load();
+  if (!loaded) {
+    ADD_FAILURE() << loaded.error().message;
+    return nullptr;
+  }
+  state = std::move(*loaded);
+  return std::move(*store);
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void write_file(const std::string& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+}  // namespace portcullis::store

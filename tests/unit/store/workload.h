@@ -1,0 +1,41 @@
+// Change sets to store, what they make, and directories to store them in.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "control/model/objects.h"
+#include "control/store/sqlite_store.h"
+
+namespace portcullis::store {
+
+// A directory of the test's own, gone with the object.
+class ScratchDirectory {
+ public:
+  ScratchDirectory();
+  ~ScratchDirectory();
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  [[nodiscard]] std::string path(const std::string& name = "state.db") const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// The change set of one generation: every kind of change in turn. Its record holds marker(generation) as it
+// is. `rules`: length of the permit lists, to make records as large as wanted.
+[[nodiscard]] model::ChangeSet change_set(model::Generation generation, size_t rules = 3);
+[[nodiscard]] std::string marker(model::Generation generation);
+
+// States after generations 0..last.
+[[nodiscard]] std::vector<model::State> states(model::Generation last, size_t rules = 3);
+
+// Opens and loads; a failure is a test failure and null.
+[[nodiscard]] std::unique_ptr<SqliteStore> open_loaded(const std::string& path, model::State& state,
+                                                       const std::string& vfs = {});
+
+[[nodiscard]] std::string read_file(const std::string& path);
+void write_file(const std::string& path, const std::string& content);
+
+}  // namespace portcullis::store
