@@ -18,8 +18,6 @@
 namespace portcullis {
 namespace {
 
-// Buffers that stay behind in the caches of the worker and in the driver's bursts.
-constexpr uint32_t pool_cache = 256;
 // Ethernet header and one VLAN tag: what a driver may deliver around L3.
 constexpr uint32_t frame_overhead = 14 + 4;
 
@@ -139,7 +137,7 @@ uint64_t missed_frames(PortId port) {
 Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers, uint16_t mtu,
                                           int numa_node) {
   rte_mempool* pool =
-      rte_pktmbuf_pool_create(name.c_str(), buffers, pool_cache, 0, buffer_room(mtu), numa_node);
+      rte_pktmbuf_pool_create(name.c_str(), buffers, packet_pool_cache, 0, buffer_room(mtu), numa_node);
   if (pool == nullptr)
     return fail(ErrorCode::resource_exhausted, std::to_string(buffers) + " packet buffers of " +
                                                    std::to_string(buffer_room(mtu)) + " bytes do not fit (" +

@@ -58,6 +58,8 @@ class EthPort {
 // Frames that the driver lost before a worker saw them.
 [[nodiscard]] uint64_t missed_frames(PortId port);
 
+// Buffers that stay behind in a pool's per-thread cache.
+inline constexpr uint32_t packet_pool_cache = 256;
 // Packet buffers on `numa_node` (-1: any), each with room for a frame of `mtu` L3 bytes.
 [[nodiscard]] Expected<rte_mempool*> create_packet_pool(const std::string& name, uint32_t buffers,
                                                         uint16_t mtu, int numa_node);

@@ -1,0 +1,449 @@
+#include "config/loader.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <set>
+
+#include "config/config.pb.h"
+#include "config/text.h"
+#include "control/model/martian.h"
+#include "control/model/model.h"
+#include "control/model/names.h"
+#include "control/service/convert.h"
+
+namespace portcullis::config {
+namespace {
+
+constexpr uint32_t min_mtu = 576;  // RFC 791: what every host must take
+constexpr uint32_t max_mtu = 9216;
+constexpr uint32_t max_idle_seconds = 30 * 24 * 3600;
+constexpr size_t max_gateway_addresses = 16;
+constexpr size_t max_interface_name = 15;  // IFNAMSIZ less its zero
+constexpr size_t max_socket_path = 107;    // sun_path less its zero
+
+std::string element(std::string_view list, int index) {
+  return std::string(list) + "[" + std::to_string(index) + "]";
+}
+
+std::string list_of(const std::vector<uint32_t>& cores) {
+  std::string list;
+  for (const uint32_t core : cores) list += (list.empty() ? "" : ", ") + std::to_string(core);
+  return list;
+}
+
+bool is_martian(Ipv4Addr address) {
+  return model::martian_in(Ipv4Prefix(address, 32)) != nullptr;
+}
+
+bool is_pci_address(const std::string& device) {
+  static const std::regex pattern("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7](,.*)?");
+  return std::regex_match(device, pattern);
+}
+
+bool is_vdev(const std::string& device) {
+  static const std::regex pattern("[a-z][a-z0-9]*_[a-z0-9_]+(,.*)?");
+  return std::regex_match(device, pattern);
+}
+
+// Checks a Config field by field and builds the Settings of it; what is wrong goes to the text's mistakes.
+class Checker {
+ public:
+  Checker(Text& text, const Machine& machine) : text_(text), machine_(machine) {}
+
+  Settings check(const Config& config) {
+    eal(config.eal());
+    workers(config.workers());
+    gateway(config.gateway());
+    ports(config);
+    pools(config);
+    capacity(config.capacity());
+    flows(config.flows());
+    paths(config);
+    between_parts();
+    return std::move(settings_);
+  }
+
+ private:
+  // `value`, or `otherwise` when it is 0; a mistake unless it is in first..last.
+  uint32_t number(const std::string& path, uint32_t value, uint32_t otherwise, uint32_t first,
+                  uint32_t last) {
+    if (value == 0) return otherwise;
+    if (value < first || value > last)
+      text_.mistake(path, "is " + std::to_string(value) + ", expected " + std::to_string(first) + ".." +
+                              std::to_string(last) + ", or 0 for " + std::to_string(otherwise));
+    return value;
+  }
+
+  void core(const std::string& path, uint32_t value) {
+    if (std::ranges::find(machine_.cores, value) == machine_.cores.end())
+      text_.mistake(path, "is " + std::to_string(value) +
+                              ", but this process may not run on such a core, expected one of " +
+                              list_of(machine_.cores));
+  }
+
+  void name(const std::string& path, const std::string& value, std::map<std::string, std::string>& seen) {
+    if (!model::is_valid_id(value)) {
+      text_.mistake(
+          path,
+          "is \"" + value + "\", expected 1 to 63 of a-z, 0-9 and -, with a letter or digit first and last");
+      return;
+    }
+    if (const auto [first, is_new] = seen.emplace(value, path); !is_new)
+      text_.mistake(path, "\"" + value + "\" is taken by " + first->second + ", expected another name");
+  }
+
+  std::optional<Ipv4Addr> host_address(const std::string& path, const std::string& value) {
+    const auto address = Ipv4Addr::parse(value);
+    if (!address) {
+      text_.mistake(path, "is \"" + value + "\", expected an IPv4 address such as 198.51.100.254");
+    } else if (is_martian(*address)) {
+      text_.mistake(path, "is " + value + ", expected an address that a host can have");
+      return std::nullopt;
+    }
+    return address;
+  }
+
+  void eal(const Eal& eal) {
+    settings_.eal.no_huge = eal.no_huge();
+    settings_.eal.memory_mb = eal.memory_mb();
+    if (eal.memory_mb() > 1024 * 1024)
+      text_.mistake("eal.memory_mb", "is " + std::to_string(eal.memory_mb()) +
+                                         ", expected at most 1048576 (1 TiB), or 0 for what is needed");
+    static const std::regex prefix("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
+    if (!eal.file_prefix().empty()) settings_.eal.file_prefix = eal.file_prefix();
+    if (!std::regex_match(settings_.eal.file_prefix, prefix))
+      text_.mistake("eal.file_prefix",
+                    "is \"" + eal.file_prefix() +
+                        "\", expected 1 to 64 letters, digits, '_', '.', '-', with a letter or "
+                        "digit first");
+    settings_.eal.main_core = eal.main_core();
+    core("eal.main_core", eal.main_core());
+  }
+
+  void workers(const Workers& workers) {
+    Settings::Workers& out = settings_.workers;
+    out.cores.assign(workers.cores().begin(), workers.cores().end());
+    if (out.cores.size() != 1)
+      text_.mistake(out.cores.size() > 1 ? "workers.cores[1]" : "workers.cores",
+                    "names " + std::to_string(out.cores.size()) +
+                        " worker cores, expected exactly one in this release");
+    for (int i = 0; i < workers.cores_size(); ++i) {
+      const std::string path = element("workers.cores", i);
+      core(path, workers.cores(i));
+      if (workers.cores(i) == settings_.eal.main_core && machine_.cores.size() > 1)
+        text_.mistake(path,
+                      "is " + std::to_string(workers.cores(i)) +
+                          ", which is eal.main_core, expected another core: a worker polls and leaves no "
+                          "time to others");
+    }
+    out.idle_polls = workers.idle_polls();
+    out.idle_sleep_us =
+        number("workers.idle_sleep_us", workers.idle_sleep_us(), out.idle_sleep_us, 1, 10'000);
+  }
+
+  void gateway(const Gateway& gateway) {
+    Settings::Gateway& out = settings_.gateway;
+    if (gateway.addresses_size() > static_cast<int>(max_gateway_addresses))
+      text_.mistake(element("gateway.addresses", max_gateway_addresses),
+                    "is one too many, expected at most " + std::to_string(max_gateway_addresses));
+    for (int i = 0; i < gateway.addresses_size(); ++i) {
+      const std::string path = element("gateway.addresses", i);
+      const std::string& value = gateway.addresses(i);
+      const auto address = Ipv4Addr::parse(std::string_view(value).substr(0, value.find('/')));
+      const auto prefix = address && value.find('/') != std::string::npos
+                              ? Ipv4Prefix::parse("0.0.0.0" + value.substr(value.find('/')))
+                              : std::nullopt;
+      if (!prefix || prefix->length() == 0) {
+        text_.mistake(path, "is \"" + value +
+                                "\", expected an IPv4 address and the length of its prefix, 198.51.100.1/24");
+      } else if (is_martian(*address)) {
+        text_.mistake(path, "is " + value + ", expected an address that a host can have");
+      } else if (std::ranges::find(out.addresses, *address, &InterfaceAddress::address) !=
+                 out.addresses.end()) {
+        text_.mistake(path, "is " + value + " once more, expected each address once");
+      } else {
+        out.addresses.push_back({*address, prefix->length()});
+      }
+    }
+    permit(gateway);
+    if (!gateway.tap().empty()) out.tap = gateway.tap();
+    static const std::regex interface("[A-Za-z0-9][A-Za-z0-9_.-]*");
+    if (out.tap.size() > max_interface_name || !std::regex_match(out.tap, interface))
+      text_.mistake("gateway.tap",
+                    "is \"" + out.tap +
+                        "\", expected an interface name: 1 to 15 letters, digits, '_', '.', '-', with "
+                        "a letter or digit first");
+  }
+
+  void permit(const Gateway& gateway) {
+    constexpr std::string_view alone_path = "rules[0]";
+    std::map<std::string, std::string> names;
+    for (int i = 0; i < gateway.permit_size(); ++i) {
+      const std::string path = element("gateway.permit", i);
+      google::protobuf::RepeatedPtrField<v1::PermitRule> alone;
+      *alone.Add() = gateway.permit(i);
+      auto rules = service::to_model(alone);
+      const auto checked = rules ? model::check_rules(*rules) : tl::unexpected(rules.error());
+      if (!checked) {
+        text_.mistake(path + checked.error().field.substr(alone_path.size()),
+                      "is wrong: " + checked.error().message);
+        continue;
+      }
+      const auto rule = rules->begin();
+      name(path + ".name", rule->name, names);
+      if (rule->direction != model::Direction::inbound)
+        text_.mistake(path + ".direction",
+                      "is OUTBOUND, expected INBOUND: what the gateway sends is not judged");
+      if (std::holds_alternative<std::vector<std::string>>(rule->remote))
+        text_.mistake(path + ".remote",
+                      "names tags, expected prefixes or any: the gateway belongs to no tenant");
+      if (rule->tracked)
+        text_.mistake(path + ".tracked",
+                      "is true, expected false: the gateway's own traffic has no flow entries");
+      settings_.gateway.permit.push_back(std::move(*rule));
+    }
+  }
+
+  void ports(const Config& config) {
+    std::map<std::string, std::string> names;
+    std::map<std::string, std::string> devices;
+    std::string uplink;
+    bool has_endpoint = false;
+    if (config.ports_size() > max_ports)
+      text_.mistake(element("ports", max_ports),
+                    "is one too many, expected at most " + std::to_string(max_ports) + " ports");
+    for (int i = 0; i < config.ports_size(); ++i) {
+      const std::string path = element("ports", i);
+      const Port& port = config.ports(i);
+      Settings::Port out;
+      out.name = port.name();
+      name(path + ".name", port.name(), names);
+      out.device = port.device();
+      device(path + ".device", port.device(), devices);
+      switch (port.role()) {
+        case Port::UPLINK:
+          out.role = PortRole::uplink;
+          if (!uplink.empty())
+            text_.mistake(path + ".role", "is UPLINK, but so is " + uplink + ", expected exactly one uplink");
+          uplink = path;
+          break;
+        case Port::ENDPOINT:
+          out.role = PortRole::endpoint;
+          has_endpoint = true;
+          break;
+        default:
+          text_.mistake(path + ".role", "is not given, expected UPLINK or ENDPOINT");
+          break;
+      }
+      if (port.mtu() != 0 && (port.mtu() < min_mtu || port.mtu() > max_mtu))
+        text_.mistake(path + ".mtu", "is " + std::to_string(port.mtu()) + ", expected " +
+                                         std::to_string(min_mtu) + ".." + std::to_string(max_mtu) +
+                                         " bytes, or 0 for the device's own");
+      out.mtu = static_cast<uint16_t>(port.mtu());
+      out.rx_descriptors =
+          static_cast<uint16_t>(number(path + ".rx_descriptors", port.rx_descriptors(), 1024, 64, 32768));
+      out.tx_descriptors =
+          static_cast<uint16_t>(number(path + ".tx_descriptors", port.tx_descriptors(), 1024, 64, 32768));
+      out.punt_rate = number(path + ".punt_rate", port.punt_rate(), 1000, 1, 1'000'000);
+      if (out.role == PortRole::uplink) uplink_fields(path, port, out);
+      if (out.role == PortRole::endpoint) endpoint_fields(path, port, out);
+      settings_.ports.push_back(std::move(out));
+    }
+    if (uplink.empty()) text_.mistake("", "no port has the role UPLINK, expected exactly one");
+    if (!has_endpoint) text_.mistake("", "no port has the role ENDPOINT, expected at least one");
+  }
+
+  void device(const std::string& path, const std::string& value, std::map<std::string, std::string>& seen) {
+    if (!is_pci_address(value) && !is_vdev(value)) {
+      text_.mistake(path,
+                    "is \"" + value +
+                        "\", expected a PCI address (0000:3b:00.0) or a vdev (net_af_packet0,iface=veth0)");
+      return;
+    }
+    if (const auto [first, is_new] = seen.emplace(value.substr(0, value.find(',')), path); !is_new)
+      text_.mistake(path, "names the device " + first->first + ", which is taken by " + first->second +
+                              ", expected another");
+  }
+
+  void uplink_fields(const std::string& path, const Port& port, Settings::Port& out) {
+    const NextHop& next_hop = port.next_hop();
+    if (next_hop.address().empty() && next_hop.mac().empty())
+      text_.mistake(path + ".next_hop",
+                    "is not given, expected an address to resolve by ARP, or a fixed mac");
+    if (!next_hop.address().empty())
+      out.next_hop = host_address(path + ".next_hop.address", next_hop.address());
+    if (!next_hop.mac().empty()) {
+      const auto mac = Mac::parse(next_hop.mac());
+      if (!mac || mac->is_multicast() || mac->is_zero())
+        text_.mistake(path + ".next_hop.mac",
+                      "is \"" + next_hop.mac() + "\", expected the MAC of one station, 02:00:00:00:00:01");
+      out.next_hop_mac = mac;
+    }
+    if (!next_hop.address().empty() && next_hop.mac().empty() && settings_.gateway.addresses.empty())
+      text_.mistake(
+          path + ".next_hop.address",
+          "is to be resolved by ARP, but gateway.addresses has no address to ask from, expected one there, "
+          "or a fixed mac here");
+    out.proxy_arp = port.proxy_arp();
+    if (!port.endpoint_next_hop().empty())
+      text_.mistake(path + ".endpoint_next_hop", "is given, expected it on ENDPOINT ports only");
+  }
+
+  void endpoint_fields(const std::string& path, const Port& port, Settings::Port& out) {
+    if (port.has_next_hop()) text_.mistake(path + ".next_hop", "is given, expected it on the UPLINK only");
+    if (port.proxy_arp()) text_.mistake(path + ".proxy_arp", "is true, expected it on the UPLINK only");
+    if (!port.endpoint_next_hop().empty())
+      out.endpoint_next_hop = host_address(path + ".endpoint_next_hop", port.endpoint_next_hop());
+  }
+
+  void pools(const Config& config) {
+    std::map<std::string, std::string> names;
+    for (int i = 0; i < config.pools_size(); ++i) {
+      const std::string path = element("pools", i);
+      const Pool& pool = config.pools(i);
+      name(path + ".name", pool.name(), names);
+      const auto prefix = Ipv4Prefix::parse(pool.prefix());
+      if (!prefix) {
+        text_.mistake(path + ".prefix", "is \"" + pool.prefix() +
+                                            "\", expected an IPv4 prefix without bits beyond its length, "
+                                            "203.0.113.0/24");
+        continue;
+      }
+      if (model::martian_in(*prefix) != nullptr)
+        text_.mistake(path + ".prefix",
+                      "is " + prefix->to_string() + ", expected addresses that hosts can have");
+      for (size_t other = 0; other < settings_.pools.size(); ++other)
+        if (settings_.pools[other].prefix.overlaps(*prefix))
+          text_.mistake(path + ".prefix", "is " + prefix->to_string() + ", which overlaps " +
+                                              settings_.pools[other].prefix.to_string() + " of pool " +
+                                              settings_.pools[other].id + ", expected pools apart");
+      settings_.pools.push_back(
+          {pool.name(), *prefix, pool.provider() ? model::PoolKind::provider : model::PoolKind::local});
+    }
+  }
+
+  void capacity(const Capacity& capacity) {
+    constexpr uint32_t most = 1 << 24;
+    Settings::Capacity& out = settings_.capacity;
+    out.eips = number("capacity.eips", capacity.eips(), out.eips, 1, most);
+    out.index_pages = number("capacity.index_pages", capacity.index_pages(), out.index_pages, 1, 65536);
+    out.rules_per_eip =
+        number("capacity.rules_per_eip", capacity.rules_per_eip(), out.rules_per_eip, 1, 65535);
+    out.permit_chunks =
+        number("capacity.permit_chunks", capacity.permit_chunks(), out.permit_chunks, 1, most);
+    out.flows = number("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
+    if (!std::has_single_bit(out.flows))
+      text_.mistake("capacity.flows", "is " + std::to_string(out.flows) + ", expected a power of two: " +
+                                          std::to_string(std::bit_floor(out.flows)) + " or " +
+                                          std::to_string(std::bit_ceil(out.flows)));
+    out.flows_per_eip = number("capacity.flows_per_eip", capacity.flows_per_eip(),
+                               std::min(out.flows_per_eip, out.flows), 1, out.flows);
+    out.tag_sets = number("capacity.tag_sets", capacity.tag_sets(), out.eips, 1, most);
+    out.eips_per_tenant = number("capacity.eips_per_tenant", capacity.eips_per_tenant(), out.eips, 1, most);
+    out.packet_buffers = capacity.packet_buffers();
+    if (out.packet_buffers != 0 && (out.packet_buffers < 1024 || out.packet_buffers > most))
+      text_.mistake("capacity.packet_buffers", "is " + std::to_string(out.packet_buffers) +
+                                                   ", expected 1024.." + std::to_string(most) +
+                                                   ", or 0 for as many as queues and bursts need");
+    out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
+  }
+
+  uint32_t idle_ms(const std::string& path, uint32_t seconds, uint32_t otherwise_ms) {
+    return number(path, seconds, otherwise_ms / 1000, 1, max_idle_seconds) * 1000;
+  }
+
+  void flows(const Flows& flows) {
+    FlowTimeouts& out = settings_.timeouts;
+    out.tcp_established_ms =
+        idle_ms("flows.tcp_established", flows.tcp_established(), out.tcp_established_ms);
+    out.tcp_transitory_ms = idle_ms("flows.tcp_transitory", flows.tcp_transitory(), out.tcp_transitory_ms);
+    out.udp_ms = idle_ms("flows.udp", flows.udp(), out.udp_ms);
+    out.icmp_ms = idle_ms("flows.icmp", flows.icmp(), out.icmp_ms);
+    settings_.quarantine_ms =
+        idle_ms("flows.quarantine", flows.quarantine(), static_cast<uint32_t>(settings_.quarantine_ms));
+  }
+
+  void paths(const Config& config) {
+    if (!config.api().socket().empty()) settings_.api_socket = config.api().socket();
+    if (settings_.api_socket[0] != '/' || settings_.api_socket.size() > max_socket_path)
+      text_.mistake("api.socket", "is \"" + settings_.api_socket +
+                                      "\", expected an absolute path of at most " +
+                                      std::to_string(max_socket_path) + " bytes");
+    if (!config.store().path().empty()) settings_.store_path = config.store().path();
+    if (settings_.store_path[0] != '/')
+      text_.mistake("store.path", "is \"" + settings_.store_path + "\", expected an absolute path");
+  }
+
+  // What only two parts of the file together can get wrong.
+  void between_parts() {
+    for (size_t i = 0; i < settings_.ports.size(); ++i) {
+      const auto next_hop = settings_.ports[i].next_hop;
+      if (!next_hop) continue;
+      const std::string path = element("ports", static_cast<int>(i)) + ".next_hop.address";
+      if (std::ranges::find(settings_.gateway.addresses, *next_hop, &InterfaceAddress::address) !=
+          settings_.gateway.addresses.end())
+        text_.mistake(path, "is " + next_hop->to_string() +
+                                ", which is the gateway's own address, expected another router's");
+    }
+    std::set<uint32_t> pages;
+    for (const model::Pool& pool : settings_.pools)
+      for (uint32_t page = pool.prefix.first().host() >> 16; page <= pool.prefix.last().host() >> 16; ++page)
+        pages.insert(page);
+    if (pages.size() > settings_.capacity.index_pages)
+      text_.mistake("capacity.index_pages", "is " + std::to_string(settings_.capacity.index_pages) +
+                                                ", but the pools touch " + std::to_string(pages.size()) +
+                                                " /16s, expected at least as many");
+    const uint32_t chunks = permit_chunks_for(settings_.capacity.rules_per_eip);
+    if (chunks > settings_.capacity.permit_chunks)
+      text_.mistake("capacity.permit_chunks", "is " + std::to_string(settings_.capacity.permit_chunks) +
+                                                  ", but one list of capacity.rules_per_eip rules takes " +
+                                                  std::to_string(chunks) + ", expected at least as many");
+  }
+
+  Text& text_;
+  const Machine& machine_;
+  Settings settings_;
+};
+
+}  // namespace
+
+Machine Machine::local() {
+  Machine machine;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    for (uint32_t core = 0; core < CPU_SETSIZE; ++core)
+      if (CPU_ISSET(core, &allowed)) machine.cores.push_back(core);
+  return machine;
+}
+
+std::string Mistake::to_string() const {
+  return file + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + message;
+}
+
+tl::expected<Settings, Mistakes> parse(std::string_view file_name, std::string_view text,
+                                       const Machine& machine) {
+  Text source(file_name, text);
+  Config config;
+  // What was not read to its end would only be found incomplete.
+  if (!source.read_into(config)) return tl::unexpected(source.take());
+  Settings settings = Checker(source, machine).check(config);
+  if (Mistakes mistakes = source.take(); !mistakes.empty()) return tl::unexpected(std::move(mistakes));
+  return settings;
+}
+
+tl::expected<Settings, Mistakes> load(const std::string& path, const Machine& machine) {
+  std::ifstream file(path);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad())
+    return tl::unexpected(
+        Mistakes{{path, 1, 1, "cannot be read, expected a configuration in Protobuf text format"}});
+  return parse(path, text, machine);
+}
+
+}  // namespace portcullis::config

@@ -1,0 +1,77 @@
+// Start-up configuration as plain values, checked and with every default filled in. config.proto documents
+// the fields; loader.h makes this of a text file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/model/objects.h"
+#include "dataplane/ports/tap.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/port.h"
+#include "src/net/address.h"
+
+namespace portcullis::config {
+
+struct Settings {
+  struct Eal {
+    bool no_huge = false;
+    uint32_t memory_mb = 0;  // 0: what the tables and buffers need
+    std::string file_prefix = "portcullis";
+    uint32_t main_core = 0;
+  };
+
+  struct Port {
+    std::string name;
+    std::string device;
+    PortRole role = PortRole::none;
+    uint16_t mtu = 0;  // L3 bytes; 0: the device's own
+    uint16_t rx_descriptors = 1024;
+    uint16_t tx_descriptors = 1024;
+    uint32_t punt_rate = 1000;                  // packets a second
+    std::optional<Ipv4Addr> next_hop;           // uplink
+    std::optional<Mac> next_hop_mac;            // uplink: fixed, not resolved by ARP
+    bool proxy_arp = false;                     // uplink
+    std::optional<Ipv4Addr> endpoint_next_hop;  // endpoint
+  };
+
+  struct Workers {
+    std::vector<uint32_t> cores;
+    uint32_t idle_polls = 0;
+    uint32_t idle_sleep_us = 50;
+  };
+
+  struct Gateway {
+    std::vector<InterfaceAddress> addresses;
+    std::vector<model::PermitRule> permit;  // inbound, prefixes or any, not tracked
+    std::string tap = "portcullis0";
+  };
+
+  struct Capacity {
+    uint32_t eips = 65536;
+    uint32_t index_pages = 64;
+    uint32_t rules_per_eip = 1024;
+    uint32_t permit_chunks = 65536;
+    uint32_t flows = 65536;
+    uint32_t flows_per_eip = 4096;
+    uint32_t tag_sets = 65536;
+    uint32_t eips_per_tenant = 65536;
+    uint32_t packet_buffers = 0;  // 0: as many as queues and bursts need
+    uint32_t vms = 65536;
+  };
+
+  Eal eal;
+  std::vector<Port> ports;
+  Workers workers;
+  Gateway gateway;
+  std::vector<model::Pool> pools;
+  Capacity capacity;
+  FlowTimeouts timeouts;
+  int64_t quarantine_ms = 600'000;
+  std::string api_socket = "/run/portcullis/api.sock";
+  std::string store_path = "/var/lib/portcullis/state.db";
+};
+
+}  // namespace portcullis::config

@@ -1,0 +1,271 @@
+#include "src/portcullisd/gateway.h"
+
+#include <rte_launch.h>
+#include <rte_malloc.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "control/compile/compile.h"
+#include "control/store/sqlite_store.h"
+#include "dataplane/ports/numa.h"
+#include "src/portcullisd/memory.h"
+
+namespace portcullis {
+namespace {
+
+// Readers of the tables, by their rte_rcu_qsbr thread id.
+constexpr uint32_t worker_rcu_id = 0;
+constexpr uint32_t punt_rcu_id = 1;
+constexpr uint32_t rcu_readers = 2;
+
+// Locally administered, and no port's: the kernel sees the gateway's addresses at this one.
+constexpr Mac tap_mac{{0x02, 0x50, 0x43, 0x00, 0x00, 0x01}};
+
+void log_memory(const MemoryPlan& plan) {
+  spdlog::info("memory: {:<22} {:>10} {:>14}", "table", "capacity", "bytes");
+  for (const MemoryRow& row : plan.rows)
+    spdlog::info("memory: {:<22} {:>10} {:>14}", row.what, row.capacity, row.bytes);
+  spdlog::info("memory: {:<22} {:>10} {:>14}", "all", "", plan.bytes());
+}
+
+std::string node_text(int node) {
+  return node < 0 ? "any" : std::to_string(node);
+}
+
+std::string_view role_text(PortRole role) {
+  return role == PortRole::uplink ? "uplink" : "endpoint";
+}
+
+model::Limits limits_of(const config::Settings& settings) {
+  const auto& capacity = settings.capacity;
+  model::Limits limits;
+  limits.eips = capacity.eips;
+  limits.eips_per_tenant = capacity.eips_per_tenant;
+  limits.vms = capacity.vms;
+  limits.index_pages = capacity.index_pages;
+  limits.rules_per_eip = capacity.rules_per_eip;
+  limits.permit_chunks = capacity.permit_chunks;
+  limits.inline_rules = inline_permit_rules;
+  limits.rules_per_chunk = permit_chunk_rules;
+  limits.tags_per_eip = max_tags_per_eip;
+  limits.tag_sets = capacity.tag_sets;
+  limits.quarantine_ms = settings.quarantine_ms;
+  return limits;
+}
+
+}  // namespace
+
+void Gateway::Free::operator()(rte_rcu_qsbr* rcu) const {
+  rte_free(rcu);
+}
+void Gateway::Free::operator()(rte_ring* ring) const {
+  rte_ring_free(ring);
+}
+
+Expected<std::unique_ptr<Gateway>> Gateway::start(const config::Settings& settings) {
+  // First what another gateway on this machine would hold.
+  auto store = store::SqliteStore::open(settings.store_path);
+  if (!store) return Unexpected(store.error());
+
+  const MemoryPlan plan = plan_memory(settings);
+  log_memory(plan);
+  std::unique_ptr<Gateway> gateway(new Gateway(settings));
+  auto eal = Eal::start(settings, plan.eal_megabytes());
+  if (!eal) return Unexpected(eal.error());
+  gateway->eal_ = std::move(*eal);
+
+  auto done = gateway->open_ports();
+  if (done) done = gateway->create_tables();
+  if (done) done = gateway->create_punt();
+  if (done) done = gateway->create_worker();
+  if (done) done = gateway->start_control(std::move(*store));
+  if (done) done = gateway->open_receive_side();
+  if (done) done = gateway->start_api();
+  if (!done) return Unexpected(done.error());
+  return gateway;
+}
+
+Gateway::~Gateway() {
+  if (server_) server_->stop();
+  if (control_) control_->stop();
+  if (is_polling_) {
+    stop_polling_ = true;
+    rte_eal_wait_lcore(Eal::worker_lcore(0));
+  }
+  if (!punt_) return;
+  punt_->stop();
+  for (size_t i = 0; i < punt_outcomes.size(); ++i)
+    spdlog::debug("punt: {} = {} ({})", punt_outcomes[i].name, punt_->counters()[i].get(),
+                  punt_outcomes[i].text);
+}
+
+Expected<void> Gateway::open_ports() {
+  const uint32_t core = settings_.workers.cores[0];
+  const int core_node = numa_node_of_core(core);
+  spdlog::info("worker 0: core {}, NUMA node {}", core, node_text(core_node));
+  for (const auto& wanted : settings_.ports) {
+    auto port = EthPort::probe(wanted.device);
+    if (!port) return Unexpected(port.error());
+    const EthPort& opened = ports_.emplace_back(std::move(*port));
+    // A guard before the first frame; a virtual port's interface is up already.
+    if (const auto interface = opened.interface_index())
+      if (const std::string warning = host_stack_.protect(*interface); !warning.empty())
+        spdlog::warn("port {}: {}", wanted.name, warning);
+    const auto pool = pool_on(opened.numa_node());
+    if (!pool) return Unexpected(pool.error());
+    const EthPortConfig config{wanted.mtu, wanted.rx_descriptors, wanted.tx_descriptors};
+    if (auto done = ports_.back().configure(config, *pool); !done) return done;
+    spdlog::info("port {}: {}, {}, MAC {}, MTU {}, NUMA node {}", wanted.name, role_text(wanted.role),
+                 wanted.device, opened.mac().to_string(), opened.mtu(), node_text(opened.numa_node()));
+    if (const auto warning = placement_warning(wanted.name, opened.numa_node(), core, core_node))
+      spdlog::warn("{}", *warning);
+  }
+  return {};
+}
+
+Expected<rte_mempool*> Gateway::pool_on(int numa_node) {
+  if (const auto found = pools_.find(numa_node); found != pools_.end()) return found->second;
+  auto pool = create_packet_pool("packets" + node_text(numa_node), packet_buffers(settings_),
+                                 largest_mtu(settings_), numa_node);
+  if (pool) pools_.emplace(numa_node, *pool);
+  return pool;
+}
+
+const EthPort& Gateway::uplink() const {
+  const auto port = std::ranges::find(settings_.ports, PortRole::uplink, &config::Settings::Port::role);
+  return ports_[static_cast<size_t>(port - settings_.ports.begin())];
+}
+
+Expected<void> Gateway::create_tables() {
+  const int node = numa_node_of_core(settings_.workers.cores[0]);
+  auto tables = Tables::create(table_sizes(settings_), node);
+  if (!tables) return Unexpected(tables.error());
+  tables_ = std::move(*tables);
+  tables_->timeouts = settings_.timeouts;
+
+  PortTable& table = tables_->ports;
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const auto& wanted = settings_.ports[i];
+    PortInfo& info = table.ports[ports_[i].id()];
+    info.role = wanted.role;
+    info.mac = ports_[i].mac();
+    info.mtu = ports_[i].mtu();
+    info.proxy_arp = wanted.proxy_arp;
+    info.punt_rate = wanted.punt_rate;
+    if (wanted.endpoint_next_hop) info.endpoint_next_hop = *wanted.endpoint_next_hop;
+    if (wanted.next_hop_mac)
+      tables_->next_hop.set(ports_[i].id(), *wanted.next_hop_mac);
+    else if (wanted.next_hop)
+      info.next_hop = *wanted.next_hop;
+    table.in_use.push_back(ports_[i].id());
+  }
+  table.uplink = uplink().id();
+
+  for (const InterfaceAddress& address : settings_.gateway.addresses)
+    tables_->gateway.addresses.push_back(address.address);
+  for (const compile::CompiledRule& rule : compile::compile_rules({}, settings_.gateway.permit))
+    tables_->gateway.permit.push_back(rule.rule);
+
+  const size_t size = rte_rcu_qsbr_get_memsize(rcu_readers);
+  rcu_.reset(static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket("rcu", size, RTE_CACHE_LINE_SIZE, node)));
+  if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_readers) != 0)
+    return fail(ErrorCode::resource_exhausted, "no memory for RCU; raise eal.memory_mb");
+  for (const auto& [ring, name] : {std::pair{&to_punt_, "to_punt"}, std::pair{&from_punt_, "from_punt"}}) {
+    ring->reset(rte_ring_create(name, punt_ring_size, node, RING_F_SP_ENQ | RING_F_SC_DEQ));
+    if (!*ring) return fail(ErrorCode::resource_exhausted, "no memory for punt rings; raise eal.memory_mb");
+  }
+  return {};
+}
+
+Expected<void> Gateway::create_punt() {
+  PuntConfig config;
+  config.rcu_id = punt_rcu_id;
+  config.from_worker = to_punt_.get();
+  config.to_worker = from_punt_.get();
+  config.buffers = pools_.at(uplink().numa_node());
+  if (const auto& addresses = settings_.gateway.addresses; !addresses.empty()) {
+    config.arp_source = addresses.front().address;
+    config.tap = TapConfig{settings_.gateway.tap, tap_mac, uplink().mtu(), addresses};
+  }
+  auto punt = PuntThread::create(std::move(config), *tables_, rcu_.get());
+  if (!punt) return Unexpected(punt.error());
+  punt_ = std::move(*punt);
+  return {};
+}
+
+Expected<void> Gateway::create_worker() {
+  WorkerConfig config;
+  config.id = worker_rcu_id;
+  config.core = settings_.workers.cores[0];
+  config.numa_node = numa_node_of_core(config.core);
+  config.flow_capacity = settings_.capacity.flows;
+  config.idle_polls = settings_.workers.idle_polls;
+  config.idle_sleep_us = settings_.workers.idle_sleep_us;
+  config.to_punt = to_punt_.get();
+  config.from_punt = from_punt_.get();
+  auto worker = Worker::create(config, *tables_, rcu_.get());
+  if (!worker) return Unexpected(worker.error());
+  worker_ = std::move(*worker);
+  return {};
+}
+
+Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
+  std::map<std::string, PortId> port_ids;
+  std::set<std::string> endpoint_ports;
+  std::set<Ipv4Addr> reserved;
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const auto& port = settings_.ports[i];
+    port_ids.emplace(port.name, ports_[i].id());
+    if (port.role == PortRole::endpoint) endpoint_ports.insert(port.name);
+    if (port.next_hop) reserved.insert(*port.next_hop);
+  }
+  for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
+
+  publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip);
+  publisher.add_worker(worker_.get());
+  control_.emplace(ControlConfig{.pools = settings_.pools},
+                   model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved)),
+                   std::move(store), std::move(publisher));
+  return control_->start();
+}
+
+int Gateway::poll_on_core(void* gateway) {
+  auto& self = *static_cast<Gateway*>(gateway);
+  self.worker_->online();
+  self.worker_->run(self.stop_polling_);
+  self.worker_->offline();
+  return 0;
+}
+
+Expected<void> Gateway::open_receive_side() {
+  for (EthPort& port : ports_)
+    if (auto done = port.start(); !done) return done;
+  if (rte_eal_remote_launch(poll_on_core, this, Eal::worker_lcore(0)) != 0)
+    return fail(ErrorCode::internal,
+                "the worker's core " + std::to_string(settings_.workers.cores[0]) + " is busy");
+  is_polling_ = true;
+  punt_->start();
+  return {};
+}
+
+Expected<void> Gateway::start_api() {
+  service::Sources sources;
+  sources.tables = tables_.get();
+  sources.workers = {worker_.get()};
+  for (size_t i = 0; i < ports_.size(); ++i)
+    sources.ports.push_back(
+        {ports_[i].id(), settings_.ports[i].name, settings_.ports[i].device, ports_[i].numa_node()});
+  sources.link = [](PortId port) { return service::LinkState{link_is_up(port), missed_frames(port)}; };
+  sources.flow_quota = settings_.capacity.flows_per_eip;
+  auto server = service::Server::start(settings_.api_socket, *control_, std::move(sources));
+  if (!server) return Unexpected(server.error());
+  server_ = std::move(*server);
+  return {};
+}
+
+}  // namespace portcullis

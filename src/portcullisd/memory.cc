@@ -1,0 +1,88 @@
+#include "src/portcullisd/memory.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "dataplane/burst.h"
+#include "dataplane/counters.h"
+#include "dataplane/ports/ethdev.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/worker_state.h"
+
+namespace portcullis {
+namespace {
+
+constexpr uint64_t index_page_bytes = 65536 * sizeof(uint32_t);
+constexpr uint64_t views = 2;
+// rte_hash with an extendable table: a key slot (16), its share of a bucket of eight and of an extra one (2 x
+// 16), its place in two free lists (2 x 4), rounded up.
+constexpr uint64_t endpoint_bytes = 64;
+constexpr uint64_t flow_bucket_bytes = 64 + FlowTable::ways * sizeof(FlowEntry);
+// Lists that may be replaced in one step while their old chunks are still read.
+constexpr uint32_t lists_in_flight = 4;
+constexpr uint32_t default_mtu = 1500;
+
+}  // namespace
+
+TableSizes table_sizes(const config::Settings& settings) {
+  const auto& capacity = settings.capacity;
+  TableSizes sizes;
+  sizes.eips = capacity.eips;
+  sizes.index_pages = capacity.index_pages;
+  sizes.permit_chunks = capacity.permit_chunks;
+  sizes.spare_chunks =
+      std::max(sizes.spare_chunks, lists_in_flight * permit_chunks_for(capacity.rules_per_eip));
+  sizes.tag_sets = capacity.tag_sets;
+  return sizes;
+}
+
+uint32_t packet_buffers(const config::Settings& settings) {
+  if (settings.capacity.packet_buffers != 0) return settings.capacity.packet_buffers;
+  uint32_t buffers = 2 * punt_ring_size;
+  for (const auto& port : settings.ports)
+    buffers += uint32_t{port.rx_descriptors} + port.tx_descriptors + TransmitQueue::capacity + burst_size;
+  return buffers + packet_pool_cache;
+}
+
+uint16_t largest_mtu(const config::Settings& settings) {
+  uint16_t largest = default_mtu;
+  for (const auto& port : settings.ports) largest = std::max(largest, port.mtu);
+  return largest;
+}
+
+uint64_t MemoryPlan::bytes() const {
+  return std::accumulate(rows.begin(), rows.end(), uint64_t{0},
+                         [](uint64_t sum, const MemoryRow& row) { return sum + row.bytes; });
+}
+
+uint32_t MemoryPlan::eal_megabytes() const {
+  constexpr uint64_t mebibyte = 1 << 20;
+  constexpr uint64_t own = 64 * mebibyte;
+  return static_cast<uint32_t>((bytes() + bytes() / 8 + own + mebibyte - 1) / mebibyte);
+}
+
+MemoryPlan plan_memory(const config::Settings& settings) {
+  const TableSizes sizes = table_sizes(settings);
+  const uint64_t workers = settings.workers.cores.size();
+  const uint64_t records = uint64_t{sizes.eips} + sizes.spare;
+  const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
+  const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
+  const uint64_t flows = settings.capacity.flows * workers;
+  const uint64_t buffers = packet_buffers(settings);
+  const uint64_t counter_bytes =
+      workers * (records * (sizeof(EipCounters) + inline_permit_rules * sizeof(Counter) + sizeof(Counter)) +
+                 chunks * permit_chunk_rules * sizeof(Counter));
+  return {{
+      {"binding records", records, records * sizeof(BindingRecord)},
+      {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
+      {"endpoints", records, std::bit_ceil(records) * endpoint_bytes},
+      {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
+      {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
+      {"flow entries", flows, flows / FlowTable::ways * flow_bucket_bytes},
+      {"EIP and rule counters", records, counter_bytes},
+      {"packet buffers", buffers, packet_pool_bytes(static_cast<uint32_t>(buffers), largest_mtu(settings))},
+  }};
+}
+
+}  // namespace portcullis

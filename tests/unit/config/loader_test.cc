@@ -1,0 +1,438 @@
+// Rows: a configuration with one thing wrong, and all that must be said about it. Places and words are exact,
+// since they are what an operator sees.
+#include "config/loader.h"
+
+#include <gtest/gtest.h>
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace portcullis::config {
+namespace {
+
+const Machine two_cores{{0, 1}};
+
+// Line 1: the uplink. 2: an endpoint port. 3: workers. 4: the gateway. 5: a pool. Rows replace one line or
+// more.
+std::vector<std::string> good_lines() {
+  return {
+      R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } })",
+      R"(ports { name: "ep" device: "0000:3b:00.0" role: ENDPOINT })",
+      R"(workers { cores: 1 })",
+      R"(gateway { addresses: "198.51.100.1/24" })",
+      R"(pools { name: "public" prefix: "203.0.113.0/24" })",
+  };
+}
+
+std::string join(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::vector<std::string> mistakes_in(const std::string& text, const Machine& machine = two_cores) {
+  const auto settings = parse("c", text, machine);
+  std::vector<std::string> messages;
+  if (!settings)
+    for (const Mistake& mistake : settings.error()) messages.push_back(mistake.to_string());
+  return messages;
+}
+
+struct Row {
+  const char* what;
+  int line;  // to replace; 6 is a line after the good ones
+  std::string text;
+  std::vector<std::string> mistakes;
+};
+
+void PrintTo(const Row& row, std::ostream* out) {
+  *out << row.what;
+}
+
+class BadConfig : public testing::TestWithParam<Row> {};
+
+TEST_P(BadConfig, EveryMistakeIsNamedAtItsPlace) {
+  auto lines = good_lines();
+  lines.resize(6);
+  lines[static_cast<size_t>(GetParam().line - 1)] = GetParam().text;
+  EXPECT_EQ(mistakes_in(join(lines)), GetParam().mistakes);
+}
+
+const Row rows[] = {
+    // --- syntax ---
+    {"unknown_field",
+     3,
+     "workers { cores: 1 idle_poll: 5 }",
+     {"c:3:20: unknown field \"idle_poll\" in Workers, expected one of cores, idle_polls, idle_sleep_us"}},
+    {"two_unknown_fields",
+     3,
+     "workers { core: 1 cores: 1 naps: 2 }",
+     {"c:3:11: unknown field \"core\" in Workers, expected one of cores, idle_polls, idle_sleep_us",
+      "c:3:28: unknown field \"naps\" in Workers, expected one of cores, idle_polls, idle_sleep_us"}},
+    {"unknown_value",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOIN })",
+     {"c:2:46: \"ENDPOIN\" is no value of role, expected one of UPLINK, ENDPOINT"}},
+    {"wrong_type", 3, "workers { cores: \"one\" }", {"c:3:18: Expected integer, got: \"one\""}},
+    {"open_brace", 6, "api {", {"c:7:1: the file ends inside a message, expected a field or }"}},
+    {"twice", 6, "workers { }", {"c:6:1: field \"workers\" stands here again, expected it once"}},
+
+    // --- eal, workers ---
+    {"main_core_does_not_exist",
+     6,
+     "eal { main_core: 7 }",
+     {"c:6:7: eal.main_core is 7, but this process may not run on such a core, expected one of 0, 1"}},
+    {"file_prefix",
+     6,
+     "eal { file_prefix: \"a/b\" }",
+     {"c:6:7: eal.file_prefix is \"a/b\", expected 1 to 64 letters, digits, '_', '.', '-', with a letter or "
+      "digit "
+      "first"}},
+    {"no_worker", 3, "", {"c:1:1: workers.cores names 0 worker cores, expected exactly one in this release"}},
+    {"two_workers",
+     3,
+     "workers { cores: 1 cores: 1 }",
+     {"c:3:20: workers.cores[1] names 2 worker cores, expected exactly one in this release"}},
+    {"worker_core_does_not_exist",
+     3,
+     "workers { cores: [ 2 ] }",
+     {"c:3:11: workers.cores[0] is 2, but this process may not run on such a core, expected one of 0, 1"}},
+    {"worker_on_main_core",
+     3,
+     "workers {\n  cores: 0\n}",
+     {"c:4:3: workers.cores[0] is 0, which is eal.main_core, expected another core: a worker polls and "
+      "leaves no "
+      "time to others"}},
+    {"idle_sleep",
+     3,
+     "workers { cores: 1 idle_sleep_us: 20000 }",
+     {"c:3:20: workers.idle_sleep_us is 20000, expected 1..10000, or 0 for 50"}},
+
+    // --- ports ---
+    {"no_uplink", 1, "", {"c:1:1: no port has the role UPLINK, expected exactly one"}},
+    {"no_endpoint", 2, "", {"c:1:1: no port has the role ENDPOINT, expected at least one"}},
+    {"two_uplinks",
+     6,
+     R"(ports { name: "up2" device: "net_null2" role: UPLINK next_hop { mac: "02:00:00:00:00:02" } })",
+     {"c:6:41: ports[2].role is UPLINK, but so is ports[0], expected exactly one uplink"}},
+    {"no_role",
+     2,
+     R"(ports { name: "ep" device: "net_null1" })",
+     {"c:1:1: no port has the role ENDPOINT, expected at least one",
+      "c:2:1: ports[1].role is not given, expected UPLINK or ENDPOINT"}},
+    {"port_name",
+     2,
+     R"(ports { name: "Ep_0" device: "net_null1" role: ENDPOINT })",
+     {"c:2:9: ports[1].name is \"Ep_0\", expected 1 to 63 of a-z, 0-9 and -, with a letter or digit first "
+      "and last"}},
+    {"port_name_taken",
+     2,
+     R"(ports { name: "up" device: "net_null1" role: ENDPOINT })",
+     {"c:2:9: ports[1].name \"up\" is taken by ports[0].name, expected another name"}},
+    {"device",
+     2,
+     R"(ports { name: "ep" device: "eth0" role: ENDPOINT })",
+     {"c:2:20: ports[1].device is \"eth0\", expected a PCI address (0000:3b:00.0) or a vdev "
+      "(net_af_packet0,iface=veth0)"}},
+    {"device_taken",
+     2,
+     R"(ports { name: "ep" device: "net_null0,size=64" role: ENDPOINT })",
+     {"c:2:20: ports[1].device names the device net_null0, which is taken by ports[0].device, expected "
+      "another"}},
+    {"mtu",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT mtu: 20 })",
+     {"c:2:55: ports[1].mtu is 20, expected 576..9216 bytes, or 0 for the device's own"}},
+    {"descriptors_and_punt_rate",
+     2,
+     "ports {\n  name: \"ep\" device: \"net_null1\" role: ENDPOINT\n  rx_descriptors: 1\n  tx_descriptors: "
+     "40000\n"
+     "  punt_rate: 9000000\n}",
+     {"c:4:3: ports[1].rx_descriptors is 1, expected 64..32768, or 0 for 1024",
+      "c:5:3: ports[1].tx_descriptors is 40000, expected 64..32768, or 0 for 1024",
+      "c:6:3: ports[1].punt_rate is 9000000, expected 1..1000000, or 0 for 1000"}},
+    {"next_hop_missing",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK })",
+     {"c:1:1: ports[0].next_hop is not given, expected an address to resolve by ARP, or a fixed mac"}},
+    {"next_hop_address",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "router" } })",
+     {"c:1:64: ports[0].next_hop.address is \"router\", expected an IPv4 address such as 198.51.100.254"}},
+    {"next_hop_multicast_mac",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { mac: "01:00:5e:00:00:01" } })",
+     {"c:1:64: ports[0].next_hop.mac is \"01:00:5e:00:00:01\", expected the MAC of one station, "
+      "02:00:00:00:00:01"}},
+    {"next_hop_is_gateway",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.1" } })",
+     {"c:1:64: ports[0].next_hop.address is 198.51.100.1, which is the gateway's own address, expected "
+      "another "
+      "router's"}},
+    {"nothing_to_ask_from",
+     4,
+     "",
+     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no address to "
+      "ask from, "
+      "expected one there, or a fixed mac here"}},
+    {"endpoint_next_hop_on_uplink",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } endpoint_next_hop: "10.0.0.1" })",
+     {"c:1:90: ports[0].endpoint_next_hop is given, expected it on ENDPOINT ports only"}},
+    {"uplink_fields_on_endpoint",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT\n  proxy_arp: true\n  next_hop { } }",
+     {"c:3:3: ports[1].proxy_arp is true, expected it on the UPLINK only",
+      "c:4:3: ports[1].next_hop is given, expected it on the UPLINK only"}},
+    {"endpoint_next_hop",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT endpoint_next_hop: "127.0.0.1" })",
+     {"c:2:55: ports[1].endpoint_next_hop is 127.0.0.1, expected an address that a host can have"}},
+
+    // --- gateway ---
+    {"gateway_address_without_length",
+     4,
+     R"(gateway { addresses: "198.51.100.1" })",
+     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no address to "
+      "ask from, "
+      "expected one there, or a fixed mac here",
+      "c:4:11: gateway.addresses[0] is \"198.51.100.1\", expected an IPv4 address and the length of its "
+      "prefix, "
+      "198.51.100.1/24"}},
+    {"gateway_address_twice",
+     4,
+     R"(gateway { addresses: "198.51.100.1/24" addresses: "198.51.100.1/32" })",
+     {"c:4:40: gateway.addresses[1] is 198.51.100.1/32 once more, expected each address once"}},
+    {"gateway_address_martian",
+     4,
+     R"(gateway { addresses: "198.51.100.1/24" addresses: "224.0.0.1/24" })",
+     {"c:4:40: gateway.addresses[1] is 224.0.0.1/24, expected an address that a host can have"}},
+    {"tap",
+     4,
+     R"(gateway { addresses: "198.51.100.1/24" tap: "a-name-too-long-for-linux" })",
+     {"c:4:40: gateway.tap is \"a-name-too-long-for-linux\", expected an interface name: 1 to 15 letters, "
+      "digits, "
+      "'_', '.', '-', with a letter or digit first"}},
+    {"permit_outbound",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" remote { any: true }\n  direction: "
+     "OUTBOUND } }",
+     {"c:6:3: gateway.permit[0].direction is OUTBOUND, expected INBOUND: what the gateway sends is not "
+      "judged"}},
+    {"permit_tags",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND\n  remote { tags { "
+     "tags: \"t\" } } } }",
+     {"c:6:3: gateway.permit[0].remote names tags, expected prefixes or any: the gateway belongs to no "
+      "tenant"}},
+    {"permit_tracked",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND remote { any: true "
+     "}\n  tracked: true } }",
+     {"c:6:3: gateway.permit[0].tracked is true, expected false: the gateway's own traffic has no flow "
+      "entries"}},
+    {"permit_names",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND remote { any: true "
+     "} }\n"
+     " permit { name: \"r\" direction: INBOUND remote { any: true } } }",
+     {"c:6:11: gateway.permit[1].name \"r\" is taken by gateway.permit[0].name, expected another name"}},
+    {"permit_prefix",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND\n"
+     "  remote { prefixes {\n   prefixes: \"10.0.0.0/8\"\n   prefixes: \"10.0.0.1/8\" } } } }",
+     {"c:8:4: gateway.permit[0].remote.prefixes[1] is wrong: '10.0.0.1/8' is no IPv4 prefix; give "
+      "198.51.100.0/24 or "
+      "a bare "
+      "address, with no bit set beyond the length"}},
+    {"permit_ports_of_icmp",
+     4,
+     "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND remote { any: true "
+     "}\n"
+     "  protocol: \"icmp\"\n  local_ports { first: 1 last: 2 } } }",
+     {"c:7:3: gateway.permit[0].local_ports is wrong: only TCP and UDP have ports; name one of them as the "
+      "protocol, "
+      "or leave "
+      "the ports out"}},
+
+    // --- pools ---
+    {"pool_prefix",
+     5,
+     R"(pools { name: "public" prefix: "203.0.113.1/24" })",
+     {"c:5:24: pools[0].prefix is \"203.0.113.1/24\", expected an IPv4 prefix without bits beyond its "
+      "length, "
+      "203.0.113.0/24"}},
+    {"pools_overlap",
+     6,
+     R"(pools { name: "more" prefix: "203.0.112.0/23" provider: true })",
+     {"c:6:22: pools[1].prefix is 203.0.112.0/23, which overlaps 203.0.113.0/24 of pool public, expected "
+      "pools "
+      "apart"}},
+    {"pool_martian",
+     6,
+     R"(pools { name: "all" prefix: "120.0.0.0/5" })",
+     {"c:1:1: capacity.index_pages is 64, but the pools touch 2049 /16s, expected at least as many",
+      "c:6:21: pools[1].prefix is 120.0.0.0/5, expected addresses that hosts can have"}},
+    {"pool_name_taken",
+     6,
+     R"(pools { name: "public" prefix: "192.0.2.0/24" })",
+     {"c:6:9: pools[1].name \"public\" is taken by pools[0].name, expected another name"}},
+
+    // --- capacity, flows ---
+    {"flows_no_power_of_two",
+     6,
+     "capacity { flows: 5000 }",
+     {"c:6:12: capacity.flows is 5000, expected a power of two: 4096 or 8192"}},
+    {"flows_too_few",
+     6,
+     "capacity { flows: 8 }",
+     {"c:6:12: capacity.flows is 8, expected 16..268435456, or 0 for 65536"}},
+    {"flows_per_eip",
+     6,
+     "capacity { flows: 1024\n flows_per_eip: 2048 }",
+     {"c:7:2: capacity.flows_per_eip is 2048, expected 1..1024, or 0 for 1024"}},
+    {"chunks_for_one_list",
+     6,
+     "capacity { permit_chunks: 10 }",
+     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes 68, expected "
+      "at least "
+      "as many"}},
+    {"index_pages",
+     6,
+     "capacity { index_pages: 1 }\npools { name: \"b\" prefix: \"192.0.2.0/24\" }",
+     {"c:6:12: capacity.index_pages is 1, but the pools touch 2 /16s, expected at least as many"}},
+    {"packet_buffers",
+     6,
+     "capacity { packet_buffers: 10 }",
+     {"c:6:12: capacity.packet_buffers is 10, expected 1024..16777216, or 0 for as many as queues and bursts "
+      "need"}},
+    {"idle_time",
+     6,
+     "flows { udp: 3000000 }",
+     {"c:6:9: flows.udp is 3000000, expected 1..2592000, or 0 for 120"}},
+
+    // --- api, store ---
+    {"relative_paths",
+     6,
+     "store { path: \"state.db\" }\n\tapi { socket: \"api.sock\" }",
+     {"c:6:9: store.path is \"state.db\", expected an absolute path",
+      "c:7:15: api.socket is \"api.sock\", expected an absolute path of at most 107 bytes"}},
+};
+
+INSTANTIATE_TEST_SUITE_P(Rows, BadConfig, testing::ValuesIn(rows),
+                         [](const auto& row) { return row.param.what; });
+
+TEST(Config, DefaultsAreThoseOfTheSchema) {
+  const auto settings = parse("c", join(good_lines()), two_cores);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->eal.file_prefix, "portcullis");
+  EXPECT_FALSE(settings->eal.no_huge);
+  ASSERT_EQ(settings->ports.size(), 2u);
+  EXPECT_EQ(settings->ports[0].role, PortRole::uplink);
+  EXPECT_EQ(settings->ports[0].next_hop, Ipv4Addr::of(198, 51, 100, 2));
+  EXPECT_EQ(settings->ports[0].next_hop_mac, std::nullopt);
+  EXPECT_EQ(settings->ports[1].device, "0000:3b:00.0");
+  EXPECT_EQ(settings->ports[1].mtu, 0);
+  EXPECT_EQ(settings->ports[1].rx_descriptors, 1024);
+  EXPECT_EQ(settings->ports[1].punt_rate, 1000u);
+  EXPECT_EQ(settings->workers.cores, std::vector<uint32_t>{1});
+  EXPECT_EQ(settings->workers.idle_polls, 0u);
+  EXPECT_EQ(settings->workers.idle_sleep_us, 50u);
+  EXPECT_EQ(settings->gateway.addresses,
+            (std::vector<InterfaceAddress>{{Ipv4Addr::of(198, 51, 100, 1), 24}}));
+  EXPECT_EQ(settings->gateway.tap, "portcullis0");
+  EXPECT_EQ(
+      settings->pools,
+      (std::vector<model::Pool>{{"public", {Ipv4Addr::of(203, 0, 113, 0), 24}, model::PoolKind::local}}));
+  EXPECT_EQ(settings->capacity.eips, 65536u);
+  EXPECT_EQ(settings->capacity.index_pages, 64u);
+  EXPECT_EQ(settings->capacity.rules_per_eip, 1024u);
+  EXPECT_EQ(settings->capacity.permit_chunks, 65536u);
+  EXPECT_EQ(settings->capacity.flows, 65536u);
+  EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);
+  EXPECT_EQ(settings->capacity.tag_sets, 65536u);
+  EXPECT_EQ(settings->timeouts.tcp_established_ms, 7'440'000u);
+  EXPECT_EQ(settings->timeouts.tcp_transitory_ms, 240'000u);
+  EXPECT_EQ(settings->timeouts.udp_ms, 120'000u);
+  EXPECT_EQ(settings->timeouts.icmp_ms, 60'000u);
+  EXPECT_EQ(settings->quarantine_ms, 600'000);
+  EXPECT_EQ(settings->api_socket, "/run/portcullis/api.sock");
+  EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
+}
+
+TEST(Config, WhatIsGivenIsTaken) {
+  auto lines = good_lines();
+  lines.emplace_back("capacity { eips: 100 flows: 1024 } flows { udp: 5 quarantine: 2 }");
+  lines[3] = R"(gateway { addresses: "198.51.100.1/24" tap: "gw0"
+                 permit { name: "ping" direction: INBOUND remote { any: true } protocol: "icmp" icmp_type: 8 } })";
+  const auto settings = parse("c", join(lines), two_cores);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->capacity.eips, 100u);
+  EXPECT_EQ(settings->capacity.tag_sets, 100u);
+  EXPECT_EQ(settings->capacity.vms, 100u);
+  EXPECT_EQ(settings->capacity.eips_per_tenant, 100u);
+  EXPECT_EQ(settings->capacity.flows_per_eip, 1024u);
+  EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
+  EXPECT_EQ(settings->quarantine_ms, 2'000);
+  EXPECT_EQ(settings->gateway.tap, "gw0");
+  ASSERT_EQ(settings->gateway.permit.size(), 1u);
+  EXPECT_EQ(settings->gateway.permit[0].protocol, 1);
+  EXPECT_EQ(settings->gateway.permit[0].icmp_type, 8);
+}
+
+TEST(Config, AFixedMacMayComeWithAnAddressAndNeedsNone) {
+  auto lines = good_lines();
+  lines[0] = R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { mac: "02:00:00:00:00:02" } })";
+  lines[3] = "";
+  const auto settings = parse("c", join(lines), two_cores);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->ports[0].next_hop, std::nullopt);
+  EXPECT_EQ(settings->ports[0].next_hop_mac, (Mac{{2, 0, 0, 0, 0, 2}}));
+}
+
+TEST(Config, OneCoreIsSharedWhereThereIsNoOther) {
+  auto lines = good_lines();
+  lines[2] = "workers { cores: 0 }";
+  EXPECT_EQ(mistakes_in(join(lines), Machine{{0}}), std::vector<std::string>{});
+}
+
+TEST(Config, MistakesOfAllPartsAreReportedInOrder) {
+  EXPECT_EQ(
+      mistakes_in("store { path: \"x\" }\nworkers { cores: 9 nap: 1 }\n"),
+      (std::vector<std::string>{
+          "c:1:1: no port has the role UPLINK, expected exactly one",
+          "c:1:1: no port has the role ENDPOINT, expected at least one",
+          "c:1:9: store.path is \"x\", expected an absolute path",
+          "c:2:11: workers.cores[0] is 9, but this process may not run on such a core, expected one of 0, 1",
+          "c:2:20: unknown field \"nap\" in Workers, expected one of cores, idle_polls, idle_sleep_us",
+      }));
+}
+
+TEST(Config, AFileThatIsNotThereIsAMistake) {
+  const auto settings = load("/nonexistent/portcullisd.txtpb", two_cores);
+  ASSERT_FALSE(settings);
+  ASSERT_EQ(settings.error().size(), 1u);
+  EXPECT_EQ(
+      settings.error()[0].to_string(),
+      "/nonexistent/portcullisd.txtpb:1:1: cannot be read, expected a configuration in Protobuf text format");
+}
+
+class Example : public testing::TestWithParam<const char*> {};
+
+TEST_P(Example, IsValid) {
+  const auto settings = load(std::string(EXAMPLES) + "/" + GetParam(), two_cores);
+  std::string mistakes;
+  if (!settings)
+    for (const Mistake& mistake : settings.error()) mistakes += mistake.to_string() + "\n";
+  EXPECT_EQ(mistakes, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Example, testing::Values("lab.txtpb", "appliance.txtpb"),
+                         [](const auto& file) {
+                           return std::string(file.param, std::string(file.param).find('.'));
+                         });
+
+}  // namespace
+}  // namespace portcullis::config
