@@ -1,5 +1,7 @@
 // portctl: the command line of Portcullis. A gRPC client and nothing else.
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "src/portctl/commands.h"
 
@@ -51,6 +53,16 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // A word that nobody took is more to the point than the one that is missing because of it.
+    const std::vector<std::string> unknown = app.remaining(true);
+    if (unknown.empty()) {
+      app.exit(error);
+      return usage;
+    }
+    std::cerr << "portctl: '" << unknown.front()
+              << "' is not known here\nRun with --help for more information.\n";
+    return usage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? ok : usage;
   } catch (const Failure& failure) {

@@ -1,0 +1,423 @@
+// The command line as people call it: portctl runs as a process against a gateway that records each call and
+// gives a prepared answer. So: which call each command makes, that the paper's names are aliases, what is
+// printed, and the exit status.
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "portcullis/v1/observe_service.pb.h"
+#include "portcullis/v1/provider_service.pb.h"
+#include "portcullis/v1/tenant_service.pb.h"
+
+namespace portcullis {
+namespace {
+
+using google::protobuf::Message;
+using google::protobuf::TextFormat;
+
+std::string to_string(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (buffer.Dump(&slices).ok()) {
+    for (const grpc::Slice& slice : slices)
+      bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+struct Call {
+  std::string method;  // "/portcullis.v1.TenantService/GetEip"
+  std::string request;
+  friend bool operator==(const Call&, const Call&) = default;
+};
+
+// Takes any method of any service.
+class Recorder final : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    return new Reactor(*this, context->method());
+  }
+
+  void answer(const std::string& method, const Message& reply) {
+    const std::scoped_lock lock(mutex_);
+    replies_[method].push_back(reply.SerializeAsString());
+  }
+  void refuse(const grpc::Status& status) {
+    const std::scoped_lock lock(mutex_);
+    status_ = status;
+  }
+  std::vector<Call> take_calls() {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(calls_, {});
+  }
+
+ private:
+  class Reactor final : public grpc::ServerGenericBidiReactor {
+   public:
+    Reactor(Recorder& recorder, std::string method) : recorder_(recorder), method_(std::move(method)) {
+      StartRead(&request_);
+    }
+    void OnReadDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::CANCELLED);
+      const std::scoped_lock lock(recorder_.mutex_);
+      recorder_.calls_.push_back({method_, to_string(request_)});
+      if (!recorder_.status_.ok()) return Finish(recorder_.status_);
+      // The prepared answers in their order, then empty messages.
+      std::string reply;
+      std::vector<std::string>& replies = recorder_.replies_[method_];
+      if (!replies.empty()) {
+        reply = replies.front();
+        replies.erase(replies.begin());
+      }
+      const grpc::Slice slice(reply);
+      reply_ = grpc::ByteBuffer(&slice, 1);
+      StartWriteAndFinish(&reply_, {}, grpc::Status::OK);
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    Recorder& recorder_;
+    const std::string method_;
+    grpc::ByteBuffer request_, reply_;
+  };
+
+  std::mutex mutex_;
+  std::map<std::string, std::vector<std::string>> replies_;
+  grpc::Status status_;
+  std::vector<Call> calls_;
+};
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/portctl-test-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    directory_ = pattern;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket(), grpc::InsecureServerCredentials());
+    builder.RegisterCallbackGenericService(&gateway_);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+  void TearDown() override {
+    server_->Shutdown();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::string socket() const { return directory_ + "/api.sock"; }
+  std::string path(const std::string& name) const { return directory_ + "/" + name; }
+  void write(const std::string& name, const std::string& text) { std::ofstream(path(name)) << text; }
+  static std::string read(const std::string& file) {
+    std::ifstream in(file);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  // `arguments` as one types them into a shell, with the socket from the environment.
+  Outcome run(const std::string& arguments) {
+    const std::string command = "PORTCULLIS_SOCKET='" + socket() + "' '" + PORTCTL + "' " + arguments +
+                                " >'" + path("out") + "' 2>'" + path("err") + "' </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(path("out")), read(path("err"))};
+  }
+
+  std::string directory_;
+  Recorder gateway_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+using google::protobuf::MethodDescriptor;
+
+// Every method of the API, by its path.
+std::map<std::string, const MethodDescriptor*> methods() {
+  std::map<std::string, const MethodDescriptor*> all;
+  for (const auto* file : {v1::GetEipRequest::descriptor()->file(), v1::GetVmRequest::descriptor()->file(),
+                           v1::ListDropsRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) {
+        const MethodDescriptor* method = file->service(s)->method(m);
+        all["/" + method->service()->full_name() + "/" + method->name()] = method;
+      }
+    }
+  }
+  return all;
+}
+
+struct Row {
+  const char* arguments;
+  const char* method;
+  const char* request;  // text format
+};
+
+const Row rows[] = {
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2", "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' "
+     "}"},
+    {"--tenant acme vm get web", "ProviderService/GetVm", "name: 'tenants/acme/vms/web'"},
+    {"vm list --tenant -", "ProviderService/ListVms", "parent: 'tenants/-'"},
+    {"vm delete tenants/acme/vms/web", "ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'"},
+    {"pool create public 203.0.113.0/24", "ProviderService/CreatePool",
+     "pool { name: 'pools/public' prefix: '203.0.113.0/24' kind: LOCAL }"},
+    {"pool create --provider far 198.51.100.0/24", "ProviderService/CreatePool",
+     "pool { name: 'pools/far' prefix: '198.51.100.0/24' kind: PROVIDER }"},
+    {"pool get public", "ProviderService/GetPool", "name: 'pools/public'"},
+    {"pool list", "ProviderService/ListPools", ""},
+    {"pool delete pools/public", "ProviderService/DeletePool", "name: 'pools/public'"},
+    {"eip request web", "TenantService/RequestEip", "vm: 'tenants/default/vms/web'"},
+    {"eip request web --pool public", "TenantService/RequestEip",
+     "vm: 'tenants/default/vms/web' pool: 'pools/public'"},
+    {"eip release 203.0.113.1", "TenantService/ReleaseEip", "name: 'tenants/default/eips/203.0.113.1'"},
+    {"eip get tenants/acme/eips/203.0.113.1", "TenantService/GetEip",
+     "name: 'tenants/acme/eips/203.0.113.1'"},
+    {"eip list", "TenantService/ListEips", "parent: 'tenants/default'"},
+    {"permit set 203.0.113.1 'web=in tcp 80 from any' 'out udp to any port 53'",
+     "TenantService/SetPermitList",
+     "eip: 'tenants/default/eips/203.0.113.1'"
+     "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+     "last: 80 } }"
+     "rules { name: 'out-udp-to-any-port-53' direction: OUTBOUND remote { any: true } protocol: 'udp'"
+     "        remote_ports { first: 53 last: 53 } }"},
+    {"permit set 203.0.113.1 in icmp from tag:show --keep-established", "TenantService/SetPermitList",
+     "eip: 'tenants/default/eips/203.0.113.1' keep_established: true "
+     "rules { name: 'in-icmp-from-tag-show' direction: INBOUND remote { tags { tags: 'show' } } protocol: "
+     "'icmp' }"},
+    {"permit set 203.0.113.1 --empty", "TenantService/SetPermitList",
+     "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"permit get 203.0.113.1", "TenantService/GetPermitList", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"tag set 203.0.113.1 web show get", "TenantService/SetTag",
+     "eip: 'tenants/default/eips/203.0.113.1' tags: 'web' tags: 'show' tags: 'get'"},
+    {"tag set 203.0.113.1", "TenantService/SetTag", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"show drops", "ObserveService/ListDrops", ""},
+    {"show ports", "ObserveService/ListPorts", ""},
+    {"show workers", "ObserveService/ListWorkers", ""},
+    {"show eip 203.0.113.1", "ObserveService/GetEipStatistics", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"show gateway", "ObserveService/GetGateway", ""},
+};
+
+TEST_F(Cli, EachCommandMakesItsCall) {
+  google::protobuf::MessageFactory* factory = google::protobuf::MessageFactory::generated_factory();
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.arguments);
+    const Outcome outcome = run(row.arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    const std::vector<Call> calls = gateway_.take_calls();
+    ASSERT_EQ(calls.size(), 1u);
+    EXPECT_EQ(calls[0].method, std::string("/portcullis.v1.") + row.method);
+    const MethodDescriptor* method = methods().at(calls[0].method);
+    const std::unique_ptr<Message> request(factory->GetPrototype(method->input_type())->New());
+    const std::unique_ptr<Message> expected(request->New());
+    ASSERT_TRUE(request->ParseFromString(calls[0].request));
+    ASSERT_TRUE(TextFormat::ParseFromString(row.request, expected.get()));
+    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(*request, *expected))
+        << request->DebugString();
+  }
+}
+
+TEST_F(Cli, EveryMethodHasACommand) {
+  std::set<std::string> reached;
+  for (const Row& row : rows) reached.insert(std::string("/portcullis.v1.") + row.method);
+  ASSERT_FALSE(methods().empty());
+  for (const auto& [path, method] : methods()) EXPECT_TRUE(reached.contains(path)) << path << " is in no row";
+}
+
+TEST_F(Cli, ThePapersNamesAreAliases) {
+  const std::array<std::array<std::string, 3>, 5> aliases{{
+      {"eip request", "request-eip", "web --pool public"},
+      {"eip release", "release-eip", "203.0.113.1"},
+      {"permit set", "set-permit-list", "203.0.113.1 'in tcp 80 from any' --keep-established"},
+      {"permit set", "set-permit-list", "203.0.113.1"},  // refused: no rule
+      {"tag set", "set-tag", "203.0.113.1 web batch"},
+  }};
+  for (const auto& [noun, alias, arguments] : aliases) {
+    SCOPED_TRACE(alias);
+    const Outcome by_noun = run(noun + " " + arguments);
+    const std::vector<Call> calls = gateway_.take_calls();
+    const Outcome by_alias = run(alias + " " + arguments);
+    EXPECT_EQ(gateway_.take_calls(), calls);
+    EXPECT_EQ(by_alias.status, by_noun.status);
+    EXPECT_EQ(by_alias.out, by_noun.out);
+    EXPECT_EQ(by_alias.err, by_noun.err);
+  }
+}
+
+TEST_F(Cli, RulesFromAFile) {
+  write("rules",
+        "# the list of the web server\nweb=in tcp 80 from any  # everybody\n\n  in icmp from any type 8\n");
+  EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("rules") + "'").status, 0);
+  const std::vector<Call> calls = gateway_.take_calls();
+  ASSERT_EQ(calls.size(), 1u);
+  v1::SetPermitListRequest request;
+  ASSERT_TRUE(request.ParseFromString(calls[0].request));
+  ASSERT_EQ(request.rules_size(), 2);
+  EXPECT_EQ(request.rules(0).name(), "web");
+  EXPECT_EQ(request.rules(1).name(), "in-icmp-from-any-type-8");
+
+  write("rules", "web=in tcp 80 from any\nin tcp 80 form any\n");
+  const Outcome wrong = run("permit set 203.0.113.1 -f '" + path("rules") + "'");
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_NE(wrong.err.find(path("rules") + ":2: "), std::string::npos) << wrong.err;
+  EXPECT_NE(wrong.err.find("\n  in tcp 80 form any\n            ^^^^\n"), std::string::npos) << wrong.err;
+  EXPECT_TRUE(gateway_.take_calls().empty());
+
+  write("rules", "# nothing\n");
+  EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("rules") + "'").status, 2);
+  EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("absent") + "'").status, 2);
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, ListsAreAskedForToTheirLastPage) {
+  v1::ListEipsResponse page;
+  page.add_eips()->set_name("tenants/default/eips/203.0.113.1");
+  page.set_next_page_token("next");
+  gateway_.answer("/portcullis.v1.TenantService/ListEips", page);
+  page.mutable_eips(0)->set_name("tenants/default/eips/203.0.113.2");
+  page.clear_next_page_token();
+  gateway_.answer("/portcullis.v1.TenantService/ListEips", page);
+  const Outcome outcome = run("eip list --json");
+  const std::vector<Call> calls = gateway_.take_calls();
+  ASSERT_EQ(calls.size(), 2u);
+  v1::ListEipsRequest second;
+  ASSERT_TRUE(second.ParseFromString(calls[1].request));
+  EXPECT_EQ(second.page_token(), "next");
+  EXPECT_NE(outcome.out.find("203.0.113.1"), std::string::npos);
+  EXPECT_NE(outcome.out.find("203.0.113.2"), std::string::npos);
+  EXPECT_NE(outcome.out.find("\"nextPageToken\": \"\""), std::string::npos);
+}
+
+TEST_F(Cli, TablesAreAligned) {
+  v1::ListDropsResponse reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "drops { reason: 'unbound' stage: 'identify' description: 'no binding' packets: 7 }"
+      "drops { reason: 'fragment' stage: 'parse' description: 'a fragment' packets: 0 }"
+      "drops { reason: 'destination_not_permitted' stage: 'admit' description: 'no way in' packets: 1234 }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ObserveService/ListDrops", reply);
+  EXPECT_EQ(run("show drops").out,
+            "REASON                     STAGE     PACKETS  MEANING\n"
+            "unbound                    identify        7  no binding\n"
+            "destination_not_permitted  admit        1234  no way in\n");
+  gateway_.answer("/portcullis.v1.ObserveService/ListDrops", reply);
+  EXPECT_NE(run("show drops --all").out.find("fragment"), std::string::npos);
+  EXPECT_EQ(run("show drops").out, "no packet was dropped\n");
+}
+
+TEST_F(Cli, RequestPrintsTheAddress) {
+  v1::RequestEipResponse reply;
+  reply.mutable_eip()->set_address("203.0.113.1");
+  reply.set_generation(5);
+  gateway_.answer("/portcullis.v1.TenantService/RequestEip", reply);
+  EXPECT_EQ(run("eip request web").out, "203.0.113.1\n");
+}
+
+TEST_F(Cli, RulesComeOutAsTheyGoIn) {
+  v1::PermitList list;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+      "last: 80 } }"
+      "rules { name: 'x' direction: OUTBOUND remote { tags { tags: 'db' } } protocol: 'any' }",
+      &list));
+  gateway_.answer("/portcullis.v1.TenantService/GetPermitList", list);
+  EXPECT_EQ(run("permit get 203.0.113.1").out,
+            "NAME  RULE\n"
+            "web   in tcp 80 from any\n"
+            "x     out any to tag:db\n");
+  gateway_.answer("/portcullis.v1.TenantService/GetPermitList", list);
+  EXPECT_EQ(run("permit get 203.0.113.1 --rules").out, "web=in tcp 80 from any\nx=out any to tag:db\n");
+}
+
+TEST_F(Cli, JsonHasZeroFieldsToo) {
+  const Outcome outcome = run("show gateway --json");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_NE(outcome.out.find("\"eipsKnown\": \"0\""), std::string::npos) << outcome.out;
+}
+
+TEST_F(Cli, ARefusalSaysWhatWhereAndWhatToDo) {
+  google::rpc::ErrorInfo info;
+  info.set_reason("NOT_FOUND");
+  info.set_domain("portcullis");
+  (*info.mutable_metadata())["object"] = "tenants/default/vms/web";
+  google::rpc::BadRequest bad_request;
+  bad_request.add_field_violations()->set_field("vm");
+  google::rpc::Status details;
+  details.set_code(grpc::NOT_FOUND);
+  details.set_message("tenants/default/vms/web does not exist");
+  details.add_details()->PackFrom(info);
+  details.add_details()->PackFrom(bad_request);
+  gateway_.refuse({grpc::NOT_FOUND, details.message(), details.SerializeAsString()});
+
+  const Outcome outcome = run("eip request web");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err,
+            "portctl: NOT_FOUND: tenants/default/vms/web does not exist\n"
+            "  field:  vm\n"
+            "  object: tenants/default/vms/web\n"
+            "  hint:   portctl vm list shows the vms; --tenant T chooses the tenant\n");
+
+  const Outcome json = run("eip request web --json");
+  EXPECT_EQ(json.status, 1);
+  EXPECT_NE(json.err.find("\"field\": \"vm\""), std::string::npos) << json.err;
+  EXPECT_NE(json.err.find("\"code\": 5"), std::string::npos) << json.err;
+}
+
+TEST_F(Cli, AGatewayThatIsUnavailableHasAnsweredNoLess) {
+  google::rpc::ErrorInfo info;
+  info.set_domain("portcullis");
+  google::rpc::Status details;
+  details.set_code(grpc::UNAVAILABLE);
+  details.add_details()->PackFrom(info);
+  gateway_.refuse({grpc::UNAVAILABLE, "the disk is full", details.SerializeAsString()});
+  EXPECT_EQ(run("eip request web").status, 1);
+}
+
+TEST_F(Cli, ExitStatus) {
+  EXPECT_EQ(run("--help").status, 0);
+  EXPECT_EQ(run("permit set --help").status, 0);
+  EXPECT_EQ(run("--version").status, 0);
+  for (const char* wrong :
+       {"", "frobnicate", "vm", "vm frobnicate", "vm create", "vm create web", "eip request",
+        "permit set 203.0.113.1", "permit set 203.0.113.1 --empty in tcp 80 from any",
+        "permit set 203.0.113.1 'in tcp 80 to any'", "show drops extra", "show drops --frobnicate",
+        "--timeout 0 show drops", "--timeout x show drops"}) {
+    const Outcome outcome = run(wrong);
+    EXPECT_EQ(outcome.status, 2) << wrong;
+    EXPECT_NE(outcome.err, "") << wrong;
+    EXPECT_EQ(outcome.out, "") << wrong;
+  }
+  EXPECT_TRUE(gateway_.take_calls().empty());
+  for (const std::string& nobody : {path("absent"), path("")}) {
+    const Outcome outcome = run("--socket '" + nobody + "' show drops");
+    EXPECT_EQ(outcome.status, 3) << nobody;
+    EXPECT_NE(outcome.err.find("hint:"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(Cli, AWrongWordIsNamed) {
+  EXPECT_NE(run("frobnicate").err.find("frobnicate"), std::string::npos);
+  EXPECT_NE(run("vm frobnicate").err.find("frobnicate"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace portcullis
