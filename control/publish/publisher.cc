@@ -286,12 +286,15 @@ void Publisher::retire(Retired retired) {
   limbo_.placements.push_back(std::move(retired));
 }
 
-// Synchronize: the increment of the token is a release, after all index stores; a worker that reports the
-// token has loaded it with acquire and dropped every reference from before. So after it no worker holds or
-// can find what is in limbo, and whatever it counted there is in its counters for good.
+// The increment of the token is a release, after all index stores; a worker that reports the token has loaded
+// it with acquire, and has dropped every reference from before. So after the wait no worker holds or can find
+// what is in limbo, and whatever it counted there is in its counters for good. (start and check are what
+// rte_rcu_qsbr_synchronize does for a thread that is no reader; inline, so that a thread sanitizer sees
+// them.)
 void Publisher::wait_for_readers() {
   for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
-  rte_rcu_qsbr_synchronize(rcu_, RTE_QSBR_THRID_INVALID);
+  const uint64_t token = rte_rcu_qsbr_start(rcu_);
+  rte_rcu_qsbr_check(rcu_, token, true);
   Limbo done = std::exchange(limbo_, {});
   for (const Retired& retired : done.placements) {
     const auto bound = bindings_.find(retired.eip);

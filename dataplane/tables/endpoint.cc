@@ -8,8 +8,26 @@
 #include <atomic>
 #include <string>
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace portcullis {
 namespace {
+
+// rte_hash's code is not instrumented: a thread sanitizer must be told that a value found was released by
+// set().
+#ifdef __SANITIZE_THREAD__
+void note_release(void* table) {
+  __tsan_release(table);
+}
+void note_acquire(void* table) {
+  __tsan_acquire(table);
+}
+#else
+void note_release(void*) {}
+void note_acquire(void*) {}
+#endif
 
 void* as_data(Slot slot) {
   return reinterpret_cast<void*>(static_cast<uintptr_t>(slot));
@@ -52,10 +70,12 @@ void EndpointTable::find(const EndpointKey* const* keys, uint32_t count, Slot* s
   for (uint32_t i = 0; i < count; ++i) raw_keys[i] = keys[i];
   uint64_t hits = 0;
   rte_hash_lookup_bulk_data(hash_.get(), raw_keys, count, &hits, data);
+  note_acquire(hash_.get());
   for (uint32_t i = 0; i < count; ++i) slots[i] = (hits >> i & 1) != 0 ? as_slot(data[i]) : 0;
 }
 
 bool EndpointTable::set(EndpointKey key, Slot slot) {
+  note_release(hash_.get());
   return rte_hash_add_key_data(hash_.get(), &key, as_data(slot)) == 0;
 }
 
