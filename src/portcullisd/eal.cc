@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -53,7 +54,8 @@ std::vector<std::string> arguments(const config::Settings& settings, uint32_t me
   for (uint32_t i = 0; i < settings.workers.cores.size(); ++i)
     lcores += "," + std::to_string(Eal::worker_lcore(i)) + "@" + std::to_string(settings.workers.cores[i]);
   list.push_back(lcores);
-  if (settings.eal.no_huge) list.insert(list.end(), {"--no-huge", "--no-shconf"});
+  // Without hugepages nothing is shared, so nothing need be left in the file system.
+  if (settings.eal.no_huge) list.insert(list.end(), {"--no-huge", "--no-shconf", "--no-telemetry"});
   if (settings.eal.no_huge || settings.eal.memory_mb != 0)
     list.insert(list.end(),
                 {"-m", std::to_string(settings.eal.memory_mb != 0 ? settings.eal.memory_mb : megabytes)});
@@ -86,7 +88,9 @@ Expected<std::unique_ptr<Eal>> Eal::start(const config::Settings& settings, uint
 }
 
 Eal::~Eal() {
+  const std::string directory = rte_eal_get_runtime_dir();
   (void)rte_eal_cleanup();
+  (void)rmdir(directory.c_str());  // if DPDK left nothing in it
 }
 
 }  // namespace portcullis
