@@ -103,6 +103,20 @@ FlowState after_reply(FlowState state, uint8_t flags) {
   return state == FlowState::opening ? FlowState::established : state;
 }
 
+// Lists have no order, and neither have the prefixes and tags of a rule.
+std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
+  const auto sort_unique = [](auto& values) {
+    std::ranges::sort(values);
+    values.erase(std::ranges::unique(values).begin(), values.end());
+  };
+  for (PermitRule& rule : rules) {
+    if (auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) sort_unique(*prefixes);
+    if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
+  }
+  std::ranges::sort(rules, {}, &PermitRule::name);
+  return rules;
+}
+
 }  // namespace
 
 bool TupleLess::operator()(const SideTuple& a, const SideTuple& b) const {
@@ -125,9 +139,9 @@ struct Gateway::Question {
 
 struct Gateway::Judgement {
   bool permitted = false;
-  bool touches = false;   // the entry of its tuple is refreshed, if there is a valid one
-  bool may_open = false;  // and opened, if there is none
-  std::optional<HitKey> hit;
+  bool touches = false;            // the entry of its tuple is refreshed, if there is a valid one
+  bool may_open = false;           // and opened, if there is none
+  std::optional<std::string> hit;  // the rule that decided
 };
 
 struct Gateway::Side {
@@ -242,7 +256,7 @@ void Gateway::release_eip(Ipv4Addr address) {
 
 void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, bool keep_established) {
   Eip& eip = state_.eips.at(address);
-  std::ranges::sort(rules, {}, &PermitRule::name);
+  rules = canonical(std::move(rules));
   if (rules == eip.permit) return;
   const std::vector<PermitRule> old = std::exchange(eip.permit, std::move(rules));
   eip.list_generation = ++state_.generation;
@@ -250,10 +264,10 @@ void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, b
   if (!keep_established) eip.kept_from = eip.list_generation;
   // Hits stay with the rules that stayed.
   std::erase_if(hits_[address], [&](const auto& hit) {
-    const auto named = [&](const PermitRule& rule) { return rule.name == hit.first.rule; };
+    const auto named = [&](const PermitRule& rule) { return rule.name == hit.first; };
     const auto before = std::ranges::find_if(old, named);
     const auto after = std::ranges::find_if(eip.permit, named);
-    return after == eip.permit.end() || *before != *after;
+    return before == old.end() || after == eip.permit.end() || *before != *after;
   });
 }
 
@@ -272,7 +286,8 @@ void Gateway::end_keep(Ipv4Addr address) {
   eip.kept_from = eip.list_generation;
 }
 
-bool Gateway::may_keep(Ipv4Addr address, const std::vector<PermitRule>& rules) const {
+bool Gateway::may_keep(Ipv4Addr address, const std::vector<PermitRule>& list) const {
+  const std::vector<PermitRule> rules = canonical(list);
   for (PermitRule old : state_.eips.at(address).permit) {
     if (old.direction == Direction::outbound || old.tracked) continue;
     const bool stays = std::ranges::any_of(rules, [&](const PermitRule& rule) {
@@ -377,25 +392,18 @@ std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
 
 // --- punt ---
 
-bool Gateway::for_gateway(Packet& packet, uint64_t now_ms, Verdict& verdict) {
-  if (packet.is_arp) {
-    verdict = arp(packet, now_ms);
-    return true;
-  }
-  if (std::ranges::find(setup_.gateway_addresses, packet.destination) == setup_.gateway_addresses.end())
-    return false;
-  if (!setup_.ports[packet.in].uplink) {
-    verdict = drop("gateway_not_permitted");
-  } else if (pool_of(packet.source) != nullptr) {
-    verdict = drop("gateway_spoofed_source");
-  } else {
-    Eip gateway;
-    gateway.permit = setup_.gateway_permit;
-    const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
-                            packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
-    verdict = match(gateway, question, std::nullopt) ? punt(packet, now_ms) : drop("gateway_not_permitted");
-  }
-  return true;
+// The gateway's own addresses are default-off too.
+std::optional<Verdict> Gateway::to_gateway(Packet& packet, uint64_t now_ms) {
+  const auto& own = setup_.gateway_addresses;
+  if (std::ranges::find(own, packet.destination) == own.end()) return std::nullopt;
+  if (!setup_.ports[packet.in].uplink) return drop("gateway_not_permitted");
+  if (pool_of(packet.source) != nullptr) return drop("gateway_spoofed_source");
+  Eip gateway;
+  gateway.permit = setup_.gateway_permit;
+  const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
+                          packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
+  if (!match(gateway, question, std::nullopt)) return drop("gateway_not_permitted");
+  return punt(packet, now_ms);
 }
 
 Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
@@ -517,10 +525,20 @@ std::optional<std::string> Gateway::identify(Packet& packet) const {
 
 // --- admit ---
 
+bool Gateway::names(const model::Remote& remote, const model::TenantId& tenant, const Question& q) {
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote))
+    return std::ranges::any_of(*prefixes, [&](Ipv4Prefix prefix) { return prefix.contains(q.remote); });
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&remote))
+    return q.remote_eip != nullptr && q.remote_eip->tenant == tenant &&
+           std::ranges::any_of(*tags,
+                               [&](const std::string& tag) { return q.remote_eip->tags.contains(tag); });
+  return true;
+}
+
 // The rule that decides, if any does: those that track nothing first, then by name. `tracked` asks only for
 // rules that are, or are not.
-std::optional<Gateway::HitKey> Gateway::match(const Eip& owner, const Question& q,
-                                              std::optional<bool> tracked) const {
+std::optional<std::string> Gateway::match(const Eip& owner, const Question& q,
+                                          std::optional<bool> tracked) const {
   for (const bool tracking : {false, true}) {
     if (tracked && *tracked != tracking) continue;
     for (const PermitRule& rule : owner.permit) {
@@ -534,15 +552,7 @@ std::optional<Gateway::HitKey> Gateway::match(const Eip& owner, const Question& 
           continue;
         }
       }
-      if (std::holds_alternative<model::AnyRemote>(rule.remote)) return HitKey{rule.name, 0};
-      if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
-        for (size_t i = 0; i < prefixes->size(); ++i)
-          if ((*prefixes)[i].contains(q.remote)) return HitKey{rule.name, i};
-      } else if (q.remote_eip != nullptr && q.remote_eip->tenant == owner.tenant) {
-        const auto& tags = std::get<std::vector<std::string>>(rule.remote);
-        for (size_t i = 0; i < tags.size(); ++i)
-          if (q.remote_eip->tags.contains(tags[i])) return HitKey{rule.name, i};
-      }
+      if (names(rule.remote, owner.tenant, q)) return rule.name;
     }
   }
   return std::nullopt;
@@ -646,7 +656,11 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
     EipCount& count = eip_counts_[side->owner->address];
     (side->leaving ? count.out_packets : count.in_packets) += 1;
     (side->leaving ? count.out_bytes : count.in_bytes) += packet.length;
-    if (side->judgement.hit) ++hits_[side->owner->address][*side->judgement.hit];
+    ++counts_.eip_packets;
+    counts_.eip_bytes += packet.length;
+    if (!side->judgement.hit) continue;
+    ++hits_[side->owner->address][*side->judgement.hit];
+    ++counts_.rule_hits;
   }
   return std::nullopt;
 }
@@ -794,6 +808,54 @@ void Gateway::flush(PortNumber port, Turn& turn) {
   }
 }
 
+// Why a parsed packet that is not for the gateway itself may not pass.
+std::optional<std::string> Gateway::refusal(Packet& packet, uint64_t now_ms) const {
+  if (auto refused = identify(packet)) return refused;
+  if (packet.from.owner != nullptr) {
+    packet.from.judgement = judge_leaving(packet, packet.from, now_ms);
+    if (!packet.from.judgement.permitted) return "source_not_permitted";
+  }
+  if (packet.to.owner != nullptr) {
+    packet.to.judgement = judge_entering(packet, packet.to, now_ms);
+    if (!packet.to.judgement.permitted) return "destination_not_permitted";
+  }
+  return route(packet);
+}
+
+// One burst of one port. First every packet is judged, by tables that none of them has changed yet; then
+// those that pass change them, in order. What is for the gateway itself is seen to before, ARP first.
+std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms) {
+  std::vector<Packet> packets(arrivals.size());
+  std::vector<std::optional<Verdict>> verdicts(arrivals.size());
+  const auto for_each_open = [&](auto&& settle) {
+    for (size_t i = 0; i < packets.size(); ++i)
+      if (!verdicts[i]) verdicts[i] = settle(packets[i]);
+  };
+  for (size_t i = 0; i < arrivals.size(); ++i) {
+    ++counts_.ports[in].received_packets;
+    counts_.ports[in].received_bytes += arrivals[i].bytes.size();
+    packets[i].in = in;
+    packets[i].bytes = arrivals[i].bytes;
+    packets[i].first_segment = arrivals[i].first_segment;
+  }
+  using Settled = std::optional<Verdict>;
+  const auto dropped = [&](const std::optional<std::string>& reason) {
+    return reason ? Settled(drop(*reason)) : std::nullopt;
+  };
+  for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
+  for_each_open([&](Packet& packet) { return packet.is_arp ? Settled(arp(packet, now_ms)) : std::nullopt; });
+  for_each_open([&](Packet& packet) { return to_gateway(packet, now_ms); });
+  for_each_open([&](Packet& packet) { return dropped(refusal(packet, now_ms)); });
+  for_each_open([&](Packet& packet) { return dropped(commit(packet, now_ms)); });
+  for_each_open([&](Packet& packet) {
+    return Settled({Fate::transmitted, {}, packet.out, translate(packet)});
+  });
+
+  std::vector<Verdict> settled;
+  for (std::optional<Verdict>& verdict : verdicts) settled.push_back(std::move(*verdict));
+  return settled;
+}
+
 Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arrivals,
                    const std::vector<Bytes>& originated) {
   Turn turn;
@@ -807,63 +869,16 @@ Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arr
     queue(verdict);
   }
   for (PortNumber in = 0; in < ports; ++in) {
-    // First every packet of the burst is judged, by tables that none of them has changed yet.
-    std::vector<Packet> admitted;
-    std::vector<size_t> positions;
-    for (const Arrival& arrival : arrivals[in]) {
-      ++counts_.ports[in].received_packets;
-      counts_.ports[in].received_bytes += arrival.bytes.size();
-      Packet packet;
-      packet.in = in;
-      packet.bytes = arrival.bytes;
-      packet.first_segment = arrival.first_segment;
-      Verdict& verdict = turn.verdicts[in].emplace_back();
-      if (auto refused = parse(packet)) {
-        verdict = drop(*refused);
-        continue;
-      }
-      if (for_gateway(packet, now_ms, verdict)) continue;
-      if (auto refused = identify(packet)) {
-        verdict = drop(*refused);
-        continue;
-      }
-      if (packet.from.owner != nullptr) {
-        packet.from.judgement = judge_leaving(packet, packet.from, now_ms);
-        if (!packet.from.judgement.permitted) {
-          verdict = drop("source_not_permitted");
-          continue;
-        }
-      }
-      if (packet.to.owner != nullptr) {
-        packet.to.judgement = judge_entering(packet, packet.to, now_ms);
-        if (!packet.to.judgement.permitted) {
-          verdict = drop("destination_not_permitted");
-          continue;
-        }
-      }
-      if (auto refused = route(packet)) {
-        verdict = drop(*refused);
-        continue;
-      }
-      positions.push_back(turn.verdicts[in].size() - 1);
-      admitted.push_back(std::move(packet));
-    }
-    // Then they change them, in order.
-    for (size_t i = 0; i < admitted.size(); ++i) {
-      Verdict& verdict = turn.verdicts[in][positions[i]];
-      if (auto refused = commit(admitted[i], now_ms))
-        verdict = drop(*refused);
-      else
-        verdict = {Fate::transmitted, {}, admitted[i].out, translate(admitted[i])};
-    }
-    // Answers leave first, then what is passed on, each in order; then every port is offered what waits for
-    // it.
-    for (Verdict& verdict : turn.verdicts[in]) {
-      if (verdict.fate == Fate::answered) queue(verdict);
-      if (verdict.fate == Fate::punted) turn.punted.push_back(verdict.bytes);
-    }
-    for (Verdict& verdict : turn.verdicts[in])
-      if (verdict.fate == Fate::transmitted) queue(verdict);
+    turn.verdicts[in] = receive(in, arrivals[in], now_ms);
+    // Answers leave first, then what is passed on, each in order.
+    for (const Fate fate : {Fate::answered, Fate::transmitted})
+      for (Verdict& verdict : turn.verdicts[in])
+        if (verdict.fate == fate) queue(verdict);
+    for (const bool is_arp : {true, false})
+      for (const Verdict& verdict : turn.verdicts[in])
+        if (verdict.fate == Fate::punted && (get16(verdict.bytes, 12) == 0x0806) == is_arp)
+          turn.punted.push_back(verdict.bytes);
+    // Then every port is offered what waits for it.
     for (PortNumber port = 0; port < ports; ++port)
       if (port == in || !arrivals[in].empty()) flush(port, turn);
   }
@@ -889,7 +904,7 @@ std::map<std::string, uint64_t> Gateway::rule_hits(Ipv4Addr eip) const {
   std::map<std::string, uint64_t> hits;
   for (const PermitRule& rule : state_.eips.at(eip).permit) hits[rule.name] = 0;
   if (const auto found = hits_.find(eip); found != hits_.end())
-    for (const auto& [key, count] : found->second) hits[key.rule] += count;
+    for (const auto& [rule, count] : found->second) hits[rule] += count;
   return hits;
 }
 

@@ -104,7 +104,8 @@ struct Counts {
   std::map<std::string, uint64_t> dropped;  // by reason; reasons that never occurred are absent
   uint64_t originated = 0;
   uint64_t punted = 0;
-  uint64_t held = 0;  // a level
+  uint64_t held = 0;                                       // a level
+  uint64_t eip_packets = 0, eip_bytes = 0, rule_hits = 0;  // of all EIPs and rules that ever were
 };
 
 enum class Fate : uint8_t { transmitted, answered, punted, dropped };
@@ -137,7 +138,7 @@ class Gateway {
   void set_tag(Ipv4Addr address, std::set<std::string> tags);
   void end_keep(Ipv4Addr address);
   // FAILED_PRECONDITION of keep_established: some inbound rule that tracks nothing would be taken away.
-  [[nodiscard]] bool may_keep(Ipv4Addr address, const std::vector<model::PermitRule>& rules) const;
+  [[nodiscard]] bool may_keep(Ipv4Addr address, const std::vector<model::PermitRule>& list) const;
 
   // --- the world ---
   void set_neighbour(std::optional<Mac> mac) { neighbour_ = mac; }  // the uplink's next hop
@@ -169,17 +170,12 @@ class Gateway {
   struct Side;
   struct Question;
   struct Judgement;
-  struct HitKey {
-    std::string rule;
-    size_t remote;
-    friend auto operator<=>(const HitKey&, const HitKey&) = default;
-  };
 
   // parse
   [[nodiscard]] std::optional<std::string> parse(Packet& packet) const;
   [[nodiscard]] std::optional<std::string> parse_transport(Packet& packet) const;
   // punt
-  [[nodiscard]] bool for_gateway(Packet& packet, uint64_t now_ms, Verdict& verdict);
+  [[nodiscard]] std::optional<Verdict> to_gateway(Packet& packet, uint64_t now_ms);
   [[nodiscard]] Verdict arp(Packet& packet, uint64_t now_ms);
   [[nodiscard]] Verdict punt(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] uint64_t punt_tokens(PortNumber port, uint64_t now_ms) const;
@@ -193,8 +189,10 @@ class Gateway {
   [[nodiscard]] Judgement judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const;
-  [[nodiscard]] std::optional<HitKey> match(const model::Eip& owner, const Question& question,
-                                            std::optional<bool> tracked) const;
+  [[nodiscard]] static bool names(const model::Remote& remote, const model::TenantId& tenant,
+                                  const Question& q);
+  [[nodiscard]] std::optional<std::string> match(const model::Eip& owner, const Question& question,
+                                                 std::optional<bool> tracked) const;
   [[nodiscard]] const Flow* valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] bool counts_still(const SideTuple& key, const Flow& flow, const model::Eip& owner,
                                   const model::Eip* remote) const;
@@ -212,6 +210,9 @@ class Gateway {
   [[nodiscard]] Bytes translate(const Packet& packet) const;
   [[nodiscard]] uint32_t idle_ms(uint8_t protocol, FlowState state) const;
 
+  [[nodiscard]] std::vector<Verdict> receive(PortNumber in, const std::vector<Arrival>& arrivals,
+                                             uint64_t now_ms);
+  [[nodiscard]] std::optional<std::string> refusal(Packet& packet, uint64_t now_ms) const;
   Verdict drop(std::string reason);
   void queue(Verdict& verdict);
   void flush(PortNumber port, Turn& turn);
@@ -231,7 +232,7 @@ class Gateway {
   FlowMap flows_;
   Counts counts_;
   std::map<Ipv4Addr, EipCount> eip_counts_;
-  std::map<Ipv4Addr, std::map<HitKey, uint64_t>> hits_;
+  std::map<Ipv4Addr, std::map<std::string, uint64_t>> hits_;  // by rule
 };
 
 }  // namespace portcullis::reference

@@ -1,0 +1,181 @@
+#include "tests/model/frames.h"
+
+#include <cstdio>
+
+namespace portcullis::testing {
+namespace {
+
+constexpr size_t ip_bytes = 20;
+
+void append16(Bytes& bytes, uint16_t value) {
+  bytes.push_back(static_cast<uint8_t>(value >> 8));
+  bytes.push_back(static_cast<uint8_t>(value));
+}
+
+void append(Bytes& bytes, Ipv4Addr address) {
+  append16(bytes, static_cast<uint16_t>(address.host() >> 16));
+  append16(bytes, static_cast<uint16_t>(address.host()));
+}
+
+void append(Bytes& bytes, const Mac& mac) {
+  bytes.insert(bytes.end(), mac.bytes.begin(), mac.bytes.end());
+}
+
+uint32_t sum_of(const Bytes& bytes, size_t from, size_t to) {
+  uint32_t sum = 0;
+  for (size_t i = from; i < to; i += 2)
+    sum += static_cast<uint32_t>(bytes[i] << 8) + (i + 1 < to ? bytes[i + 1] : 0u);
+  return sum;
+}
+
+uint16_t fold(uint32_t sum) {
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(sum);
+}
+
+// The whole transport segment, and for TCP and UDP the addresses, protocol and length (RFC 9293, 3.1).
+uint16_t transport_sum(const Bytes& frame) {
+  const size_t end = ip_at + get16(frame, ip_at + 2);
+  uint32_t sum = sum_of(frame, transport_at, end);
+  if (frame[ip_at + 9] != icmp)
+    sum +=
+        sum_of(frame, ip_at + 12, ip_at + 20) + frame[ip_at + 9] + static_cast<uint32_t>(end - transport_at);
+  return fold(sum);
+}
+
+size_t checksum_at(uint8_t protocol) {
+  return transport_at + (protocol == tcp ? 16 : protocol == udp ? 6 : 2);
+}
+
+}  // namespace
+
+uint16_t get16(const Bytes& bytes, size_t at) {
+  return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
+}
+
+void put16(Bytes& bytes, size_t at, uint16_t value) {
+  bytes[at] = static_cast<uint8_t>(value >> 8);
+  bytes[at + 1] = static_cast<uint8_t>(value);
+}
+
+Ipv4Addr get_address(const Bytes& bytes, size_t at) {
+  return Ipv4Addr::of(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
+}
+
+Mac get_mac(const Bytes& bytes, size_t at) {
+  Mac mac;
+  for (size_t i = 0; i < 6; ++i) mac.bytes[i] = bytes[at + i];
+  return mac;
+}
+
+Bytes build(const Packet& p) {
+  const size_t header = p.protocol == tcp ? 20 : 8;
+  Bytes b;
+  append(b, p.to);
+  append(b, p.from);
+  append16(b, 0x0800);
+  append16(b, 0x4500);
+  append16(b, static_cast<uint16_t>(ip_bytes + header + p.payload.size()));
+  append16(b, 0x1234);
+  append16(b, 0x4000);
+  b.push_back(p.ttl);
+  b.push_back(p.protocol);
+  append16(b, 0);
+  append(b, p.source);
+  append(b, p.destination);
+  if (p.protocol == tcp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    for (int i = 0; i < 4; ++i) append16(b, static_cast<uint16_t>(0x1000 + i));
+    b.push_back(0x50);
+    b.push_back(p.flags);
+    append16(b, 0x7210);
+    append16(b, 0);
+    append16(b, 0);
+  } else if (p.protocol == udp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    append16(b, static_cast<uint16_t>(header + p.payload.size()));
+    append16(b, 0);
+  } else {
+    b.push_back(p.icmp_type);
+    b.push_back(p.icmp_code);
+    append16(b, 0);
+    append16(b, p.icmp_id);
+    append16(b, 1);
+  }
+  b.insert(b.end(), p.payload.begin(), p.payload.end());
+  const auto checksum = static_cast<uint16_t>(~transport_sum(b));
+  put16(b, checksum_at(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
+  fix_header_checksum(b);
+  return b;
+}
+
+Bytes build(const Arp& arp) {
+  Bytes b;
+  append(b, arp.to);
+  append(b, arp.from);
+  for (const uint16_t word :
+       {uint16_t{0x0806}, uint16_t{1}, uint16_t{0x0800}, uint16_t{0x0604}, arp.operation})
+    append16(b, word);
+  append(b, arp.sender_mac);
+  append(b, arp.sender);
+  append(b, arp.target_mac);
+  append(b, arp.target);
+  return b;
+}
+
+bool is_ipv4(const Bytes& frame) {
+  return frame.size() >= transport_at && get16(frame, 12) == 0x0800;
+}
+
+void fix_header_checksum(Bytes& frame) {
+  const size_t length = size_t{frame[ip_at] & 0xfu} * 4;
+  if (length < ip_bytes || ip_at + length > frame.size()) return;
+  put16(frame, ip_at + 10, 0);
+  put16(frame, ip_at + 10, static_cast<uint16_t>(~fold(sum_of(frame, ip_at, ip_at + length))));
+}
+
+bool header_checksum_right(const Bytes& frame) {
+  return fold(sum_of(frame, ip_at, transport_at)) == 0xffff;
+}
+
+bool transport_checksum_right(const Bytes& frame) {
+  const uint8_t protocol = frame[ip_at + 9];
+  if (protocol == udp && get16(frame, checksum_at(udp)) == 0) return true;
+  return transport_sum(frame) == 0xffff;
+}
+
+size_t transport_checksum_at(const Bytes& frame) {
+  return frame[ip_at + 9] == icmp ? 0 : checksum_at(frame[ip_at + 9]);
+}
+
+std::string describe(const Bytes& frame) {
+  char text[160];
+  if (frame.size() >= 42 && get16(frame, 12) == 0x0806) {
+    std::snprintf(text, sizeof text, "arp %u %s asks for %s", get16(frame, 20),
+                  get_address(frame, 28).to_string().c_str(), get_address(frame, 38).to_string().c_str());
+    return text;
+  }
+  if (!is_ipv4(frame) || frame.size() < transport_at + 8)
+    return "frame of " + std::to_string(frame.size()) + " bytes";
+  const uint8_t protocol = frame[ip_at + 9];
+  std::string what = "protocol " + std::to_string(protocol);
+  if (protocol == tcp && frame.size() >= transport_at + 20) {
+    what = "tcp ";
+    for (size_t bit = 0; bit < 8; ++bit)
+      if ((frame[transport_at + 13] >> bit & 1) != 0) what += "FSRPAUEC"[bit];
+  } else if (protocol == udp) {
+    what = "udp";
+  } else if (protocol == icmp) {
+    what = "icmp " + std::to_string(frame[transport_at]) + "/" + std::to_string(frame[transport_at + 1]) +
+           " id " + std::to_string(get16(frame, transport_at + 4));
+  }
+  std::snprintf(text, sizeof text, " %s:%u > %s:%u ttl %u length %u in %zu from %s",
+                get_address(frame, 26).to_string().c_str(), get16(frame, transport_at),
+                get_address(frame, 30).to_string().c_str(), get16(frame, transport_at + 2), frame[ip_at + 8],
+                get16(frame, ip_at + 2), frame.size(), get_mac(frame, 6).to_string().c_str());
+  return what + text;
+}
+
+}  // namespace portcullis::testing

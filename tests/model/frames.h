@@ -1,0 +1,61 @@
+// Frames that tests make, byte by byte, and checksums summed whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/net/address.h"
+
+namespace portcullis::testing {
+
+using Bytes = std::vector<uint8_t>;
+
+inline constexpr uint8_t icmp = 1, tcp = 6, udp = 17;
+inline constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
+inline constexpr size_t ip_at = 14, transport_at = 34;
+
+// An IPv4 packet in an Ethernet frame, whole and with right checksums.
+struct Packet {
+  Mac to, from;
+  Ipv4Addr source, destination;
+  uint8_t ttl = 64;
+  uint8_t protocol = udp;
+  uint16_t source_port = 0, destination_port = 0;
+  uint8_t flags = ack;                   // TCP
+  uint8_t icmp_type = 8, icmp_code = 0;  // ICMP
+  uint16_t icmp_id = 0;
+  Bytes payload;
+};
+
+[[nodiscard]] Bytes build(const Packet& packet);
+
+struct Arp {
+  Mac to, from;
+  uint16_t operation = 1;
+  Mac sender_mac;
+  Ipv4Addr sender;
+  Mac target_mac;
+  Ipv4Addr target;
+};
+
+[[nodiscard]] Bytes build(const Arp& arp);
+
+[[nodiscard]] uint16_t get16(const Bytes& bytes, size_t at);
+void put16(Bytes& bytes, size_t at, uint16_t value);
+[[nodiscard]] Ipv4Addr get_address(const Bytes& bytes, size_t at);
+[[nodiscard]] Mac get_mac(const Bytes& bytes, size_t at);
+
+[[nodiscard]] bool is_ipv4(const Bytes& frame);
+// After a change of the header: its checksum made right again.
+void fix_header_checksum(Bytes& frame);
+// Of an unfragmented TCP, UDP or ICMP packet without options. UDP without a checksum counts as right.
+[[nodiscard]] bool header_checksum_right(const Bytes& frame);
+[[nodiscard]] bool transport_checksum_right(const Bytes& frame);
+// Where the transport checksum lies; 0 for ICMP, which does not cover addresses.
+[[nodiscard]] size_t transport_checksum_at(const Bytes& frame);
+
+// "tcp S 10.0.0.1:80 > 10.0.0.2:5000 ttl 64 length 40", or what else it is.
+[[nodiscard]] std::string describe(const Bytes& frame);
+
+}  // namespace portcullis::testing

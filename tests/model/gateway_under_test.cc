@@ -1,0 +1,145 @@
+#include "tests/model/gateway_under_test.h"
+
+#include <rte_lcore.h>
+
+#include <atomic>
+#include <set>
+#include <stdexcept>
+
+namespace portcullis::testing {
+namespace {
+
+constexpr uint32_t rcu_threads = 1;
+
+template <typename T>
+T must(Expected<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+model::Limits limits_of(const Sizes& sizes) {
+  return {.eips = sizes.eips,
+          .eips_per_tenant = sizes.eips,
+          .vms = sizes.eips,
+          .index_pages = sizes.index_pages,
+          .rules_per_eip = sizes.rules_per_eip,
+          .permit_chunks = sizes.permit_chunks,
+          .inline_rules = inline_permit_rules,
+          .rules_per_chunk = permit_chunk_rules,
+          .tag_sets = sizes.tag_sets,
+          .quarantine_ms = sizes.quarantine_ms};
+}
+
+std::set<std::string> endpoint_ports(const reference::Setup& setup) {
+  std::set<std::string> names;
+  for (const reference::PortSetup& port : setup.ports)
+    if (!port.uplink) names.insert(port.name);
+  return names;
+}
+
+std::set<Ipv4Addr> reserved(const reference::Setup& setup) {
+  std::set<Ipv4Addr> addresses(setup.gateway_addresses.begin(), setup.gateway_addresses.end());
+  for (const reference::PortSetup& port : setup.ports) {
+    addresses.insert(port.next_hop);
+    addresses.insert(port.endpoint_next_hop);
+  }
+  return addresses;
+}
+
+// The gateway's own list compiles like anybody's.
+std::vector<PermitRule> compiled(const std::vector<model::PermitRule>& rules) {
+  model::State state;
+  const model::Vm vm{.tenant = "gateway", .id = "gateway", .location = {}, .dip = {}};
+  state.vms[{vm.tenant, vm.id}] = vm;
+  model::Eip eip;
+  eip.tenant = vm.tenant;
+  eip.vm = vm.id;
+  eip.permit = rules;
+  std::vector<PermitRule> list;
+  for (const compile::CompiledRule& rule : compile::compile_binding(state, eip).rules)
+    list.push_back(rule.rule);
+  return list;
+}
+
+}  // namespace
+
+GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vector<RingPort*>& ports,
+                                   const Sizes& sizes, uint32_t punt_room)
+    : ports_(ports), model_(limits_of(sizes), endpoint_ports(setup), reserved(setup)) {
+  static std::atomic<unsigned> serial{0};
+  const std::string number = std::to_string(serial.fetch_add(1));
+  tables_ = must(Tables::create({.eips = sizes.eips,
+                                 .spare = sizes.spare,
+                                 .spare_chunks = permit_chunks_for(sizes.rules_per_eip),
+                                 .index_pages = sizes.index_pages,
+                                 .permit_chunks = sizes.permit_chunks,
+                                 .tag_sets = sizes.tag_sets},
+                                SOCKET_ID_ANY));
+  configure_ports(setup);
+  rcu_.reset(static_cast<rte_rcu_qsbr*>(
+      rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(rcu_threads), RTE_CACHE_LINE_SIZE)));
+  if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_threads) != 0) throw std::runtime_error("no memory for RCU");
+  to_punt_ = make_ring("to-punt-" + number, punt_room);
+  from_punt_ = make_ring("from-punt-" + number, punt_room);
+  worker_ = must(Worker::create(
+      {.flow_capacity = sizes.flow_capacity, .to_punt = to_punt_.get(), .from_punt = from_punt_.get()},
+      *tables_, rcu_.get()));
+  std::map<std::string, PortId> port_ids;
+  for (size_t i = 0; i < ports_.size(); ++i) port_ids[setup.ports[i].name] = ports_[i]->id();
+  publisher_ = std::make_unique<publish::Publisher>(*tables_, rcu_.get(), port_ids, setup.flow_quota);
+  publisher_->add_worker(worker_.get());
+}
+
+GatewayUnderTest::~GatewayUnderTest() {
+  set_online(false);
+  static_cast<void>(collect_punted());
+}
+
+void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const reference::PortSetup& port = setup.ports[i];
+    const PortId id = ports_[i]->id();
+    tables_->ports.ports[id] = {.role = port.uplink ? PortRole::uplink : PortRole::endpoint,
+                                .mac = port.mac,
+                                .mtu = port.mtu,
+                                .proxy_arp = port.proxy_arp,
+                                .punt_rate = port.punt_rate,
+                                .endpoint_next_hop = port.endpoint_next_hop,
+                                .next_hop = port.next_hop};
+    tables_->ports.in_use.push_back(id);
+    if (port.uplink) tables_->ports.uplink = id;
+  }
+  tables_->gateway.addresses = setup.gateway_addresses;
+  tables_->gateway.permit = compiled(setup.gateway_permit);
+  tables_->timeouts = {.tcp_established_ms = setup.timeouts.tcp_established_ms,
+                       .tcp_transitory_ms = setup.timeouts.tcp_transitory_ms,
+                       .udp_ms = setup.timeouts.udp_ms,
+                       .icmp_ms = setup.timeouts.icmp_ms};
+}
+
+void GatewayUnderTest::set_online(bool online) {
+  if (online == online_) return;
+  online ? worker_->online() : worker_->offline();
+  online_ = online;
+}
+
+void GatewayUnderTest::apply(const model::ChangeSet& changes) {
+  if (changes.changes.empty()) return;
+  model_.apply(changes);
+  must(publisher_->publish(compile::compile_change(model_.state(), changes)).map([] { return true; }));
+}
+
+std::vector<Bytes> GatewayUnderTest::collect_punted() {
+  std::vector<Bytes> frames;
+  void* packet = nullptr;
+  while (rte_ring_sc_dequeue(to_punt_.get(), &packet) == 0)
+    frames.push_back(take_bytes(static_cast<rte_mbuf*>(packet)));
+  return frames;
+}
+
+void GatewayUnderTest::originate(rte_mbuf* frame) {
+  frame->port = uplink();
+  if (rte_ring_sp_enqueue(from_punt_.get(), frame) != 0) rte_pktmbuf_free(frame);
+}
+
+}  // namespace portcullis::testing

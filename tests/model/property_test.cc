@@ -1,0 +1,57 @@
+// Random worlds: the gateway against the reference. PORTCULLIS_PROPERTY_SEED replays one seed,
+// PORTCULLIS_PROPERTY_SEEDS and PORTCULLIS_PROPERTY_STEPS say how many worlds and how long they live.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "dataplane/drop.h"
+#include "tests/model/scenario.h"
+
+namespace portcullis::testing {
+namespace {
+
+constexpr uint64_t default_seeds = 2000;
+constexpr uint64_t default_steps = 200;
+
+std::optional<uint64_t> number_from(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? std::nullopt : std::optional<uint64_t>(std::strtoull(text, nullptr, 10));
+}
+
+// A world of its own; the report if the gateways ever differed.
+std::optional<std::string> live(uint64_t seed, uint64_t steps, Coverage& coverage) {
+  Scenario scenario(seed);
+  bool equal = scenario.world().differences().empty();
+  for (uint64_t step = 0; equal && step < steps; ++step) equal = scenario.step();
+  scenario.add_to(coverage);
+  scenario.finish();
+  if (scenario.world().differences().empty()) return std::nullopt;
+  return scenario.world().report();
+}
+
+TEST(Property, GatewayMeansWhatTheReferenceMeans) {
+  const auto only_seed = number_from("PORTCULLIS_PROPERTY_SEED");
+  const uint64_t seeds = only_seed ? 1 : number_from("PORTCULLIS_PROPERTY_SEEDS").value_or(default_seeds);
+  const uint64_t steps = number_from("PORTCULLIS_PROPERTY_STEPS").value_or(default_steps);
+  Coverage coverage;
+  for (uint64_t n = 0; n < seeds; ++n) {
+    const uint64_t seed = only_seed.value_or(n + 1);
+    if (const auto report = live(seed, steps, coverage))
+      FAIL() << "seed " << seed << " (PORTCULLIS_PROPERTY_SEED=" << seed << " replays it)\n" << *report;
+  }
+  std::printf("%llu packets, %llu transmitted\n", static_cast<unsigned long long>(coverage.packets),
+              static_cast<unsigned long long>(coverage.transmitted));
+  for (const DropInfo& reason : drop_registry)
+    std::printf("  %-28s %llu\n", std::string(reason.name).c_str(),
+                static_cast<unsigned long long>(coverage.dropped[std::string(reason.name)]));
+  if (seeds < default_seeds || steps < default_steps) return;
+  // A run that met too little would prove too little. Every reason can be met on ring ports.
+  EXPECT_GT(coverage.transmitted * 5, coverage.packets) << "of " << coverage.packets << " packets";
+  for (const DropInfo& reason : drop_registry)
+    EXPECT_GT(coverage.dropped[std::string(reason.name)], 0u) << reason.name << " was never met";
+}
+
+}  // namespace
+}  // namespace portcullis::testing

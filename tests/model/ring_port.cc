@@ -1,0 +1,123 @@
+#include "tests/model/ring_port.h"
+
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace portcullis::testing {
+namespace {
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw std::runtime_error(what + ": " + rte_strerror(rte_errno));
+}
+
+rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length) {
+  rte_mbuf* buffer = rte_pktmbuf_alloc(pool);
+  require(buffer != nullptr, "no buffer is left");
+  void* data = rte_pktmbuf_append(buffer, static_cast<uint16_t>(length));
+  require(data != nullptr, "a frame of " + std::to_string(length) + " bytes is too long for a buffer");
+  std::memcpy(data, bytes, length);
+  return buffer;
+}
+
+}  // namespace
+
+FramePool::FramePool(uint32_t buffers)
+    : pool_(rte_pktmbuf_pool_create("frames", buffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+                                    static_cast<int>(rte_socket_id()))) {
+  require(pool_ != nullptr, "frame pool");
+}
+
+FramePool::~FramePool() {
+  rte_mempool_free(pool_);
+}
+
+uint32_t FramePool::in_use() const {
+  return rte_mempool_in_use_count(pool_);
+}
+
+rte_mbuf* FramePool::make(const Bytes& frame, uint32_t first_segment) const {
+  const size_t first = first_segment == 0 ? frame.size() : std::min<size_t>(first_segment, frame.size());
+  rte_mbuf* packet = allocate(pool_, frame.data(), first);
+  if (first < frame.size())
+    require(rte_pktmbuf_chain(packet, allocate(pool_, frame.data() + first, frame.size() - first)) == 0,
+            "chain");
+  return packet;
+}
+
+Bytes take_bytes(rte_mbuf* packet) {
+  Bytes bytes;
+  bytes.reserve(packet->pkt_len);
+  for (const rte_mbuf* segment = packet; segment != nullptr; segment = segment->next) {
+    const uint8_t* data = rte_pktmbuf_mtod(segment, const uint8_t*);
+    bytes.insert(bytes.end(), data, data + segment->data_len);
+  }
+  rte_pktmbuf_free(packet);
+  return bytes;
+}
+
+RingPtr make_ring(const std::string& name, uint32_t capacity) {
+  RingPtr ring(rte_ring_create(name.c_str(), capacity, static_cast<int>(rte_socket_id()),
+                               RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ));
+  require(ring != nullptr, "ring " + name);
+  return ring;
+}
+
+RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t depth)
+    : pool_(&pool), receive_(make_ring(name + "-rx", depth)), transmit_(make_ring(name + "-tx", depth)) {
+  rte_ring* receive = receive_.get();
+  rte_ring* transmit = transmit_.get();
+  const int port = rte_eth_from_rings(name.c_str(), &receive, 1, &transmit, 1, rte_socket_id());
+  require(port >= 0, "ring port " + name);
+  id_ = static_cast<PortId>(port);
+  const rte_eth_conf configuration{};
+  require(rte_eth_dev_configure(id_, 1, 1, &configuration) == 0, "configure " + name);
+  require(rte_eth_rx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr, pool.get()) == 0,
+          "receive queue of " + name);
+  require(rte_eth_tx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr) == 0, "transmit queue of " + name);
+  require(rte_eth_dev_start(id_) == 0, "start " + name);
+}
+
+bool RingPort::feed(const Bytes& frame, uint32_t first_segment) {
+  rte_mbuf* packet = pool_->make(frame, first_segment);
+  if (feed(packet)) return true;
+  rte_pktmbuf_free(packet);
+  return false;
+}
+
+std::vector<Bytes> RingPort::collect() {
+  std::vector<Bytes> frames;
+  void* packet = nullptr;
+  while (rte_ring_sc_dequeue(transmit_.get(), &packet) == 0)
+    frames.push_back(take_bytes(static_cast<rte_mbuf*>(packet)));
+  return frames;
+}
+
+uint32_t RingPort::collect(rte_mbuf** packets, uint32_t count) {
+  return rte_ring_sc_dequeue_burst(transmit_.get(), reinterpret_cast<void**>(packets), count, nullptr);
+}
+
+bool Link::receive(size_t port, Bytes& frame) {
+  const auto next = std::find_if(in_flight_.begin(), in_flight_.end(),
+                                 [&](const auto& sent) { return sent.first == port; });
+  if (next == in_flight_.end()) return false;
+  frame = std::move(next->second);
+  in_flight_.erase(next);
+  return true;
+}
+
+void Link::lose_one(std::mt19937_64& random) {
+  if (in_flight_.empty()) return;
+  in_flight_.erase(in_flight_.begin() + static_cast<std::ptrdiff_t>(random() % in_flight_.size()));
+}
+
+void Link::reorder(std::mt19937_64& random) {
+  std::shuffle(in_flight_.begin(), in_flight_.end(), random);
+}
+
+}  // namespace portcullis::testing

@@ -1,0 +1,101 @@
+// A random world and what happens in it: configurations, calls, packets and time, all from one seed, biased
+// to where gateways go wrong (replies, spoofed and malformed packets, timeouts, quotas, narrowed lists).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/model/world.h"
+
+namespace portcullis::testing {
+
+// What a run has met, over all its seeds.
+struct Coverage {
+  uint64_t packets = 0, transmitted = 0;
+  std::map<std::string, uint64_t> dropped;
+};
+
+class Scenario {
+ public:
+  explicit Scenario(uint64_t seed);
+  // Takes one random step; false once the two gateways have differed.
+  bool step();
+  // The end of the world: buffers are counted.
+  void finish() { world_->finish(); }
+  [[nodiscard]] World& world() { return *world_; }
+  void add_to(Coverage& coverage) const;
+
+ private:
+  using Random = std::mt19937_64;
+
+  [[nodiscard]] uint64_t below(uint64_t bound) { return random_() % bound; }
+  [[nodiscard]] bool chance(unsigned percent) { return below(100) < percent; }
+  template <typename Container>
+  [[nodiscard]] auto pick(const Container& values) {
+    auto at = values.begin();
+    std::advance(at, below(values.size()));
+    return *at;
+  }
+  template <typename T>
+  [[nodiscard]] T pick(std::initializer_list<T> values) {
+    return values.begin()[below(values.size())];
+  }
+
+  // configuration
+  [[nodiscard]] reference::Setup make_setup();
+  [[nodiscard]] Sizes make_sizes();
+  void populate();
+  [[nodiscard]] model::Vm make_vm();
+
+  // calls
+  void change();
+  void change_list(Ipv4Addr eip);
+  void change_pools();
+  void change_vms();
+  [[nodiscard]] model::PermitRule make_rule(const std::string& name);
+  [[nodiscard]] std::vector<model::PermitRule> make_list();
+  [[nodiscard]] model::Remote make_remote();
+  [[nodiscard]] std::optional<Ipv4Addr> some_eip();
+
+  // packets
+  void traffic();
+  void punt_flood();
+  void storm();
+  void deliver(std::vector<std::vector<reference::Arrival>> arrivals);
+  [[nodiscard]] reference::Arrival make_arrival(reference::PortNumber port);
+  [[nodiscard]] Bytes make_frame(reference::PortNumber port);
+  [[nodiscard]] Bytes make_arp(reference::PortNumber port);
+  [[nodiscard]] Packet from_uplink();
+  [[nodiscard]] Packet from_endpoint(reference::PortNumber port);
+  void choose_transport(Packet& packet);
+  // Makes it the kind of packet that a rule of the endpoint's list speaks of, in or out.
+  void aim(Packet& packet, Ipv4Addr eip, bool leaving);
+  [[nodiscard]] std::optional<Ipv4Addr> address_in(const model::Remote& remote,
+                                                   const model::TenantId& tenant);
+  [[nodiscard]] uint8_t make_flags();
+  void damage(reference::PortNumber port, Bytes& frame);
+  void make_zero_after_translation(reference::PortNumber port, Bytes& frame);
+  // What the host that got `frame` from `port` answers.
+  void answer(reference::PortNumber port, const Bytes& frame);
+  [[nodiscard]] Ipv4Addr outside_host();
+  [[nodiscard]] Ipv4Addr some_destination();
+
+  // time
+  void let_time_pass();
+
+  Random random_;
+  std::unique_ptr<World> world_;
+  std::vector<reference::PortSetup> port_setups_;
+  Link link_;
+  std::deque<std::pair<reference::PortNumber, Bytes>> sent_before_;
+  unsigned next_vm_ = 0;
+};
+
+}  // namespace portcullis::testing

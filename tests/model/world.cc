@@ -1,0 +1,448 @@
+#include "tests/model/world.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "dataplane/drop.h"
+
+namespace portcullis::testing {
+namespace {
+
+using reference::Arrival;
+using reference::Fate;
+using reference::PortNumber;
+
+constexpr size_t trace_length = 40;
+
+template <typename T>
+std::string show(const T& value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
+std::string show(const std::vector<Bytes>& frames) {
+  std::string text = std::to_string(frames.size()) + " frames";
+  for (const Bytes& frame : frames) text += "\n      " + describe(frame);
+  return text;
+}
+
+std::string show(bool value) {
+  return value ? "yes" : "no";
+}
+
+std::string show(const reference::Verdict& verdict) {
+  switch (verdict.fate) {
+    case Fate::transmitted:
+      return "-> port " + std::to_string(verdict.port) + ": " + describe(verdict.bytes);
+    case Fate::answered:
+      return "answered";
+    case Fate::punted:
+      return "punted";
+    case Fate::dropped:
+      return "dropped: " + verdict.reason;
+  }
+  return {};
+}
+
+std::string show(const std::vector<model::PermitRule>& rules) {
+  std::ostringstream text;
+  for (const model::PermitRule& rule : rules) {
+    text << "\n        " << rule.name << (rule.direction == model::Direction::inbound ? " in" : " out")
+         << " protocol ";
+    rule.protocol ? text << unsigned{*rule.protocol} : text << "any";
+    text << " local " << rule.local_ports.first << "-" << rule.local_ports.last << " remote";
+    if (std::holds_alternative<model::AnyRemote>(rule.remote)) text << " any";
+    if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote))
+      for (const Ipv4Prefix& prefix : *prefixes) text << " " << prefix.to_string();
+    if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
+      for (const std::string& tag : *tags) text << " tag:" << tag;
+    text << " " << rule.remote_ports.first << "-" << rule.remote_ports.last;
+    if (rule.icmp_type) text << " type " << unsigned{*rule.icmp_type};
+    if (rule.icmp_code) text << "/" << unsigned{*rule.icmp_code};
+    if (rule.tracked) text << " tracked";
+  }
+  return text.str();
+}
+
+std::string show(const SideTuple& key) {
+  return key.local.to_string() + ":" + std::to_string(key.local_port.host()) + " with " +
+         key.remote.to_string() + ":" + std::to_string(key.remote_port.host()) + " protocol " +
+         std::to_string(key.protocol) + "/" + std::to_string(key.icmp_query);
+}
+
+// A flow entry as both sides can say it.
+struct FlowView {
+  uint64_t expires_ms;
+  uint64_t owner_incarnation, remote_incarnation, list_generation, remote_generation;
+  int state;
+  int opened;
+  int icmp_code;
+  friend bool operator==(const FlowView&, const FlowView&) = default;
+};
+
+std::string show(const FlowView& flow) {
+  std::ostringstream text;
+  text << "expires " << flow.expires_ms << " owner " << flow.owner_incarnation << " remote "
+       << flow.remote_incarnation << " generations " << flow.list_generation << " " << flow.remote_generation
+       << " state " << flow.state << " opened " << flow.opened << " code " << flow.icmp_code;
+  return text.str();
+}
+
+FlowView view(const reference::Flow& flow) {
+  return {flow.expires_ms,
+          flow.owner_incarnation,
+          flow.remote_incarnation,
+          flow.list_generation,
+          flow.remote_generation,
+          static_cast<int>(flow.state) + 1,
+          static_cast<int>(flow.opened),
+          flow.icmp_code};
+}
+
+FlowView view(const FlowEntry& flow) {
+  return {flow.expires_ms,
+          flow.owner_incarnation,
+          flow.remote_incarnation,
+          flow.list_generation,
+          flow.remote_generation,
+          static_cast<int>(flow.state),
+          static_cast<int>(flow.opened),
+          flow.icmp_code};
+}
+
+reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room) {
+  setup.punt_room = punt_room;
+  setup.flows.ways = FlowTable::ways;
+  setup.flows.buckets = sizes.flow_capacity / FlowTable::ways;
+  setup.flows.bucket_of = [buckets = setup.flows.buckets](const SideTuple& key) {
+    return FlowTable::hash(key) % buckets;
+  };
+  return setup;
+}
+
+}  // namespace
+
+Bench& Bench::instance() {
+  static Bench bench;
+  return bench;
+}
+
+Bench::Bench() : frames_(8191) {
+  for (int i = 0; i < 3; ++i)
+    ports_.push_back(std::make_unique<RingPort>("port" + std::to_string(i), frames_, port_depth));
+}
+
+std::vector<RingPort*> Bench::ports(size_t count) const {
+  std::vector<RingPort*> ports;
+  for (size_t i = 0; i < count; ++i) ports.push_back(ports_.at(i).get());
+  return ports;
+}
+
+World::World(reference::Setup setup, const Sizes& sizes, uint32_t punt_room)
+    : bench_(Bench::instance()),
+      ports_(bench_.ports(setup.ports.size())),
+      buffers_before_(bench_.frames().in_use()),
+      reference_(completed(std::move(setup), sizes, punt_room)),
+      gateway_(std::make_unique<GatewayUnderTest>(reference_.setup(), ports_, sizes, punt_room)),
+      sent_(ports_.size()) {
+  gateway_->set_online(true);
+}
+
+World::~World() {
+  finish();
+}
+
+void World::finish() {
+  if (!gateway_) return;
+  gateway_.reset();
+  for (RingPort* port : ports_) static_cast<void>(port->collect());
+  expect_equal("buffers in use at the end", buffers_before_, bench_.frames().in_use());
+}
+
+// --- calls ---
+
+template <typename Reply, typename Apply>
+bool World::call(const std::string& what, const Expected<model::Plan<Reply>>& plan, Apply&& apply) {
+  note(what + (plan ? "" : ": refused, " + plan.error().message));
+  if (!plan) return false;
+  gateway_->set_online(false);
+  const Reply reply = gateway_->enforce(*plan);
+  gateway_->set_online(true);
+  if (!plan->changes.changes.empty()) apply(reply);
+  compare_state();
+  return true;
+}
+
+bool World::create_pool(const model::Pool& pool) {
+  return call("create pool " + pool.id + " " + pool.prefix.to_string() +
+                  (pool.kind == model::PoolKind::local ? " local" : " provider"),
+              gateway_->model().plan_create_pool(pool), [&](const auto&) { reference_.create_pool(pool); });
+}
+
+bool World::delete_pool(const std::string& id) {
+  return call("delete pool " + id, gateway_->model().plan_delete_pool(id),
+              [&](const auto&) { reference_.delete_pool(id); });
+}
+
+bool World::create_vm(const model::Vm& vm) {
+  return call("create vm " + vm.tenant + "/" + vm.id + " at " + vm.location.port + " " +
+                  vm.location.mac.to_string() + " " + vm.dip.to_string(),
+              gateway_->model().plan_create_vm(vm), [&](const auto&) { reference_.create_vm(vm); });
+}
+
+bool World::delete_vm(const model::VmKey& key) {
+  return call("delete vm " + key.first + "/" + key.second, gateway_->model().plan_delete_vm(key),
+              [&](const auto&) { reference_.delete_vm(key); });
+}
+
+std::optional<Ipv4Addr> World::request_eip(const model::VmKey& vm, const std::string& pool) {
+  const auto plan = gateway_->model().plan_request_eip(vm, pool, static_cast<int64_t>(now_ms_));
+  const std::string what =
+      "request EIP for " + vm.first + "/" + vm.second + (plan ? ": " + plan->reply.address.to_string() : "");
+  if (!call(what, plan, [&](const model::Eip& eip) { reference_.request_eip(vm, eip.address); }))
+    return std::nullopt;
+  return plan->reply.address;
+}
+
+bool World::release_eip(Ipv4Addr eip) {
+  const auto plan =
+      gateway_->model().plan_release_eip(state().eips.at(eip).tenant, eip, static_cast<int64_t>(now_ms_));
+  return call("release " + eip.to_string(), plan, [&](const auto&) { reference_.release_eip(eip); });
+}
+
+bool World::set_permit_list(Ipv4Addr eip, const std::vector<model::PermitRule>& rules,
+                            bool keep_established) {
+  const auto plan =
+      gateway_->model().plan_set_permit_list(state().eips.at(eip).tenant, eip, rules, keep_established);
+  if (keep_established && (plan || plan.error().code == ErrorCode::failed_precondition))
+    expect_equal("whether keep_established can be had", reference_.may_keep(eip, rules), plan.has_value());
+  return call(
+      "permit list of " + eip.to_string() + (keep_established ? ", keep established:" : ":") + show(rules),
+      plan, [&](const auto&) { reference_.set_permit_list(eip, rules, keep_established); });
+}
+
+bool World::set_tag(Ipv4Addr eip, const std::set<std::string>& tags) {
+  std::string what = "tags of " + eip.to_string() + ":";
+  for (const std::string& tag : tags) what += " " + tag;
+  return call(what, gateway_->model().plan_set_tag(state().eips.at(eip).tenant, eip, tags),
+              [&](const auto&) { reference_.set_tag(eip, tags); });
+}
+
+void World::end_keep(Ipv4Addr eip) {
+  const Expected<model::Plan<model::Nothing>> plan = gateway_->model().plan_end_keep(eip);
+  call("end keep of " + eip.to_string(), plan, [&](const auto&) { reference_.end_keep(eip); });
+}
+
+// --- the world ---
+
+void World::set_neighbour(std::optional<Mac> mac) {
+  note("next hop " + (mac ? mac->to_string() : std::string("unresolved")));
+  reference_.set_neighbour(mac);
+  NextHopTable& table = gateway_->tables().next_hop;
+  mac ? table.set(gateway_->uplink(), *mac) : table.clear(gateway_->uplink());
+}
+
+void World::advance(uint64_t milliseconds) {
+  now_ms_ += milliseconds;
+  if (milliseconds != 0) note("time " + std::to_string(now_ms_) + " (+" + std::to_string(milliseconds) + ")");
+}
+
+void World::block(PortNumber port, bool blocked) {
+  note("link of port " + std::to_string(port) + (blocked ? " blocked" : " open"));
+  if (blocked)
+    blocked_.insert(port);
+  else
+    blocked_.erase(port);
+}
+
+const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
+                                   const std::vector<Bytes>& originated) {
+  arrivals.resize(ports_.size());
+  for (PortNumber port = 0; port < ports_.size(); ++port) {
+    reference_.set_room(port, ports_[port]->room());
+    for (const Arrival& arrival : arrivals[port])
+      if (!ports_[port]->feed(arrival.bytes, arrival.first_segment)) differ("receive ring is full");
+  }
+  for (const Bytes& frame : originated) gateway_->originate(bench_.frames().make(frame));
+
+  turn_ = reference_.poll(now_ms_, arrivals, originated);
+  gateway_->worker().poll(now_ms_);
+
+  for (PortNumber port = 0; port < ports_.size(); ++port)
+    for (size_t i = 0; i < arrivals[port].size(); ++i)
+      note("in " + std::to_string(port) + ": " + describe(arrivals[port][i].bytes) + "  " +
+           show(turn_.verdicts[port][i]));
+  compare_frames();
+  compare_checksums(arrivals);
+  compare_counters();
+  compare_eips();
+  compare_flows();
+  return turn_;
+}
+
+reference::Verdict World::feed(PortNumber port, const Bytes& frame) {
+  std::vector<std::vector<Arrival>> arrivals(ports_.size());
+  arrivals.at(port).push_back({frame});
+  return poll(std::move(arrivals)).verdicts[port].at(0);
+}
+
+void World::age_all() {
+  note("age all");
+  reference_.age_all(now_ms_);
+  gateway_->worker().age_all(now_ms_);
+  compare_flows();
+}
+
+const model::Vm& World::vm_of(Ipv4Addr eip) const {
+  const model::Eip& e = state().eips.at(eip);
+  return state().vms.at({e.tenant, e.vm});
+}
+
+// --- comparing ---
+
+template <typename T, typename U>
+void World::expect_equal(const std::string& what, const T& reference, const U& gateway) {
+  if (reference == gateway) return;
+  differ(what + ":\n    reference " + show(reference) + "\n    gateway   " + show(gateway));
+}
+
+void World::differ(std::string what) {
+  differences_.push_back(std::move(what));
+}
+
+void World::note(std::string operation) {
+  trace_.push_back(std::move(operation));
+  if (trace_.size() > trace_length) trace_.pop_front();
+}
+
+std::string World::report() const {
+  std::string text = "the last operations:\n";
+  for (const std::string& operation : trace_) text += "    " + operation + "\n";
+  text += "differences:\n";
+  for (const std::string& difference : differences_) text += "  " + difference + "\n";
+  return text;
+}
+
+// Generations and all: what a packet will be judged by depends on them.
+void World::compare_state() {
+  const model::State& mine = reference_.state();
+  const model::State& theirs = gateway_->model().state();
+  expect_equal("generation", mine.generation, theirs.generation);
+  if (mine.vms != theirs.vms) differ("vms of the model differ");
+  if (mine.pools != theirs.pools) differ("pools of the model differ");
+  if (mine.eips != theirs.eips) differ("EIPs of the model differ");
+  for (const auto& [address, eip] : mine.eips) {
+    expect_equal(address.to_string() + " in the edge view", reference_.in_edge_view(eip),
+                 gateway_->tables().binding.find(View::edge, address).is_bound());
+    expect_equal(address.to_string() + " in the local view", true,
+                 gateway_->tables().binding.find(View::local, address).is_bound());
+  }
+}
+
+void World::compare_frames() {
+  for (PortNumber port = 0; port < ports_.size(); ++port) {
+    sent_[port].insert(sent_[port].end(), turn_.sent[port].begin(), turn_.sent[port].end());
+    if (blocked_.contains(port)) continue;
+    const std::vector<Bytes> frames = ports_[port]->collect();
+    expect_equal("frames out of port " + std::to_string(port), sent_[port], frames);
+    if (sent_[port].size() == frames.size())
+      for (size_t i = 0; i < frames.size(); ++i)
+        if (frames[i] != sent_[port][i]) {
+          const auto first = std::ranges::mismatch(frames[i], sent_[port][i]).in1 - frames[i].begin();
+          differ("frame " + std::to_string(i) + " differs first at byte " + std::to_string(first));
+        }
+    sent_[port].clear();
+  }
+  punted_.insert(punted_.end(), turn_.punted.begin(), turn_.punted.end());
+  if (!collect_punts_) return;
+  expect_equal("punted frames", punted_, gateway_->collect_punted());
+  punted_.clear();
+  reference_.punts_collected();
+}
+
+// Independently of how either side computes them: a checksum that was right is right, one that was wrong is
+// wrong.
+void World::compare_checksums(const std::vector<std::vector<Arrival>>& arrivals) {
+  for (PortNumber port = 0; port < ports_.size(); ++port)
+    for (size_t i = 0; i < arrivals[port].size(); ++i) {
+      const reference::Verdict& verdict = turn_.verdicts[port][i];
+      if (verdict.fate != Fate::transmitted) continue;
+      expect_equal("header checksum right", true, header_checksum_right(verdict.bytes));
+      expect_equal("transport checksum right", transport_checksum_right(arrivals[port][i].bytes),
+                   transport_checksum_right(verdict.bytes));
+    }
+}
+
+void World::compare_counters() {
+  const reference::Counts& mine = reference_.counts();
+  const WorkerCounters& theirs = gateway_->worker().counters();
+  for (size_t i = 0; i < drop_count; ++i) {
+    const std::string name(drop_registry[i].name);
+    const auto found = mine.dropped.find(name);
+    expect_equal("drops " + name, found == mine.dropped.end() ? 0 : found->second, theirs.dropped[i].get());
+  }
+  for (size_t port = 0; port < ports_.size(); ++port) {
+    const PortCounters& counters = theirs.ports[gateway_->port_id(port)];
+    const std::string of = " of port " + std::to_string(port);
+    expect_equal("received packets" + of, mine.ports[port].received_packets, counters.received_packets.get());
+    expect_equal("received bytes" + of, mine.ports[port].received_bytes, counters.received_bytes.get());
+    expect_equal("transmitted packets" + of, mine.ports[port].transmitted_packets,
+                 counters.transmitted_packets.get());
+    expect_equal("transmitted bytes" + of, mine.ports[port].transmitted_bytes,
+                 counters.transmitted_bytes.get());
+  }
+  expect_equal("originated", mine.originated, theirs.originated.get());
+  expect_equal("punted", mine.punted, theirs.punted.get());
+  expect_equal("held", mine.held, theirs.held.get());
+  expect_equal("received + originated = transmitted + dropped + punted + held",
+               theirs.received() + theirs.originated.get(),
+               theirs.transmitted() + theirs.dropped_all() + theirs.punted.get() + theirs.held.get());
+}
+
+void World::compare_eips() {
+  for (const auto& [address, eip] : reference_.state().eips) {
+    const publish::EipStatistics statistics = gateway_->publisher().statistics(address);
+    const reference::EipCount mine = reference_.eip_count(address);
+    const std::string of = " of " + address.to_string();
+    expect_equal("in packets" + of, mine.in_packets, statistics.in_packets);
+    expect_equal("in bytes" + of, mine.in_bytes, statistics.in_bytes);
+    expect_equal("out packets" + of, mine.out_packets, statistics.out_packets);
+    expect_equal("out bytes" + of, mine.out_bytes, statistics.out_bytes);
+    expect_equal("flow entries" + of, uint64_t{reference_.flows_of(address)}, statistics.flow_entries);
+    const std::map<std::string, uint64_t> hits = reference_.rule_hits(address);
+    expect_equal("rules" + of, hits.size(), statistics.rules.size());
+    for (const publish::RuleHits& rule : statistics.rules)
+      expect_equal("hits of " + rule.rule + of, hits.contains(rule.rule) ? hits.at(rule.rule) : 0,
+                   rule.packets);
+  }
+  // Nothing else moved: not in a binding or a rule that is no more, either.
+  const WorkerCounters& counters = gateway_->worker().counters();
+  uint64_t packets = 0, bytes = 0, hits = 0;
+  for (uint32_t i = 0; i < counters.eips.size(); ++i) {
+    packets += counters.eips[i].in_packets.get() + counters.eips[i].out_packets.get();
+    bytes += counters.eips[i].in_bytes.get() + counters.eips[i].out_bytes.get();
+  }
+  for (uint32_t i = 0; i < counters.inline_hits.size(); ++i) hits += counters.inline_hits[i].get();
+  for (uint32_t i = 0; i < counters.chunk_hits.size(); ++i) hits += counters.chunk_hits[i].get();
+  expect_equal("packets of all bindings", reference_.counts().eip_packets, packets);
+  expect_equal("bytes of all bindings", reference_.counts().eip_bytes, bytes);
+  expect_equal("hits of all rules", reference_.counts().rule_hits, hits);
+}
+
+void World::compare_flows() {
+  const FlowTable& table = gateway_->worker().flows();
+  expect_equal("flow entries", uint64_t{reference_.flows().size()}, table.size());
+  uint64_t visited = 0;
+  table.for_each([&](const FlowEntry& entry) {
+    ++visited;
+    const auto found = reference_.flows().find(entry.key);
+    if (found == reference_.flows().end())
+      differ("only the gateway has the flow " + show(entry.key) + ": " + show(view(entry)));
+    else
+      expect_equal("flow " + show(entry.key), view(found->second), view(entry));
+  });
+  expect_equal("flow entries that can be visited", visited, table.size());
+}
+
+}  // namespace portcullis::testing

@@ -1,0 +1,108 @@
+// Two gateways side by side: the reference and the one under test, given the same calls, frames and time.
+// Every turn is compared whole; the first differences are kept as text, with the operations that led there.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/model/gateway_under_test.h"
+#include "tests/model/reference.h"
+#include "tests/model/ring_port.h"
+
+namespace portcullis::testing {
+
+// The hardware: made once a process, given to one world after another.
+class Bench {
+ public:
+  static constexpr uint32_t port_depth = 200;  // frames that a link takes while nobody collects
+  static Bench& instance();
+  [[nodiscard]] std::vector<RingPort*> ports(size_t count) const;
+  [[nodiscard]] const FramePool& frames() const { return frames_; }
+
+ private:
+  Bench();
+  FramePool frames_;
+  std::vector<std::unique_ptr<RingPort>> ports_;
+};
+
+class World {
+ public:
+  // `setup`: its FlowShape and punt_room are filled in here.
+  World(reference::Setup setup, const Sizes& sizes, uint32_t punt_room = 60);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // The calls. Each says whether it was taken; the two sides must agree where the reference has an opinion.
+  bool create_pool(const model::Pool& pool);
+  bool delete_pool(const std::string& id);
+  bool create_vm(const model::Vm& vm);
+  bool delete_vm(const model::VmKey& key);
+  std::optional<Ipv4Addr> request_eip(const model::VmKey& vm, const std::string& pool = {});
+  bool release_eip(Ipv4Addr eip);
+  bool set_permit_list(Ipv4Addr eip, const std::vector<model::PermitRule>& rules,
+                       bool keep_established = false);
+  bool set_tag(Ipv4Addr eip, const std::set<std::string>& tags);
+  void end_keep(Ipv4Addr eip);
+
+  void set_neighbour(std::optional<Mac> mac);
+  void advance(uint64_t milliseconds);
+  // While a link is blocked nobody collects from it: it fills up, then frames wait in the gateway, then drop.
+  void block(reference::PortNumber port, bool blocked);
+  // Whether the punt ring is emptied after each turn.
+  void collect_punts(bool collect) { collect_punts_ = collect; }
+
+  // One turn of both. By in-port; missing ports get nothing.
+  const reference::Turn& poll(std::vector<std::vector<reference::Arrival>> arrivals,
+                              const std::vector<Bytes>& originated = {});
+  // One frame on one port, and what became of it.
+  reference::Verdict feed(reference::PortNumber port, const Bytes& frame);
+  void age_all();
+
+  [[nodiscard]] uint64_t now_ms() const { return now_ms_; }
+  [[nodiscard]] const reference::Gateway& reference() const { return reference_; }
+  [[nodiscard]] const GatewayUnderTest& gateway() const { return *gateway_; }
+  // Takes the gateway under test down; every buffer must be back then.
+  void finish();
+
+  [[nodiscard]] const model::State& state() const { return reference_.state(); }
+  [[nodiscard]] const model::Vm& vm_of(Ipv4Addr eip) const;
+  [[nodiscard]] const std::vector<std::string>& differences() const { return differences_; }
+  // The last operations and the differences, for a person.
+  [[nodiscard]] std::string report() const;
+  void note(std::string operation);
+
+ private:
+  template <typename T, typename U>
+  void expect_equal(const std::string& what, const T& reference, const U& gateway);
+  void differ(std::string what);
+  template <typename Reply, typename Apply>
+  bool call(const std::string& what, const Expected<model::Plan<Reply>>& plan, Apply&& apply);
+  void compare_state();
+  void compare_frames();
+  void compare_checksums(const std::vector<std::vector<reference::Arrival>>& arrivals);
+  void compare_counters();
+  void compare_eips();
+  void compare_flows();
+
+  uint64_t now_ms_ = 1'000'000;
+  Bench& bench_;
+  std::vector<RingPort*> ports_;
+  const uint32_t buffers_before_;
+  reference::Gateway reference_;
+  std::unique_ptr<GatewayUnderTest> gateway_;
+  std::set<reference::PortNumber> blocked_;
+  bool collect_punts_ = true;
+  reference::Turn turn_;
+  std::vector<std::vector<Bytes>> sent_;  // by port: what the reference has sent since the last collection
+  std::vector<Bytes> punted_;
+  std::deque<std::string> trace_;
+  std::vector<std::string> differences_;
+};
+
+}  // namespace portcullis::testing
