@@ -1,0 +1,601 @@
+// The API over its socket: the real server, control thread, model, publisher and tables; the store is memory
+// and no worker polls. Every method of the services is called with what it takes and with what it refuses.
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/service/server.h"
+#include "control/store/store.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tests/unit/control/data_plane.h"
+
+namespace portcullis::service {
+namespace {
+
+using google::protobuf::Message;
+using google::protobuf::MethodDescriptor;
+using google::protobuf::TextFormat;
+using google::protobuf::util::MessageDifferencer;
+
+class MemoryStore final : public store::Store {
+ public:
+  Expected<model::State> load() override { return model::State(); }
+  Expected<void> append(const model::ChangeSet&) override { return {}; }
+  Expected<void> compact(const model::State&) override { return {}; }
+  uint64_t log_size() const override { return 0; }
+};
+
+constexpr uint32_t flow_quota = 100;
+constexpr PortId uplink = 0, vm0 = 1;
+
+struct Answer {
+  grpc::Status status;
+  std::string bytes;
+};
+
+// Any method, by its path and the bytes of its request.
+Answer call_raw(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+                const std::string& request) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer buffer(&slice, 1);
+  const auto reader = stub.PrepareUnaryCall(&context, path, buffer, &queue);
+  reader->StartCall();
+  grpc::ByteBuffer reply;
+  Answer answer;
+  reader->Finish(&reply, &answer.status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  std::vector<grpc::Slice> slices;
+  if (answer.status.ok() && reply.Dump(&slices).ok()) {
+    for (const grpc::Slice& part : slices)
+      answer.bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  }
+  return answer;
+}
+
+// Every method of the three services, by its path without the package: "TenantService/GetEip".
+std::map<std::string, const MethodDescriptor*> methods() {
+  std::map<std::string, const MethodDescriptor*> all;
+  for (const auto* file : {v1::GetEipRequest::descriptor()->file(), v1::GetVmRequest::descriptor()->file(),
+                           v1::ListDropsRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m)
+        all[file->service(s)->name() + "/" + file->service(s)->method(m)->name()] =
+            file->service(s)->method(m);
+    }
+  }
+  return all;
+}
+
+class Api : public testing::Test {
+ protected:
+  Api()
+      : plane_({.eips = 16,
+                .spare = 8,
+                .spare_chunks = 8,
+                .index_pages = 4,
+                .permit_chunks = 16,
+                .tag_sets = 16}),
+        control_({}, model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {"vm0"}),
+                 std::make_unique<MemoryStore>(), publisher()) {}
+
+  void SetUp() override {
+    char pattern[] = "/tmp/portcullis-api-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    directory_ = pattern;
+    PortTable& ports = plane_.tables->ports;
+    ports.ports[uplink] = {.role = PortRole::uplink,
+                           .mac = *Mac::parse("02:00:00:00:ff:00"),
+                           .mtu = 9000,
+                           .next_hop = Ipv4Addr::of(198, 51, 100, 254)};
+    ports.ports[vm0] = {.role = PortRole::endpoint, .mac = *Mac::parse("02:00:00:00:ff:01")};
+    ports.uplink = uplink;
+    ports.in_use = {uplink, vm0};
+    ASSERT_TRUE(control_.start());
+    auto server = start_server();
+    ASSERT_TRUE(server.has_value()) << server.error().message;
+    server_ = std::move(*server);
+    channel_ = grpc::CreateChannel("unix:" + socket(), grpc::InsecureChannelCredentials());
+  }
+  void TearDown() override {
+    server_ = nullptr;
+    control_.stop();
+    std::filesystem::remove_all(directory_);
+  }
+
+  Expected<std::unique_ptr<Server>> start_server() {
+    return Server::start(socket(), control_,
+                         {.tables = plane_.tables.get(),
+                          .workers = {plane_.worker.get()},
+                          .ports = {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}},
+                          .link =
+                              [](PortId port) {
+                                return LinkState{port == uplink, uint64_t{port} + 40};
+                              },
+                          .flow_quota = flow_quota});
+  }
+  std::string socket() const { return directory_ + "/run/api.sock"; }
+
+  Answer call(const std::string& method, const Message& request) {
+    return call_raw(channel_, "/portcullis.v1." + method, request.SerializeAsString());
+  }
+  template <typename Request>
+  Answer call(const std::string& method, const std::string& text) {
+    Request request;
+    EXPECT_TRUE(TextFormat::ParseFromString(text, &request)) << text;
+    return call(method, request);
+  }
+  template <typename Reply, typename Request>
+  Reply get(const std::string& method, const std::string& text) {
+    const Answer answer = call<Request>(method, text);
+    EXPECT_TRUE(answer.status.ok()) << method << ": " << answer.status.error_message();
+    Reply reply;
+    EXPECT_TRUE(reply.ParseFromString(answer.bytes));
+    return reply;
+  }
+  // A vm "web" of tenant acme with the EIP 203.0.113.1.
+  void populate() {
+    get<v1::CreatePoolResponse, v1::CreatePoolRequest>(
+        "ProviderService/CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/24' kind: LOCAL }");
+    add_vm("acme", "web", 2);
+  }
+  void add_vm(const std::string& tenant, const std::string& id, int host) {
+    get<v1::CreateVmResponse, v1::CreateVmRequest>(
+        "ProviderService/CreateVm", "vm { name: 'tenants/" + tenant + "/vms/" + id +
+                                        "' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0." +
+                                        std::to_string(host) + "' }");
+    get<v1::RequestEipResponse, v1::RequestEipRequest>("TenantService/RequestEip",
+                                                       "vm: 'tenants/" + tenant + "/vms/" + id + "'");
+  }
+
+  DataPlane plane_;
+  Control control_;
+  std::string directory_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+
+ private:
+  publish::Publisher publisher() {
+    publish::Publisher publisher(*plane_.tables, plane_.rcu.get(), {{"wan", uplink}, {"vm0", vm0}},
+                                 flow_quota);
+    publisher.add_worker(plane_.worker.get());
+    return publisher;
+  }
+};
+
+struct Details {
+  google::rpc::ErrorInfo info;
+  google::rpc::BadRequest bad_request;
+};
+
+Details details_of(const grpc::Status& status) {
+  google::rpc::Status wire;
+  EXPECT_TRUE(wire.ParseFromString(status.error_details()));
+  EXPECT_EQ(wire.code(), status.error_code());
+  Details details;
+  for (const auto& detail : wire.details()) {
+    if (detail.Is<google::rpc::ErrorInfo>()) detail.UnpackTo(&details.info);
+    if (detail.Is<google::rpc::BadRequest>()) detail.UnpackTo(&details.bad_request);
+  }
+  return details;
+}
+
+// One call after another on one gateway. Allowed: `expected` is the reply, or those fields of it that are not
+// zero. Refused: `expected` is the field at fault.
+struct Row {
+  const char* method;
+  const char* request;
+  grpc::StatusCode code;
+  const char* expected;
+};
+
+constexpr auto ok = grpc::OK;
+constexpr auto invalid = grpc::INVALID_ARGUMENT;
+
+const Row rows[] = {
+    {"ObserveService/GetGateway", "", ok,
+     "version: '" PORTCULLIS_VERSION "' eip_capacity: 16 permit_chunk_capacity: 16"},
+
+    {"ProviderService/CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/30' kind: LOCAL }", ok,
+     "pool { name: 'pools/public' prefix: '203.0.113.0/30' kind: LOCAL used: 0 free: 2 } generation: 1"},
+    {"ProviderService/CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/30' kind: LOCAL }", ok,
+     "pool { name: 'pools/public' } generation: 1"},
+    {"ProviderService/CreatePool", "pool { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER }", ok,
+     "pool { name: 'pools/far' kind: PROVIDER } generation: 2"},
+    {"ProviderService/CreatePool", "", invalid, "pool.name"},
+    {"ProviderService/CreatePool", "pool { name: 'pools/x' prefix: '203.0.113.0/25' kind: LOCAL }",
+     grpc::ALREADY_EXISTS, "pool.prefix"},
+    {"ProviderService/GetPool", "name: 'pools/public'", ok,
+     "name: 'pools/public' prefix: '203.0.113.0/30' free: 2"},
+    {"ProviderService/GetPool", "name: 'public'", invalid, "name"},
+    {"ProviderService/GetPool", "name: 'pools/none'", grpc::NOT_FOUND, "name"},
+    {"ProviderService/ListPools", "", ok, "pools { name: 'pools/far' } pools { name: 'pools/public' }"},
+    {"ProviderService/ListPools", "page_size: -1", invalid, "page_size"},
+    {"ProviderService/ListPools", "page_token: 'x'", invalid, "page_token"},
+
+    {"ProviderService/CreateVm",
+     "vm { name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' }",
+     ok,
+     "vm { name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' }"
+     "generation: 3"},
+    {"ProviderService/CreateVm",
+     "vm { name: 'tenants/acme/vms/db' location { port: 'vm0' mac: '02:00:00:00:00:02' } dip: '10.0.0.3' }",
+     ok, "generation: 4"},
+    {"ProviderService/CreateVm",
+     "vm { name: 'tenants/acme/vms/x' location { port: 'vm0' mac: '02:00:00:00:00:zz' } dip: '10.0.0.4' }",
+     invalid, "vm.location.mac"},
+    {"ProviderService/CreateVm",
+     "vm { name: 'tenants/acme/vms/x' location { port: 'vm9' mac: '02:00:00:00:00:03' } dip: '10.0.0.4' }",
+     invalid, "vm.location.port"},
+    {"ProviderService/CreateVm",
+     "vm { name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.9' }",
+     grpc::ALREADY_EXISTS, "vm.name"},
+    {"ProviderService/GetVm", "name: 'tenants/acme/vms/web'", ok,
+     "name: 'tenants/acme/vms/web' dip: '10.0.0.2'"},
+    {"ProviderService/GetVm", "name: 'tenants/other/vms/web'", grpc::NOT_FOUND, "name"},
+    {"ProviderService/GetVm", "name: ''", invalid, "name"},
+    {"ProviderService/ListVms", "parent: 'tenants/-'", ok,
+     "vms { name: 'tenants/acme/vms/db' } vms { name: 'tenants/acme/vms/web' }"},
+    {"ProviderService/ListVms", "parent: 'acme'", invalid, "parent"},
+    {"ProviderService/ListVms", "parent: 'tenants/acme' page_size: 10001", invalid, "page_size"},
+
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/web'", ok,
+     "eip { name: 'tenants/acme/eips/203.0.113.1' address: '203.0.113.1' vm: 'tenants/acme/vms/web' "
+     "bound_local: true }"
+     "generation: 5"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/web' pool: 'pools/public'", ok,
+     "eip { name: 'tenants/acme/eips/203.0.113.1' } generation: 5"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/db' pool: 'pools/public'", ok,
+     "eip { name: 'tenants/acme/eips/203.0.113.2' } generation: 6"},
+    {"TenantService/RequestEip", "vm: 'web'", invalid, "vm"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/web' pool: 'public'", invalid, "pool"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/none'", grpc::NOT_FOUND, "vm"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/db' pool: 'pools/far'", grpc::ALREADY_EXISTS, "pool"},
+    {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "vm: 'tenants/acme/vms/web'"},
+    {"TenantService/GetEip", "name: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "name"},
+    {"TenantService/GetEip", "name: 'tenants/acme/eips/x'", invalid, "name"},
+    {"TenantService/ListEips", "parent: 'tenants/acme'", ok,
+     "eips { address: '203.0.113.1' } eips { address: '203.0.113.2' }"},
+    {"TenantService/ListEips", "", invalid, "parent"},
+
+    {"TenantService/SetPermitList",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+     "last: 80 } }"
+     "rules { name: 'dns' direction: OUTBOUND remote { prefixes { prefixes: '192.0.2.53' } } protocol: 'udp' "
+     "}",
+     ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.1/permitList'"
+     "  rules { name: 'dns' direction: OUTBOUND remote { prefixes { prefixes: '192.0.2.53/32' } } protocol: "
+     "'udp' }"
+     "  rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+     "last: 80 } }"
+     "} generation: 7"},
+    {"TenantService/SetPermitList",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'a' direction: INBOUND remote { any: true } }"
+     "rules { name: 'b' direction: INBOUND remote { prefixes { prefixes: '10.0.0.0/8' prefixes: '10.0.0.1/8' "
+     "} } }",
+     invalid, "rules[1].remote.prefixes[1]"},
+    {"TenantService/SetPermitList",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'a' direction: INBOUND remote { any: true } protocol: 'icmp' local_ports { first: 1 "
+     "last: 2 } }",
+     invalid, "rules[0].local_ports"},
+    {"TenantService/SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true",
+     grpc::FAILED_PRECONDITION, "keep_established"},
+    {"TenantService/SetPermitList", "eip: 'tenants/acme/eips/203.0.113.3'", grpc::NOT_FOUND, "eip"},
+    {"TenantService/GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'", ok,
+     "name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: 'web' tracked: "
+     "false }"},
+    {"TenantService/GetPermitList", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
+    {"TenantService/GetPermitList", "eip: '203.0.113.1'", invalid, "eip"},
+    {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "rule_count: 2 bound_edge: true"},
+    {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' tags: 'a' tags: 'web'", ok,
+     "eip { name: 'tenants/acme/eips/203.0.113.1' tags: 'a' tags: 'web' rule_count: 2 bound_edge: true } "
+     "generation: 8"},
+    {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'Web'", invalid, "tags"},
+    {"TenantService/SetTag", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
+
+    {"ObserveService/ListDrops", "", ok, ""},  // see CountersAreThoseOfTheWorkers
+    {"ObserveService/ListPorts", "", ok,
+     "ports { name: 'ports/wan' role: UPLINK device: 'net_ring0' mac: '02:00:00:00:ff:00' mtu: 9000 link_up: "
+     "true"
+     "        missed_packets: 40 next_hop: '198.51.100.254' }"
+     "ports { name: 'ports/vm0' role: ENDPOINT device: 'net_ring1' mtu: 1500 numa_node: -1 missed_packets: "
+     "41 }"},
+    {"ObserveService/ListWorkers", "", ok, "workers { numa_node: -1 flow_capacity: 1024 }"},
+    {"ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/203.0.113.1'", ok,
+     "eip: 'tenants/acme/eips/203.0.113.1' flow_quota: 100 rules { rule: 'dns' } rules { rule: 'web' }"},
+    {"ObserveService/GetEipStatistics", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
+    {"ObserveService/GetEipStatistics", "eip: ''", invalid, "eip"},
+    {"ObserveService/GetGateway", "", ok, "generation: 8 eips_known: 2 eips_local: 2 eips_bound_edge: 1"},
+
+    {"ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'", grpc::FAILED_PRECONDITION, "name"},
+    {"ProviderService/DeletePool", "name: 'pools/public'", grpc::FAILED_PRECONDITION, "name"},
+    {"TenantService/ReleaseEip", "name: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "name"},
+    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113'", invalid, "name"},
+    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "generation: 9"},
+    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.2'", ok, "generation: 10"},
+    {"TenantService/RequestEip", "vm: 'tenants/acme/vms/web'", grpc::RESOURCE_EXHAUSTED, "pool"},
+    {"ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'", ok, "generation: 11"},
+    {"ProviderService/DeleteVm", "name: 'tenants/acme/vms'", invalid, "name"},
+    {"ProviderService/DeletePool", "name: 'pools/public'", ok, "generation: 12"},
+    {"ProviderService/DeletePool", "name: 'pools'", invalid, "name"},
+};
+
+TEST_F(Api, EveryMethodAllowsAndRefuses) {
+  google::protobuf::MessageFactory* factory = google::protobuf::MessageFactory::generated_factory();
+  for (const Row& row : rows) {
+    SCOPED_TRACE(std::string(row.method) + " " + row.request);
+    const MethodDescriptor* method = methods().at(row.method);
+    const std::unique_ptr<Message> request(factory->GetPrototype(method->input_type())->New());
+    ASSERT_TRUE(TextFormat::ParseFromString(row.request, request.get()));
+    const Answer answer = call(row.method, *request);
+    ASSERT_EQ(answer.status.error_code(), row.code) << answer.status.error_message();
+    if (row.code == ok) {
+      const std::unique_ptr<Message> reply(factory->GetPrototype(method->output_type())->New());
+      const std::unique_ptr<Message> expected(reply->New());
+      ASSERT_TRUE(reply->ParseFromString(answer.bytes));
+      ASSERT_TRUE(TextFormat::ParseFromString(row.expected, expected.get()));
+      MessageDifferencer differ;
+      std::string differences;
+      differ.ReportDifferencesToString(&differences);
+      differ.set_scope(MessageDifferencer::PARTIAL);
+      EXPECT_TRUE(differ.Compare(*expected, *reply)) << differences << reply->DebugString();
+    } else {
+      EXPECT_FALSE(answer.status.error_message().empty());
+      const Details details = details_of(answer.status);
+      EXPECT_EQ(details.info.domain(), "portcullis");
+      ASSERT_EQ(details.bad_request.field_violations_size(), 1);
+      EXPECT_EQ(details.bad_request.field_violations(0).field(), row.expected);
+    }
+  }
+}
+
+// A method that is added to the API must be added above: with a call that it takes and, if its request can
+// say anything, with one that it refuses.
+TEST(Rows, LeaveNoMethodOut) {
+  std::set<std::string> allowed, refused;
+  for (const Row& row : rows) (row.code == ok ? allowed : refused).insert(row.method);
+  ASSERT_FALSE(methods().empty());
+  for (const auto& [name, method] : methods()) {
+    EXPECT_TRUE(allowed.contains(name)) << name;
+    EXPECT_TRUE(refused.contains(name) || method->input_type()->field_count() == 0) << name;
+  }
+}
+
+TEST_F(Api, WhatIsNoMessageIsRefused) {
+  for (const auto& [name, method] : methods())
+    EXPECT_FALSE(call_raw(channel_, "/portcullis.v1." + name, "\xff\xff\xff").status.ok()) << name;
+}
+
+TEST_F(Api, AMissingObjectIsNamed) {
+  populate();
+  const Answer answer =
+      call<v1::ReleaseEipRequest>("TenantService/ReleaseEip", "name: 'tenants/other/eips/203.0.113.1'");
+  EXPECT_EQ(answer.status.error_code(), grpc::NOT_FOUND);
+  EXPECT_EQ(details_of(answer.status).info.metadata().at("object"), "tenants/other/eips/203.0.113.1");
+}
+
+TEST_F(Api, ListsComeInPages) {
+  populate();
+  add_vm("beta", "one", 3);
+  add_vm("acme", "two", 4);
+  add_vm("acme", "three", 5);
+  for (const auto& [parent, expected] : std::map<std::string, std::vector<std::string>>{
+           {"tenants/acme", {"203.0.113.1", "203.0.113.3", "203.0.113.4"}},
+           {"tenants/beta", {"203.0.113.2"}},
+           {"tenants/none", {}},
+           {"tenants/-", {"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"}}}) {
+    for (int size = 1; size <= 5; ++size) {
+      SCOPED_TRACE(parent + " by " + std::to_string(size));
+      std::vector<std::string> seen, vms;
+      v1::ListEipsRequest request;
+      request.set_parent(parent);
+      request.set_page_size(size);
+      do {
+        v1::ListEipsResponse page;
+        ASSERT_TRUE(page.ParseFromString(call("TenantService/ListEips", request).bytes));
+        EXPECT_LE(page.eips_size(), size);
+        for (const v1::Eip& eip : page.eips()) seen.push_back(eip.address());
+        request.set_page_token(page.next_page_token());
+      } while (!request.page_token().empty());
+      EXPECT_EQ(seen, expected);
+
+      v1::ListVmsRequest vm_request;
+      vm_request.set_parent(parent);
+      vm_request.set_page_size(size);
+      do {
+        v1::ListVmsResponse page;
+        ASSERT_TRUE(page.ParseFromString(call("ProviderService/ListVms", vm_request).bytes));
+        EXPECT_LE(page.vms_size(), size);
+        for (const v1::Vm& vm : page.vms()) vms.push_back(vm.name());
+        vm_request.set_page_token(page.next_page_token());
+      } while (!vm_request.page_token().empty());
+      EXPECT_EQ(vms.size(), expected.size());
+      EXPECT_TRUE(std::is_sorted(vms.begin(), vms.end()));
+    }
+  }
+  // A token of one list is none of another, and an object that goes meanwhile takes no other with it.
+  const auto first = get<v1::ListEipsResponse, v1::ListEipsRequest>("TenantService/ListEips",
+                                                                    "parent: 'tenants/acme' page_size: 1");
+  EXPECT_EQ(call<v1::ListEipsRequest>("TenantService/ListEips",
+                                      "parent: 'tenants/beta' page_token: '" + first.next_page_token() + "'")
+                .status.error_code(),
+            invalid);
+  get<v1::ReleaseEipResponse, v1::ReleaseEipRequest>("TenantService/ReleaseEip",
+                                                     "name: 'tenants/acme/eips/203.0.113.1'");
+  const auto second = get<v1::ListEipsResponse, v1::ListEipsRequest>(
+      "TenantService/ListEips", "parent: 'tenants/acme' page_token: '" + first.next_page_token() + "'");
+  ASSERT_EQ(second.eips_size(), 2);
+  EXPECT_EQ(second.eips(0).address(), "203.0.113.3");
+}
+
+TEST_F(Api, CountersAreThoseOfTheWorkers) {
+  populate();
+  WorkerCounters& counters = plane_.counters();
+  counters.dropped[static_cast<size_t>(Drop::unbound)].add(7);
+  counters.ports[uplink].received_packets.add(10);
+  counters.ports[uplink].received_bytes.add(1000);
+  counters.ports[vm0].transmitted_packets.add(3);
+  counters.ports[vm0].transmitted_bytes.add(300);
+  counters.punted.add(1);
+  counters.originated.add(2);
+  counters.held.set(1);
+  counters.polls.add(100);
+  counters.busy_polls.add(25);
+  const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
+  ASSERT_NE(record, nullptr);
+  counters.eips[record->id].in_packets.add(5);
+  counters.eips[record->id].in_bytes.add(500);
+  plane_.open_flows(record->id, 4);
+
+  const auto drops = get<v1::ListDropsResponse, v1::ListDropsRequest>("ObserveService/ListDrops", "");
+  ASSERT_EQ(static_cast<size_t>(drops.drops_size()), drop_count);
+  for (size_t i = 0; i < drop_count; ++i) {
+    const v1::DropCounter& drop = drops.drops(static_cast<int>(i));
+    EXPECT_EQ(drop.reason(), drop_registry[i].name);
+    EXPECT_EQ(drop.stage(), drop_registry[i].stage);
+    EXPECT_EQ(drop.description(), drop_registry[i].text);
+    EXPECT_EQ(drop.packets(), drop.reason() == "unbound" ? 7u : 0u);
+  }
+
+  const auto ports = get<v1::ListPortsResponse, v1::ListPortsRequest>("ObserveService/ListPorts", "");
+  EXPECT_EQ(ports.ports(0).received_packets(), 10u);
+  EXPECT_EQ(ports.ports(0).received_bytes(), 1000u);
+  EXPECT_EQ(ports.ports(0).next_hop_mac(), "");
+  EXPECT_EQ(ports.ports(1).transmitted_packets(), 3u);
+  EXPECT_EQ(ports.ports(1).transmitted_bytes(), 300u);
+  EXPECT_FALSE(ports.ports(1).link_up());
+  plane_.tables->next_hop.set(uplink, *Mac::parse("02:00:00:00:00:fe"));
+  const auto resolved = get<v1::ListPortsResponse, v1::ListPortsRequest>("ObserveService/ListPorts", "");
+  EXPECT_EQ(resolved.ports(0).next_hop_mac(), "02:00:00:00:00:fe");
+
+  const auto workers = get<v1::ListWorkersResponse, v1::ListWorkersRequest>("ObserveService/ListWorkers", "");
+  ASSERT_EQ(workers.workers_size(), 1);
+  EXPECT_EQ(workers.workers(0).received(), 10u);
+  EXPECT_EQ(workers.workers(0).transmitted(), 3u);
+  EXPECT_EQ(workers.workers(0).dropped(), 7u);
+  EXPECT_EQ(workers.workers(0).punted(), 1u);
+  EXPECT_EQ(workers.workers(0).originated(), 2u);
+  EXPECT_EQ(workers.workers(0).held(), 1u);
+  EXPECT_EQ(workers.workers(0).polls(), 100u);
+  EXPECT_EQ(workers.workers(0).busy_polls(), 25u);
+  EXPECT_EQ(workers.workers(0).flow_entries(), 4u);
+
+  const auto eip = get<v1::EipStatistics, v1::GetEipStatisticsRequest>(
+      "ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/203.0.113.1'");
+  EXPECT_EQ(eip.in_packets(), 5u);
+  EXPECT_EQ(eip.in_bytes(), 500u);
+  EXPECT_EQ(eip.out_packets(), 0u);
+  EXPECT_EQ(eip.flow_entries(), 4u);
+}
+
+TEST_F(Api, AStoppedControlThreadIsUnavailable) {
+  control_.stop();
+  const Answer answer = call<v1::ListPoolsRequest>("ProviderService/ListPools", "");
+  EXPECT_EQ(answer.status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(details_of(answer.status).info.reason(), "UNAVAILABLE");
+}
+
+TEST_F(Api, HealthAndReflectionAreOn) {
+  for (const std::string service :
+       {"", "portcullis.v1.TenantService", "portcullis.v1.ProviderService", "portcullis.v1.ObserveService"}) {
+    // grpc.health.v1: HealthCheckRequest {string service = 1}, HealthCheckResponse {status = 1}, 1 is
+    // SERVING.
+    const std::string request =
+        service.empty() ? "" : "\x0a" + std::string(1, static_cast<char>(service.size())) + service;
+    const Answer answer = call_raw(channel_, "/grpc.health.v1.Health/Check", request);
+    EXPECT_TRUE(answer.status.ok()) << service << ": " << answer.status.error_message();
+    EXPECT_EQ(answer.bytes, "\x08\x01") << service;
+  }
+  // ServerReflectionRequest {string list_services = 7}.
+  const Answer answer =
+      call_raw(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*");
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  for (const char* service :
+       {"portcullis.v1.TenantService", "portcullis.v1.ProviderService", "portcullis.v1.ObserveService"})
+    EXPECT_NE(answer.bytes.find(service), std::string::npos) << service;
+}
+
+// --- the socket ---
+
+TEST_F(Api, TheSocketIsForOwnerAndGroupAndGoesWithTheServer) {
+  struct stat status {};
+  ASSERT_EQ(stat(socket().c_str(), &status), 0);
+  EXPECT_TRUE(S_ISSOCK(status.st_mode));
+  EXPECT_EQ(status.st_mode & 0777, 0660u);
+  server_->stop();
+  EXPECT_FALSE(std::filesystem::exists(socket()));
+  server_->stop();
+}
+
+TEST_F(Api, ASecondServerIsRefusedAndTheFirstGoesOn) {
+  const auto second = start_server();
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code, ErrorCode::failed_precondition);
+  EXPECT_NE(second.error().message.find("somebody listens"), std::string::npos) << second.error().message;
+  EXPECT_TRUE(call<v1::ListPoolsRequest>("ProviderService/ListPools", "").status.ok());
+}
+
+TEST_F(Api, AStaleSocketIsReplaced) {
+  server_ = nullptr;
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, socket().c_str());
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  close(fd);
+  ASSERT_TRUE(std::filesystem::exists(socket()));
+  auto server = start_server();
+  ASSERT_TRUE(server.has_value()) << server.error().message;
+  server_ = std::move(*server);
+  EXPECT_TRUE(call<v1::ListPoolsRequest>("ProviderService/ListPools", "").status.ok());
+}
+
+TEST_F(Api, AnythingElseAtThePathIsLeftAlone) {
+  server_ = nullptr;
+  std::ofstream(socket()) << "precious";
+  const auto server = start_server();
+  ASSERT_FALSE(server.has_value());
+  EXPECT_NE(server.error().message.find("is no socket"), std::string::npos) << server.error().message;
+  EXPECT_EQ(std::filesystem::file_size(socket()), 8u);
+}
+
+TEST_F(Api, APathThatCannotBeIsRefused) {
+  server_ = nullptr;
+  directory_ += "/" + std::string(120, 'x');
+  EXPECT_EQ(start_server().error().field, "api.socket");
+  directory_ = std::filesystem::path(directory_).parent_path();
+  std::ofstream(directory_ + "/file") << "";
+  const std::string directory = directory_;
+  directory_ += "/file";
+  const auto below_a_file = start_server();
+  ASSERT_FALSE(below_a_file.has_value());
+  EXPECT_NE(below_a_file.error().message.find("cannot make directory"), std::string::npos);
+  directory_ = directory;
+}
+
+}  // namespace
+}  // namespace portcullis::service
