@@ -1,0 +1,289 @@
+#include <functional>
+
+#include "tests/unit/model/fixture.h"
+
+namespace portcullis::model {
+namespace {
+
+class PermitTest : public ModelTest {
+ protected:
+  void SetUp() override {
+    use({});
+    prepare();
+  }
+  void prepare() {
+    carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+    eip_ = add_eip("acme", "web");
+  }
+  Expected<Plan<Eip>> plan(std::vector<PermitRule> rules, bool keep = false) {
+    return model_.plan_set_permit_list("acme", eip_.address, std::move(rules), keep);
+  }
+  static std::vector<PermitRule> many(size_t count) {
+    std::vector<PermitRule> rules;
+    for (size_t i = 0; i < count; ++i) rules.push_back(rule("r-" + std::to_string(i)));
+    return rules;
+  }
+
+  Eip eip_;
+  const std::string name_ = "tenants/acme/eips/203.0.113.1";
+};
+
+TEST_F(PermitTest, ReplacesTheList) {
+  const auto first = plan({rule("http"), outbound("dns")});
+  ASSERT_TRUE(first);
+  Eip expected = eip_;
+  expected.permit = {outbound("dns"), rule("http")};  // by name
+  expected.list_generation = expected.kept_from = generation() + 1;
+  EXPECT_EQ(first->reply, expected);
+  EXPECT_EQ(first->changes, (ChangeSet{generation() + 1, {PutEip{expected}}}));
+  carry_out(first);
+
+  const Eip second = set_list(eip_, {rule("ssh")});
+  EXPECT_EQ(second.permit, std::vector{rule("ssh")});
+  EXPECT_EQ(second.list_generation, generation());
+  EXPECT_EQ(second.kept_from, generation());
+  EXPECT_EQ(second.binding_generation, eip_.binding_generation);
+  EXPECT_EQ(second.created, eip_.created);
+  EXPECT_TRUE(set_list(eip_, {}).permit.empty());
+}
+
+TEST_F(PermitTest, EqualListsChangeNothing) {
+  EXPECT_TRUE(is_unchanged(plan({}), generation()));
+  PermitRule prefixes = rule("a");
+  prefixes.remote = std::vector{net("10.0.0.0/8"), net("192.0.2.0/24")};
+  PermitRule tags = rule("b");
+  tags.remote = std::vector<std::string>{"db", "web"};
+  set_list(eip_, {prefixes, tags});
+  EXPECT_TRUE(is_unchanged(plan({prefixes, tags}), generation()));
+  EXPECT_TRUE(is_unchanged(plan({tags, prefixes}), generation())) << "a set of rules has no order";
+  EXPECT_TRUE(is_unchanged(plan({tags, prefixes}, true), generation())) << "nothing to keep";
+  prefixes.remote = std::vector{net("192.0.2.0/24"), net("10.0.0.0/8"), net("192.0.2.0/24")};
+  tags.remote = std::vector<std::string>{"web", "db", "web"};
+  EXPECT_TRUE(is_unchanged(plan({prefixes, tags}), generation())) << "nor have its remotes";
+  prefixes.tracked = true;
+  EXPECT_FALSE(plan({prefixes, tags})->changes.changes.empty());
+}
+
+TEST_F(PermitTest, OnlyItsTenantSetsIt) {
+  EXPECT_TRUE(refused(model_.plan_set_permit_list("umbrella", eip_.address, {}, false), ErrorCode::not_found,
+                      "eip", "tenants/umbrella/eips/203.0.113.1", "does not exist"));
+  EXPECT_TRUE(refused(model_.plan_set_permit_list("acme", ip("203.0.113.9"), {}, false), ErrorCode::not_found,
+                      "eip", "tenants/acme/eips/203.0.113.9", "does not exist"));
+}
+
+// --- each rule ---
+
+struct RuleCase {
+  const char* what;
+  std::function<void(PermitRule&)> change;
+  const char* field;  // null: allowed
+  const char* words;
+};
+
+const RuleCase rule_cases[] = {
+    {"TCP from anywhere", [](PermitRule&) {}, nullptr, nullptr},
+    {"no name", [](PermitRule& r) { r.name = ""; }, ".name", "rule name ''"},
+    {"bad name", [](PermitRule& r) { r.name = "a b"; }, ".name", "rule name 'a b'"},
+    {"any protocol", [](PermitRule& r) { r.protocol.reset(); }, nullptr, nullptr},
+    {"UDP", [](PermitRule& r) { r.protocol = 17; }, nullptr, nullptr},
+    {"ICMP", [](PermitRule& r) { r.protocol = 1; }, nullptr, nullptr},
+    {"SCTP", [](PermitRule& r) { r.protocol = 132; }, ".protocol", "protocol 132"},
+    {"HOPOPT", [](PermitRule& r) { r.protocol = 0; }, ".protocol", "protocol 0"},
+    {"prefixes",
+     [](PermitRule& r) {
+       r.remote = std::vector{net("0.0.0.0/0"), net("192.0.2.7/32")};
+     },
+     nullptr, nullptr},
+    {"no prefix", [](PermitRule& r) { r.remote = std::vector<Ipv4Prefix>{}; }, ".remote.prefixes",
+     "names no prefix"},
+    {"tags",
+     [](PermitRule& r) {
+       r.remote = std::vector<std::string>{"web", "db"};
+     },
+     nullptr, nullptr},
+    {"no tag", [](PermitRule& r) { r.remote = std::vector<std::string>{}; }, ".remote.tags", "names no tag"},
+    {"bad tag",
+     [](PermitRule& r) {
+       r.remote = std::vector<std::string>{"web", "tag:db"};
+     },
+     ".remote.tags[1]", "'tag:db'"},
+    {"one port",
+     [](PermitRule& r) {
+       r.local_ports = {443, 443};
+     },
+     nullptr, nullptr},
+    {"UDP ports",
+     [](PermitRule& r) {
+       r.protocol = 17, r.remote_ports = {53, 54};
+     },
+     nullptr, nullptr},
+    {"ports reversed",
+     [](PermitRule& r) {
+       r.local_ports = {444, 443};
+     },
+     ".local_ports", "444-443"},
+    {"remote ports reversed",
+     [](PermitRule& r) {
+       r.remote_ports = {1, 0};
+     },
+     ".remote_ports", "1-0"},
+    {"ports reversed of any",
+     [](PermitRule& r) {
+       r.protocol.reset(), r.local_ports = {2, 1};
+     },
+     ".local_ports", "2-1"},
+    {"ports of any",
+     [](PermitRule& r) {
+       r.protocol.reset(), r.local_ports = {80, 80};
+     },
+     ".local_ports", "only TCP and UDP"},
+    {"remote ports of any",
+     [](PermitRule& r) {
+       r.protocol.reset(), r.remote_ports = {80, 80};
+     },
+     ".remote_ports", "only TCP and UDP"},
+    {"ports of ICMP",
+     [](PermitRule& r) {
+       r.protocol = 1, r.local_ports = {0, 0};
+     },
+     ".local_ports", "only TCP and UDP"},
+    {"echo", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 8; }, nullptr, nullptr},
+    {"echo with code", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 8, r.icmp_code = 0; }, nullptr,
+     nullptr},
+    {"echo reply", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 0; }, nullptr, nullptr},
+    {"timestamp", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 13; }, nullptr, nullptr},
+    {"timestamp reply", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 14; }, nullptr, nullptr},
+    {"redirect", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 5; }, ".icmp_type", "ICMP type 5"},
+    {"type of TCP", [](PermitRule& r) { r.icmp_type = 8; }, ".icmp_type", "only ICMP has types"},
+    {"type of any", [](PermitRule& r) { r.protocol.reset(), r.icmp_type = 8; }, ".icmp_type",
+     "only ICMP has types"},
+    {"code alone", [](PermitRule& r) { r.protocol = 1, r.icmp_code = 0; }, ".icmp_code",
+     "needs its ICMP type"},
+    {"tracked", [](PermitRule& r) { r.tracked = true; }, nullptr, nullptr},
+    {"outbound", [](PermitRule& r) { r.direction = Direction::outbound; }, nullptr, nullptr},
+    {"outbound, tracked", [](PermitRule& r) { r.direction = Direction::outbound, r.tracked = true; },
+     ".tracked", "only an INBOUND rule"},
+};
+
+TEST_F(PermitTest, EachRule) {
+  for (const RuleCase& test : rule_cases) {
+    PermitRule changed = rule("second");
+    test.change(changed);
+    const auto result = plan({rule("first"), changed, rule("third")});
+    if (test.field == nullptr) {
+      EXPECT_TRUE(result) << test.what;
+    } else {
+      EXPECT_TRUE(refused(result, ErrorCode::invalid_argument, std::string("rules[1]") + test.field, name_,
+                          test.words))
+          << test.what;
+    }
+  }
+}
+
+TEST_F(PermitTest, NamesAreUnique) {
+  EXPECT_TRUE(refused(plan({rule("b"), rule("a"), outbound("b")}), ErrorCode::invalid_argument,
+                      "rules[2].name", name_, "two rules 'b'"));
+}
+
+// --- capacity ---
+
+TEST_F(PermitTest, CompiledRules) {
+  PermitRule prefixes = rule("a");
+  prefixes.remote = std::vector{net("10.0.0.0/8"), net("192.0.2.0/24"), net("198.51.100.0/24")};
+  PermitRule tags = rule("b");
+  tags.remote = std::vector<std::string>{"db", "web"};
+  EXPECT_EQ(compiled_rules({}), 0U);
+  EXPECT_EQ(compiled_rules({rule("any")}), 1U);
+  EXPECT_EQ(compiled_rules({prefixes, tags, rule("any")}), 6U);
+}
+
+TEST_F(PermitTest, RulesOfAnEip) {
+  use({.rules_per_eip = 6});
+  prepare();
+  PermitRule wide = rule("wide");
+  wide.remote = std::vector{net("10.0.0.0/8"), net("192.0.2.0/24"), net("198.51.100.0/24")};
+  auto rules = many(3);
+  rules.push_back(wide);
+  EXPECT_TRUE(plan(rules));
+  rules.push_back(rule("more"));
+  EXPECT_TRUE(refused(plan(rules), ErrorCode::resource_exhausted, "rules", name_,
+                      "has 7 rules, one for each prefix or tag; an EIP may have 6"));
+}
+
+TEST_F(PermitTest, ChunksAreReserved) {
+  use({.permit_chunks = 3, .inline_rules = 2, .rules_per_chunk = 4, .quarantine_ms = 0});
+  prepare();
+  const Eip other = add_eip("acme", "db");
+  set_list(other, many(2));  // inline
+  set_list(other, many(3));  // one chunk
+  EXPECT_TRUE(plan(many(10))) << "two chunks are left";
+  EXPECT_TRUE(refused(plan(many(11)), ErrorCode::resource_exhausted, "rules", name_,
+                      "needs 3 permit chunks, and 2 of 3 are free"));
+  set_list(eip_, many(10));
+  EXPECT_TRUE(plan(many(7))) << "its own chunks count as free";
+  EXPECT_FALSE(plan(many(11)));
+  EXPECT_FALSE(model_.plan_set_permit_list("acme", other.address, many(7), false));
+  set_list(eip_, many(6));
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(7), false)) << "one was given back";
+  carry_out(model_.plan_release_eip("acme", eip_.address, now));
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(14), false))
+      << "a released EIP's are free";
+}
+
+// --- keep_established ---
+
+TEST_F(PermitTest, KeepEstablished) {
+  const Eip before = set_list(eip_, {tracked("in"), outbound("out"), rule("web")});
+  EXPECT_FALSE(before.keep_established);
+  const Eip kept = set_list(eip_, {rule("web")}, true);
+  EXPECT_TRUE(kept.keep_established);
+  EXPECT_EQ(kept.list_generation, generation());
+  EXPECT_EQ(kept.kept_from, before.kept_from) << "entries of the old list live on";
+
+  const Eip again = set_list(eip_, {rule("web"), rule("ssh")}, true);
+  EXPECT_TRUE(again.keep_established);
+  EXPECT_EQ(again.kept_from, before.kept_from);
+  EXPECT_EQ(again.list_generation, generation());
+
+  const Eip cut = set_list(eip_, {rule("ssh")});
+  EXPECT_FALSE(cut.keep_established);
+  EXPECT_EQ(cut.kept_from, generation());
+}
+
+TEST_F(PermitTest, KeepEstablishedNeedsEntries) {
+  PermitRule narrow = rule("web");
+  narrow.remote = std::vector{net("192.0.2.0/24")};
+  PermitRule strict = rule("web");
+  strict.tracked = true;
+  const auto refusal = [&](std::vector<PermitRule> rules) {
+    return refused(plan(std::move(rules), true), ErrorCode::failed_precondition, "keep_established", name_,
+                   "rule 'web' is INBOUND and not tracked");
+  };
+  set_list(eip_, {rule("web"), tracked("strict"), outbound("out")});
+  EXPECT_TRUE(refusal({}));
+  EXPECT_TRUE(refusal({tracked("strict"), outbound("out")}));
+  EXPECT_TRUE(refusal({narrow}));
+  EXPECT_TRUE(refusal({strict}));
+  EXPECT_TRUE(refusal({outbound("web")}));
+  EXPECT_TRUE(plan({rule("web")}, true)) << "the tracked and the outbound one may go";
+  EXPECT_TRUE(plan({rule("renamed")}, true)) << "the match counts, not the name";
+  EXPECT_TRUE(plan({narrow, tracked("strict"), rule("zzz")}, true));
+  EXPECT_TRUE(plan({}, false)) << "without it nothing is asked";
+}
+
+TEST_F(PermitTest, EndKeep) {
+  EXPECT_TRUE(model_.plan_end_keep(ip("203.0.113.99")).changes.changes.empty());
+  EXPECT_TRUE(model_.plan_end_keep(eip_.address).changes.changes.empty());
+  set_list(eip_, {outbound("out")});
+  const Eip kept = set_list(eip_, {}, true);
+  const auto end = model_.plan_end_keep(eip_.address);
+  Eip expected = kept;
+  expected.keep_established = false;
+  expected.kept_from = kept.list_generation;
+  EXPECT_EQ(end.changes, (ChangeSet{generation() + 1, {PutEip{expected}}}));
+  model_.apply(end.changes);
+  EXPECT_TRUE(model_.plan_end_keep(eip_.address).changes.changes.empty());
+}
+
+}  // namespace
+}  // namespace portcullis::model

@@ -1,0 +1,122 @@
+#include "tests/unit/model/fixture.h"
+
+namespace portcullis::model {
+namespace {
+
+class VmTest : public ModelTest {};
+
+TEST_F(VmTest, CreateStoresIt) {
+  const auto plan = model_.plan_create_vm(vm("acme", "web"));
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->changes, (ChangeSet{1, {PutVm{vm("acme", "web")}}}));
+  EXPECT_EQ(plan->reply, vm("acme", "web"));
+  EXPECT_EQ(model_.state(), State()) << "a plan changes nothing";
+  carry_out(plan);
+  EXPECT_EQ(generation(), 1U);
+  EXPECT_EQ(**model_.find_vm({"acme", "web"}), vm("acme", "web"));
+}
+
+TEST_F(VmTest, RepeatIsUnchangedAndOtherPropertiesAreRefused) {
+  carry_out(model_.plan_create_vm(vm("acme", "web")));
+  EXPECT_TRUE(is_unchanged(model_.plan_create_vm(vm("acme", "web")), 1));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", "web", "10.0.0.3")), ErrorCode::already_exists,
+                      "vm.name", "tenants/acme/vms/web", "exists with another location"));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", "web", "10.0.0.2", "more")), ErrorCode::already_exists,
+                      "vm.name", "tenants/acme/vms/web", "exists with another location"));
+}
+
+TEST_F(VmTest, Ids) {
+  const std::string longest(63, 'a');
+  for (const std::string& id : {std::string("a"), std::string("0"), std::string("a-b--9"), longest}) {
+    EXPECT_TRUE(model_.plan_create_vm(vm("acme", id))) << id;
+    EXPECT_TRUE(model_.plan_create_vm(vm(id, "web"))) << id;
+  }
+  for (const std::string& id :
+       {std::string(), std::string("-a"), std::string("a-"), std::string("-"), std::string("Web"),
+        std::string("a_b"), std::string("a/b"), std::string("a.b"),
+        std::string("w\xc3\xa9"
+                    "b"),
+        std::string("a\0b", 3), longest + "a"}) {
+    EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", id)), ErrorCode::invalid_argument, "vm.name",
+                        "tenants/acme/vms/" + id, "vm id '"));
+    EXPECT_TRUE(refused(model_.plan_create_vm(vm(id, "web")), ErrorCode::invalid_argument, "vm.name",
+                        "tenants/" + id + "/vms/web", "tenant '"));
+  }
+}
+
+TEST_F(VmTest, PortMustBeConfigured) {
+  EXPECT_TRUE(model_.plan_create_vm(vm("acme", "web", "10.0.0.2", "more")));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", "web", "10.0.0.2", "uplink")),
+                      ErrorCode::invalid_argument, "vm.location.port", "tenants/acme/vms/web",
+                      "no endpoint port 'uplink'"));
+}
+
+TEST_F(VmTest, MacMustBeUnicast) {
+  for (const char* bad : {"00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"}) {
+    Vm wrong = vm("acme", "web");
+    wrong.location.mac = mac(bad);
+    EXPECT_TRUE(refused(model_.plan_create_vm(wrong), ErrorCode::invalid_argument, "vm.location.mac",
+                        "tenants/acme/vms/web", bad));
+  }
+}
+
+TEST_F(VmTest, PrivateAddressMustBeUnicast) {
+  for (const char* bad : {"0.0.0.0", "0.1.2.3", "127.0.0.1", "169.254.1.1", "224.0.0.1", "239.255.255.255",
+                          "240.0.0.1", "255.255.255.255"}) {
+    EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", "web", bad)), ErrorCode::invalid_argument, "vm.dip",
+                        "tenants/acme/vms/web", bad));
+  }
+  for (const char* good :
+       {"1.0.0.0", "126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "223.255.255.255"}) {
+    EXPECT_TRUE(model_.plan_create_vm(vm("acme", "web", good))) << good;
+  }
+}
+
+TEST_F(VmTest, PrivateAddressIsUniqueOnItsPort) {
+  carry_out(model_.plan_create_vm(vm("acme", "web")));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm("umbrella", "web")), ErrorCode::already_exists, "vm.dip",
+                      "tenants/umbrella/vms/web", "belongs to tenants/acme/vms/web"));
+  EXPECT_TRUE(model_.plan_create_vm(vm("umbrella", "web", "10.0.0.2", "more"))) << "another port";
+  EXPECT_TRUE(model_.plan_create_vm(vm("umbrella", "web", "10.0.0.3"))) << "another address";
+  carry_out(model_.plan_delete_vm({"acme", "web"}));
+  EXPECT_TRUE(model_.plan_create_vm(vm("umbrella", "web"))) << "free again";
+}
+
+TEST_F(VmTest, Capacity) {
+  use({.vms = 2});
+  add_vm("acme", "a");
+  add_vm("acme", "b");
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm("acme", "c", "10.0.0.9")), ErrorCode::resource_exhausted, "vm",
+                      "tenants/acme/vms/c", "all 2 vms"));
+  EXPECT_TRUE(is_unchanged(model_.plan_create_vm(vm("acme", "a")), 2)) << "a repeat needs no room";
+  carry_out(model_.plan_delete_vm({"acme", "a"}));
+  EXPECT_TRUE(model_.plan_create_vm(vm("acme", "c", "10.0.0.9")));
+}
+
+TEST_F(VmTest, Delete) {
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+  const Eip eip = add_eip("acme", "web");
+  EXPECT_TRUE(refused(model_.plan_delete_vm({"acme", "web"}), ErrorCode::failed_precondition, "name",
+                      "tenants/acme/vms/web", "has the EIP 203.0.113.1; release it first"));
+  EXPECT_TRUE(refused(model_.plan_delete_vm({"umbrella", "web"}), ErrorCode::not_found, "name",
+                      "tenants/umbrella/vms/web", "does not exist"));
+  carry_out(model_.plan_release_eip("acme", eip.address, now));
+  const auto plan = model_.plan_delete_vm({"acme", "web"});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->changes, (ChangeSet{generation() + 1, {DeleteVm{{"acme", "web"}}}}));
+  carry_out(plan);
+  EXPECT_TRUE(refused(model_.plan_delete_vm({"acme", "web"}), ErrorCode::not_found, "name",
+                      "tenants/acme/vms/web", "does not exist"));
+}
+
+TEST_F(VmTest, EipOfVm) {
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+  add_vm("acme", "web");
+  EXPECT_EQ(model_.eip_of_vm({"acme", "web"}), nullptr);
+  const Eip eip = carry_out(model_.plan_request_eip({"acme", "web"}, "", now));
+  ASSERT_NE(model_.eip_of_vm({"acme", "web"}), nullptr);
+  EXPECT_EQ(*model_.eip_of_vm({"acme", "web"}), eip);
+}
+
+}  // namespace
+}  // namespace portcullis::model
