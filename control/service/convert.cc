@@ -282,6 +282,7 @@ v1::Eip to_proto(const model::Model& model, const model::Eip& eip) {
   message.set_rule_count(static_cast<uint32_t>(eip.permit.size()));
   message.set_bound_edge(compile::compile_binding(model.state(), eip).edge);
   message.set_bound_local(true);  // every vm of this release is behind this gateway
+  message.set_keep_established(eip.keep_established);
   return message;
 }
 

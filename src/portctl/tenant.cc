@@ -23,7 +23,10 @@ std::string joined(const google::protobuf::RepeatedPtrField<std::string>& parts)
 std::string eip_table(const v1::ListEipsResponse& reply) {
   Table table({{"TENANT"}, {"EIP"}, {"VM"}, {"RULES", Table::Align::right}, {"BOUND"}, {"TAGS"}});
   for (const v1::Eip& eip : reply.eips()) {
-    const std::string bound = !eip.bound_local() ? "" : eip.bound_edge() ? "edge,local" : "local";
+    std::string bound;
+    if (eip.bound_edge()) bound = "edge,";
+    if (eip.bound_local()) bound += "local";
+    if (eip.keep_established()) bound += ",keeping";
     table.add({tenant_of(eip.name()), eip.address(), id_of(eip.vm()), std::to_string(eip.rule_count()), bound,
                joined(eip.tags())});
   }
@@ -246,6 +249,8 @@ void add_paper_names(CLI::App& app, const Options& options) {
   add_release_eip(app, "release-eip", options);
   add_set_permit_list(app, "set-permit-list", options);
   add_set_tag(app, "set-tag", options);
+  for (const char* name : {"request-eip", "release-eip", "set-permit-list", "set-tag"})
+    app.get_subcommand(name)->group("The calls of the paper, by its names");
 }
 
 }  // namespace portcullis::portctl

@@ -64,6 +64,11 @@ class Recorder final : public grpc::CallbackGenericService {
     const std::scoped_lock lock(mutex_);
     status_ = status;
   }
+  // From now on calls are taken and not answered.
+  void fall_silent() {
+    const std::scoped_lock lock(mutex_);
+    is_silent_ = true;
+  }
   std::vector<Call> take_calls() {
     const std::scoped_lock lock(mutex_);
     return std::exchange(calls_, {});
@@ -79,6 +84,7 @@ class Recorder final : public grpc::CallbackGenericService {
       if (!ok) return Finish(grpc::Status::CANCELLED);
       const std::scoped_lock lock(recorder_.mutex_);
       recorder_.calls_.push_back({method_, to_string(request_)});
+      if (recorder_.is_silent_) return;
       if (!recorder_.status_.ok()) return Finish(recorder_.status_);
       // The prepared answers in their order, then empty messages.
       std::string reply;
@@ -91,6 +97,10 @@ class Recorder final : public grpc::CallbackGenericService {
       reply_ = grpc::ByteBuffer(&slice, 1);
       StartWriteAndFinish(&reply_, {}, grpc::Status::OK);
     }
+    void OnCancel() override {
+      const std::scoped_lock lock(recorder_.mutex_);
+      if (recorder_.is_silent_) Finish(grpc::Status::CANCELLED);
+    }
     void OnDone() override { delete this; }
 
    private:
@@ -102,6 +112,7 @@ class Recorder final : public grpc::CallbackGenericService {
   std::mutex mutex_;
   std::map<std::string, std::vector<std::string>> replies_;
   grpc::Status status_;
+  bool is_silent_ = false;
   std::vector<Call> calls_;
 };
 
@@ -390,6 +401,17 @@ TEST_F(Cli, AGatewayThatIsUnavailableHasAnsweredNoLess) {
   details.add_details()->PackFrom(info);
   gateway_.refuse({grpc::UNAVAILABLE, "the disk is full", details.SerializeAsString()});
   EXPECT_EQ(run("eip request web").status, 1);
+}
+
+TEST_F(Cli, AGatewayThatDoesNotAnswerIsNotReached) {
+  gateway_.refuse({grpc::UNAVAILABLE, "Socket closed"});  // as gRPC says it: no details
+  const Outcome gone = run("show drops");
+  EXPECT_EQ(gone.status, 3);
+  EXPECT_NE(gone.err.find("went away: Socket closed"), std::string::npos) << gone.err;
+  gateway_.fall_silent();
+  const Outcome late = run("show drops --timeout 0.3");
+  EXPECT_EQ(late.status, 3);
+  EXPECT_NE(late.err.find("did not answer in time"), std::string::npos) << late.err;
 }
 
 TEST_F(Cli, ExitStatus) {

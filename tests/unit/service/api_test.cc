@@ -96,7 +96,8 @@ class Api : public testing::Test {
                 .index_pages = 4,
                 .permit_chunks = 16,
                 .tag_sets = 16}),
-        control_({}, model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {"vm0"}),
+        control_({.tick = std::chrono::hours(1)},
+                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {"vm0"}),
                  std::make_unique<MemoryStore>(), publisher()) {}
 
   void SetUp() override {
@@ -305,6 +306,14 @@ const Row rows[] = {
     {"TenantService/SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true",
      grpc::FAILED_PRECONDITION, "keep_established"},
     {"TenantService/SetPermitList", "eip: 'tenants/acme/eips/203.0.113.3'", grpc::NOT_FOUND, "eip"},
+    {"TenantService/SetPermitList",
+     "eip: 'tenants/acme/eips/203.0.113.2'"
+     "rules { name: 'a' direction: INBOUND remote { any: true } protocol: 'tcp' tracked: true }",
+     ok, "generation: 8"},
+    {"TenantService/SetPermitList", "eip: 'tenants/acme/eips/203.0.113.2' keep_established: true", ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.2/permitList' } generation: 9"},
+    {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.2'", ok,
+     "bound_edge: true keep_established: true"},
     {"TenantService/GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'", ok,
      "name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: 'web' tracked: "
      "false }"},
@@ -313,7 +322,7 @@ const Row rows[] = {
     {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "rule_count: 2 bound_edge: true"},
     {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' tags: 'a' tags: 'web'", ok,
      "eip { name: 'tenants/acme/eips/203.0.113.1' tags: 'a' tags: 'web' rule_count: 2 bound_edge: true } "
-     "generation: 8"},
+     "generation: 10"},
     {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'Web'", invalid, "tags"},
     {"TenantService/SetTag", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
 
@@ -329,18 +338,18 @@ const Row rows[] = {
      "eip: 'tenants/acme/eips/203.0.113.1' flow_quota: 100 rules { rule: 'dns' } rules { rule: 'web' }"},
     {"ObserveService/GetEipStatistics", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
     {"ObserveService/GetEipStatistics", "eip: ''", invalid, "eip"},
-    {"ObserveService/GetGateway", "", ok, "generation: 8 eips_known: 2 eips_local: 2 eips_bound_edge: 1"},
+    {"ObserveService/GetGateway", "", ok, "generation: 10 eips_known: 2 eips_local: 2 eips_bound_edge: 2"},
 
     {"ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'", grpc::FAILED_PRECONDITION, "name"},
     {"ProviderService/DeletePool", "name: 'pools/public'", grpc::FAILED_PRECONDITION, "name"},
     {"TenantService/ReleaseEip", "name: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "name"},
     {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113'", invalid, "name"},
-    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "generation: 9"},
-    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.2'", ok, "generation: 10"},
+    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "generation: 11"},
+    {"TenantService/ReleaseEip", "name: 'tenants/acme/eips/203.0.113.2'", ok, "generation: 12"},
     {"TenantService/RequestEip", "vm: 'tenants/acme/vms/web'", grpc::RESOURCE_EXHAUSTED, "pool"},
-    {"ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'", ok, "generation: 11"},
+    {"ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'", ok, "generation: 13"},
     {"ProviderService/DeleteVm", "name: 'tenants/acme/vms'", invalid, "name"},
-    {"ProviderService/DeletePool", "name: 'pools/public'", ok, "generation: 12"},
+    {"ProviderService/DeletePool", "name: 'pools/public'", ok, "generation: 14"},
     {"ProviderService/DeletePool", "name: 'pools'", invalid, "name"},
 };
 
