@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "control/model/objects.h"
-#include "dataplane/ports/tap.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/port.h"
 #include "src/net/address.h"
+#include "src/net/interface_address.h"
 
 namespace portcullis::config {
 

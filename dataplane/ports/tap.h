@@ -16,15 +16,9 @@
 
 #include "src/base/expected.h"
 #include "src/net/address.h"
+#include "src/net/interface_address.h"
 
 namespace portcullis {
-
-// An address and the length of the prefix it is on.
-struct InterfaceAddress {
-  Ipv4Addr address;
-  uint8_t length = 32;
-  friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
-};
 
 struct TapConfig {
   std::string name;  // 1 to 15 characters
