@@ -405,6 +405,22 @@ TEST_F(PublisherTest, ATagKeepsItsNumberWhileAnythingNamesIt) {
   EXPECT_EQ(plane.find(View::local, eip_at(1))->rules[0].remote, number);
 }
 
+TEST_F(PublisherTest, NumbersOfForgottenTagsAreUsedAgain) {
+  CompiledBinding b = binding(1);
+  for (int n = 0; n < 100; ++n) {
+    const std::string text = std::to_string(n);
+    b = relist(b, {tag_rule("a", {"acme", "x" + text}), tag_rule("b", {"acme", "y" + text})});
+    b.tags = {{"acme", "s" + text}, {"acme", "t" + text}, {"acme", "u" + text}};
+    publish({b});
+    const BindingRecord& record = *plane.find(View::local, b.eip);
+    ASSERT_LE(std::max(record.rules[0].remote, record.rules[1].remote), 10u)
+        << "of the old record and the new one";
+    uint32_t in_set = 0;
+    for (TagId tag = 1; tag <= 10; ++tag) in_set += plane.tables->tags.contains(record.tags, tag) ? 1 : 0;
+    ASSERT_EQ(in_set, 3u);
+  }
+}
+
 // --- pools ---
 
 TEST_F(PublisherTest, PoolsSayWhoseAnAddressIs) {
@@ -447,6 +463,18 @@ TEST_F(PublisherTest, APoolMayTakeThePlaceOfAnother) {
   publish_pools({{prefix("203.0.113.0/25"), PoolKind::local}});
   EXPECT_TRUE(plane.is(View::edge, eip_at(1), IndexEntry::local));
   EXPECT_TRUE(plane.is(View::edge, eip_at(128), IndexEntry::outside));
+}
+
+TEST_F(PublisherTest, APoolThatGrowsAroundABindingLeavesItAlone) {
+  CompiledBinding internal = binding(2);
+  internal.edge = false;
+  const CompiledBinding b = binding(1);
+  publish({b, internal});
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
+  expect_published(b, port_a);
+  expect_published(internal, port_a);
+  EXPECT_TRUE(plane.is(View::edge, internal.eip, IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::local));
 }
 
 TEST_F(PublisherTest, APoolWithoutPagesIsRefused) {
@@ -524,10 +552,20 @@ TEST_F(PublisherTest, HitsCarryOverForARuleThatStays) {
 }
 
 TEST_F(PublisherTest, HitsOfOneOwnerAreNotTheNextOnes) {
-  publish({binding(1, rules(20))});
-  for (uint32_t i = 0; i < 20; ++i) hit(1, i, 3);
-  for (int owner = 0; owner < 300; ++owner) publish({binding(1, rules(20))});  // slots come round again
-  for (const RuleHits& counted : publisher.statistics(eip_at(1)).rules) EXPECT_EQ(counted.packets, 0u);
+  const auto expect_all = [&](uint64_t packets) {
+    const EipStatistics statistics = publisher.statistics(eip_at(1));
+    EXPECT_EQ(statistics.rules.size(), 20u);
+    for (const RuleHits& counted : statistics.rules) EXPECT_EQ(counted.packets, packets) << counted.rule;
+  };
+  for (int owner = 0; owner < 300; ++owner) {  // slots and chunks come round again
+    CompiledBinding b = binding(1, rules(20));
+    publish({b});
+    expect_all(0);
+    for (uint32_t i = 0; i < 20; ++i) hit(1, i, 3);
+    expect_all(3);
+    publish({b = relist(b, rules(20))});
+    expect_all(3);
+  }
 }
 
 TEST_F(PublisherTest, FlowsAreCountedByOwner) {
