@@ -10,7 +10,7 @@ namespace portcullis {
 
 std::optional<Ipv4Addr> Ipv4Addr::parse(std::string_view text) {
   char buffer[INET_ADDRSTRLEN];
-  if (text.size() >= sizeof buffer) return std::nullopt;
+  if (text.size() >= sizeof buffer || text.find('\0') != std::string_view::npos) return std::nullopt;
   text.copy(buffer, text.size());
   buffer[text.size()] = '\0';
   in_addr raw{};
