@@ -11,6 +11,10 @@ namespace {
 
 constexpr uint32_t rcu_threads = 1;
 
+void require(const Expected<void>& result) {
+  if (!result) throw std::runtime_error(result.error().message);
+}
+
 template <typename T>
 T must(Expected<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
@@ -66,6 +70,9 @@ std::vector<PermitRule> compiled(const std::vector<model::PermitRule>& rules) {
 GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vector<RingPort*>& ports,
                                    const Sizes& sizes, uint32_t punt_room)
     : ports_(ports), model_(limits_of(sizes), endpoint_ports(setup), reserved(setup)) {
+  model::State state;
+  state.generation = sizes.generation;
+  require(model_.restore(std::move(state)));
   static std::atomic<unsigned> serial{0};
   const std::string number = std::to_string(serial.fetch_add(1));
   tables_ = must(Tables::create({.eips = sizes.eips,
@@ -126,7 +133,7 @@ void GatewayUnderTest::set_online(bool online) {
 void GatewayUnderTest::apply(const model::ChangeSet& changes) {
   if (changes.changes.empty()) return;
   model_.apply(changes);
-  must(publisher_->publish(compile::compile_change(model_.state(), changes)).map([] { return true; }));
+  require(publisher_->publish(compile::compile_change(model_.state(), changes)));
 }
 
 std::vector<Bytes> GatewayUnderTest::collect_punted() {

@@ -31,6 +31,7 @@ struct Sizes {
   uint32_t tag_sets = 32;
   uint32_t flow_capacity = 1024;
   int64_t quarantine_ms = 10'000;
+  model::Generation generation = 0;  // as if so many changes had been before
 };
 
 class GatewayUnderTest {

@@ -12,7 +12,7 @@
 namespace portcullis::testing {
 namespace {
 
-constexpr uint64_t default_seeds = 2000;
+constexpr uint64_t default_seeds = 1000;
 constexpr uint64_t default_steps = 200;
 
 std::optional<uint64_t> number_from(const char* variable) {

@@ -205,7 +205,8 @@ struct Gateway::Packet {
   }
 };
 
-Gateway::Gateway(Setup setup) : setup_(std::move(setup)) {
+Gateway::Gateway(Setup setup, model::Generation generation) : setup_(std::move(setup)) {
+  state_.generation = generation;
   const size_t ports = setup_.ports.size();
   for (size_t i = 0; i < ports; ++i)
     if (setup_.ports[i].uplink) uplink_ = static_cast<PortNumber>(i);

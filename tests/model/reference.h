@@ -125,7 +125,7 @@ struct Turn {
 
 class Gateway {
  public:
-  explicit Gateway(Setup setup);
+  explicit Gateway(Setup setup, model::Generation generation = 0);
 
   // --- desired state; the caller hands in only calls that the model took ---
   void create_pool(const model::Pool& pool);

@@ -27,8 +27,8 @@ rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length) {
 
 }  // namespace
 
-FramePool::FramePool(uint32_t buffers)
-    : pool_(rte_pktmbuf_pool_create("frames", buffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+FramePool::FramePool(const std::string& name, uint32_t buffers)
+    : pool_(rte_pktmbuf_pool_create(name.c_str(), buffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
                                     static_cast<int>(rte_socket_id()))) {
   require(pool_ != nullptr, "frame pool");
 }

@@ -21,7 +21,7 @@ namespace portcullis::testing {
 // A buffer pool; every buffer that leaves it must come back.
 class FramePool {
  public:
-  explicit FramePool(uint32_t buffers);
+  FramePool(const std::string& name, uint32_t buffers);
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
   ~FramePool();

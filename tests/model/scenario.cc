@@ -89,6 +89,8 @@ Sizes Scenario::make_sizes() {
   Sizes sizes;
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.index_pages = 5;
+  // The data plane's generations are 32 bits wide: they wrap, and their differences change sign.
+  sizes.generation = pick<uint64_t>({0, (uint64_t{1} << 31) - 60, (uint64_t{1} << 32) - 60});
   return sizes;
 }
 

@@ -62,6 +62,7 @@ class World {
                               const std::vector<Bytes>& originated = {});
   // One frame on one port, and what became of it.
   reference::Verdict feed(reference::PortNumber port, const Bytes& frame);
+  // Ages the whole flow table: by the step that a busy worker takes, when one is due that covers all of it.
   void age_all();
 
   [[nodiscard]] uint64_t now_ms() const { return now_ms_; }
@@ -98,6 +99,7 @@ class World {
   std::unique_ptr<GatewayUnderTest> gateway_;
   std::set<reference::PortNumber> blocked_;
   bool collect_punts_ = true;
+  uint64_t aged_ms_ = 0;
   reference::Turn turn_;
   std::vector<std::vector<Bytes>> sent_;  // by port: what the reference has sent since the last collection
   std::vector<Bytes> punted_;

@@ -1,0 +1,325 @@
+// Revocation under load (semantics: "The calls"): a worker polls at full speed, a feeder keeps its receive
+// ring full of numbered packets that the old state permits. When the call returns, a boundary is drawn: every
+// packet from there on was received after the reply, and none of them may come out.
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "tests/model/frames.h"
+#include "tests/model/gateway_under_test.h"
+
+namespace portcullis::testing {
+namespace {
+
+using model::Direction;
+using model::PermitRule;
+
+constexpr Mac router{{0x02, 0xee, 0, 0, 0, 1}};
+constexpr uint32_t depth = 1024;
+constexpr uint32_t burst = 64;
+constexpr size_t uplink = 0, left = 1, port_count = 2;
+constexpr int rounds = 25;
+constexpr int64_t quarantine_ms = 0;  // the next round wants an address at once
+
+// Threads started from an EAL thread inherit its one core.
+void use_all_cores() {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (unsigned core = 0; core < std::thread::hardware_concurrency(); ++core) CPU_SET(core, &all);
+  pthread_setaffinity_np(pthread_self(), sizeof all, &all);
+}
+
+struct Hardware {
+  FramePool frames{"load", 16383};
+  RingPort ports[port_count]{{"load0", frames, depth}, {"load1", frames, depth}};
+  static Hardware& instance() {
+    static Hardware hardware;
+    return hardware;
+  }
+};
+
+// Keeps one port's receive ring full of copies of a frame, each with the next number at its end, and collects
+// what comes out of all ports.
+class Feeder {
+ public:
+  Feeder(Hardware& hardware, size_t port, Bytes frame)
+      : hardware_(hardware), port_(port), frame_(std::move(frame)), thread_([this] { run(); }) {}
+  ~Feeder() { stop(); }
+  Feeder(const Feeder&) = delete;
+  Feeder& operator=(const Feeder&) = delete;
+
+  void stop() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  // What the stopped feeder has not collected yet.
+  void collect_all() {
+    for (RingPort& port : hardware_.ports)
+      while (collect(port) != 0) {
+      }
+  }
+
+  [[nodiscard]] uint64_t fed() const { return next_; }
+  [[nodiscard]] uint64_t came_out() const { return came_out_; }
+  // The highest number that came out, plus one.
+  [[nodiscard]] uint64_t out_until() const { return out_until_; }
+
+ private:
+  void run() {
+    use_all_cores();
+    while (!stop_) {
+      for (uint32_t n = 0; n < burst; ++n) {
+        const uint64_t number = next_;
+        std::memcpy(frame_.data() + frame_.size() - sizeof number, &number, sizeof number);
+        // Counted before it can be received: `fed` never lags behind.
+        next_ = number + 1;
+        if (hardware_.ports[port_].feed(frame_)) continue;
+        next_ = number;
+        break;
+      }
+      for (RingPort& port : hardware_.ports) collect(port);
+    }
+  }
+
+  uint32_t collect(RingPort& port) {
+    rte_mbuf* packets[burst];
+    const uint32_t count = port.collect(packets, burst);
+    for (uint32_t i = 0; i < count; ++i) {
+      uint64_t number;
+      std::memcpy(&number,
+                  rte_pktmbuf_mtod(packets[i], const uint8_t*) + packets[i]->data_len - sizeof number,
+                  sizeof number);
+      if (number + 1 > out_until_) out_until_ = number + 1;
+      rte_pktmbuf_free(packets[i]);
+    }
+    came_out_ += count;
+    return count;
+  }
+
+  Hardware& hardware_;
+  size_t port_;
+  Bytes frame_;
+  std::atomic<uint64_t> next_{0}, came_out_{0}, out_until_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+class Revocation : public ::testing::Test {
+ protected:
+  static reference::Setup setup() {
+    reference::Setup setup;
+    setup.ports = {{.name = "uplink", .uplink = true, .mac = {{0x02, 0xaa, 0, 0, 0, 0}}},
+                   {.name = "left", .mac = {{0x02, 0xaa, 0, 0, 0, 1}}}};
+    setup.flow_quota = 1000;
+    return setup;
+  }
+
+  Revocation()
+      : hardware_(Hardware::instance()),
+        gateway_(setup(), {&hardware_.ports[0], &hardware_.ports[1]}, {.quarantine_ms = quarantine_ms}, 64) {
+    gateway_.tables().next_hop.set(gateway_.uplink(), router);
+    enforce(model().plan_create_pool(
+        {"a", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), 24), model::PoolKind::local}));
+    enforce(model().plan_create_vm(one_));
+    enforce(model().plan_create_vm(two_));
+    request_eips();
+    worker_ = std::thread([this] {
+      use_all_cores();
+      gateway_.worker().online();
+      gateway_.worker().run(stop_);
+      gateway_.worker().offline();
+    });
+  }
+  ~Revocation() override {
+    stop_ = true;
+    worker_.join();
+    for (RingPort& port : hardware_.ports) static_cast<void>(port.collect());
+  }
+
+  static model::Vm vm(const std::string& id, uint8_t number) {
+    return {"acme", id, {"left", {{0x02, 0x55, 0, 0, 0, number}}}, Ipv4Addr::of(10, 0, 0, number)};
+  }
+  const model::Model& model() const { return gateway_.model(); }
+  template <typename Reply>
+  Reply enforce(const Expected<model::Plan<Reply>>& plan) {
+    return gateway_.enforce(plan.value());
+  }
+  void request_eips() {
+    one_eip_ = enforce(model().plan_request_eip({"acme", "one"}, {}, 0)).address;
+    two_eip_ = enforce(model().plan_request_eip({"acme", "two"}, {}, 0)).address;
+  }
+  void permit(Ipv4Addr eip, std::vector<PermitRule> rules) {
+    enforce(model().plan_set_permit_list("acme", eip, std::move(rules), false));
+  }
+  void tag(Ipv4Addr eip, std::set<std::string> tags) {
+    enforce(model().plan_set_tag("acme", eip, std::move(tags)));
+  }
+
+  [[nodiscard]] Bytes from_outside(Ipv4Addr to) const {
+    return build(Packet{.to = setup().ports[uplink].mac,
+                        .from = router,
+                        .source = Ipv4Addr::of(203, 0, 113, 7),
+                        .destination = to,
+                        .source_port = 443,
+                        .destination_port = 5000,
+                        .payload = Bytes(16)});
+  }
+  [[nodiscard]] Bytes from_vm(const model::Vm& from, Ipv4Addr to) const {
+    return build(Packet{.to = setup().ports[left].mac,
+                        .from = from.location.mac,
+                        .source = from.dip,
+                        .destination = to,
+                        .source_port = 5000,
+                        .destination_port = 443,
+                        .payload = Bytes(16)});
+  }
+
+  [[nodiscard]] uint64_t received() const { return gateway_.worker().counters().received(); }
+
+  template <typename Condition>
+  [[nodiscard]] static bool wait_for(Condition&& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return true;
+  }
+
+  struct Outcome {
+    uint64_t boundary = 0;   // numbers from here on were received after the reply
+    uint64_t out_until = 0;  // the highest number that came out, plus one
+  };
+
+  // Permits, sees traffic pass, revokes under load, and watches what comes out for a while after the reply.
+  Outcome revoke_under_load(size_t port, const std::function<Bytes()>& frame,
+                            const std::function<void()>& allow, const std::function<void()>& revoke) {
+    allow();
+    const uint64_t received_before = received();
+    Outcome outcome;
+    Feeder feeder(hardware_, port, frame());
+    EXPECT_TRUE(wait_for([&] { return feeder.came_out() > 4 * depth; })) << "nothing passes before the call";
+    revoke();
+    // The call is acknowledged here. The worker has counted all bursts but perhaps one that had begun before.
+    outcome.boundary = std::min(feeder.fed(), received() - received_before + burst);
+    EXPECT_TRUE(wait_for([&] { return received() - received_before > outcome.boundary + 4 * depth; }));
+    feeder.stop();
+    wait_until_dealt_with();
+    feeder.collect_all();
+    outcome.out_until = feeder.out_until();
+    return outcome;
+  }
+
+  void expect_revocation(size_t port, const std::function<Bytes()>& frame, const std::function<void()>& allow,
+                         const std::function<void()>& revoke) {
+    for (int round = 0; round < rounds; ++round) {
+      const Outcome outcome = revoke_under_load(port, frame, allow, revoke);
+      ASSERT_LE(outcome.out_until, outcome.boundary)
+          << "round " << round << ": a packet received after the reply was judged by the old state";
+    }
+  }
+
+  // Until the worker has taken all that is in the receive rings, and done with it.
+  void wait_until_dealt_with() {
+    EXPECT_TRUE(
+        wait_for([&] { return hardware_.ports[uplink].waiting() + hardware_.ports[left].waiting() == 0; }));
+    const uint64_t polls = gateway_.worker().counters().polls.get();
+    EXPECT_TRUE(wait_for([&] { return gateway_.worker().counters().polls.get() > polls + 1; }));
+  }
+
+  Hardware& hardware_;
+  GatewayUnderTest gateway_;
+  const model::Vm one_ = vm("one", 10), two_ = vm("two", 11);
+  Ipv4Addr one_eip_, two_eip_;
+  std::atomic<bool> stop_{false};
+  std::thread worker_;
+};
+
+PermitRule any_in() {
+  return {.name = "in", .direction = Direction::inbound};
+}
+PermitRule any_out() {
+  return {.name = "out", .direction = Direction::outbound};
+}
+PermitRule friends(Direction direction) {
+  return {.name = "friends", .direction = direction, .remote = std::vector<std::string>{"friend"}};
+}
+
+// The negative control: where nothing is revoked, the boundary is crossed, so below it could have been.
+TEST_F(Revocation, TheBoundaryIsCrossedWhereNothingIsRevoked) {
+  const Outcome outcome = revoke_under_load(
+      uplink, [&] { return from_outside(one_eip_); }, [&] { permit(one_eip_, {any_in()}); },
+      [&] {
+        permit(one_eip_, {any_in(), any_out()});
+      });
+  EXPECT_GT(outcome.out_until, outcome.boundary);
+}
+
+TEST_F(Revocation, InboundRuleWithdrawn) {
+  expect_revocation(
+      uplink, [&] { return from_outside(one_eip_); }, [&] { permit(one_eip_, {any_in()}); },
+      [&] { permit(one_eip_, {any_out()}); });
+}
+
+TEST_F(Revocation, OutboundRuleWithdrawn) {
+  expect_revocation(
+      left, [&] { return from_vm(one_, Ipv4Addr::of(203, 0, 113, 7)); },
+      [&] { permit(one_eip_, {any_out()}); }, [&] { permit(one_eip_, {}); });
+}
+
+// Established: the packets are admitted by a flow entry, not by a rule.
+TEST_F(Revocation, RepliesToAFlowWhoseRuleIsWithdrawn) {
+  expect_revocation(
+      uplink, [&] { return from_outside(one_eip_); },
+      [&] {
+        permit(one_eip_, {any_out()});
+        ASSERT_TRUE(hardware_.ports[left].feed(from_vm(one_, Ipv4Addr::of(203, 0, 113, 7))));
+        wait_until_dealt_with();
+      },
+      [&] { permit(one_eip_, {{.name = "else", .direction = Direction::outbound, .protocol = tcp}}); });
+}
+
+TEST_F(Revocation, TagOfTheSourceTakenAway) {
+  permit(one_eip_, {any_out()});
+  permit(two_eip_, {friends(Direction::inbound)});
+  expect_revocation(
+      left, [&] { return from_vm(one_, two_eip_); }, [&] { tag(one_eip_, {"friend"}); },
+      [&] { tag(one_eip_, {}); });
+}
+
+TEST_F(Revocation, TagOfTheDestinationTakenAway) {
+  permit(one_eip_, {friends(Direction::outbound)});
+  permit(two_eip_, {any_in()});
+  expect_revocation(
+      left, [&] { return from_vm(one_, two_eip_); }, [&] { tag(two_eip_, {"friend"}); },
+      [&] { tag(two_eip_, {}); });
+}
+
+TEST_F(Revocation, DestinationReleased) {
+  expect_revocation(
+      uplink, [&] { return from_outside(one_eip_); },
+      [&] {
+        request_eips();
+        permit(one_eip_, {any_in()});
+      },
+      [&] { enforce(model().plan_release_eip("acme", one_eip_, 0)); });
+}
+
+TEST_F(Revocation, SourceReleased) {
+  expect_revocation(
+      left, [&] { return from_vm(one_, Ipv4Addr::of(203, 0, 113, 7)); },
+      [&] {
+        request_eips();
+        permit(one_eip_, {any_out()});
+      },
+      [&] { enforce(model().plan_release_eip("acme", one_eip_, 0)); });
+}
+
+}  // namespace
+}  // namespace portcullis::testing
