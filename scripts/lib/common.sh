@@ -13,5 +13,14 @@ die() { printf '%serror: %s%s\n' "$RED" "$*" "$PLAIN" >&2; exit 1; }
 # Runs a command that dies with this script, even if the script is killed with SIGKILL.
 tied() { setpriv --pdeathsig TERM "$@"; }
 
+# How many compilers may run at a time: one per CPU, but no more than memory bears, since a source that includes
+# gRPC takes up to 1.5 GB.
+compilers() {
+  local cpus memory
+  cpus=$(nproc)
+  memory=$(awk '/^MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
+  echo "${BUILD_JOBS:-$((memory < 1 ? 1 : memory < cpus ? memory : cpus))}"
+}
+
 # The comment at the top of the script.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }

@@ -37,7 +37,7 @@ class Gateway:
         self.namespace = namespace
         self.directory = directory
         self.socket = directory / "api.sock"
-        self.config = directory / "portcullisd.textproto"
+        self.config = directory / "portcullisd.txtpb"
         self.log = directory / "portcullisd.log"
         self.process: subprocess.Popen | None = None
         self.config.write_text(config)
@@ -45,23 +45,20 @@ class Gateway:
     # --- the process ---
 
     def start(self, wrapper: tuple[str, ...] = (), timeout: float = 30) -> None:
-        """Returns when the API answers; a restart publishes its store before that."""
+        """Returns when it says that it is ready: its store is published, its ports and its API are open."""
         assert self.process is None
-        with open(self.log, "a", encoding="utf-8") as log:
+        with open(self.log, "ab") as log:
+            said_before = log.tell()
             self.process = subprocess.Popen(
                 ["ip", "netns", "exec", self.namespace, *wrapper, PORTCULLISD, "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self.portctl("show", "workers")
-                return
-            except Refused as refused:
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"portcullisd ended with {self.process.returncode}:\n{self.tail()}") from None
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"portcullisd is not ready: {refused}\n{self.tail()}") from None
-            time.sleep(0.02)
+        while b"ready: " not in self.log.read_bytes()[said_before:]:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"portcullisd ended with {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"portcullisd is not ready after {timeout} s:\n{self.tail()}")
+            time.sleep(0.005)
 
     def stop(self) -> int:
         """Asks it to end, and gives its exit status."""

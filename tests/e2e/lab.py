@@ -139,6 +139,13 @@ class Lab(Nest):
         """The gateway's MAC on a port."""
         return self.port(port)["mac"]
 
+    def cut_connections(self) -> None:
+        """Makes every host forget its TCP connections. Those whose program was killed would retransmit for minutes,
+        into the counters of whatever comes next."""
+        for host in (self.client, *self.vms.values()):
+            host.run("ss", "--kill", "--tcp", "--numeric")
+        time.sleep(0.05)  # for the resets to be gone
+
     @contextlib.contextmanager
     def watch(self) -> Iterator["Watch"]:
         """What comes in on every host while the block runs."""
@@ -217,7 +224,7 @@ class Lab(Nest):
 
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
-                gateway_permit: str = "", flows_per_eip: int = 4096, udp_idle: int = 0,
+                gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     ports = "\n".join(
@@ -234,7 +241,7 @@ ports {{
 workers {{ cores: 1 idle_polls: 256 idle_sleep_us: 50 }}
 gateway {{ addresses: "{GATEWAY}/24" {gateway_permit} }}
 pools {{ name: "public" prefix: "{POOL}" }}
-capacity {{ eips: 1024 permit_chunks: 1024 flows: 16384 flows_per_eip: {flows_per_eip} }}
+capacity {{ eips: 1024 permit_chunks: 1024 flows: 2048 flows_per_eip: {flows_per_eip} }}
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
 store {{ path: "{directory}/state.db" }}

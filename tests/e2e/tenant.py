@@ -28,6 +28,9 @@ class Endpoint:
     def statistics(self) -> dict:
         return self._gateway.portctl("show", "eip", self.address)
 
+    def flow_entries(self) -> int:
+        return int(self.statistics()["flowEntries"])
+
     def rule_hits(self) -> dict[str, int]:
         return {hit["rule"]: int(hit.get("packets", 0)) for hit in self.statistics().get("rules", [])}
 
@@ -51,8 +54,8 @@ class Tenant:
     def clear(self) -> None:
         """Releases every EIP and deletes every vm. The addresses rest; the pool has enough others."""
         gateway = self._lab.gateway
-        held = gateway.portctl("eip", "list").get("eips", [])
-        for eip in held:
+        self._lab.cut_connections()
+        for eip in gateway.portctl("eip", "list").get("eips", []):
             gateway.portctl("eip", "release", eip["address"])
         for vm in gateway.portctl("vm", "list").get("vms", []):
             gateway.portctl("vm", "delete", vm["name"].rpartition("/")[2])

@@ -108,6 +108,7 @@ def test_vms_at_one_port_and_with_one_private_address(lab, tenant):
     for name, endpoint in endpoints.items():
         endpoint.tag(name)
     for source, target in (("web", "app"), ("app", "web"), ("db", "dbx"), ("web", "dbx")):
+        lab.cut_connections()
         for endpoint in endpoints.values():
             endpoint.permit()
         endpoints[source].permit(f"out tcp to tag:{target} port 80")
@@ -115,6 +116,7 @@ def test_vms_at_one_port_and_with_one_private_address(lab, tenant):
             assert curl(endpoints[source].host, endpoints[target].address) is None
             endpoints[target].permit(f"in tcp 80 from tag:{source}")
             assert curl(endpoints[source].host, endpoints[target].address) == f"hello {endpoints[source].address}"
+            lab.cut_connections()
             # Only tags are named: from the uplink these addresses do not exist.
             with lab.gateway.drops() as drops:
                 assert curl(lab.client, endpoints[target].address) is None

@@ -1,0 +1,312 @@
+"""Builds and runs every kind of test, and adds up what they say. Called by scripts/test."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+JOBS = os.environ.get("BUILD_JOBS", "2")
+CPP = (".cc", ".h")
+BOLD, RED, PLAIN = ("\033[1m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
+TAIL = 40  # lines of a failed test's output that are shown
+
+# Children die with this process, even if it is killed.
+TIED = ["setpriv", "--pdeathsig", "TERM"]
+
+
+@dataclasses.dataclass
+class Case:
+    """One test and what became of it."""
+
+    suite: str
+    name: str
+    outcome: str  # passed, failed, skipped
+    message: str = ""
+    seconds: float = 0.0
+
+    def title(self) -> str:
+        return f"{self.suite}: {self.name}"
+
+
+def say(text: str) -> None:
+    print(f"{BOLD}==> {text}{PLAIN}", flush=True)
+
+
+def run(command: list, **options) -> subprocess.CompletedProcess:
+    """Standard output and error together, as text."""
+    return subprocess.run([*TIED, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False, **options)
+
+
+def run_live(command: list, **options) -> int:
+    """The same, shown as it comes."""
+    return subprocess.run([*TIED, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
+                          **options).returncode
+
+
+def check(suite: str, name: str, command: list) -> Case:
+    """A command that says by its exit status whether all is well."""
+    began = time.monotonic()
+    done = run(command)
+    return Case(suite, name, "passed" if done.returncode == 0 else "failed", done.stdout, time.monotonic() - began)
+
+
+# --- the sources ---
+
+
+def sources() -> list[str]:
+    """C++ files that git knows, or would if they were added."""
+    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"]).stdout.split("\n")
+    return [path for path in listed if path.endswith(CPP) and (ROOT / path).exists()]
+
+
+def changed_sources() -> list[str]:
+    """Those that differ from the main branch's remote; where there is none, or nothing differs, those of the last
+    commit."""
+    def differing(base: str) -> set[str]:
+        done = run(["git", "diff", "--name-only", base])
+        return set(done.stdout.split("\n")) if done.returncode == 0 else set()
+
+    untracked = set(run(["git", "ls-files", "--others", "--exclude-standard"]).stdout.split("\n"))
+    base = run(["git", "merge-base", "HEAD", "origin/main"])
+    changed = (differing(base.stdout.strip()) if base.returncode == 0 else set()) or differing("HEAD~1")
+    return [path for path in sources() if path in changed | untracked]
+
+
+def check_sources(full: bool) -> list[Case]:
+    say("Checks of the sources")
+    cases = [check("checks", "includes go one way", [ROOT / "scripts/check-includes"]),
+             check("checks", "clang-format", ["clang-format", "--dry-run", "-Werror", *sources()])]
+    for example in sorted((ROOT / "config/examples").glob("*.txtpb")):
+        cases.append(check("checks", f"portcullisd --check-config {example.name}",
+                           [BUILD / "bin/portcullisd", "--check-config", "--config", example]))
+    compiled = {entry["file"] for entry in json.loads((BUILD / "compile_commands.json").read_text())}
+    compiled = {os.path.relpath(BUILD / file, ROOT) for file in compiled}
+    for path in sources() if full else changed_sources():
+        if path in compiled:
+            print(f"clang-tidy {path}", flush=True)
+            cases.append(check("clang-tidy", path, ["clang-tidy", "--quiet", "-p", BUILD,
+                                                    "--extra-arg=-Wno-unknown-warning-option", path]))
+    return cases
+
+
+# --- Meson's tests: unit, property, and both again under sanitizers ---
+
+
+def configure(directory: pathlib.Path, options: list[str]) -> Case | None:
+    """None if all is well."""
+    if (directory / "build.ninja").exists():
+        return None
+    say(f"Configuring {directory.name}/")
+    shutil.rmtree(directory, ignore_errors=True)  # what a configuration that was cut short left
+    case = check("build", directory.name, ["meson", "setup", directory, *options])
+    return case if case.outcome == "failed" else None
+
+
+def tests_of(directory: pathlib.Path, wanted: Callable[[dict], bool]) -> list[dict]:
+    """Meson's description of the tests that are wanted."""
+    listed = json.loads(run(["meson", "introspect", "--tests", directory]).stdout)
+    return [test for test in listed if wanted(test)]
+
+
+def in_suites(*suites: str) -> Callable[[dict], bool]:
+    wanted = {f"portcullis:{suite}" for suite in suites}
+    return lambda test: bool(wanted.intersection(test["suite"]))
+
+
+def meson_tests(label: str, directory: pathlib.Path, wanted: Callable[[dict], bool], build: bool = False,
+                environment: dict[str, str] | None = None) -> list[Case]:
+    """Runs the tests that are wanted, having built what they need."""
+    tests = tests_of(directory, wanted)
+    if not tests:
+        return []
+    if build:
+        programs = sorted({os.path.relpath(test["cmd"][0], directory) for test in tests})
+        say(f"Building {len(programs)} tests in {directory.name}/")
+        if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
+            return [Case(label, f"build of {directory.name}", "failed", "the compiler's messages are above")]
+    say(f"{label}: {len(tests)} programs")
+    logs = directory / "meson-logs"
+    for stale in ("testlog.json", "testlog.junit.xml"):
+        (logs / stale).unlink(missing_ok=True)
+    # Without address randomisation: the sanitizers of GCC 12 do not bear as much of it as new kernels give.
+    status = run_live(["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "--num-processes", "2",
+                       "--wrapper", "setarch --addr-no-randomize", *[test["name"] for test in tests]],
+                      env=os.environ | (environment or {}))
+    cases = meson_results(label, logs)
+    if status != 0 and not any(case.outcome == "failed" for case in cases):
+        cases.append(Case(label, "meson test", "failed", f"exit status {status}"))
+    return cases
+
+
+def meson_results(label: str, logs: pathlib.Path) -> list[Case]:
+    """Every GoogleTest case; and each program that ended badly though none of its cases failed: it crashed, took
+    too long, or a sanitizer spoke up at its end."""
+    cases = junit_cases(label, logs / "testlog.junit.xml")
+    lines = (logs / "testlog.json").read_text().splitlines() if (logs / "testlog.json").exists() else []
+    for entry in map(json.loads, lines):
+        program = entry["name"].rpartition(" / ")[2]
+        blamed = any(case.outcome == "failed" and program in case.name for case in cases)
+        if entry["result"] not in ("OK", "SKIP") and not blamed:
+            output = entry.get("stdout", "") + entry.get("stderr", "")
+            cases.append(Case(label, program, "failed", f"{entry['result']}\n{output}"))
+    return cases
+
+
+def junit_cases(label: str, path: pathlib.Path) -> list[Case]:
+    if not path.exists():
+        return []
+    cases = []
+    for suite in ET.parse(path).getroot().iter("testsuite"):
+        for element in suite.iter("testcase"):
+            name = ".".join(filter(None, (element.get("classname"), element.get("name"))))
+            if suite.get("name", "").startswith("portcullis."):
+                name = f"{suite.get('name').split('.')[1]} {name}"
+            outcome, message = "passed", ""
+            for child in element:
+                if child.tag in ("failure", "error"):
+                    outcome = "failed"
+                    message += (child.get("message") or "") + "\n" + (child.text or "")
+                elif child.tag == "skipped" and outcome == "passed":
+                    outcome, message = "skipped", child.get("message") or (child.text or "").strip()
+            if element.get("status") == "notrun":
+                outcome, message = "skipped", "disabled in its source"
+            cases.append(Case(label, name, outcome, message, float(element.get("time") or 0)))
+    return cases
+
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:check_initialization_order=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def sanitized(kind: str) -> list[Case]:
+    directory = ROOT / "build-asan"
+    failure = configure(directory, ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"])
+    if failure:
+        return [failure]
+    return meson_tests(f"{kind} (ASan, UBSan)", directory, in_suites(kind), build=True, environment=SANITIZERS)
+
+
+def unit(full: bool) -> list[Case]:
+    del full
+    return meson_tests("unit", BUILD, in_suites("unit")) + sanitized("unit")
+
+
+def property_(full: bool) -> list[Case]:
+    del full
+    return meson_tests("property", BUILD, in_suites("property")) + sanitized("property")
+
+
+def tsan(full: bool) -> list[Case]:
+    del full
+    directory = ROOT / "build-tsan"
+    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", "-Db_lundef=false",
+                                    "-Doptimization=1"])
+    if failure:
+        return [failure]
+    return meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
+
+
+# --- end to end ---
+
+
+def e2e(full: bool) -> list[Case]:
+    say("End to end")
+    report = BUILD / "e2e.junit.xml"
+    report.unlink(missing_ok=True)
+    try:
+        status = run_live([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
+                           f"--junit-xml={report}", ROOT / "tests/e2e"], timeout=1500,
+                          env=os.environ | ({"PORTCULLIS_FULL": "1"} if full else {}))
+    except subprocess.TimeoutExpired:
+        return [Case("e2e", "pytest", "failed", "not done after 25 minutes")]
+    cases = junit_cases("e2e", report)
+    if status != 0 and not any(case.outcome == "failed" for case in cases):
+        cases.append(Case("e2e", "pytest", "failed", f"exit status {status}"))
+    return cases
+
+
+def fuzz(full: bool) -> list[Case]:
+    del full
+    say("Fuzzing: this release has no fuzz targets")
+    return []
+
+
+KINDS = {"unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
+
+
+# --- results ---
+
+
+def write_junit(path: pathlib.Path, cases: Iterable[Case]) -> None:
+    root = ET.Element("testsuites")
+    suites: dict[str, ET.Element] = {}
+    for case in cases:
+        if case.suite not in suites:
+            suites[case.suite] = ET.SubElement(root, "testsuite", name=case.suite)
+        element = ET.SubElement(suites[case.suite], "testcase", classname=case.suite, name=case.name,
+                                time=f"{case.seconds:.3f}")
+        message = "".join(letter for letter in case.message if letter in "\t\n" or letter >= " ")
+        if case.outcome == "failed":
+            ET.SubElement(element, "failure", message="failed").text = message
+        elif case.outcome == "skipped":
+            ET.SubElement(element, "skipped", message=message)
+    for suite in suites.values():
+        suite.set("tests", str(len(suite)))
+        suite.set("failures", str(len(suite.findall("testcase/failure"))))
+        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def report(cases: list[Case]) -> int:
+    """Skips with their reasons, failures with what they said, the sum; the exit status."""
+    def having(outcome: str) -> list[Case]:
+        return [case for case in cases if case.outcome == outcome]
+
+    for case in having("skipped"):
+        print(f"skipped {case.title()}: {case.message}")
+    for case in having("failed"):
+        print(f"{RED}failed {case.title()}{PLAIN}")
+        print("\n".join("    " + line for line in case.message.strip().splitlines()[-TAIL:]))
+    print(f"{len(having('passed'))} passed, {len(having('failed'))} failed, {len(having('skipped'))} skipped",
+          flush=True)
+    return 1 if having("failed") else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/test", allow_abbrev=False)
+    parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--junit", type=lambda text: pathlib.Path(text).absolute())
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    cases: list[Case] = []
+    if run_live([ROOT / "scripts/setup"]) != 0:
+        cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
+    else:
+        if options.only is None:
+            cases += check_sources(options.full)
+        for kind in [options.only] if options.only else KINDS:
+            cases += KINDS[kind](options.full)
+    if options.junit:
+        write_junit(options.junit, cases)
+    return report(cases)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
