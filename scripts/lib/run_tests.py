@@ -86,6 +86,7 @@ def changed_sources() -> list[str]:
 def check_sources(full: bool) -> list[Case]:
     say("Checks of the sources")
     cases = [check("checks", "includes go one way", [ROOT / "scripts/check-includes"]),
+             check("checks", "docs name what the code has", [ROOT / "scripts/check-docs"]),
              check("checks", "clang-format", ["clang-format", "--dry-run", "-Werror", *sources()])]
     for example in sorted((ROOT / "config/examples").glob("*.txtpb")):
         cases.append(check("checks", f"portcullisd --check-config {example.name}",
@@ -207,7 +208,19 @@ def unit(full: bool) -> list[Case]:
 
 def property_(full: bool) -> list[Case]:
     del full
-    return meson_tests("property", BUILD, in_suites("property")) + sanitized("property")
+    return meson_tests("property", BUILD, in_suites("property")) + mutants() + sanitized("property")
+
+
+def mutants() -> list[Case]:
+    """Faults planted in the pipeline, each of which the property tests must catch."""
+    say("Seeded faults")
+    report = BUILD / "mutants.junit.xml"
+    report.unlink(missing_ok=True)
+    status = run_live([ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit", report])
+    cases = junit_cases("mutants", report)
+    if status != 0 and not any(case.outcome == "failed" for case in cases):
+        cases.append(Case("mutants", "mutants.py", "failed", f"exit status {status}"))
+    return cases
 
 
 def tsan(full: bool) -> list[Case]:
