@@ -146,6 +146,7 @@ std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
                                         const std::vector<model::PermitRule>& list) {
   // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
   std::vector<const model::PermitRule*> rules;
+  rules.reserve(list.size());
   for (const model::PermitRule& rule : list) rules.push_back(&rule);
   std::ranges::sort(rules, {},
                     [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });

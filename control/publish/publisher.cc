@@ -124,8 +124,8 @@ void Publisher::unbind(Bound& bound) {
 
 Expected<void> Publisher::set_pools(const std::map<Ipv4Addr, CompiledPool>& next) {
   const std::map<Ipv4Addr, CompiledPool> before = std::exchange(pools_, next);
-  // An address that passes from one pool to another goes straight to its new value: it never looks to be
-  // outside.
+  // Pages are unlinked at the end of the step, so an address that passes from one pool to another goes
+  // straight to its new value: it does not look to be outside in between.
   for (const auto& [first, pool] : before) {
     const auto same = next.find(first);
     if (same != next.end() && same->second == pool) continue;
@@ -136,14 +136,15 @@ Expected<void> Publisher::set_pools(const std::map<Ipv4Addr, CompiledPool>& next
   for (const auto& [first, pool] : next) {
     const auto same = before.find(first);
     if (same != before.end() && same->second == pool) continue;
-    const auto reserved = with_room([&] { return tables_->binding.reserve_pages(pool.prefix); });
+    const Ipv4Prefix prefix = pool.prefix;
+    const auto reserved = with_room([&] { return tables_->binding.reserve_pages(prefix); });
     if (reserved) {
-      fill(pool.prefix);
+      fill(prefix);
     } else {
       pools_.erase(first);
       if (result)
         result = fail(ErrorCode::internal, "the pool could not be published: " + reserved.error().message, {},
-                      pool.prefix.to_string());
+                      prefix.to_string());
     }
   }
   return result;
@@ -199,6 +200,7 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   }
 
   const Slot slot = placement->slot;
+  const Traffic traffic_before = traffic_of(id);  // before the first packet
   tables_->binding.set(View::local, binding.eip, slot);
   tables_->binding.set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
   const EndpointKey key{.dip = binding.dip, .port = port->second};
@@ -207,7 +209,7 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   if (is_new) {
     known = bindings_.emplace(binding.eip, Bound{}).first;
     known->second.id = id;
-    known->second.traffic_before = traffic_of(id);
+    known->second.traffic_before = traffic_before;
   }
   Bound& bound = known->second;
   if (!is_new) {
@@ -342,6 +344,7 @@ Expected<TagSetId> Publisher::acquire_tag_set(const std::vector<model::TagKey>& 
     return known->second.id;
   }
   std::vector<TagId> ids;
+  ids.reserve(keys.size());
   for (const model::TagKey& key : keys) ids.push_back(acquire_tag(key));
   std::ranges::sort(ids);
   Expected<TagSetId> set = tables_->tags.store(ids);

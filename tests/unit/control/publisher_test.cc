@@ -37,7 +37,7 @@ Ipv4Addr dip_at(uint32_t n) {
   return Ipv4Addr::from_host(0x0a000000 + n);
 }
 
-std::map<Ipv4Addr, CompiledPool> pools(std::vector<CompiledPool> list) {
+std::map<Ipv4Addr, CompiledPool> pools(const std::vector<CompiledPool>& list) {
   std::map<Ipv4Addr, CompiledPool> by_address;
   for (const CompiledPool& pool : list) by_address.emplace(pool.prefix.first(), pool);
   return by_address;
@@ -95,8 +95,8 @@ class PublisherTest : public testing::Test {
     const auto done = publisher.publish(update);
     ASSERT_TRUE(done) << done.error().message;
   }
-  void publish_pools(std::vector<CompiledPool> list) {
-    publish(Update{.pools = pools(std::move(list)), .bindings = {}});
+  void publish_pools(const std::vector<CompiledPool>& list) {
+    publish(Update{.pools = pools(list), .bindings = {}});
   }
   static void take_away(Update& update, uint32_t n) { update.bindings[eip_at(n)] = std::nullopt; }
 
