@@ -90,7 +90,8 @@ Sizes Scenario::make_sizes() {
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.index_pages = 5;
   // The data plane's generations are 32 bits wide: they wrap, and their differences change sign.
-  sizes.generation = pick<uint64_t>({0, (uint64_t{1} << 31) - 60, (uint64_t{1} << 32) - 60});
+  const uint64_t turn = pick<uint64_t>({0, uint64_t{1} << 31, uint64_t{1} << 32});
+  if (turn != 0) sizes.generation = turn - 20 - below(50);
   return sizes;
 }
 

@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+"""Seeded faults: plants each fault of mutants.toml in the pipeline and runs the property tests, which must fail.
+
+The sources stay as they are: a mutated file lies in a directory of its own that comes first on the include path.
+Only the translation units that see it are compiled again, and linked before the library that has the good ones.
+First the same is done without any fault: the tests must pass then.
+
+Needs a build: ninja -C build tests/model/property
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = "tests/model/property"
+STAGES = "dataplane/worker.cc"  # includes every stage
+BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "300", "PORTCULLIS_PROPERTY_STEPS": "200"}
+RUN_SECONDS = 60
+# Options of the build that a throw-away object does without.
+DROPPED = {"-g", "-O3", "-O2", "-Werror", "-MD"}
+DROPPED_WITH_VALUE = {"-o", "-MF", "-MQ"}
+
+
+@dataclasses.dataclass
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def unit(self) -> str:
+        return self.file if self.file.endswith(".cc") else STAGES
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    caught: bool
+    how: str
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Workshop:
+    """Compiles, links and runs mutants with the commands of an existing build."""
+
+    def __init__(self, build: pathlib.Path, scratch: pathlib.Path):
+        self.build = build
+        self.scratch = scratch
+        entries = json.loads((build / "compile_commands.json").read_text())
+        self.compile_commands = {
+            os.path.relpath(build / entry["file"], ROOT): shlex.split(entry["command"]) for entry in entries}
+        commands = subprocess.run(["ninja", "-C", build, "-t", "commands", PROGRAM], check=True, text=True,
+                                  stdout=subprocess.PIPE).stdout.strip().splitlines()
+        self.link_command = shlex.split(commands[-1])
+
+    def run(self, command: list, timeout: float = 300, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(list(map(str, command)), cwd=self.build, stdin=subprocess.DEVNULL, text=True,
+                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                              check=False, **options)
+
+    def try_out(self, mutant: Mutant | None) -> Outcome:
+        began = time.monotonic()
+        name = mutant.name if mutant else "no fault at all"
+        directory = self.scratch / "".join(letter if letter.isalnum() else "-" for letter in name)
+        directory.mkdir(parents=True)
+        try:
+            outcome = self.plant_and_run(mutant, name, directory)
+        finally:
+            shutil.rmtree(directory)
+        outcome.seconds = time.monotonic() - began
+        return outcome
+
+    def plant_and_run(self, mutant: Mutant | None, name: str, directory: pathlib.Path) -> Outcome:
+        if mutant:
+            good = (ROOT / mutant.file).read_text()
+            if good.count(mutant.old) != 1:
+                return Outcome(name, False, f"text found {good.count(mutant.old)} times in {mutant.file}")
+            planted = directory / mutant.file
+            planted.parent.mkdir(parents=True)
+            planted.write_text(good.replace(mutant.old, mutant.new))
+        made = self.compile(mutant.unit() if mutant else STAGES, directory)
+        if made.returncode != 0:
+            return Outcome(name, False, "does not compile", made.stdout)
+        made = self.link(directory)
+        if made.returncode != 0:
+            return Outcome(name, False, "does not link", made.stdout)
+        try:
+            ran = self.run([directory / "program", "--gtest_brief=1"], timeout=RUN_SECONDS, env=os.environ | BUDGET)
+        except subprocess.TimeoutExpired:
+            return Outcome(name, True, "hangs")
+        if ran.returncode < 0:
+            return Outcome(name, True, f"killed by signal {-ran.returncode}", ran.stdout)
+        if ran.returncode == 0:
+            return Outcome(name, False, "survived")
+        return Outcome(name, True, first_difference(ran.stdout), ran.stdout)
+
+    def compile(self, unit: str, directory: pathlib.Path) -> subprocess.CompletedProcess:
+        planted = directory / unit
+        command = []
+        given = iter(self.compile_commands[unit])
+        for argument in given:
+            if argument in DROPPED_WITH_VALUE:
+                next(given)
+            elif argument == "-c":
+                next(given)
+            elif argument not in DROPPED:
+                command.append(argument)
+        at = next(i for i, argument in enumerate(command) if argument.startswith("-I"))
+        command.insert(at, f"-I{directory}")
+        source = planted if planted.exists() else ROOT / unit
+        return self.run([*command, "-w", "-O1", "-c", source, "-o", directory / "unit.o"])
+
+    def link(self, directory: pathlib.Path) -> subprocess.CompletedProcess:
+        command = list(self.link_command)
+        command[command.index("-o") + 1] = str(directory / "program")
+        command.insert(command.index("-o") + 2, str(directory / "unit.o"))
+        return self.run(command)
+
+
+def first_difference(output: str) -> str:
+    lines = output.splitlines()
+    for i, line in enumerate(lines):
+        if line == "differences:" and i + 1 < len(lines):
+            return lines[i + 1].strip().rstrip(":")
+    for line in lines:
+        if "Failure" in line or "what()" in line:
+            return line.strip()
+    return "failed"
+
+
+def write_junit(path: pathlib.Path, outcomes: list[Outcome]) -> None:
+    suite = ET.Element("testsuite", name="mutants", tests=str(len(outcomes)),
+                       failures=str(sum(not outcome.caught for outcome in outcomes)))
+    for outcome in outcomes:
+        case = ET.SubElement(suite, "testcase", classname="mutants", name=outcome.name,
+                             time=f"{outcome.seconds:.3f}")
+        if not outcome.caught:
+            ET.SubElement(case, "failure", message=outcome.how).text = outcome.detail
+    path.parent.mkdir(parents=True, exist_ok=True)
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument("--junit", type=pathlib.Path, help="write a case per fault, as JUnit XML")
+    parser.add_argument("--only", default="", help="only faults with this in their name")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+
+    mutants = [Mutant(**entry) for entry in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
+    mutants = [mutant for mutant in mutants if arguments.only in mutant.name]
+    build = arguments.build.resolve()
+    scratch = build / "tests/model/mutants"
+    shutil.rmtree(scratch, ignore_errors=True)
+    workshop = Workshop(build, scratch)
+
+    def show(outcome: Outcome) -> Outcome:
+        print(f"{'caught' if outcome.caught else 'MISSED':7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}",
+              flush=True)
+        return outcome
+
+    sound = workshop.try_out(None)
+    # Here to survive is right.
+    outcomes = [Outcome(sound.name, sound.how == "survived", sound.how, sound.detail, sound.seconds)]
+    if not outcomes[0].caught:
+        show(outcomes[0])
+        print(outcomes[0].detail)
+    else:
+        print(f"sound   {sound.seconds:5.1f} s  without a fault the tests pass", flush=True)
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            outcomes += [show(outcome) for outcome in pool.map(workshop.try_out, mutants)]
+    shutil.rmtree(scratch, ignore_errors=True)
+    if arguments.junit:
+        write_junit(arguments.junit, outcomes)
+    missed = [outcome for outcome in outcomes if not outcome.caught]
+    for outcome in missed:
+        print(f"\n{outcome.name}: {outcome.how}\n{outcome.detail[-3000:]}")
+    print(f"{len(outcomes) - len(missed)} of {len(outcomes)} as they should be")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
