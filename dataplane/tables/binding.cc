@@ -80,7 +80,7 @@ void BindingTable::release_unlinked_pages() {
 }
 
 size_t BindingTable::bytes() const {
-  return records_.bytes() + pages_.bytes() + both_views * root_size * sizeof(const Page*);
+  return records_.bytes() + pages_.bytes() + both_views * root_size * sizeof(std::atomic<const Page*>);
 }
 
 }  // namespace portcullis
