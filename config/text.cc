@@ -11,7 +11,6 @@ namespace portcullis::config {
 namespace {
 
 using google::protobuf::Descriptor;
-using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::TextFormat;
 
