@@ -143,7 +143,8 @@ def meson_tests(label: str, directory: pathlib.Path, wanted: Callable[[dict], bo
     # Without address randomisation: the sanitizers of GCC 12 do not bear as much of it as new kernels give.
     status = run_live(["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "--num-processes", "2",
                        "--wrapper", "setarch --addr-no-randomize", *[test["name"] for test in tests]],
-                      env=os.environ | (environment or {}))
+                      # DPDK's run-time files, which /run/dpdk would keep.
+                      env=os.environ | {"RUNTIME_DIRECTORY": str(directory)} | (environment or {}))
     cases = meson_results(label, logs)
     if status != 0 and not any(case.outcome == "failed" for case in cases):
         cases.append(Case(label, "meson test", "failed", f"exit status {status}"))

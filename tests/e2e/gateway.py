@@ -51,7 +51,9 @@ class Gateway:
             said_before = log.tell()
             self.process = subprocess.Popen(
                 ["ip", "netns", "exec", self.namespace, *wrapper, PORTCULLISD, "--config", self.config],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                # DPDK's run-time files, which /run/dpdk would keep.
+                env=os.environ | {"RUNTIME_DIRECTORY": str(self.directory)})
         deadline = time.monotonic() + timeout
         while b"ready: " not in self.log.read_bytes()[said_before:]:
             if self.process.poll() is not None:

@@ -22,7 +22,6 @@ class Nest:
             stdin=subprocess.PIPE, start_new_session=True, text=True)
         self.directory = pathlib.Path(tempfile.gettempdir()) / self.name
         self._record("directory", str(self.directory))
-        self._record("directory", f"/run/dpdk/{self.name}")  # where DPDK keeps what it shares under this prefix
         self.directory.mkdir(mode=0o700)
 
     def __enter__(self):
