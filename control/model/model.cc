@@ -45,7 +45,8 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
 
 // Puts the objects one by one into an empty model under the same checks that a call would meet, so that what
 // is restored could have been made.
-Expected<void> Model::restore(State state) {  // NOLINT(performance-unnecessary-value-param): taken apart below
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it is taken apart.
+Expected<void> Model::restore(State state) {
   Model fresh(limits_, ports_, reserved_);
   const auto misfit = [](const std::string& object, const Error& error) {
     return fail(ErrorCode::failed_precondition,
