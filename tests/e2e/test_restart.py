@@ -18,11 +18,12 @@ def end(gateway, how: str) -> None:
 
 
 def everything(gateway) -> dict:
-    """All that a tenant can ask for."""
+    """All that can be asked for, but how many addresses are free: that changes as they come out of quarantine."""
+    pools = gateway.portctl("pool", "list")["pools"]
     eips = gateway.portctl("eip", "list", "--tenant", "-")["eips"]
     return {"eips": eips,
             "vms": gateway.portctl("vm", "list", "--tenant", "-"),
-            "pools": gateway.portctl("pool", "list"),
+            "pools": [{key: value for key, value in pool.items() if key != "free"} for pool in pools],
             "permit": [gateway.portctl("permit", "get", eip["name"]) for eip in eips],
             "generation": gateway.portctl("show", "gateway")["generation"]}
 
