@@ -87,6 +87,7 @@ void print(const Options& options, const google::protobuf::Message& reply,
 
 }  // namespace portcullis::portctl
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then nothing else is left to do.
 int main(int argc, char** argv) {
   return portcullis::portctl::run(argc, argv);
 }
