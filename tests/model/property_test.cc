@@ -12,7 +12,11 @@
 namespace portcullis::testing {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t default_seeds = 300;  // each takes several times as long
+#else
 constexpr uint64_t default_seeds = 1000;
+#endif
 constexpr uint64_t default_steps = 200;
 
 std::optional<uint64_t> number_from(const char* variable) {

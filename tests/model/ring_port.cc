@@ -6,7 +6,6 @@
 #include <rte_lcore.h>
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 namespace portcullis::testing {
@@ -21,7 +20,7 @@ rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length) {
   require(buffer != nullptr, "no buffer is left");
   void* data = rte_pktmbuf_append(buffer, static_cast<uint16_t>(length));
   require(data != nullptr, "a frame of " + std::to_string(length) + " bytes is too long for a buffer");
-  std::memcpy(data, bytes, length);
+  std::copy_n(bytes, length, static_cast<uint8_t*>(data));
   return buffer;
 }
 
