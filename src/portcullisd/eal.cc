@@ -76,6 +76,7 @@ Expected<std::unique_ptr<Eal>> Eal::start(const config::Settings& settings, uint
   send_log_to_spdlog();
   std::vector<std::string> list = arguments(settings, megabytes);
   std::vector<char*> argv;
+  argv.reserve(list.size());
   for (std::string& argument : list) argv.push_back(argument.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
     return fail(

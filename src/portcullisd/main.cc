@@ -59,6 +59,7 @@ int serve(const config::Settings& settings) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then nothing else is left to do.
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("The Portcullis gateway.", "portcullisd");
