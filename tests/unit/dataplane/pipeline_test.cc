@@ -81,7 +81,7 @@ using Moved = std::map<std::string, int64_t>;
 
 // The ports outlive the tests: an ethdev id is not given back.
 struct Ports {
-  testing::FramePool pool{2047};
+  testing::FramePool pool{"rows", 2047};
   testing::RingPort uplink{"row-uplink", pool, 64}, first{"row-first", pool, 64},
       second{"row-second", pool, 64};
 };
