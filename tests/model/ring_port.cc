@@ -24,6 +24,13 @@ rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length) {
   return buffer;
 }
 
+#if defined(__SANITIZE_THREAD__)
+uint16_t after_receive(uint16_t, uint16_t, rte_mbuf**, uint16_t count, uint16_t, void* port) {
+  static_cast<const RingPort*>(port)->note_arrival();
+  return count;
+}
+#endif
+
 }  // namespace
 
 FramePool::FramePool(const std::string& name, uint32_t buffers)
@@ -79,6 +86,9 @@ RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t dept
   require(rte_eth_rx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr, pool.get()) == 0,
           "receive queue of " + name);
   require(rte_eth_tx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr) == 0, "transmit queue of " + name);
+#if defined(__SANITIZE_THREAD__)
+  require(rte_eth_add_rx_callback(id_, 0, after_receive, this) != nullptr, "receive callback of " + name);
+#endif
   require(rte_eth_dev_start(id_) == 0, "start " + name);
 }
 
