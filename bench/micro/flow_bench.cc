@@ -64,7 +64,7 @@ void find_flow_table(benchmark::State& state) {
   uint64_t n = 0;
   SideTuple keys[burst];
   uint32_t hashes[burst];
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (uint32_t i = 0; i < burst; ++i) {
       keys[i] = tuple(scattered(n++, entries));
       hashes[i] = FlowTable::hash(keys[i]);
@@ -82,7 +82,7 @@ void find_rte_hash(benchmark::State& state) {
   SideTuple keys[burst];
   const void* pointers[burst];
   int32_t positions[burst];
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (uint32_t i = 0; i < burst; ++i) {
       keys[i] = tuple(scattered(n++, entries));
       pointers[i] = &keys[i];
@@ -97,7 +97,7 @@ void open_erase_flow_table(benchmark::State& state) {
   const auto entries = static_cast<uint32_t>(state.range(0));
   FlowTable table = filled_table(entries);
   uint64_t n = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const SideTuple key = tuple(entries + scattered(n++, entries));
     const uint32_t index =
         table.insert({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, FlowTable::hash(key), 0);
@@ -110,7 +110,7 @@ void open_erase_rte_hash(benchmark::State& state) {
   const auto entries = static_cast<uint32_t>(state.range(0));
   const auto hash = filled_rte_hash(entries);
   uint64_t n = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const SideTuple key = tuple(entries + scattered(n++, entries));
     if (rte_hash_add_key(hash.get(), &key) >= 0) rte_hash_del_key(hash.get(), &key);
   }

@@ -52,6 +52,7 @@ bool start_eal(const Options& options) {
   arguments.emplace_back(options.no_huge ? "--no-huge" : "--in-memory");
   if (options.no_huge) arguments.emplace_back("--no-shconf");
   std::vector<char*> argv;
+  argv.reserve(arguments.size());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
 }
@@ -121,6 +122,7 @@ int run(const Options& options) {
 }  // namespace
 }  // namespace portcullis::bench
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then nothing else is left to do.
 int main(int argc, char** argv) {
   using namespace portcullis::bench;
   Options options;

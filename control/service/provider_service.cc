@@ -1,6 +1,5 @@
 #include "control/service/provider_service.h"
 
-#include <ranges>
 #include <utility>
 
 #include "control/model/names.h"
@@ -62,13 +61,10 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
     const auto& vms = view.model.state().vms;
     const model::VmKey start =
         page->after.empty() ? model::VmKey(tenant->value_or(""), "") : vm_after(page->after);
-    const auto of_tenant = [&](const auto& entry) {
-      return !tenant->has_value() || entry.first.first == **tenant;
-    };
-    // Vms are ordered by tenant, so those of one tenant stand together.
-    const auto range =
-        std::ranges::subrange(vms.upper_bound(start), vms.end()) | std::views::take_while(of_tenant);
-    reply->set_next_page_token(fill_page(*page, list, range, [&](const auto& entry) {
+    const auto begin = vms.upper_bound(start);
+    // Vms are ordered by tenant, and no id comes between one and the same with a zero byte behind it.
+    const auto end = tenant->has_value() ? vms.lower_bound({**tenant + '\0', ""}) : vms.end();
+    reply->set_next_page_token(fill_page(*page, list, begin, end, all_of_them, [&](const auto& entry) {
       *reply->add_vms() = to_proto(view.model, entry.second);
       return entry.first.first + "/" + entry.first.second;
     }));
@@ -122,11 +118,12 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
   if (!page) return to_status(page.error());
   const auto listed = control_.run([&](View view) {
     const auto& pools = view.model.state().pools;
-    auto range = std::ranges::subrange(pools.upper_bound(page->after), pools.end());
-    reply->set_next_page_token(fill_page(*page, pool_list, range, [&](const auto& entry) {
+    const auto begin = pools.upper_bound(page->after);
+    const auto show = [&](const auto& entry) {
       *reply->add_pools() = to_proto(view.model, entry.second, unix_ms());
       return entry.first;
-    }));
+    };
+    reply->set_next_page_token(fill_page(*page, pool_list, begin, pools.end(), all_of_them, show));
   });
   return listed ? grpc::Status::OK : to_status(listed.error());
 }

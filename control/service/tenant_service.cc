@@ -1,6 +1,5 @@
 #include "control/service/tenant_service.h"
 
-#include <ranges>
 #include <utility>
 
 #include "control/service/clock.h"
@@ -81,9 +80,8 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
     const auto of_tenant = [&](const auto& entry) {
       return !tenant->has_value() || entry.second.tenant == **tenant;
     };
-    auto range = std::ranges::subrange(after ? eips.upper_bound(*after) : eips.begin(), eips.end()) |
-                 std::views::filter(of_tenant);
-    reply->set_next_page_token(fill_page(*page, list, range, [&](const auto& entry) {
+    const auto begin = after ? eips.upper_bound(*after) : eips.begin();
+    reply->set_next_page_token(fill_page(*page, list, begin, eips.end(), of_tenant, [&](const auto& entry) {
       *reply->add_eips() = to_proto(view.model, entry.second);
       return entry.first.to_string();
     }));

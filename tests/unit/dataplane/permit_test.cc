@@ -96,7 +96,10 @@ TEST(PermitTable, ChainsHoldTheRulesInOrderAndGiveAllBack) {
   auto table = PermitTable::create(4, -1);
   ASSERT_TRUE(table.has_value());
   std::vector<PermitRule> rules;
-  for (uint16_t n = 0; n < 2 * permit_chunk_rules + 1; ++n) rules.push_back({.local_ports = {n, n}});
+  for (uint32_t n = 0; n < 2 * permit_chunk_rules + 1; ++n) {
+    const auto port = static_cast<uint16_t>(n);
+    rules.push_back({.local_ports = {port, port}});
+  }
   const auto head = table->store(rules);
   ASSERT_TRUE(head.has_value());
   EXPECT_EQ(table->free_chunks(), 1u);
