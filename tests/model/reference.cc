@@ -69,8 +69,8 @@ uint16_t moved_checksum(uint16_t old, uint64_t before, uint64_t after) {
 }
 
 // What the gateway takes for itself at one moment: a tenth of a second's worth, and a receive burst at least.
-uint64_t punt_burst(const PortSetup& port) {
-  return std::max<uint64_t>(port.punt_rate / 10, 64) * 1000;
+uint64_t punt_burst(uint32_t rate) {
+  return std::max<uint64_t>(rate / 10, 64) * 1000;
 }
 
 uint64_t words_of(Ipv4Addr address) {
@@ -106,8 +106,8 @@ FlowState after_reply(FlowState state, uint8_t flags) {
 // Lists have no order, and neither have the prefixes and tags of a rule.
 std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
   const auto sort_unique = [](auto& values) {
-    std::ranges::sort(values);
-    values.erase(std::ranges::unique(values).begin(), values.end());
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
   };
   for (PermitRule& rule : rules) {
     if (auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) sort_unique(*prefixes);
@@ -209,10 +209,10 @@ Gateway::Gateway(Setup setup, model::Generation generation) : setup_(std::move(s
   state_.generation = generation;
   const size_t ports = setup_.ports.size();
   for (size_t i = 0; i < ports; ++i)
-    if (setup_.ports[i].uplink) uplink_ = static_cast<PortNumber>(i);
+    if (setup_.ports[i].uplink) uplink_ = i;
   room_.assign(ports, UINT64_MAX);
   waiting_.resize(ports);
-  punt_meters_.resize(ports);
+  punt_meters_.resize(2 * ports);
   counts_.ports.resize(ports);
 }
 
@@ -258,7 +258,7 @@ void Gateway::release_eip(Ipv4Addr address) {
 void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, bool keep_established) {
   Eip& eip = state_.eips.at(address);
   rules = canonical(std::move(rules));
-  if (rules == eip.permit) return;
+  if (rules == eip.permit && (keep_established || !eip.keep_established)) return;
   const std::vector<PermitRule> old = std::exchange(eip.permit, std::move(rules));
   eip.list_generation = ++state_.generation;
   eip.keep_established = keep_established;
@@ -404,7 +404,7 @@ std::optional<Verdict> Gateway::to_gateway(Packet& packet, uint64_t now_ms) {
   const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
                           packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
   if (!match(gateway, question, std::nullopt)) return drop("gateway_not_permitted");
-  return punt(packet, now_ms);
+  return punt(packet, packet.in, now_ms);
 }
 
 Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
@@ -416,11 +416,12 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   const Ipv4Addr asked = get_address(b, 38);
 
   if (operation == 2 && port.uplink && port.next_hop != Ipv4Addr() && sender == port.next_hop)
-    return punt(packet, now_ms);
+    return punt(packet, setup_.ports.size() + packet.in, now_ms);
   if (operation != 1) return drop("arp_ignored");
   const Pool* pool = pool_of(asked);
   const bool ours = std::ranges::find(setup_.gateway_addresses, asked) != setup_.gateway_addresses.end();
-  const bool proxied = port.proxy_arp && pool != nullptr && pool->kind == PoolKind::local;
+  const bool proxied =
+      port.proxy_arp && asked != port.next_hop && pool != nullptr && pool->kind == PoolKind::local;
   const bool next_hop = asked == link_local_next_hop || asked == port.endpoint_next_hop;
   if (port.uplink ? !ours && !proxied : !next_hop) return drop("arp_ignored");
 
@@ -434,10 +435,10 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   return {Fate::answered, {}, packet.in, b};
 }
 
-Verdict Gateway::punt(const Packet& packet, uint64_t now_ms) {
-  const uint64_t tokens = punt_tokens(packet.in, now_ms);
+Verdict Gateway::punt(const Packet& packet, size_t meter, uint64_t now_ms) {
+  const uint64_t tokens = punt_tokens(meter, now_ms);
   if (tokens < 1000) return drop("punt_rate");
-  punt_meters_[packet.in] = {punt_burst(setup_.ports[packet.in]) - tokens + 1000, now_ms};
+  punt_meters_[meter] = {punt_burst(punt_rate(meter)) - tokens + 1000, now_ms};
   if (punt_ring_ >= setup_.punt_room) return drop("punt_full");
   ++punt_ring_;
   ++counts_.punted;
@@ -445,15 +446,21 @@ Verdict Gateway::punt(const Packet& packet, uint64_t now_ms) {
 }
 
 // A token bucket, full at first; in thousandths of a packet.
-uint64_t Gateway::punt_tokens(PortNumber port, uint64_t now_ms) const {
-  const PuntMeter& meter = punt_meters_[port];
-  const uint64_t gained = (now_ms - meter.spent_ms) * setup_.ports[port].punt_rate;
-  return punt_burst(setup_.ports[port]) - (gained < meter.spent ? meter.spent - gained : 0);
+uint64_t Gateway::punt_tokens(size_t meter, uint64_t now_ms) const {
+  const PuntMeter& spent = punt_meters_[meter];
+  const uint64_t gained = (now_ms - spent.spent_ms) * punt_rate(meter);
+  return punt_burst(punt_rate(meter)) - (gained < spent.spent ? spent.spent - gained : 0);
+}
+
+// A meter for each port's packets to the gateway, then one for each port's next hop.
+uint32_t Gateway::punt_rate(size_t meter) const {
+  constexpr uint32_t next_hop_replies = 64;
+  return meter < setup_.ports.size() ? setup_.ports[meter].punt_rate : next_hop_replies;
 }
 
 bool Gateway::punt_meters_full(uint64_t now_ms) const {
-  for (PortNumber port = 0; port < setup_.ports.size(); ++port)
-    if (punt_tokens(port, now_ms) < punt_burst(setup_.ports[port])) return false;
+  for (size_t meter = 0; meter < punt_meters_.size(); ++meter)
+    if (punt_tokens(meter, now_ms) < punt_burst(punt_rate(meter))) return false;
   return true;
 }
 
@@ -583,7 +590,7 @@ Gateway::Judgement Gateway::judge_entering(const Packet& packet, const Side& sid
 }
 
 Gateway::Judgement Gateway::judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const {
-  const Judgement refused;
+  Judgement refused;
   if (packet.is_syn()) return refused;
   const Flow* flow = valid_flow(packet.key(side), side, now_ms);
   if (flow == nullptr) return refused;
@@ -628,7 +635,7 @@ std::optional<std::string> Gateway::route(Packet& packet) const {
   if (packet.to.owner != nullptr) {
     const std::string& name = vm_of(*packet.to.owner).location.port;
     for (size_t i = 0; i < setup_.ports.size(); ++i)
-      if (setup_.ports[i].name == name) packet.out = static_cast<PortNumber>(i);
+      if (setup_.ports[i].name == name) packet.out = i;
   }
   if (packet.ttl <= 1) return "ttl_exceeded";
   if (packet.length > setup_.ports[packet.out].mtu) return "packet_too_big";
@@ -853,6 +860,7 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
   });
 
   std::vector<Verdict> settled;
+  settled.reserve(verdicts.size());
   for (std::optional<Verdict>& verdict : verdicts) settled.push_back(std::move(*verdict));
   return settled;
 }

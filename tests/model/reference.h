@@ -25,7 +25,7 @@
 namespace portcullis::reference {
 
 using Bytes = std::vector<uint8_t>;
-using PortNumber = uint16_t;  // position in Setup::ports
+using PortNumber = size_t;  // position in Setup::ports
 
 struct PortSetup {
   std::string name;

@@ -33,6 +33,7 @@ using model::PermitRule;
 
 constexpr Mac router{{0x02, 0xee, 0, 0, 0, 1}};
 constexpr uint32_t depth = 1024;
+constexpr uint64_t for_a_while = 4096;  // packets
 constexpr uint32_t burst = 64;
 constexpr size_t uplink = 0, left = 1, port_count = 2;
 constexpr int rounds = 25;
@@ -215,11 +216,12 @@ class Revocation : public ::testing::Test {
     const uint64_t received_before = received();
     Outcome outcome;
     Feeder feeder(hardware_, port, frame());
-    EXPECT_TRUE(wait_for([&] { return feeder.came_out() > 4 * depth; })) << "nothing passes before the call";
+    EXPECT_TRUE(wait_for([&] { return feeder.came_out() > for_a_while; }))
+        << "nothing passes before the call";
     revoke();
     // The call is acknowledged here. The worker has counted all bursts but perhaps one that had begun before.
     outcome.boundary = std::min(feeder.fed(), received() - received_before + burst);
-    EXPECT_TRUE(wait_for([&] { return received() - received_before > outcome.boundary + 4 * depth; }));
+    EXPECT_TRUE(wait_for([&] { return received() - received_before > outcome.boundary + for_a_while; }));
     feeder.stop();
     wait_until_dealt_with();
     feeder.collect_all();

@@ -554,7 +554,7 @@ void Scenario::traffic() {
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
   const size_t ports_fed = chance(80) ? 1 : port_setups_.size();
   for (size_t n = 0; n < ports_fed; ++n) {
-    const auto port = static_cast<PortNumber>(below(port_setups_.size()));
+    const auto port = PortNumber{below(port_setups_.size())};
     const uint64_t count = chance(50) ? 1 : chance(90) ? 2 + below(8) : 64;
     while (arrivals[port].size() < count) arrivals[port].push_back(make_arrival(port));
   }
