@@ -66,8 +66,11 @@ def check(suite: str, name: str, command: list) -> Case:
 
 def sources() -> list[str]:
     """C++ files that git knows, or would if they were added."""
-    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"]).stdout.split("\n")
-    return [path for path in listed if path.endswith(CPP) and (ROOT / path).exists()]
+    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"])
+    found = [path for path in listed.stdout.splitlines() if path.endswith(CPP) and (ROOT / path).exists()]
+    if not found:
+        raise RuntimeError(f"git does not name the sources: {listed.stdout.strip()}")
+    return found
 
 
 def changed_sources() -> list[str]:
@@ -75,9 +78,9 @@ def changed_sources() -> list[str]:
     commit."""
     def differing(base: str) -> set[str]:
         done = run(["git", "diff", "--name-only", base])
-        return set(done.stdout.split("\n")) if done.returncode == 0 else set()
+        return set(done.stdout.splitlines()) if done.returncode == 0 else set()
 
-    untracked = set(run(["git", "ls-files", "--others", "--exclude-standard"]).stdout.split("\n"))
+    untracked = set(run(["git", "ls-files", "--others", "--exclude-standard"]).stdout.splitlines())
     base = run(["git", "merge-base", "HEAD", "origin/main"])
     changed = (differing(base.stdout.strip()) if base.returncode == 0 else set()) or differing("HEAD~1")
     return [path for path in sources() if path in changed | untracked]
@@ -194,22 +197,28 @@ SANITIZERS = {
 }
 
 
-def sanitized(kind: str) -> list[Case]:
+# What sanitizers find is found below gRPC; building all that includes it once more takes longer than all else.
+WITH_GRPC = ("unit-service", "unit-portctl", "unit-config")
+
+
+def sanitized(kind: str, full: bool) -> list[Case]:
+    """With --full every test of the kind, else those that do without gRPC."""
+    def wanted(test: dict) -> bool:
+        return in_suites(kind)(test) and (full or not test["name"].startswith(WITH_GRPC))
+
     directory = ROOT / "build-asan"
     failure = configure(directory, ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"])
     if failure:
         return [failure]
-    return meson_tests(f"{kind} (ASan, UBSan)", directory, in_suites(kind), build=True, environment=SANITIZERS)
+    return meson_tests(f"{kind} (ASan, UBSan)", directory, wanted, build=True, environment=SANITIZERS)
 
 
 def unit(full: bool) -> list[Case]:
-    del full
-    return meson_tests("unit", BUILD, in_suites("unit")) + sanitized("unit")
+    return meson_tests("unit", BUILD, in_suites("unit")) + sanitized("unit", full)
 
 
 def property_(full: bool) -> list[Case]:
-    del full
-    return meson_tests("property", BUILD, in_suites("property")) + mutants() + sanitized("property")
+    return meson_tests("property", BUILD, in_suites("property")) + mutants() + sanitized("property", full)
 
 
 def mutants() -> list[Case]:
@@ -227,8 +236,7 @@ def mutants() -> list[Case]:
 def tsan(full: bool) -> list[Case]:
     del full
     directory = ROOT / "build-tsan"
-    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", "-Db_lundef=false",
-                                    "-Doptimization=1"])
+    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *INSTRUMENTED])
     if failure:
         return [failure]
     return meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
@@ -310,6 +318,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     cases: list[Case] = []
+    try:
+        sources()
+    except RuntimeError as error:
+        cases.append(Case("checks", "git ls-files", "failed", str(error)))
+        return report(cases)
     if run_live([ROOT / "scripts/setup"]) != 0:
         cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
     else:
