@@ -197,6 +197,10 @@ SANITIZERS = {
 }
 
 
+# GCC 12 warns of uninitialised values in its own headers when it instruments them, so warnings are errors in the
+# ordinary build only.
+INSTRUMENTED = ["-Db_lundef=false", "-Doptimization=1", "-Dwerror=false"]
+
 # What sanitizers find is found below gRPC; building all that includes it once more takes longer than all else.
 WITH_GRPC = ("unit-service", "unit-portctl", "unit-config")
 
@@ -207,7 +211,7 @@ def sanitized(kind: str, full: bool) -> list[Case]:
         return in_suites(kind)(test) and (full or not test["name"].startswith(WITH_GRPC))
 
     directory = ROOT / "build-asan"
-    failure = configure(directory, ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"])
+    failure = configure(directory, ["-Db_sanitize=address,undefined", *INSTRUMENTED])
     if failure:
         return [failure]
     return meson_tests(f"{kind} (ASan, UBSan)", directory, wanted, build=True, environment=SANITIZERS)
@@ -318,16 +322,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     cases: list[Case] = []
-    try:
-        sources()
-    except RuntimeError as error:
-        cases.append(Case("checks", "git ls-files", "failed", str(error)))
-        return report(cases)
     if run_live([ROOT / "scripts/setup"]) != 0:
         cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
     else:
         if options.only is None:
-            cases += check_sources(options.full)
+            try:
+                cases += check_sources(options.full)
+            except RuntimeError as error:
+                cases.append(Case("checks", "the sources", "failed", str(error)))
         for kind in [options.only] if options.only else KINDS:
             cases += KINDS[kind](options.full)
     if options.junit:
