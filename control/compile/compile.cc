@@ -91,6 +91,13 @@ constexpr uint32_t wire_generation(model::Generation generation) {
   return static_cast<uint32_t>(generation);
 }
 
+// 0 says in a flow entry that the remote is no EIP. An address is not bound twice within two changes, so the
+// next number is free.
+constexpr uint32_t wire_incarnation(model::Generation created) {
+  const uint32_t wire = wire_generation(created);
+  return wire == 0 ? 1 : wire;
+}
+
 CompiledBinding compile_binding(const model::State& state, const LocalSpace& local, const model::Eip& eip) {
   const model::Vm& vm = state.vms.at({eip.tenant, eip.vm});  // a vm with an EIP cannot be deleted
   CompiledBinding binding;
@@ -101,7 +108,7 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.edge = eip.keep_established || std::ranges::any_of(eip.permit, [&](const model::PermitRule& rule) {
                    return is_external(local, rule.remote);
                  });
-  binding.incarnation = wire_generation(eip.created);
+  binding.incarnation = wire_incarnation(eip.created);
   binding.binding_generation = wire_generation(eip.binding_generation);
   binding.list_generation = wire_generation(eip.list_generation);
   binding.kept_from = wire_generation(eip.kept_from);
