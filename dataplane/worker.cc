@@ -2,7 +2,7 @@
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
-#include <rte_pause.h>
+#include <rte_random.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 #include <time.h>
@@ -19,6 +19,9 @@ namespace {
 constexpr uint64_t age_sweep_ms = 10'000;
 // Most buckets aged in one turn: what bounds the longest gap between two bursts.
 constexpr uint64_t age_step_buckets = 256;
+
+// ARP replies of an uplink's next hop, a second. The punt thread asks once a second at the most.
+constexpr uint32_t next_hop_replies_a_second = 64;
 
 // At least one burst: a ping at a low rate should not be lost to its own meter.
 Expected<void> configure(PuntMeter& meter, uint32_t packets_per_second) {
@@ -50,7 +53,8 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
                                                  rte_rcu_qsbr* rcu) {
   auto counters = WorkerCounters::create(tables.binding, tables.permit, config.numa_node);
   if (!counters) return tl::unexpected(counters.error());
-  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node);
+  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node,
+                                 config.flow_secret != 0 ? config.flow_secret : rte_rand());
   if (!flows) return tl::unexpected(flows.error());
   auto state = std::unique_ptr<WorkerState>(new WorkerState{.config = config,
                                                             .tables = tables,
@@ -58,9 +62,12 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
                                                             .counters = std::move(*counters),
                                                             .flows = std::move(*flows),
                                                             .tsc_hz = rte_get_tsc_hz()});
-  for (const PortId port : tables.ports.in_use)
+  for (const PortId port : tables.ports.in_use) {
     if (auto done = configure(state->punt_meters[port], tables.ports.ports[port].punt_rate); !done)
       return tl::unexpected(done.error());
+    if (auto done = configure(state->next_hop_meters[port], next_hop_replies_a_second); !done)
+      return tl::unexpected(done.error());
+  }
   return std::unique_ptr<Worker>(new Worker(std::move(state)));
 }
 

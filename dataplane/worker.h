@@ -22,7 +22,8 @@ struct WorkerConfig {
   uint32_t core = 0;
   int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
-  uint32_t idle_polls = 0;  // 0: never sleep
+  uint64_t flow_secret = 0;  // of the flow table's hash; 0: a random one
+  uint32_t idle_polls = 0;   // 0: never sleep
   uint32_t idle_sleep_us = 50;
   rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
   rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; may be null

@@ -24,7 +24,7 @@ struct TransmitQueue {
   std::array<rte_mbuf*, capacity> packets;
 };
 
-// Packets a second from a port to the gateway itself: rte_meter with one "byte" a packet.
+// Packets a second from a port to the punt thread: rte_meter with one "byte" a packet.
 struct PuntMeter {
   rte_meter_srtcm_profile profile;
   rte_meter_srtcm meter;
@@ -39,6 +39,9 @@ struct WorkerState {
   uint64_t tsc_hz;
   uint64_t aged_until_ms = 0;
   std::array<PuntMeter, max_ports> punt_meters;
+  // ARP replies of next hops have one of their own: a flood of what the gateway's list permits must not make
+  // the gateway forget its router.
+  std::array<PuntMeter, max_ports> next_hop_meters;
   std::array<TransmitQueue, max_ports> transmit{};
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };

@@ -31,12 +31,13 @@ uint32_t scattered(uint64_t n, uint32_t entries) {
 }
 
 FlowTable filled_table(uint32_t entries) {
-  auto table = FlowTable::create(entries * 4, 16, -1);
-  if (!table) std::abort();
+  auto created = FlowTable::create(entries * 4, 16, -1, 1);
+  if (!created) std::abort();
+  FlowTable table = std::move(*created);
   for (uint32_t n = 0; n < entries; ++n)
-    table->insert({.key = tuple(n), .expires_ms = UINT64_MAX, .owner = 1, .state = FlowState::established},
-                  FlowTable::hash(tuple(n)), 0);
-  return std::move(*table);
+    table.insert({.key = tuple(n), .expires_ms = UINT64_MAX, .owner = 1, .state = FlowState::established},
+                 table.hash(tuple(n)), 0);
+  return table;
 }
 
 struct FreeHash {
@@ -67,7 +68,7 @@ void find_flow_table(benchmark::State& state) {
   while (state.KeepRunning()) {
     for (uint32_t i = 0; i < burst; ++i) {
       keys[i] = tuple(scattered(n++, entries));
-      hashes[i] = FlowTable::hash(keys[i]);
+      hashes[i] = table.hash(keys[i]);
       table.prefetch(hashes[i]);
     }
     for (uint32_t i = 0; i < burst; ++i) benchmark::DoNotOptimize(table.find(keys[i], hashes[i], 0));
@@ -100,7 +101,7 @@ void open_erase_flow_table(benchmark::State& state) {
   while (state.KeepRunning()) {
     const SideTuple key = tuple(entries + scattered(n++, entries));
     const uint32_t index =
-        table.insert({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, FlowTable::hash(key), 0);
+        table.insert({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, table.hash(key), 0);
     if (index != FlowTable::none) table.erase(index);
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));

@@ -95,7 +95,7 @@ struct Admit {
            .remote_port = remote_port,
            .protocol = burst.protocol[i],
            .icmp_query = icmp ? icmp_query_of(burst.icmp_type[i]) : uint8_t{0}};
-    hash = FlowTable::hash(key);
+    hash = worker.flows.hash(key);
     worker.flows.prefetch(hash);
   }
 

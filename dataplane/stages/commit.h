@@ -6,6 +6,7 @@
 // Drops: flow_quota, flow_table_full.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -132,7 +133,10 @@ struct Commit {
     entry.state = burst.protocol[i] == ip_protocol::tcp
                       ? next_state(entry.state, classify_tcp(burst.tcp_flags[i], from_opener))
                       : FlowState::opening;
-    entry.expires_ms = burst.now_ms + idle_ms(worker.tables.timeouts, burst.protocol[i], entry.state);
+    const uint64_t expires = burst.now_ms + idle_ms(worker.tables.timeouts, burst.protocol[i], entry.state);
+    // RFC 5961: a reset may be forged, so it may shorten an entry's life and not prolong it.
+    const bool reset = burst.protocol[i] == ip_protocol::tcp && (burst.tcp_flags[i] & tcp_flag::rst) != 0;
+    entry.expires_ms = reset ? std::min(entry.expires_ms, expires) : expires;
   }
 
   static void count_hit(RuleHit hit, WorkerState& worker) {

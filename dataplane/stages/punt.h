@@ -41,7 +41,7 @@ struct Punt {
         port.role == PortRole::uplink && port.next_hop != Ipv4Addr();  // else a fixed MAC
     if (header.operation == arp_operation::reply && has_next_hop &&
         header.sender_address.address() == port.next_hop)
-      return punt(burst, worker, i);
+      return punt(burst, worker, worker.next_hop_meters[burst.in_port], i);
     drop(burst, worker, i, Drop::arp_ignored);
   }
 
@@ -51,7 +51,9 @@ struct Punt {
     const auto& own = tables.gateway.addresses;
     if (std::find(own.begin(), own.end(), target) != own.end()) return true;
     // For the whole pool and not only for what is bound: who asks learns nothing about which EIPs exist.
-    return port.proxy_arp && tables.binding.find(View::edge, target).in_local_pool();
+    // The router speaks for itself, wherever its address lies.
+    return port.proxy_arp && target != port.next_hop &&
+           tables.binding.find(View::edge, target).in_local_pool();
   }
 
   // RFC 826: the request's own buffer becomes the reply.
@@ -59,7 +61,7 @@ struct Punt {
     EthernetHeader ethernet;
     uint8_t* frame = frame_of(burst.mbuf[i]);
     std::memcpy(&ethernet, frame, sizeof ethernet);
-    ethernet.destination = ethernet.source;
+    ethernet.destination = request.sender_mac;
     ethernet.source = port.mac;
     ArpHeader reply = request;
     reply.operation = arp_operation::reply;
@@ -82,11 +84,10 @@ struct Punt {
     const auto permits = [&](const PermitRule& rule) { return matches(rule, query, tables.tags); };
     if (std::none_of(tables.gateway.permit.begin(), tables.gateway.permit.end(), permits))
       return drop(burst, worker, i, Drop::gateway_not_permitted);
-    punt(burst, worker, i);
+    punt(burst, worker, worker.punt_meters[burst.in_port], i);
   }
 
-  static void punt(Burst& burst, WorkerState& worker, uint32_t i) {
-    PuntMeter& meter = worker.punt_meters[burst.in_port];
+  static void punt(Burst& burst, WorkerState& worker, PuntMeter& meter, uint32_t i) {
     const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
     if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
       return drop(burst, worker, i, Drop::punt_rate);

@@ -1,6 +1,5 @@
 #include "dataplane/tables/flow.h"
 
-#include <rte_hash_crc.h>
 #include <rte_prefetch.h>
 
 #include <bit>
@@ -16,7 +15,7 @@ uint16_t signature_of(uint32_t hash) {
 
 }  // namespace
 
-Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int numa_node) {
+Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int numa_node, uint64_t secret) {
   if (capacity < ways || !std::has_single_bit(capacity))
     return fail(ErrorCode::invalid_argument,
                 "flow capacity " + std::to_string(capacity) + " is no power of two of at least 16");
@@ -27,16 +26,22 @@ Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int 
   FlowTable table;
   table.buckets_ = std::move(*buckets);
   table.owned_ = std::move(*owned);
+  table.secret_ = secret;
   return table;
 }
 
-uint32_t FlowTable::hash(const SideTuple& key) {
+uint32_t FlowTable::hash(const SideTuple& key, uint64_t secret) {
   uint64_t words[2];
   std::memcpy(words, &key, sizeof words);
-  const uint32_t low = rte_hash_crc_8byte(words[0], 0x9e3779b9);
-  // A CRC is linear; a multiply between the halves of the key and of the result keeps bucket and signature
-  // apart.
-  const uint64_t mixed = (uint64_t{rte_hash_crc_8byte(words[1], low)} + low) * 0x9e3779b97f4a7c15u;
+  // Two keyed 64 x 64 -> 128-bit products, folded: unlike a CRC it is not linear, so without the secret there
+  // is no telling which keys meet.
+  const auto folded = [](uint64_t a, uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = Wide{a} * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  };
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15u;
+  const uint64_t mixed = folded(folded(words[0] ^ secret, words[1] ^ odd) ^ words[1], secret | odd);
   return static_cast<uint32_t>(mixed >> 32);
 }
 

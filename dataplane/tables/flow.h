@@ -5,9 +5,10 @@
 // the signature line and, on a match, one entry. Insertion takes a free way of its one bucket or is refused:
 // bounded work, whatever arrives. Ageing walks a few buckets a poll.
 //
-// An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it (`valid`
-// in stages/admit): incarnations of owner and remote must be the same, and when the owner's list generation
-// or the remote's binding generation moved, the entry is judged again in the direction that opened it.
+// An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it
+// (judge_entry in stages/entry_judge.h): incarnations of owner and remote must be the same, and when the
+// owner's list generation or the remote's binding generation moved, the entry is judged again in the
+// direction that opened it.
 //
 // Thread: its worker; `size` and `of_binding` any.
 #pragma once
@@ -20,6 +21,7 @@
 #include "dataplane/tables/memory.h"
 #include "src/base/expected.h"
 #include "src/net/five_tuple.h"
+#include "src/net/headers.h"
 
 namespace portcullis {
 
@@ -70,15 +72,15 @@ constexpr FlowState next_state(FlowState state, FlowEvent event) {
 
 // RST before FIN before SYN before the rest.
 constexpr FlowEvent classify_tcp(uint8_t flags, bool from_opener) {
-  if ((flags & 0x04) != 0) return from_opener ? FlowEvent::opener_rst : FlowEvent::reply_rst;
-  if ((flags & 0x01) != 0) return from_opener ? FlowEvent::opener_fin : FlowEvent::reply_fin;
-  if ((flags & 0x02) != 0) return from_opener ? FlowEvent::opener_syn : FlowEvent::reply_syn_ack;
+  if ((flags & tcp_flag::rst) != 0) return from_opener ? FlowEvent::opener_rst : FlowEvent::reply_rst;
+  if ((flags & tcp_flag::fin) != 0) return from_opener ? FlowEvent::opener_fin : FlowEvent::reply_fin;
+  if ((flags & tcp_flag::syn) != 0) return from_opener ? FlowEvent::opener_syn : FlowEvent::reply_syn_ack;
   return from_opener ? FlowEvent::opener_ack : FlowEvent::reply_ack;
 }
 
 constexpr uint32_t idle_ms(const FlowTimeouts& t, uint8_t protocol, FlowState state) {
-  if (protocol == 17) return t.udp_ms;
-  if (protocol == 1) return t.icmp_ms;
+  if (protocol == ip_protocol::udp) return t.udp_ms;
+  if (protocol == ip_protocol::icmp) return t.icmp_ms;
   return state == FlowState::established ? t.tcp_established_ms : t.tcp_transitory_ms;
 }
 
@@ -103,9 +105,12 @@ class FlowTable {
   static constexpr uint32_t none = UINT32_MAX;
 
   // `capacity`: entries, a power of two of at least 16. `bindings`: binding ids that may own entries.
-  [[nodiscard]] static Expected<FlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node);
+  // `secret`: keys the hash, so that nobody can choose five-tuples that crowd one bucket.
+  [[nodiscard]] static Expected<FlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node,
+                                                  uint64_t secret);
 
-  [[nodiscard]] static uint32_t hash(const SideTuple& key);
+  [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
+  [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
   void prefetch(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
@@ -158,6 +163,7 @@ class FlowTable {
 
   TableArray<Bucket> buckets_;
   TableArray<Counter> owned_;  // by binding id
+  uint64_t secret_ = 0;
   Counter size_;
   uint32_t age_cursor_ = 0;
 };

@@ -88,9 +88,11 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_threads) != 0) throw std::runtime_error("no memory for RCU");
   to_punt_ = make_ring("to-punt-" + number, punt_room);
   from_punt_ = make_ring("from-punt-" + number, punt_room);
-  worker_ = must(Worker::create(
-      {.flow_capacity = sizes.flow_capacity, .to_punt = to_punt_.get(), .from_punt = from_punt_.get()},
-      *tables_, rcu_.get()));
+  worker_ = must(Worker::create({.flow_capacity = sizes.flow_capacity,
+                                 .flow_secret = flow_secret,
+                                 .to_punt = to_punt_.get(),
+                                 .from_punt = from_punt_.get()},
+                                *tables_, rcu_.get()));
   std::map<std::string, PortId> port_ids;
   for (size_t i = 0; i < ports_.size(); ++i) port_ids[setup.ports[i].name] = ports_[i]->id();
   publisher_ = std::make_unique<publish::Publisher>(*tables_, rcu_.get(), port_ids, setup.flow_quota);

@@ -18,6 +18,9 @@ constexpr size_t ip_bytes = 20;
 constexpr size_t transport_at = ip_at + ip_bytes;  // headers with options never get that far
 constexpr size_t arp_bytes = 28;
 
+// Replies of the next hop are not to be crowded out by what the gateway's list permits.
+constexpr uint32_t next_hop_replies_a_second = 64;
+
 constexpr uint8_t icmp = 1, tcp = 6, udp = 17;
 constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 constexpr uint8_t echo_reply = 0, echo = 8, timestamp = 13, timestamp_reply = 14;
@@ -66,11 +69,6 @@ uint16_t moved_checksum(uint16_t old, uint64_t before, uint64_t after) {
   const uint64_t total = (uint64_t{0xffff} - old) % 0xffff + after % 0xffff + (0xffff - before % 0xffff);
   const uint64_t residue = total % 0xffff;
   return static_cast<uint16_t>(residue == 0 ? 0 : 0xffff - residue);
-}
-
-// What the gateway takes for itself at one moment: a tenth of a second's worth, and a receive burst at least.
-uint64_t punt_burst(uint32_t rate) {
-  return std::max<uint64_t>(rate / 10, 64) * 1000;
 }
 
 uint64_t words_of(Ipv4Addr address) {
@@ -212,7 +210,10 @@ Gateway::Gateway(Setup setup, model::Generation generation) : setup_(std::move(s
     if (setup_.ports[i].uplink) uplink_ = i;
   room_.assign(ports, UINT64_MAX);
   waiting_.resize(ports);
-  punt_meters_.resize(2 * ports);
+  for (const PortSetup& port : setup_.ports) {
+    punt_meters_.push_back({.rate = port.punt_rate});
+    next_hop_meters_.push_back({.rate = next_hop_replies_a_second});
+  }
   counts_.ports.resize(ports);
 }
 
@@ -404,7 +405,7 @@ std::optional<Verdict> Gateway::to_gateway(Packet& packet, uint64_t now_ms) {
   const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
                           packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
   if (!match(gateway, question, std::nullopt)) return drop("gateway_not_permitted");
-  return punt(packet, packet.in, now_ms);
+  return punt(packet, punt_meters_[packet.in], now_ms);
 }
 
 Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
@@ -416,7 +417,7 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   const Ipv4Addr asked = get_address(b, 38);
 
   if (operation == 2 && port.uplink && port.next_hop != Ipv4Addr() && sender == port.next_hop)
-    return punt(packet, setup_.ports.size() + packet.in, now_ms);
+    return punt(packet, next_hop_meters_[packet.in], now_ms);
   if (operation != 1) return drop("arp_ignored");
   const Pool* pool = pool_of(asked);
   const bool ours = std::ranges::find(setup_.gateway_addresses, asked) != setup_.gateway_addresses.end();
@@ -435,33 +436,25 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   return {Fate::answered, {}, packet.in, b};
 }
 
-Verdict Gateway::punt(const Packet& packet, size_t meter, uint64_t now_ms) {
-  const uint64_t tokens = punt_tokens(meter, now_ms);
+Verdict Gateway::punt(const Packet& packet, Meter& meter, uint64_t now_ms) {
+  const uint64_t tokens = meter.tokens(now_ms);
   if (tokens < 1000) return drop("punt_rate");
-  punt_meters_[meter] = {punt_burst(punt_rate(meter)) - tokens + 1000, now_ms};
+  meter.spent = meter.burst() - tokens + 1000;
+  meter.spent_ms = now_ms;
   if (punt_ring_ >= setup_.punt_room) return drop("punt_full");
   ++punt_ring_;
   ++counts_.punted;
   return {Fate::punted, {}, packet.in, packet.bytes};
 }
 
-// A token bucket, full at first; in thousandths of a packet.
-uint64_t Gateway::punt_tokens(size_t meter, uint64_t now_ms) const {
-  const PuntMeter& spent = punt_meters_[meter];
-  const uint64_t gained = (now_ms - spent.spent_ms) * punt_rate(meter);
-  return punt_burst(punt_rate(meter)) - (gained < spent.spent ? spent.spent - gained : 0);
-}
-
-// A meter for each port's packets to the gateway, then one for each port's next hop.
-uint32_t Gateway::punt_rate(size_t meter) const {
-  constexpr uint32_t next_hop_replies = 64;
-  return meter < setup_.ports.size() ? setup_.ports[meter].punt_rate : next_hop_replies;
+uint64_t Gateway::Meter::tokens(uint64_t now_ms) const {
+  const uint64_t gained = (now_ms - spent_ms) * rate;
+  return burst() - (gained < spent ? spent - gained : 0);
 }
 
 bool Gateway::punt_meters_full(uint64_t now_ms) const {
-  for (size_t meter = 0; meter < punt_meters_.size(); ++meter)
-    if (punt_tokens(meter, now_ms) < punt_burst(punt_rate(meter))) return false;
-  return true;
+  const auto full = [&](const Meter& meter) { return meter.tokens(now_ms) == meter.burst(); };
+  return std::ranges::all_of(punt_meters_, full) && std::ranges::all_of(next_hop_meters_, full);
 }
 
 // --- identify ---
@@ -722,7 +715,9 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple
       flow.list_generation = side.owner->list_generation;
       flow.remote_generation = remote_generation;
     }
-    flow.expires_ms = now_ms + idle_ms(packet.protocol, flow.state);
+    const uint64_t expires = now_ms + idle_ms(packet.protocol, flow.state);
+    const bool reset = packet.protocol == tcp && (packet.tcp_flags & rst) != 0;
+    flow.expires_ms = reset ? std::min(flow.expires_ms, expires) : expires;
     return;
   }
   if (!side.judgement.may_open) return;

@@ -9,6 +9,7 @@
 // comes when a bucket is full and which dead entry is displaced, never what is permitted.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -177,8 +178,8 @@ class Gateway {
   // punt
   [[nodiscard]] std::optional<Verdict> to_gateway(Packet& packet, uint64_t now_ms);
   [[nodiscard]] Verdict arp(Packet& packet, uint64_t now_ms);
-  [[nodiscard]] Verdict punt(const Packet& packet, uint64_t now_ms);
-  [[nodiscard]] uint64_t punt_tokens(PortNumber port, uint64_t now_ms) const;
+  struct Meter;
+  [[nodiscard]] Verdict punt(const Packet& packet, Meter& meter, uint64_t now_ms);
   // identify
   [[nodiscard]] std::optional<std::string> identify(Packet& packet) const;
   [[nodiscard]] const model::Pool* pool_of(Ipv4Addr address) const;
@@ -223,11 +224,17 @@ class Gateway {
   std::optional<Mac> neighbour_;
   std::vector<uint64_t> room_;
   std::vector<std::deque<Bytes>> waiting_;
-  struct PuntMeter {
-    uint64_t spent = 0;  // below its burst, at spent_ms; counted in thousandths of a packet
+  // A token bucket, full at first; in thousandths of a packet.
+  struct Meter {
+    uint32_t rate = 0;   // packets a second
+    uint64_t spent = 0;  // below its burst, at spent_ms
     uint64_t spent_ms = 0;
+
+    // What may come at one moment: a tenth of a second's worth, and a receive burst at least.
+    [[nodiscard]] uint64_t burst() const { return std::max<uint64_t>(rate / 10, 64) * 1000; }
+    [[nodiscard]] uint64_t tokens(uint64_t now_ms) const;
   };
-  std::vector<PuntMeter> punt_meters_;
+  std::vector<Meter> punt_meters_, next_hop_meters_;
   uint64_t punt_ring_ = 0;
   FlowMap flows_;
   Counts counts_;

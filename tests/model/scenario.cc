@@ -18,6 +18,7 @@ constexpr PortNumber uplink = 0;
 constexpr Mac router_mac{{0x02, 0xee, 0, 0, 0, 1}};
 constexpr Ipv4Addr gateway_address = Ipv4Addr::of(192, 0, 2, 1);
 constexpr Ipv4Addr router = Ipv4Addr::of(192, 0, 2, 254);
+constexpr Ipv4Addr router_in_pool = Ipv4Addr::of(198, 51, 100, 6);
 constexpr Ipv4Addr configured_next_hop = Ipv4Addr::of(10, 0, 0, 1);
 constexpr std::array<uint16_t, 6> ports{22, 80, 443, 5000, 5001, 40000};
 const std::vector<std::string> tags{"web", "db", "ops"};
@@ -62,7 +63,7 @@ reference::Setup Scenario::make_setup() {
     port.proxy_arp = port.uplink && chance(50);
     port.punt_rate = pick<uint32_t>({100, 1000, 50'000});
     if (port.uplink)
-      port.next_hop = chance(70) ? router : Ipv4Addr();
+      port.next_hop = pick({router, router, router_in_pool, Ipv4Addr()});
     else
       port.endpoint_next_hop = chance(50) ? configured_next_hop : link_local_next_hop;
     setup.ports.push_back(port);
@@ -419,11 +420,12 @@ Bytes Scenario::make_arp(PortNumber port) {
   Arp arp;
   arp.from = arp.sender_mac =
       port == uplink ? router_mac : Mac{{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
+  if (chance(10)) arp.sender_mac.bytes[5] ^= 0x80;
   arp.to = chance(70) ? broadcast_mac : port_setups_[port].mac;
   arp.operation = static_cast<uint16_t>(chance(65) ? 1 : below(4));
-  arp.sender = pick({router, Ipv4Addr::of(10, 0, 0, 12), Ipv4Addr(), outside_host()});
-  arp.target = pick(
-      {link_local_next_hop, configured_next_hop, gateway_address, some_destination(), some_destination()});
+  arp.sender = pick({router, router, router_in_pool, Ipv4Addr::of(10, 0, 0, 12), Ipv4Addr(), outside_host()});
+  arp.target = pick({link_local_next_hop, configured_next_hop, gateway_address, router_in_pool,
+                     some_destination(), some_destination()});
   Bytes frame = build(arp);
   if (chance(15)) frame[14 + below(6)] ^= static_cast<uint8_t>(1 + below(255));
   if (chance(8)) frame.resize(14 + below(28));
@@ -636,10 +638,10 @@ void Scenario::storm() {
 // --- time ---
 
 void Scenario::let_time_pass() {
-  std::vector<uint64_t> steps{1'000, 1'500, 2'000, 3'000, 10'000, 60'000, 240'000};
+  std::vector<uint64_t> steps{1'500, 2'000, 3'000, 10'000, 60'000, 240'000};
   // The clock of a punt meter ticks on its own grid, so the short steps are for times when it has no say.
   if (world_->reference().punt_meters_full(world_->now_ms())) {
-    steps.insert(steps.end(), {1, 10, 500});
+    steps.insert(steps.end(), {1, 10, 500, 1'000});
     if (!world_->reference().flows().empty()) {
       const uint64_t expires = pick(world_->reference().flows()).second.expires_ms;
       for (const uint64_t moment : {expires - 1, expires, expires + 1})

@@ -90,11 +90,15 @@ std::string show(const FlowView& flow) {
   return text.str();
 }
 
+// As the data plane holds them: 32 bits, and an incarnation is 0 only where there is no EIP.
 FlowView view(const reference::Flow& flow) {
   const auto wire = [](uint64_t generation) { return static_cast<uint32_t>(generation); };
+  const auto incarnation = [&](uint64_t created) {
+    return created != 0 && wire(created) == 0 ? 1 : wire(created);
+  };
   return {flow.expires_ms,
-          wire(flow.owner_incarnation),
-          wire(flow.remote_incarnation),
+          incarnation(flow.owner_incarnation),
+          incarnation(flow.remote_incarnation),
           wire(flow.list_generation),
           wire(flow.remote_generation),
           static_cast<int>(flow.state) + 1,
@@ -118,7 +122,7 @@ reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t 
   setup.flows.ways = FlowTable::ways;
   setup.flows.buckets = sizes.flow_capacity / FlowTable::ways;
   setup.flows.bucket_of = [buckets = setup.flows.buckets](const SideTuple& key) {
-    return FlowTable::hash(key) % buckets;
+    return FlowTable::hash(key, flow_secret) % buckets;
   };
   return setup;
 }

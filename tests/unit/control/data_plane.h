@@ -59,7 +59,7 @@ struct DataPlane {
       entry.key.remote = Ipv4Addr::from_host(++flow_serial_);
       entry.expires_ms = 1'000'000;
       entry.owner = owner;
-      ASSERT_NE(flows().insert(entry, FlowTable::hash(entry.key), 0), FlowTable::none);
+      ASSERT_NE(flows().insert(entry, flows().hash(entry.key), 0), FlowTable::none);
     }
   }
   void age_all_flows() {

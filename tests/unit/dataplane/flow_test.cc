@@ -7,6 +7,8 @@
 namespace portcullis {
 namespace {
 
+constexpr uint64_t secret = 0x1234567890abcdef;
+
 SideTuple tuple(uint32_t n) {
   return {.local = Ipv4Addr::of(203, 0, 113, 1),
           .remote = Ipv4Addr::from_host(0xc6336400 + n),
@@ -20,27 +22,27 @@ FlowEntry entry_of(uint32_t n, uint64_t expires_ms, BindingId owner = 1) {
 }
 
 FlowTable table_of(uint32_t capacity) {
-  auto table = FlowTable::create(capacity, 8, -1);
+  auto table = FlowTable::create(capacity, 8, -1, secret);
   EXPECT_TRUE(table.has_value());
   return std::move(*table);
 }
 
 TEST(FlowTable, FindsWhatWasInsertedUntilItExpires) {
   FlowTable table = table_of(64);
-  const uint32_t hash = FlowTable::hash(tuple(1));
+  const uint32_t hash = table.hash(tuple(1));
   EXPECT_EQ(table.find(tuple(1), hash, 0), FlowTable::none);
   const uint32_t index = table.insert(entry_of(1, 100), hash, 0);
   ASSERT_NE(index, FlowTable::none);
   EXPECT_EQ(table.find(tuple(1), hash, 99), index);
   EXPECT_EQ(table.find(tuple(1), hash, 100), FlowTable::none) << "alive until expires_ms, not at it";
-  EXPECT_EQ(table.find(tuple(2), FlowTable::hash(tuple(2)), 0), FlowTable::none);
+  EXPECT_EQ(table.find(tuple(2), table.hash(tuple(2)), 0), FlowTable::none);
 }
 
 TEST(FlowTable, CountsEntriesPerOwnerUntilTheyAreErased) {
   FlowTable table = table_of(64);
-  const uint32_t first = table.insert(entry_of(1, 100, 3), FlowTable::hash(tuple(1)), 0);
-  table.insert(entry_of(2, 100, 3), FlowTable::hash(tuple(2)), 0);
-  table.insert(entry_of(3, 100, 4), FlowTable::hash(tuple(3)), 0);
+  const uint32_t first = table.insert(entry_of(1, 100, 3), table.hash(tuple(1)), 0);
+  table.insert(entry_of(2, 100, 3), table.hash(tuple(2)), 0);
+  table.insert(entry_of(3, 100, 4), table.hash(tuple(3)), 0);
   EXPECT_EQ(table.of_binding(3), 2u);
   EXPECT_EQ(table.of_binding(4), 1u);
   EXPECT_EQ(table.size(), 3u);
@@ -52,21 +54,21 @@ TEST(FlowTable, CountsEntriesPerOwnerUntilTheyAreErased) {
 TEST(FlowTable, AFullBucketRefusesAndAnExpiredWayIsTaken) {
   FlowTable table = table_of(FlowTable::ways);  // one bucket
   for (uint32_t n = 0; n < FlowTable::ways; ++n)
-    ASSERT_NE(table.insert(entry_of(n, n == 5 ? 50 : 100), FlowTable::hash(tuple(n)), 0), FlowTable::none);
-  const uint32_t hash = FlowTable::hash(tuple(99));
+    ASSERT_NE(table.insert(entry_of(n, n == 5 ? 50 : 100), table.hash(tuple(n)), 0), FlowTable::none);
+  const uint32_t hash = table.hash(tuple(99));
   EXPECT_EQ(table.free_ways(hash, 0), 0u);
   EXPECT_EQ(table.insert(entry_of(99, 200), hash, 0), FlowTable::none);
   EXPECT_EQ(table.size(), FlowTable::ways);
   EXPECT_EQ(table.free_ways(hash, 50), 1u);
   EXPECT_EQ(table.insert(entry_of(99, 200), hash, 50), 5u);
   EXPECT_EQ(table.size(), FlowTable::ways);
-  EXPECT_EQ(table.find(tuple(5), FlowTable::hash(tuple(5)), 0), FlowTable::none);
+  EXPECT_EQ(table.find(tuple(5), table.hash(tuple(5)), 0), FlowTable::none);
 }
 
 TEST(FlowTable, AKeyIsNeverThereTwice) {
   FlowTable table = table_of(FlowTable::ways);
-  const uint32_t hash = FlowTable::hash(tuple(7));
-  table.insert(entry_of(1, 1000), FlowTable::hash(tuple(1)), 0);
+  const uint32_t hash = table.hash(tuple(7));
+  table.insert(entry_of(1, 1000), table.hash(tuple(1)), 0);
   const uint32_t dead = table.insert(entry_of(7, 10), hash, 0);
   EXPECT_EQ(table.insert(entry_of(7, 1000), hash, 20), dead) << "its own dead entry is replaced, not joined";
   uint32_t seen = 0;
@@ -78,7 +80,7 @@ TEST(FlowTable, AgeingVisitsEveryBucketInTurn) {
   FlowTable table = table_of(256);
   std::set<uint32_t> inserted;
   for (uint32_t n = 0; n < 40; ++n)
-    if (table.insert(entry_of(n, 10), FlowTable::hash(tuple(n)), 0) != FlowTable::none) inserted.insert(n);
+    if (table.insert(entry_of(n, 10), table.hash(tuple(n)), 0) != FlowTable::none) inserted.insert(n);
   ASSERT_EQ(table.size(), inserted.size());
   for (uint32_t step = 0; step < table.bucket_count(); ++step)
     table.age(1, [](const FlowEntry& entry) { return entry.expires_ms <= 10; });
@@ -88,18 +90,29 @@ TEST(FlowTable, AgeingVisitsEveryBucketInTurn) {
 
 TEST(FlowTable, RefusesACapacityThatIsNoPowerOfTwo) {
   for (const uint32_t capacity : {0u, 8u, 17u, 48u}) {
-    const auto table = FlowTable::create(capacity, 8, -1);
+    const auto table = FlowTable::create(capacity, 8, -1, secret);
     ASSERT_FALSE(table.has_value()) << capacity;
     EXPECT_EQ(table.error().code, ErrorCode::invalid_argument);
   }
 }
 
+TEST(FlowTable, WhichKeysShareABucketDependsOnTheSecret) {
+  uint32_t together = 0;
+  for (uint32_t n = 0; n < 4096; ++n) {
+    const bool meet_here = ((FlowTable::hash(tuple(n), 1) ^ FlowTable::hash(tuple(n + 1), 1)) & 63) == 0;
+    const bool meet_there = ((FlowTable::hash(tuple(n), 2) ^ FlowTable::hash(tuple(n + 1), 2)) & 63) == 0;
+    together += meet_here && meet_there ? 1 : 0;
+  }
+  EXPECT_LT(together, 16u) << "of 64 pairs that meet under one secret, one or so meets under another";
+}
+
 TEST(FlowTable, HashSpreadsPortsAndAddressesOverBucketsAndSignatures) {
+  const FlowTable table = table_of(64);
   std::set<uint32_t> hashes;
-  for (uint32_t n = 0; n < 4096; ++n) hashes.insert(FlowTable::hash(tuple(n)));
+  for (uint32_t n = 0; n < 4096; ++n) hashes.insert(table.hash(tuple(n)));
   EXPECT_GT(hashes.size(), 4090u);
   std::array<uint32_t, 64> buckets{};
-  for (uint32_t n = 0; n < 4096; ++n) ++buckets[FlowTable::hash(tuple(n)) & 63];
+  for (uint32_t n = 0; n < 4096; ++n) ++buckets[table.hash(tuple(n)) & 63];
   for (const uint32_t load : buckets) EXPECT_LT(load, 64u * 2);
 }
 

@@ -366,6 +366,15 @@ TEST_F(PipelineRows, ArpIsAnsweredOnlyForWhatIsOurs) {
   expect_out("a bound EIP", uplink(), ask(uplink(), web), uplink(), answer(uplink(), web), {});
   expect_out("an address of the pool that nobody holds", uplink(), ask(uplink(), free_address), uplink(),
              answer(uplink(), free_address), {});
+  Arp relayed{.to = broadcast_mac,
+              .from = same_mac,
+              .operation = 1,
+              .sender_mac = web_mac,
+              .sender = web_dip,
+              .target_mac = Mac{},
+              .target = link_local_next_hop};
+  expect_out("answered to the hardware address in the ARP, not to the frame's", first(), build(relayed),
+             first(), answer(first(), link_local_next_hop), {});
   expect_drop("a neighbour's address", first(), ask(first(), inner_dip), Drop::arp_ignored);
   expect_drop("another port's next hop", first(), ask(first(), Ipv4Addr::of(10, 0, 0, 1)), Drop::arp_ignored);
   expect_drop("an EIP, asked by a vm", first(), ask(first(), web), Drop::arp_ignored);
