@@ -182,7 +182,9 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, Ipv4Addr
   if (auto check = check_rules(rules); !check) return refused(std::move(check.error()));
   make_canonical(rules);
   if (auto check = check_permit_room(rules, current.permit); !check) return refused(std::move(check.error()));
-  if (rules == current.permit) return unchanged(current);
+  // The same list again without keep_established cuts what an earlier call kept.
+  const bool cuts_kept = current.keep_established && !keep_established;
+  if (rules == current.permit && !cuts_kept) return unchanged(current);
   if (keep_established) {
     if (const PermitRule* rule = narrowed_stateless_rule(current.permit, rules)) {
       return refused(

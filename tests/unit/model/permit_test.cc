@@ -64,6 +64,22 @@ TEST_F(PermitTest, EqualListsChangeNothing) {
   EXPECT_FALSE(plan({prefixes, tags})->changes.changes.empty());
 }
 
+TEST_F(PermitTest, TheSameListWithoutKeepingCutsWhatWasKept) {
+  PermitRule ssh = rule("ssh");
+  ssh.direction = Direction::outbound;
+  set_list(eip_, {ssh});
+  const auto kept = plan({}, true);
+  ASSERT_TRUE(kept);
+  model_.apply(kept->changes);
+  EXPECT_TRUE(is_unchanged(plan({}, true), generation())) << "asking again for the same";
+  const auto cut = plan({}, false);
+  ASSERT_TRUE(cut);
+  ASSERT_FALSE(cut->changes.changes.empty());
+  EXPECT_FALSE(cut->reply.keep_established);
+  EXPECT_EQ(cut->reply.list_generation, generation() + 1);
+  EXPECT_EQ(cut->reply.kept_from, cut->reply.list_generation);
+}
+
 TEST_F(PermitTest, OnlyItsTenantSetsIt) {
   EXPECT_TRUE(refused(model_.plan_set_permit_list("umbrella", eip_.address, {}, false), ErrorCode::not_found,
                       "eip", "tenants/umbrella/eips/203.0.113.1", "does not exist"));
