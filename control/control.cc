@@ -87,16 +87,19 @@ void Control::serve() {
 }
 
 Expected<void> Control::commit(const model::ChangeSet& changes) {
+  if (unenforced_) return Unexpected(*unenforced_);
   if (changes.changes.empty()) return {};
   if (auto recorded = record(changes); !recorded) return recorded;
   auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
   if (!published) {
-    // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable,
-    // and the next one to the same object, or a restart, publishes it again.
+    // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
+    // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
+    // nothing.
     published.error().message =
         "generation " + std::to_string(changes.generation) +
         " is stored but not enforced in full; restart the gateway: " + published.error().message;
     spdlog::error("{} ({})", published.error().message, published.error().object);
+    unenforced_ = published.error();
   }
   return published;
 }

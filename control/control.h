@@ -12,6 +12,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <queue>
 #include <set>
 #include <thread>
@@ -131,7 +132,8 @@ class Control {
   model::Model model_;
   const std::unique_ptr<store::Store> store_;
   publish::Publisher publisher_;
-  std::set<Ipv4Addr> keeping_;  // EIPs with keep_established
+  std::set<Ipv4Addr> keeping_;       // EIPs with keep_established
+  std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;
 
   std::mutex mutex_;  // of the three below

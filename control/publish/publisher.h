@@ -45,9 +45,10 @@ class Publisher {
   Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota);
 
   void add_worker(const Worker* worker) { workers_.push_back(worker); }
-  // internal if a table refused what validation had promised room for; the data plane then holds the old
-  // object of each that was refused (one that was to move or to change owner: none), and the new one of all
-  // others. A batch larger than the spare room is published in steps, with a grace period between them.
+  // internal if a table refused what validation had promised room for; the data plane then holds, of
+  // each object that was refused, the old one, none, or (an endpoint without a place in its table) one that
+  // can be reached and cannot send; and the new one of all others. A batch larger than the spare room is
+  // published in steps, with a grace period between them.
   [[nodiscard]] Expected<void> publish(const compile::Update& update);
   // The whole image onto empty tables: at start, before the receive side opens.
   [[nodiscard]] Expected<void> publish_all(const compile::Image& image);
