@@ -86,10 +86,6 @@ uint16_t EthPort::mtu() const {
   return mtu;
 }
 
-uint32_t EthPort::buffers(const EthPortConfig& config) const {
-  return uint32_t{config.rx_descriptors} + config.tx_descriptors;
-}
-
 std::optional<unsigned> EthPort::interface_index() const {
   rte_eth_dev_info info{};
   if (rte_eth_dev_info_get(id_, &info) != 0 || info.if_index == 0) return std::nullopt;

@@ -36,8 +36,6 @@ class EthPort {
   [[nodiscard]] int numa_node() const;  // -1 when the device has none
   [[nodiscard]] Mac mac() const;
   [[nodiscard]] uint16_t mtu() const;  // in force; the device's own before configure
-  // Packet buffers that its queues hold when full, with this configuration.
-  [[nodiscard]] uint32_t buffers(const EthPortConfig& config) const;
   // The network interface beneath a virtual port (af_packet, af_xdp), if any.
   [[nodiscard]] std::optional<unsigned> interface_index() const;
 

@@ -7,6 +7,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -260,7 +262,11 @@ Expected<void> Gateway::start_api() {
   for (size_t i = 0; i < ports_.size(); ++i)
     sources.ports.push_back(
         {ports_[i].id(), settings_.ports[i].name, settings_.ports[i].device, ports_[i].numa_node()});
-  sources.link = [](PortId port) { return service::LinkState{link_is_up(port), missed_frames(port)}; };
+  // Drivers keep their statistics for one reader at a time; handlers are many.
+  sources.link = [mutex = std::make_shared<std::mutex>()](PortId port) {
+    const std::scoped_lock lock(*mutex);
+    return service::LinkState{link_is_up(port), missed_frames(port)};
+  };
   sources.flow_quota = settings_.capacity.flows_per_eip;
   auto server = service::Server::start(settings_.api_socket, *control_, std::move(sources));
   if (!server) return Unexpected(server.error());

@@ -192,8 +192,6 @@ class Lab(Nest):
             netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
 
         ports = sorted({port for port, _, _ in VMS.values()})
-        for port in ["uplink", *ports]:
-            self._mute_kernel(gateway_namespace, port)
         self.gateway = Gateway(gateway_namespace, self.directory,
                                config_text(self.directory, self.name, ports, **settings))
 
@@ -215,12 +213,6 @@ class Lab(Nest):
             netns.run(["ip", "netns", "exec", namespace, "ethtool", "-K", name,
                        "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"])
             netns.ip("-n", namespace, "link", "set", name, "up")
-
-    def _mute_kernel(self, namespace: str, interface: str) -> None:
-        """The kernel sees every frame that an af_packet port sees. It must not answer for the gateway: no ARP for
-        the TAP's address here, and nothing accepted whose way back is not this interface (there is none)."""
-        netns.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv4.conf.{interface}.arp_ignore=1",
-                   f"net.ipv4.conf.{interface}.rp_filter=1"])
 
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
