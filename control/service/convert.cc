@@ -17,8 +17,10 @@ Unexpected refuse(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
 }
 
+// Cut where no right value goes on: an error travels in headers, which are small.
 std::string quoted(std::string_view text) {
-  return "'" + std::string(text) + "'";
+  constexpr size_t longest = 64;
+  return "'" + std::string(text.substr(0, longest)) + (text.size() > longest ? "…'" : "'");
 }
 
 std::string element(const std::string& field, int index) {

@@ -19,7 +19,7 @@
 namespace portcullis::service {
 namespace {
 
-// A list may hold 100,000 rules.
+// A permit list of the longest that a configuration allows.
 constexpr int max_message_bytes = 64 << 20;
 constexpr std::chrono::seconds stop_patience{5};
 

@@ -14,7 +14,7 @@
 namespace portcullis::portctl {
 namespace {
 
-// A list may hold 100,000 rules.
+// What the server takes.
 constexpr int max_message_bytes = 64 << 20;
 
 std::string_view code_name(grpc::StatusCode code) {
@@ -65,7 +65,7 @@ std::string_view socket_hint(int error) {
     case ECONNREFUSED:
       return "portcullisd has ended without removing its socket: start it again";
     case EACCES:
-      return "the socket is for its owner and group only: use sudo, or join the group";
+      return "the socket is for its owner and group only: use sudo";
     default:
       return "name the socket of portcullisd: --socket PATH, or PORTCULLIS_SOCKET";
   }
