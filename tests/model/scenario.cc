@@ -226,8 +226,10 @@ void Scenario::change() {
 
 void Scenario::change_list(Ipv4Addr eip) {
   std::vector<PermitRule> rules = world_->state().eips.at(eip).permit;
-  switch (below(5)) {
+  switch (below(6)) {
     case 0:
+      break;  // the same again
+    case 5:
       rules = make_list();
       break;
     case 1:
