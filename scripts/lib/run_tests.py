@@ -224,7 +224,9 @@ def unit(full: bool) -> list[Case]:
 
 
 def property_(full: bool) -> list[Case]:
-    return meson_tests("property", BUILD, in_suites("property")) + mutants() + sanitized("property", full)
+    worlds = {"PORTCULLIS_PROPERTY_SEEDS": "10000"} if full else None
+    return (meson_tests("property", BUILD, in_suites("property"), environment=worlds) + mutants() +
+            sanitized("property", full))
 
 
 def mutants() -> list[Case]:
@@ -252,13 +254,13 @@ def tsan(full: bool) -> list[Case]:
 
 
 def e2e(full: bool) -> list[Case]:
+    del full
     say("End to end")
     report = BUILD / "e2e.junit.xml"
     report.unlink(missing_ok=True)
     try:
         status = run_live([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
-                           f"--junit-xml={report}", ROOT / "tests/e2e"], timeout=1500,
-                          env=os.environ | ({"PORTCULLIS_FULL": "1"} if full else {}))
+                           f"--junit-xml={report}", ROOT / "tests/e2e"], timeout=1500)
     except subprocess.TimeoutExpired:
         return [Case("e2e", "pytest", "failed", "not done after 25 minutes")]
     cases = junit_cases("e2e", report)
