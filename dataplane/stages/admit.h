@@ -29,6 +29,12 @@ struct Admit {
       if (burst.destination[i] != nullptr && judge_destination(burst, tables, worker, i) == Way::entry)
         destination_needs_entry |= uint64_t{1} << i;
     });
+    for_each_packet(burst.live, [&](uint32_t i) {
+      if (burst.source[i] != nullptr && burst.source_intent[i].touches_entry)
+        worker.flows.prefetch_entry(burst.source_hash[i]);
+      if (burst.destination[i] != nullptr && burst.destination_intent[i].touches_entry)
+        worker.flows.prefetch_entry(burst.destination_hash[i]);
+    });
     for_each_packet(source_needs_entry | destination_needs_entry, [&](uint32_t i) {
       const uint64_t bit = uint64_t{1} << i;
       if ((source_needs_entry & bit) != 0 &&

@@ -49,6 +49,13 @@ void FlowTable::prefetch(uint32_t hash) const {
   rte_prefetch0(&buckets_[bucket_of(hash)]);
 }
 
+void FlowTable::prefetch_entry(uint32_t hash) const {
+  const Bucket& b = buckets_[bucket_of(hash)];
+  const uint16_t signature = signature_of(hash);
+  for (uint32_t way = 0; way < ways; ++way)
+    if (b.signatures[way] == signature) return rte_prefetch0(&b.entries[way]);
+}
+
 uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
   const uint32_t bucket = bucket_of(hash);
   const Bucket& b = buckets_[bucket];

@@ -111,7 +111,9 @@ class FlowTable {
 
   [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
+  // The bucket's signature line; and, once that is there, the entry that it leads to.
   void prefetch(uint32_t hash) const;
+  void prefetch_entry(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
   [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (buckets_.size() - 1); }
