@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "dataplane/pipeline.h"
+#include "dataplane/worker_loop.h"
 #include "dataplane/worker_state.h"
 
 namespace portcullis {
@@ -51,6 +51,9 @@ bool is_dead(const FlowEntry& entry, const Tables& tables, uint64_t now_ms) {
 
 Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, const Tables& tables,
                                                  rte_rcu_qsbr* rcu) {
+  if (!is_supported(config.isa))
+    return fail(ErrorCode::invalid_argument,
+                "this CPU has no " + std::string(name_of(config.isa)) + ": choose a narrower back end");
   auto counters = WorkerCounters::create(tables.binding, tables.permit, config.numa_node);
   if (!counters) return tl::unexpected(counters.error());
   auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node,
@@ -71,8 +74,6 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
   return std::unique_ptr<Worker>(new Worker(std::move(state)));
 }
 
-Worker::Worker(std::unique_ptr<WorkerState> state) : state_(std::move(state)) {}
-
 Worker::~Worker() {
   for (TransmitQueue& queue : state_->transmit)
     for (uint32_t n = 0; n < queue.count; ++n) rte_pktmbuf_free(queue.packets[n]);
@@ -90,56 +91,35 @@ void Worker::offline() {
 
 namespace {
 
-// Frames that the punt thread made, ready for the port named in them.
-void transmit_originated(WorkerState& worker) {
-  if (worker.config.from_punt == nullptr) return;
-  rte_mbuf* frames[burst_size];
-  const unsigned count = rte_ring_sc_dequeue_burst(worker.config.from_punt, reinterpret_cast<void**>(frames),
-                                                   burst_size, nullptr);
-  if (count == 0) return;
-  worker.counters.originated.add(count);
-  for (unsigned n = 0; n < count; ++n) {
-    const PortId port = frames[n]->port;
-    if (stages::Transmit::append(worker, port, frames[n])) continue;
-    worker.counters.dropped[static_cast<size_t>(Drop::transmit_full)].add(1);
-    rte_pktmbuf_free(frames[n]);
-  }
+// The loop compiled for each back end: `flatten` inlines the stages into it, so that all of them are compiled
+// for that back end and none is shared with a CPU that cannot run it.
+[[gnu::flatten]] uint32_t poll_scalar(WorkerState& worker, uint64_t now_ms) noexcept {
+  return poll_worker<ScalarGroup>(worker, now_ms, [](std::string_view) {});
+}
+#if defined(__x86_64__)
+PORTCULLIS_AVX2 [[gnu::flatten]] uint32_t poll_avx2(WorkerState& worker, uint64_t now_ms) noexcept {
+  return poll_worker<Avx2Group>(worker, now_ms, [](std::string_view) {});
+}
+PORTCULLIS_AVX512 [[gnu::flatten]] uint32_t poll_avx512(WorkerState& worker, uint64_t now_ms) noexcept {
+  return poll_worker<Avx512Group>(worker, now_ms, [](std::string_view) {});
+}
+#endif
+
+auto* poll_of(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) return poll_avx2;
+  if (isa == Isa::avx512) return poll_avx512;
+#endif
+  return poll_scalar;
 }
 
 }  // namespace
 
+Worker::Worker(std::unique_ptr<WorkerState> state)
+    : state_(std::move(state)), poll_(poll_of(state_->config.isa)) {}
+
 uint32_t Worker::poll(uint64_t now_ms) noexcept {
-  WorkerState& worker = *state_;
-  const Tables& tables = worker.tables;
-  transmit_originated(worker);
-  uint32_t received = 0;
-  for (const PortId port : tables.ports.in_use) {
-    Burst& burst = worker.burst;
-    burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
-    if (burst.count == 0) {
-      stages::Transmit::flush(worker, port);
-      continue;
-    }
-    burst.in_port = port;
-    burst.in_role = tables.ports.ports[port].role;
-    burst.now_ms = now_ms;
-    burst.arp = 0;
-    burst.answered = 0;
-    burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < burst.count; ++i) bytes += burst.mbuf[i]->pkt_len;
-    worker.counters.ports[port].received_packets.add(burst.count);
-    worker.counters.ports[port].received_bytes.add(bytes);
-    run_pipeline(burst, tables, worker, [](std::string_view) {});
-    received += burst.count;
-  }
-  uint64_t held = 0;
-  for (const PortId port : tables.ports.in_use) held += worker.transmit[port].count;
-  worker.counters.held.set(held);
-  worker.counters.polls.add(1);
-  if (received != 0) worker.counters.busy_polls.add(1);
-  rte_rcu_qsbr_quiescent(worker.rcu, worker.config.id);
-  return received;
+  return poll_(*state_, now_ms);
 }
 
 void Worker::age(uint64_t now_ms) noexcept {

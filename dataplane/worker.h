@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "dataplane/counters.h"
+#include "dataplane/isa.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/tables.h"
 #include "src/base/expected.h"
@@ -23,6 +24,7 @@ struct WorkerConfig {
   int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
   uint64_t flow_secret = 0;  // of the flow table's hash; 0: a random one
+  Isa isa = widest_isa();    // create() refuses what this CPU lacks
   uint32_t idle_polls = 0;   // 0: never sleep
   uint32_t idle_sleep_us = 50;
   rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
@@ -56,11 +58,14 @@ class Worker {
   [[nodiscard]] const WorkerCounters& counters() const;
   [[nodiscard]] const FlowTable& flows() const;
   [[nodiscard]] const WorkerConfig& config() const;
+  // For whoever measures its parts (bench/pps).
+  [[nodiscard]] WorkerState& state() { return *state_; }
   [[nodiscard]] size_t bytes() const;
 
  private:
   explicit Worker(std::unique_ptr<WorkerState> state);
   std::unique_ptr<WorkerState> state_;
+  uint32_t (*poll_)(WorkerState&, uint64_t) noexcept;
 };
 
 }  // namespace portcullis

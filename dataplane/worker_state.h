@@ -47,7 +47,7 @@ struct WorkerState {
 };
 
 // The only way to lose a packet: count why, give the buffer back, stop judging it.
-inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+[[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   worker.counters.dropped[static_cast<size_t>(reason)].add(1);
   burst.live &= ~(uint64_t{1} << i);
   rte_pktmbuf_free(burst.mbuf[i]);

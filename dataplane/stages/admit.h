@@ -20,6 +20,7 @@ namespace portcullis::stages {
 struct Admit {
   static constexpr std::string_view name = "admit";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     uint64_t source_needs_entry = 0;
     uint64_t destination_needs_entry = 0;

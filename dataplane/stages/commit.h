@@ -18,6 +18,7 @@ namespace portcullis::stages {
 struct Commit {
   static constexpr std::string_view name = "commit";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       Side source{.record = burst.source[i], .remote = burst.destination[i]};

@@ -15,6 +15,7 @@ namespace portcullis::stages {
 struct Deliver {
   static constexpr std::string_view name = "deliver";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       uint8_t* const frame = frame_of(burst.mbuf[i]);

@@ -20,6 +20,7 @@ namespace portcullis::stages {
 struct Identify {
   static constexpr std::string_view name = "identify";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     if (burst.live == 0) return;
     if (burst.in_role == PortRole::uplink)

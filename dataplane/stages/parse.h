@@ -21,6 +21,7 @@ namespace portcullis::stages {
 struct Parse {
   static constexpr std::string_view name = "parse";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     constexpr uint32_t prefetch_distance = 8;
     for (uint32_t i = 0; i < prefetch_distance && i < burst.count; ++i)

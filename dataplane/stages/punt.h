@@ -21,6 +21,7 @@ namespace portcullis::stages {
 struct Punt {
   static constexpr std::string_view name = "punt";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.live & burst.arp, [&](uint32_t i) { arp(burst, tables, worker, i); });
     for_each_packet(burst.live & ~burst.arp, [&](uint32_t i) {

@@ -13,6 +13,7 @@ namespace portcullis::stages {
 struct Route {
   static constexpr std::string_view name = "route";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       const BindingRecord* destination = burst.destination[i];

@@ -15,6 +15,7 @@ namespace portcullis::stages {
 struct ToPrivate {
   static constexpr std::string_view name = "to_private";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       const BindingRecord* destination = burst.destination[i];

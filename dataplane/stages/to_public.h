@@ -14,6 +14,7 @@ namespace portcullis::stages {
 struct ToPublic {
   static constexpr std::string_view name = "to_public";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       const BindingRecord* source = burst.source[i];

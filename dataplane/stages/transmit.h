@@ -17,6 +17,7 @@ namespace portcullis::stages {
 struct Transmit {
   static constexpr std::string_view name = "transmit";
 
+  template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.answered, [&](uint32_t i) { enqueue(burst, worker, i, burst.in_port); });
     for_each_packet(burst.live, [&](uint32_t i) { enqueue(burst, worker, i, burst.out_port[i]); });
