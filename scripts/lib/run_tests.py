@@ -19,6 +19,7 @@ JOBS = os.environ.get("BUILD_JOBS", "2")
 CPP = (".cc", ".h")
 BOLD, RED, PLAIN = ("\033[1m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
 TAIL = 40  # lines of a failed test's output that are shown
+SKIPPED = 77  # the exit status of a program that had nothing to test here
 
 # Children die with this process, even if it is killed.
 TIED = ["setpriv", "--pdeathsig", "TERM"]
@@ -192,6 +193,25 @@ def junit_cases(label: str, path: pathlib.Path) -> list[Case]:
     return cases
 
 
+def reporting(label: str, report: pathlib.Path, command: Callable[[pathlib.Path], list], seconds: float) -> list[Case]:
+    """Runs a program that writes what became of its tests to `report`."""
+    report.unlink(missing_ok=True)
+    try:
+        status = run_live(command(report), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return [Case(label, report.name, "failed", f"not done after {seconds:.0f} s")]
+    cases = junit_cases(label, report)
+    if not cases or (status not in (0, SKIPPED) and not any(case.outcome == "failed" for case in cases)):
+        cases.append(Case(label, report.name, "failed", f"exit status {status}, {len(cases)} results"))
+    return cases
+
+
+def pytest(label: str, directory: pathlib.Path, seconds: float) -> list[Case]:
+    return reporting(label, BUILD / f"{directory.name}.junit.xml",
+                     lambda report: [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
+                                     f"--junit-xml={report}", directory], seconds)
+
+
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:check_initialization_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -220,7 +240,20 @@ def sanitized(kind: str, full: bool) -> list[Case]:
 
 
 def unit(full: bool) -> list[Case]:
-    return meson_tests("unit", BUILD, in_suites("unit")) + sanitized("unit", full)
+    return (meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + instructions() +
+            sanitized("unit", full))
+
+
+def bench_tools() -> list[Case]:
+    """What reads and judges the benchmarks' figures."""
+    return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=120)
+
+
+def instructions() -> list[Case]:
+    """Instructions per packet for fixed traffic, against bench/callgrind/expected.json."""
+    say("Instructions per packet")
+    return reporting("instructions", BUILD / "callgrind.junit.xml",
+                     lambda report: [ROOT / "bench/callgrind/guard.py", "--junit", report], seconds=240)
 
 
 def property_(full: bool) -> list[Case]:
@@ -256,17 +289,7 @@ def tsan(full: bool) -> list[Case]:
 def e2e(full: bool) -> list[Case]:
     del full
     say("End to end")
-    report = BUILD / "e2e.junit.xml"
-    report.unlink(missing_ok=True)
-    try:
-        status = run_live([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
-                           f"--junit-xml={report}", ROOT / "tests/e2e"], timeout=1500)
-    except subprocess.TimeoutExpired:
-        return [Case("e2e", "pytest", "failed", "not done after 25 minutes")]
-    cases = junit_cases("e2e", report)
-    if status != 0 and not any(case.outcome == "failed" for case in cases):
-        cases.append(Case("e2e", "pytest", "failed", f"exit status {status}"))
-    return cases
+    return pytest("e2e", ROOT / "tests/e2e", seconds=1500)
 
 
 def fuzz(full: bool) -> list[Case]:
