@@ -1,122 +1,196 @@
 // bench-pps: clocks per packet of the whole worker loop, with the tables of the product. Output is verified
-// byte for byte before a figure is printed.
+// byte for byte before a figure is printed. docs/bench-pps.md is its page.
 
-#include <rte_cycles.h>
 #include <rte_eal.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <bit>
 #include <cstdio>
+#include <cstring>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "bench/pps/rig.h"
+#include "bench/pps/rows.h"
+#include "bench/pps/session.h"
 
 namespace portcullis::bench {
 namespace {
 
 struct Options {
-  Workload workload;
-  uint32_t trials = 9;
-  double seconds = 1.0;
-  uint32_t core = 0;
-  uint32_t memory_mb = 1024;
+  Plan plan;
+  std::string way;
+  std::string isa;
+  uint32_t memory_mb = 0;
+  bool no_neighbour = false;
+  bool no_stages = false;
   bool no_huge = false;
   bool json = false;
 };
 
-struct Summary {
-  double median = 0, min = 0, iqr = 0;
-};
-
-Summary summarise(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto at = [&](double q) {
-    return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
-  };
-  return {.median = at(0.5), .min = values.front(), .iqr = at(0.75) - at(0.25)};
-}
-
 bool start_eal(const Options& options) {
   std::vector<std::string> arguments{"bench-pps",
                                      "-l",
-                                     std::to_string(options.core),
-                                     "-m",
-                                     std::to_string(options.memory_mb),
+                                     std::to_string(options.plan.core),
                                      "--no-pci",
                                      "--no-telemetry",
                                      "--log-level=lib.eal:error"};
-  arguments.emplace_back(options.no_huge ? "--no-huge" : "--in-memory");
-  if (options.no_huge) arguments.emplace_back("--no-shconf");
+  uint32_t memory_mb = options.memory_mb;
+  if (options.no_huge) {
+    // Reserved at once, and touched only as it is used.
+    constexpr uint32_t enough_mb = 16384;
+    if (memory_mb == 0) memory_mb = enough_mb;
+    arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
+  } else {
+    arguments.emplace_back("--in-memory");
+  }
+  if (memory_mb != 0) arguments.insert(arguments.end(), {"-m", std::to_string(memory_mb)});
   std::vector<char*> argv;
   argv.reserve(arguments.size());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
 }
 
-int run(const Options& options) {
-  if (!start_eal(options)) {
-    std::fprintf(stderr, "bench-pps: DPDK does not start; without hugepages use --no-huge\n");
-    return 1;
+// --row before all other options, which may then change it.
+const char* row_in(int argc, char** argv) {
+  for (int n = 1; n < argc; ++n) {
+    if (std::strncmp(argv[n], "--row=", 6) == 0) return argv[n] + 6;
+    if (std::strcmp(argv[n], "--row") == 0 && n + 1 < argc) return argv[n + 1];
   }
-  const uint32_t flow_capacity = std::max<uint32_t>(65536, std::bit_ceil(options.workload.flows) * 4);
-  auto rig = Rig::create(options.workload, flow_capacity);
-  if (!rig) {
-    std::fprintf(stderr, "bench-pps: %s\n", rig.error().message.c_str());
-    return 1;
+  return nullptr;
+}
+
+std::string list_of_rows() {
+  std::string text = "Rows of the table of targets:\n";
+  for (const Row& row : rows()) {
+    text += "  " + std::string(row.name);
+    text.resize(text.size() + 12 - row.name.size(), ' ');
+    text += std::string(row.work) + "\n";
   }
-  if (auto verified = (*rig)->verify(std::max<uint64_t>(options.workload.flows, 4096) * 2); !verified) {
-    std::fprintf(stderr, "bench-pps: no figure: %s\n", verified.error().message.c_str());
-    return 1;
+  return text;
+}
+
+int usage_error(const std::string& message) {
+  std::fprintf(stderr, "bench-pps: %s\n", message.c_str());
+  return 2;
+}
+
+void add_work_options(CLI::App& app, Options& options) {
+  Workload& work = options.plan.workload;
+  const std::string group = "Work";
+  app.add_option("--row", options.plan.row, "the options of a row of the table of targets; others may follow")
+      ->group(group);
+  app.add_option("--eips", work.eips, "EIPs, each with a list of its own")
+      ->check(CLI::Range(1u, most_eips))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--flows", work.flows, "five-tuples, in a full-period pseudo-random order")
+      ->check(CLI::Range(64u, 1u << 24))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--way", options.way, "in: external to EIP, out: EIP to external, both")
+      ->check(CLI::IsMember({"in", "out", "both"}))
+      ->group(group);
+  app.add_flag_callback(
+         "--tracked", [&work] { work.work = Work::tracked; },
+         "flows that endpoints opened: every packet hits the flow table; both ways unless --way says which")
+      ->group(group);
+  app.add_flag_callback(
+         "--storm", [&work] { work.work = Work::storm; },
+         "new flows that endpoints open, two packets each; ageing included")
+      ->group(group);
+  app.add_option("--flood", work.flood, "half SYNs from random sources at a rule: listed, tracked, or full")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Flood>{
+          {"listed", Flood::listed}, {"tracked", Flood::tracked}, {"full", Flood::full}}))
+      ->each([&work](const std::string&) { work.work = Work::flood; })
+      ->group(group);
+  app.add_flag_callback(
+         "--unbound", [&work] { work.work = Work::unbound; },
+         "packets to addresses that nobody has: all dropped")
+      ->group(group);
+  app.add_flag_callback(
+         "--not-permitted", [&work] { work.work = Work::not_permitted; },
+         "packets that no list permits: all dropped")
+      ->group(group);
+  app.add_option("--rules", work.rules, "rules of each list, beyond 4 with --shapes")
+      ->check(CLI::Range(1u, 100000u))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--shapes", work.shapes,
+                 "30 % /32, 50 % /8 to /28, 20 % any, in so many shapes; 0: one port each, from any")
+      ->check(CLI::Range(0u, 16u))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--miss", work.miss, "with --shapes: packets that no rule matches")->group(group);
+  app.add_flag("--zipf", work.zipf, "flows by Zipf's law, s = 1.1, instead of all alike")->group(group);
+  app.add_flag("--sizes", work.sizes, "frames of 60 to 1514 bytes instead of 60")->group(group);
+  app.add_flag("--cold", options.plan.cold, "headers are in no cache when the worker polls")->group(group);
+  app.add_option("--flow-slots", work.flow_slots,
+                 "capacity of the flow table, a power of two; 0: for the flows")
+      ->group(group);
+  app.add_option("--idle-ms", work.idle_ms, "TCP idle time; 0: the product's")->group(group);
+  app.add_option("--pace", work.pace, "storm: million new flows a second; 0: as many as it can")
+      ->group(group);
+}
+
+void add_run_options(CLI::App& app, Options& options) {
+  Plan& plan = options.plan;
+  const std::string group = "Measuring";
+  app.add_option("--isa", options.isa, "back end: scalar, avx2, avx512; default the widest")->group(group);
+  app.add_option("--trials", plan.trials)->check(CLI::Range(1, 1000))->capture_default_str()->group(group);
+  app.add_option("--seconds", plan.seconds, "a trial's length")
+      ->check(CLI::Range(0.01, 60.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--warm-up", plan.warm_up_seconds, "storm: worker time before the first trial")
+      ->group(group);
+  app.add_option("--load", plan.load, "of the residence histogram, as a share of the highest rate; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--no-stages", options.no_stages, "no pass for clocks by stage")->group(group);
+  app.add_flag("--no-neighbour", options.no_neighbour, "no pass beside a busy CPU")->group(group);
+  app.add_option("--core", plan.core, "CPU to run on")->capture_default_str()->group(group);
+  app.add_option("--memory", options.memory_mb, "MiB for DPDK; 0: as much as it takes")->group(group);
+  app.add_flag("--no-huge", options.no_huge, "without hugepages; the figure is then not one to quote")
+      ->group(group);
+  app.add_flag("--json", options.json)->group(group);
+}
+
+// What options mean together; a message if they mean nothing.
+std::string settle(Options& options) {
+  Plan& plan = options.plan;
+  Workload& work = plan.workload;
+  if (work.rules > 4 && work.shapes == 0) return "--rules beyond 4 needs --shapes";
+  if (work.miss && work.shapes == 0) return "--miss needs --shapes";
+  if (work.shapes != 0 && work.work != Work::listed) return "--shapes is for lists alone";
+  if (work.work == Work::unbound && uint64_t{work.eips} + work.flows > most_eips)
+    return "--unbound: EIPs and flows together are more than the pool";
+  const std::vector<Way> both{Way::out, Way::in};
+  if (options.way == "both" || (options.way.empty() && work.work == Work::tracked)) work.ways = both;
+  if (options.way == "in") work.ways = {Way::in};
+  if (options.way == "out") work.ways = {Way::out};
+  if (work.work == Work::storm) {
+    work.ways = both;
+    constexpr uint32_t idle_ms = 2000, slots = 1u << 23;
+    if (work.idle_ms == 0) work.idle_ms = idle_ms;
+    if (work.flow_slots == 0) work.flow_slots = slots;
+    // Ageing sweeps the table once in ten seconds.
+    constexpr double one_sweep = 11;
+    if (plan.warm_up_seconds == 0) plan.warm_up_seconds = one_sweep;
   }
-  std::vector<double> all_in;
-  std::vector<double> floor;
-  for (uint32_t trial = 0; trial < options.trials; ++trial) {
-    std::fprintf(stderr, "\rtrial %u of %u", trial + 1, options.trials);
-    floor.push_back((*rig)->measure_floor(options.seconds / 4).clocks_per_packet);
-    const auto measured = (*rig)->measure(options.seconds);
-    if (!measured) {
-      std::fprintf(stderr, "\nbench-pps: no figure: %s\n", measured.error().message.c_str());
-      return 1;
-    }
-    all_in.push_back(measured->clocks_per_packet);
+  const bool one_way =
+      work.work == Work::flood || work.work == Work::unbound || work.work == Work::not_permitted;
+  if (one_way) work.ways = {Way::in};
+  plan.isa = widest_isa();
+  if (!options.isa.empty()) {
+    const auto isa = isa_of(options.isa);
+    if (!isa) return "--isa: scalar, avx2 or avx512";
+    plan.isa = *isa;
   }
-  std::fprintf(stderr, "\r%40s\r", "");
-  const Summary total = summarise(all_in);
-  const Summary io = summarise(floor);
-  const auto hz = static_cast<double>(rte_get_tsc_hz());
-  const double g = total.median - io.median;
-  if (options.json) {
-    const nlohmann::ordered_json report = {{"rig", "B"},
-                                           {"eips", options.workload.eips},
-                                           {"flows", options.workload.flows},
-                                           {"tracked", options.workload.tracked},
-                                           {"g", g},
-                                           {"clocks", total.median},
-                                           {"min", total.min},
-                                           {"iqr", total.iqr},
-                                           {"floor", io.median},
-                                           {"mpps", hz / total.median / 1e6},
-                                           {"ns", total.median / hz * 1e9},
-                                           {"tsc_hz", hz},
-                                           {"trials", options.trials},
-                                           {"hugepages", !options.no_huge},
-                                           {"verified", true}};
-    std::printf("%s\n", report.dump(2).c_str());
-    return 0;
-  }
-  std::printf("rig B, %u EIPs, %u flows, %s; output verified\n", options.workload.eips,
-              options.workload.flows, options.workload.tracked ? "opened by endpoints" : "by a 4-rule list");
-  std::printf("  worker loop  %7.1f clocks/packet  (min %.1f, IQR %.1f, %u trials)\n", total.median,
-              total.min, total.iqr, options.trials);
-  std::printf("  I/O floor    %7.1f\n", io.median);
-  std::printf("  G            %7.1f clocks/packet\n", g);
-  std::printf("  all in       %7.2f Mpps, %.1f ns at a TSC of %.2f GHz%s\n", hz / total.median / 1e6,
-              total.median / hz * 1e9, hz / 1e9, options.no_huge ? ", without hugepages" : "");
-  return 0;
+  plan.neighbour = !options.no_neighbour;
+  plan.stages = !options.no_stages;
+  plan.hugepages = !options.no_huge;
+  return {};
 }
 
 }  // namespace
@@ -126,34 +200,30 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace portcullis::bench;
   Options options;
-  CLI::App app{
-      "Clocks per packet of Portcullis' worker loop (rig B: ring ports, one thread).\n"
-      "Keep the other CPUs idle while it measures."};
-  app.add_option("--eips", options.workload.eips, "EIPs, each with four rules")
-      ->check(CLI::Range(1, 1 << 22))
-      ->capture_default_str();
-  app.add_option("--flows", options.workload.flows, "five-tuples, a power of two")
-      ->check(CLI::Range(64, 1 << 24))
-      ->capture_default_str();
-  app.add_option("--way", options.workload.way, "in: external to EIP, out: EIP to external, both")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Way>{{"in", Way::in}, {"out", Way::out}, {"both", Way::both}}));
-  app.add_flag(
-      "--tracked", options.workload.tracked,
-      "flows that endpoints opened (flow-table hits) instead of a permit rule's; implies --way both");
-  app.add_option("--trials", options.trials)->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--seconds", options.seconds, "a trial's length")
-      ->check(CLI::Range(0.01, 60.0))
-      ->capture_default_str();
-  app.add_option("--core", options.core, "CPU to run on")->capture_default_str();
-  app.add_option("--memory", options.memory_mb, "MiB for DPDK")->capture_default_str();
-  app.add_flag("--no-huge", options.no_huge, "without hugepages; the figure is then not one to quote");
-  app.add_flag("--json", options.json);
-  CLI11_PARSE(app, argc, argv);
-  if (!std::has_single_bit(options.workload.flows)) {
-    std::fprintf(stderr, "--flows: %u is no power of two\n", options.workload.flows);
-    return 2;
+  if (const char* name = row_in(argc, argv)) {
+    const Row* row = find_row(name);
+    if (row == nullptr) return usage_error("no row " + std::string(name) + "\n" + list_of_rows());
+    options.plan.workload = row->workload;
   }
-  if (options.workload.tracked) options.workload.way = Way::both;
-  return run(options);
+  CLI::App app{
+      "Clocks per packet of Portcullis' worker loop. Output is verified byte for byte before a figure is "
+      "printed.\n"
+      "Keep the other CPUs idle while it measures.",
+      "bench-pps"};
+  add_work_options(app, options);
+  add_run_options(app, options);
+  app.footer("\n" + list_of_rows() + "\nThe page: docs/bench-pps.md");
+  CLI11_PARSE(app, argc, argv);
+  if (const std::string message = settle(options); !message.empty()) return usage_error(message);
+  if (!start_eal(options)) {
+    std::fprintf(stderr, "bench-pps: DPDK does not start; without hugepages use --no-huge\n");
+    return 1;
+  }
+  const auto report = run_ring(options.plan);
+  if (!report) {
+    std::fprintf(stderr, "bench-pps: %s\n", report.error().message.c_str());
+    return 1;
+  }
+  std::fputs((options.json ? json_of(*report) : text_of(*report)).c_str(), stdout);
+  return 0;
 }

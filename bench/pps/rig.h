@@ -1,68 +1,38 @@
-// Rig B: two ports made of rings, a generator and a worker taking turns in one thread. Only the worker's
-// polls are timed; the generator writes a burst's headers into recycled buffers, and what came out is counted
-// or checked.
+// A rig feeds a gateway and takes back what it sends. Time is counted while the worker works and not while
+// the generator does.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <vector>
+#include <string_view>
 
-#include "bench/pps/workload.h"
-#include "dataplane/tables/tables.h"
-#include "dataplane/worker.h"
+#include "bench/pps/gateway.h"
+#include "bench/pps/ledger.h"
+#include "bench/pps/probe.h"
+#include "bench/pps/source.h"
 #include "src/base/expected.h"
-
-struct rte_mempool;
-struct rte_rcu_qsbr;
-struct rte_ring;
 
 namespace portcullis::bench {
 
-struct Trial {
-  double clocks_per_packet = 0;  // TSC, of the whole worker loop
+// One turn: what the worker was given, and the TSC ticks that it took.
+struct Turn {
+  uint64_t clocks = 0;
   uint64_t packets = 0;
 };
 
 class Rig {
  public:
-  // EAL must be up. The tables are those of the product, filled through the publisher.
-  [[nodiscard]] static Expected<std::unique_ptr<Rig>> create(const Workload& workload,
-                                                             uint32_t flow_capacity);
-  ~Rig();
-
-  // Sends `packets` and compares every frame that comes out, byte for byte. internal, naming the first
-  // difference.
-  [[nodiscard]] Expected<void> verify(uint64_t packets);
-  // Runs the worker loop for about `seconds`. internal if a packet did not come out.
-  [[nodiscard]] Expected<Trial> measure(double seconds);
-  // The same with nothing between receive and transmit: what the rings themselves cost.
-  [[nodiscard]] Trial measure_floor(double seconds);
-
- private:
-  struct RingPort {
-    PortId id = 0;
-    rte_ring* to_worker = nullptr;
-    rte_ring* from_worker = nullptr;
-  };
-  Rig() = default;
-  [[nodiscard]] Expected<void> open(RingPort& port, const char* name);
-  uint32_t feed(Way way);
-  // Takes what left by `port` back for the next burst.
-  uint32_t collect(RingPort& port);
-  [[nodiscard]] RingPort& port_in(Way way) { return way == Way::in ? uplink_ : endpoint_; }
-  [[nodiscard]] RingPort& port_out(Way way) { return way == Way::in ? endpoint_ : uplink_; }
-  [[nodiscard]] Way next_way();
-
-  Workload workload_;
-  Macs macs_;
-  RingPort uplink_, endpoint_;
-  rte_mempool* pool_ = nullptr;
-  std::vector<void*> buffers_;  // recycled
-  uint64_t sent_in_ = 0, sent_out_ = 0;
-  bool turn_ = false;
-  std::unique_ptr<Tables> tables_;
-  rte_rcu_qsbr* rcu_ = nullptr;
-  std::unique_ptr<Worker> worker_;
+  virtual ~Rig() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual Gateway& gateway() = 0;
+  // The generator hands each port at most `limit` packets, the worker polls once.
+  virtual Turn turn(Source& source, Poller& poller, uint32_t limit) = 0;
+  // The same with nothing between receive and transmit: what the ports themselves cost.
+  virtual Turn empty_turn(Source& source) = 0;
+  // Since the last reset(), what came out agrees with what was sent. internal, saying what does not.
+  [[nodiscard]] virtual Expected<void> balance() = 0;
+  virtual void reset_balance() = 0;
+  // Packets since the last reset_balance() that the flow table had no room for.
+  [[nodiscard]] virtual uint64_t refused() = 0;
 };
 
 }  // namespace portcullis::bench

@@ -1,141 +1,112 @@
 #include "bench/pps/workload.h"
 
-#include <cstring>
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <string>
 
-#include "src/net/checksum.h"
-#include "src/net/headers.h"
+#include "bench/pps/order.h"
 
 namespace portcullis::bench {
 namespace {
 
-constexpr uint16_t first_service = 80;  // four rules: 80 .. 83
+// Rules that are not asked for a packet of a flood, so that its list has four.
+constexpr uint16_t unused_port = 22;
 
-struct Flow {
-  Ipv4Addr eip, dip, client;
-  uint16_t service, client_port;
-};
-
-Flow flow_of(const Workload& workload, uint64_t n) {
-  // An odd multiplier permutes the residues of a power of two.
-  const auto flow = static_cast<uint32_t>((n * 2654435761u) & (workload.flows - 1));
-  const uint32_t endpoint = flow % workload.eips;
-  return {.eip = eip_of(endpoint),
-          .dip = dip_of(endpoint),
-          .client = Ipv4Addr::from_host(0xc6120000 + (flow & 0x1ffff)),  // 198.18.0.0/15
-          .service = static_cast<uint16_t>(first_service + (flow / workload.eips) % 4),
-          .client_port = static_cast<uint16_t>(1024 + (flow >> 17))};
+PermitRule inbound(uint16_t port, uint8_t flags = 0) {
+  return {.flags = flags, .protocol = ip_protocol::tcp, .local_ports = {port, port}};
 }
 
-void build(std::span<uint8_t> frame, Mac destination_mac, Mac source_mac, Ipv4Addr source,
-           Ipv4Addr destination, uint16_t source_port, uint16_t destination_port, uint8_t ttl,
-           uint8_t flags) {
-  const EthernetHeader ethernet{
-      .destination = destination_mac, .source = source_mac, .ether_type = ether_type::ipv4};
-  constexpr uint16_t total_length = frame_length - sizeof(EthernetHeader);
-  constexpr uint16_t l4_length = total_length - sizeof(Ipv4Header);
-  Ipv4Header ip{.version_ihl = 0x45,
-                .dscp_ecn = 0,
-                .total_length = Be16::from_host(total_length),
-                .identification = {},
-                .flags_fragment_offset = Be16::from_host(0x4000),
-                .ttl = ttl,
-                .protocol = ip_protocol::tcp,
-                .checksum = {},
-                .source = source,
-                .destination = destination};
-  std::array<uint8_t, sizeof(Ipv4Header)> ip_bytes;
-  std::memcpy(ip_bytes.data(), &ip, sizeof ip);
-  ip.checksum = Be16::from_wire(static_cast<uint16_t>(~internet_sum(ip_bytes)));
-  TcpHeader tcp{.source_port = Port::from_host(source_port),
-                .destination_port = Port::from_host(destination_port),
-                .sequence = Be32::from_host(1),
-                .acknowledgment = Be32::from_host(1),
-                .data_offset = 0x50,
-                .flags = flags,
-                .window = Be16::from_host(65535),
-                .checksum = {},
-                .urgent = {}};
-  std::array<uint8_t, l4_length> l4{};
-  std::memcpy(l4.data(), &tcp, sizeof tcp);
-  // RFC 9293, 3.1: the pseudo-header.
-  std::array<uint8_t, 12> pseudo{};
-  std::memcpy(pseudo.data(), &source, 4);
-  std::memcpy(pseudo.data() + 4, &destination, 4);
-  pseudo[9] = ip_protocol::tcp;
-  const Be16 length = Be16::from_host(l4_length);
-  std::memcpy(pseudo.data() + 10, &length, 2);
-  tcp.checksum = Be16::from_wire(static_cast<uint16_t>(~internet_sum(l4, internet_sum(pseudo))));
-  std::memcpy(l4.data(), &tcp, sizeof tcp);
-  uint8_t* at = frame.data();
-  std::memcpy(at, &ethernet, sizeof ethernet);
-  std::memcpy(at + sizeof ethernet, &ip, sizeof ip);
-  std::memcpy(at + sizeof ethernet + sizeof ip, l4.data(), l4.size());
+PermitRule outbound(uint16_t first, uint16_t last) {
+  return {.flags = PermitRule::outbound, .protocol = ip_protocol::tcp, .remote_ports = {first, last}};
 }
 
-uint8_t flags_of(const Workload& workload, Way way) {
-  // A flow that an endpoint opens begins by an ACK that picks it up, so that one frame serves a whole run.
-  return workload.tracked || way == Way::out ? tcp_flag::ack : static_cast<uint8_t>(tcp_flag::ack | 0x08);
+// First octets 11 to 90: no pool, no martian.
+uint32_t outside(uint64_t random) {
+  return static_cast<uint32_t>((11 + (random >> 40) % 80) << 24 | (random & 0xffffff));
 }
 
 }  // namespace
 
-Ipv4Addr eip_of(uint32_t n) {
-  return Ipv4Addr::from_host(pool.first().host() + 1 + n);
-}
-Ipv4Addr dip_of(uint32_t n) {
-  return Ipv4Addr::from_host(Ipv4Addr::of(10, 0, 0, 1).host() + n);
+Ipv4Addr random_source(uint64_t random) {
+  return Ipv4Addr::from_host(outside(random));
 }
 
-compile::Image image_of(const Workload& workload, const Macs& macs) {
-  compile::Image image;
-  image.pools[pool.first()] = {.prefix = pool};
-  for (uint32_t n = 0; n < workload.eips; ++n) {
-    compile::CompiledBinding binding{.eip = eip_of(n),
-                                     .dip = dip_of(n),
-                                     .port = "endpoint",
-                                     .mac = macs.vm,
-                                     .edge = true,
-                                     .incarnation = n + 1,
-                                     .binding_generation = 1,
-                                     .list_generation = 1,
-                                     .kept_from = 1};
-    for (uint16_t r = 0; r < 4; ++r) {
-      const auto service = static_cast<uint16_t>(first_service + r);
-      PermitRule rule{.protocol = ip_protocol::tcp};
-      if (workload.tracked) rule.flags = PermitRule::outbound;
-      (workload.tracked ? rule.remote_ports : rule.local_ports) = {service, service};
-      binding.rules.push_back({.rule = rule, .tag = std::nullopt, .name = "service-" + std::to_string(r)});
-    }
-    image.bindings[binding.eip] = std::move(binding);
+std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes) {
+  // A shape: how long a prefix, and whether the remote port is any or above 1023. The order makes the first
+  // few shapes hold each of the three classes.
+  constexpr std::array<uint8_t, 8> lengths{32, 24, 0, 16, 28, 8, 20, 12};
+  const uint32_t used = std::clamp<uint32_t>(shapes, 1, 16);
+  const auto of_class = [&](auto&& in_class) {
+    std::vector<uint32_t> found;
+    for (uint32_t shape = 0; shape < used; ++shape)
+      if (in_class(lengths[shape % lengths.size()])) found.push_back(shape);
+    return found;
+  };
+  const std::array classes{of_class([](uint8_t length) { return length == 32; }),
+                           of_class([](uint8_t length) { return length != 32 && length != 0; }),
+                           of_class([](uint8_t length) { return length == 0; })};
+  constexpr uint16_t first_port = 10000;
+  constexpr uint32_t ports = 50000;
+  std::vector<PermitRule> rules;
+  rules.reserve(count);
+  for (uint32_t r = 0; r < count; ++r) {
+    const uint32_t tenth = r % 10;
+    const auto& wanted = classes[tenth < 3 ? 0 : tenth < 8 ? 1 : 2];
+    const uint32_t shape = wanted.empty() ? r % used : wanted[(r / 10) % wanted.size()];
+    const uint8_t length = lengths[shape % lengths.size()];
+    const auto port = static_cast<uint16_t>(first_port + r % ports);
+    rules.push_back({.remote = length == 0 ? 0 : outside(mix(r + 1)) & Ipv4Prefix::mask(length),
+                     .prefix_length = length,
+                     .protocol = ip_protocol::tcp,
+                     .local_ports = {port, port},
+                     .remote_ports = {shape >= lengths.size() ? uint16_t{1024} : uint16_t{0}, 65535}});
   }
-  return image;
+  return rules;
 }
 
-void write_frame(const Workload& workload, const Macs& macs, uint64_t n, Way way, std::span<uint8_t> frame) {
-  const Flow flow = flow_of(workload, n);
-  // Tracked: the endpoint is the client, the outside the service.
-  const uint16_t own_port = workload.tracked ? flow.client_port : flow.service;
-  const uint16_t remote_port = workload.tracked ? flow.service : flow.client_port;
-  if (way == Way::in)
-    build(frame, macs.uplink, macs.client, flow.client, flow.eip, remote_port, own_port, 64,
-          flags_of(workload, way));
-  else
-    build(frame, macs.endpoint_port, macs.vm, flow.dip, flow.client, own_port, remote_port, 64,
-          flags_of(workload, way));
+std::vector<PermitRule> list_of(const Workload& workload) {
+  if (workload.shapes != 0) return shaped_rules(workload.rules, workload.shapes);
+  std::vector<PermitRule> list;
+  if (workload.work == Work::flood) {
+    // Rules that track nothing come first (compile).
+    const bool tracked = workload.flood != Flood::listed;
+    list = {inbound(unused_port), inbound(flooded_port, tracked ? PermitRule::tracked : uint8_t{0}),
+            outbound(unused_port, unused_port), outbound(first_service, first_service + 3)};
+    return list;
+  }
+  for (uint32_t r = 0; r < workload.rules; ++r) {
+    const auto service = static_cast<uint16_t>(first_service + r);
+    const bool opens = workload.work == Work::tracked || workload.work == Work::storm;
+    list.push_back(opens ? outbound(service, service) : inbound(service));
+  }
+  return list;
 }
 
-Frame expected_frame(const Workload& workload, const Macs& macs, uint64_t n, Way way) {
-  const Flow flow = flow_of(workload, n);
-  const uint16_t own_port = workload.tracked ? flow.client_port : flow.service;
-  const uint16_t remote_port = workload.tracked ? flow.service : flow.client_port;
-  Frame frame{};
-  if (way == Way::in)
-    build(frame, macs.vm, macs.endpoint_port, flow.client, flow.dip, remote_port, own_port, 63,
-          flags_of(workload, way));
-  else
-    build(frame, macs.client, macs.uplink, flow.eip, flow.client, own_port, remote_port, 63,
-          flags_of(workload, way));
-  return frame;
+compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list, const Macs& macs) {
+  compile::CompiledBinding binding{.eip = eip_of(n),
+                                   .dip = dip_of(n),
+                                   .port = "endpoint",
+                                   .mac = macs.vm,
+                                   .edge = true,
+                                   .incarnation = n + 1,
+                                   .binding_generation = 1,
+                                   .list_generation = 1,
+                                   .kept_from = 1};
+  binding.rules.reserve(list.size());
+  for (const PermitRule& rule : list)
+    binding.rules.push_back(
+        {.rule = rule, .tag = std::nullopt, .name = "r" + std::to_string(binding.rules.size())});
+  return binding;
+}
+
+uint32_t flow_slots_of(const Workload& workload) {
+  if (workload.flow_slots != 0) return workload.flow_slots;
+  constexpr uint32_t least = 65536;
+  if (workload.work != Work::tracked && workload.work != Work::flood) return least;
+  // A quarter full; the largest tables half full, since they would not fit into most machines else.
+  constexpr uint32_t large = 1u << 22;
+  return std::max(least, std::bit_ceil(workload.flows) * (workload.flows > large ? 2 : 4));
 }
 
 }  // namespace portcullis::bench

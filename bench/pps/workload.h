@@ -1,44 +1,71 @@
-// What the generator sends: IPv4 TCP frames of 60 bytes (64 with FCS) between clients and EIPs, and the
-// tables that let them pass.
+// What is measured: how many EIPs, with which lists, and which packets.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <span>
+#include <vector>
 
+#include "bench/pps/packet.h"
 #include "control/compile/compile.h"
-#include "src/net/address.h"
+#include "dataplane/tables/permit.h"
 
 namespace portcullis::bench {
 
-inline constexpr uint32_t frame_length = 60;
-using Frame = std::array<uint8_t, frame_length>;
-
-enum class Way : uint8_t { in, out, both };  // external -> EIP, EIP -> external, bursts of each in turn
-
-struct Workload {
-  uint32_t eips = 254;
-  uint32_t flows = 4096;  // a power of two
-  Way way = Way::in;
-  bool tracked = false;  // out: flows that the endpoints opened, by an outbound rule; else stateless replies
+enum class Work : uint8_t {
+  listed,         // a rule of the list lets each packet pass, no entry: in, or out as stateless replies
+  tracked,        // flows that the endpoints opened: every packet hits the flow table
+  storm,          // the endpoints open new flows all the time, two packets each
+  flood,          // half of what arrives belongs to open flows, half are SYNs from random sources
+  unbound,        // dropped: the destination is in a local pool and bound to nobody
+  not_permitted,  // dropped: no rule lets it in; random sources
 };
 
-struct Macs {
-  Mac uplink, endpoint_port, client, vm;
+// What the SYNs of a flood meet.
+enum class Flood : uint8_t {
+  listed,   // a rule without `tracked`: they pass and leave nothing behind
+  tracked,  // a `tracked` rule: each opens an entry while there is room
+  full,     // the same, the flow table full before the first figure
+};
+
+struct Workload {
+  Work work = Work::listed;
+  uint32_t eips = 254;
+  uint32_t flows = 4096;
+  std::vector<Way> ways{Way::in};
+  uint32_t rules = 4;       // of each EIP's list
+  uint32_t shapes = 0;      // of rules: 0 for services, one port each, from any
+  bool miss = false;        // packets that no rule of `shapes` matches
+  bool zipf = false;        // how often each flow is sent; else uniform
+  bool sizes = false;       // frames of 60 to 1514 bytes; else all of 60
+  uint32_t flow_slots = 0;  // capacity of the flow table; 0: what the flows need
+  uint32_t idle_ms = 0;     // TCP idle times; 0: those of the product
+  double pace = 0;          // storm: millions of new flows a second; 0: as fast as the worker can
+  Flood flood = Flood::tracked;
 };
 
 inline constexpr Ipv4Prefix pool{Ipv4Addr::of(100, 64, 0, 0), 10};
+inline constexpr uint32_t most_eips = 1u << 22;
 
-[[nodiscard]] Ipv4Addr eip_of(uint32_t n);
-[[nodiscard]] Ipv4Addr dip_of(uint32_t n);
+// Ports of the lists.
+inline constexpr uint16_t first_service = 80;     // services: 80 .. 80 + rules - 1
+inline constexpr uint16_t flooded_port = 8080;    // inbound, from any
+inline constexpr uint16_t forbidden_port = 9999;  // in no list, local or remote
 
-// The image the gateway runs: every EIP with four rules, each for one port, so that the position of the rule
-// that matches is uniform over the flows.
-[[nodiscard]] compile::Image image_of(const Workload& workload, const Macs& macs);
+[[nodiscard]] constexpr Ipv4Addr eip_of(uint32_t n) {
+  return Ipv4Addr::from_host(pool.first().host() + n);
+}
+[[nodiscard]] constexpr Ipv4Addr dip_of(uint32_t n) {
+  return Ipv4Addr::from_host(Ipv4Addr::of(10, 0, 0, 0).host() + n);
+}
+// An external address that is in no pool and that RFC 6890 lets be a source.
+[[nodiscard]] Ipv4Addr random_source(uint64_t random);
 
-// The frame of the n-th packet: flows in a full-period permutation, checksums right.
-void write_frame(const Workload& workload, const Macs& macs, uint64_t n, Way way, std::span<uint8_t> frame);
-// What the gateway must make of it, byte for byte, computed independently of the data plane.
-[[nodiscard]] Frame expected_frame(const Workload& workload, const Macs& macs, uint64_t n, Way way);
+// The list that every EIP has.
+[[nodiscard]] std::vector<PermitRule> list_of(const Workload& workload);
+// Row 9's distribution: 30 % /32, 50 % /8 to /28, 20 % any; each rule for one local port, so that a packet
+// can be aimed at it; at most `shapes` (up to 16) combinations of prefix length and kind of remote port.
+[[nodiscard]] std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes);
+[[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list,
+                                                  const Macs& macs);
+[[nodiscard]] uint32_t flow_slots_of(const Workload& workload);
 
 }  // namespace portcullis::bench

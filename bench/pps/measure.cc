@@ -1,0 +1,206 @@
+#include "bench/pps/measure.h"
+
+#include <rte_cycles.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+
+namespace portcullis::bench {
+namespace {
+
+constexpr double window_seconds = 0.01;
+
+uint64_t clocks_of(double seconds) {
+  return static_cast<uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));
+}
+
+// One addition a core clock, whatever else the core could do at once.
+uint64_t time_dependent_additions() {
+  constexpr uint32_t additions = 4096;
+  uint64_t sum = 1;
+  const uint64_t begin = clock_now();
+  for (uint32_t n = 0; n < additions; n += 8) {
+    // Eight in a row, so that the loop around them costs nothing.
+    for (uint32_t k = 0; k < 8; ++k) {
+      sum += n;
+      asm volatile("" : "+r"(sum));
+    }
+  }
+  return clock_now() - begin;
+}
+
+// A thread that keeps another CPU busy: arithmetic and its own L1.
+class Neighbour {
+ public:
+  explicit Neighbour(uint32_t cpu) : thread_([this, cpu] { work(cpu); }) {}
+  ~Neighbour() {
+    stop_ = true;
+    thread_.join();
+  }
+  Neighbour(const Neighbour&) = delete;
+  Neighbour& operator=(const Neighbour&) = delete;
+
+ private:
+  void work(uint32_t cpu) {
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(cpu, &own);
+    sched_setaffinity(0, sizeof own, &own);
+    std::array<uint64_t, 1024> words{};
+    while (!stop_)
+      for (size_t n = 0; n < words.size(); ++n) {
+        words[n] = mix(words[n] + n);
+        asm volatile("" : : "r"(words.data()) : "memory");
+      }
+  }
+
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+std::optional<uint32_t> another_cpu(uint32_t core) {
+  const unsigned cpus = std::thread::hardware_concurrency();
+  for (uint32_t cpu = 0; cpu < cpus; ++cpu)
+    if (cpu != core) return cpu;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Calibration::Calibration() {
+  constexpr uint32_t warm_up = 2000;  // some 5 ms: the clock rises under load
+  for (uint32_t n = 0; n < warm_up; ++n) best_ = std::min(best_, time_dependent_additions());
+}
+
+bool Calibration::is_slow() {
+  // The best of three: an interrupt in one of them says nothing about the window before.
+  uint64_t took = UINT64_MAX;
+  for (uint32_t n = 0; n < 3; ++n) took = std::min(took, time_dependent_additions());
+  best_ = std::min(best_, took);
+  constexpr double tolerance = 1.05;
+  return static_cast<double>(took) > static_cast<double>(best_) * tolerance;
+}
+
+template <typename Run>
+Sample Meter::in_windows(Source& source, double seconds, Run&& run) {
+  struct Sum {
+    uint64_t clocks = 0, packets = 0, useful = 0;
+  } quiet, all;
+  const uint64_t stall = stall_clocks();
+  const uint64_t window = clocks_of(window_seconds);
+  const uint64_t end = rte_rdtsc() + clocks_of(seconds);
+  while (rte_rdtsc() < end) {
+    Sum sum;
+    bool stalled = false;
+    const uint64_t useful_before = source.useful();
+    for (const uint64_t until = rte_rdtsc() + window; rte_rdtsc() < until;) {
+      const Turn turn = run();
+      sum.clocks += turn.clocks;
+      sum.packets += turn.packets;
+      stalled |= turn.clocks > stall;
+    }
+    sum.useful = source.useful() - useful_before;
+    const auto add = [&](Sum& to) {
+      to.clocks += sum.clocks;
+      to.packets += sum.packets;
+      to.useful += sum.useful;
+    };
+    add(all);
+    ++windows_.all;
+    if (calibration_.is_slow() || stalled)
+      ++windows_.discarded;
+    else
+      add(quiet);
+  }
+  // With no quiet window at all the figure is of the others, and Windows says that they were disturbed.
+  const Sum& sum = quiet.packets != 0 ? quiet : all;
+  const auto clocks = static_cast<double>(sum.clocks);
+  return {
+      .clocks_per_packet = clocks / static_cast<double>(sum.packets),
+      .useful_per_second = static_cast<double>(sum.useful) / clocks * static_cast<double>(rte_get_tsc_hz())};
+}
+
+Expected<Sample> Meter::measure(Source& source, Poller& poller, double seconds) {
+  rig_.reset_balance();
+  const Sample sample = in_windows(source, seconds, [&] { return rig_.turn(source, poller, burst_size); });
+  if (auto done = rig_.balance(); !done) return Unexpected(done.error());
+  return sample;
+}
+
+Sample Meter::measure_floor(Source& source, double seconds) {
+  return in_windows(source, seconds, [&] { return rig_.empty_turn(source); });
+}
+
+Summary summarise(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const auto at = [&](double q) {
+    return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+  };
+  return {.median = at(0.5), .min = values.front(), .iqr = at(0.75) - at(0.25)};
+}
+
+Expected<double> neighbour_factor(Meter& meter, Source& source, uint32_t core) {
+  const auto other = another_cpu(core);
+  if (!other) return 0.0;
+  constexpr double seconds = 0.15;
+  constexpr uint32_t rounds = 3;
+  PlainPoller poller;
+  std::vector<double> alone, beside;
+  for (uint32_t round = 0; round < rounds; ++round) {
+    auto sample = meter.measure(source, poller, seconds);
+    if (!sample) return Unexpected(sample.error());
+    alone.push_back(sample->clocks_per_packet);
+    const Neighbour neighbour(*other);
+    sample = meter.measure(source, poller, seconds);
+    if (!sample) return Unexpected(sample.error());
+    beside.push_back(sample->clocks_per_packet);
+  }
+  return summarise(beside).median / summarise(alone).median;
+}
+
+Expected<Stages> measure_stages(Meter& meter, Source& source, double seconds) {
+  ProbingPoller poller;
+  Rig& rig = meter.rig();
+  rig.reset_balance();
+  uint64_t packets = 0;
+  for (const uint64_t end = rte_rdtsc() + clocks_of(seconds); rte_rdtsc() < end;)
+    packets += rig.turn(source, poller, burst_size).packets;
+  if (auto done = rig.balance(); !done) return Unexpected(done.error());
+  Stages stages = poller.stages();
+  for (auto& [name, clocks] : stages) clocks /= static_cast<double>(packets);
+  return stages;
+}
+
+Expected<Residence> measure_residence(RingRig& rig, Source& source, double load, double clocks_per_packet,
+                                      double seconds) {
+  ProbingPoller poller;
+  rig.reset_balance();
+  const double interval = clocks_per_packet / load;
+  const uint64_t begin = rig.clock();
+  uint64_t sent = 0;
+  const double ways = static_cast<double>(rig.ways());
+  for (const uint64_t end = rte_rdtsc() + clocks_of(seconds); rte_rdtsc() < end;) {
+    const double arrived = static_cast<double>(rig.clock() - begin) / interval;
+    const double waiting = std::max(0.0, arrived - static_cast<double>(sent));
+    sent += rig.turn(source, poller, std::min(burst_size, static_cast<uint32_t>(waiting / ways))).packets;
+  }
+  if (auto done = rig.balance(); !done) return Unexpected(done.error());
+  const Histogram& residence = poller.residence();
+  const double us = 1e6 / static_cast<double>(rte_get_tsc_hz());
+  const auto at = [&](double q) { return static_cast<double>(residence.quantile(q)) * us; };
+  return Residence{
+      .load = load,
+      .mean_burst = static_cast<double>(sent) / static_cast<double>(std::max<uint64_t>(1, residence.count())),
+      .p50_us = at(0.5),
+      .p99_us = at(0.99),
+      .p999_us = at(0.999),
+      .max_us = static_cast<double>(residence.max()) * us,
+      .stalls = poller.stalls().count(),
+      .longest_stall_us = static_cast<double>(poller.stalls().max()) * us};
+}
+
+}  // namespace portcullis::bench

@@ -1,0 +1,79 @@
+// Trials: windows of about 10 ms between which a calibration loop says whether the machine was ours alone.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bench/pps/ring_rig.h"
+
+namespace portcullis::bench {
+
+// Whether the CPU runs as fast as it has been seen to run.
+class Calibration {
+ public:
+  Calibration();
+  // A chain of dependent additions, some microseconds long; true if it took longer than the best one seen by
+  // more than the tolerance.
+  [[nodiscard]] bool is_slow();
+
+ private:
+  uint64_t best_ = UINT64_MAX;
+};
+
+struct Windows {
+  uint64_t all = 0;
+  uint64_t discarded = 0;
+  // More than a tenth discarded: the machine was not quiet enough for a figure to be quoted.
+  [[nodiscard]] bool disturbed() const { return discarded * 10 > all; }
+};
+
+struct Sample {
+  double clocks_per_packet = 0;
+  double useful_per_second = 0;  // Source::useful, by worker time
+};
+
+class Meter {
+ public:
+  explicit Meter(Rig& rig) : rig_(rig) {}
+  // About `seconds` by the wall clock. internal if what came out does not agree with what was sent.
+  [[nodiscard]] Expected<Sample> measure(Source& source, Poller& poller, double seconds);
+  [[nodiscard]] Sample measure_floor(Source& source, double seconds);
+  [[nodiscard]] const Windows& windows() const { return windows_; }
+  void forget_windows() { windows_ = {}; }
+  [[nodiscard]] Rig& rig() { return rig_; }
+
+ private:
+  template <typename Run>
+  Sample in_windows(Source& source, double seconds, Run&& run);
+
+  Rig& rig_;
+  Calibration calibration_;
+  Windows windows_;
+};
+
+struct Summary {
+  double median = 0, min = 0, iqr = 0;
+};
+[[nodiscard]] Summary summarise(std::vector<double> values);
+
+// How much longer a packet takes while another CPU is busy; 0 if there is no other.
+[[nodiscard]] Expected<double> neighbour_factor(Meter& meter, Source& source, uint32_t core);
+
+// Clocks per packet of each stage, from a pass of its own.
+using Stages = std::vector<std::pair<std::string_view, double>>;
+[[nodiscard]] Expected<Stages> measure_stages(Meter& meter, Source& source, double seconds);
+
+struct Residence {
+  double load = 0;        // share of the highest rate
+  double mean_burst = 0;  // packets
+  double p50_us = 0, p99_us = 0, p999_us = 0, max_us = 0;
+  uint64_t stalls = 0;  // bursts that the host held up for 250 us and more: not among the others
+  double longest_stall_us = 0;
+};
+// Packets arrive evenly, at `load` of one per `clocks_per_packet`.
+[[nodiscard]] Expected<Residence> measure_residence(RingRig& rig, Source& source, double load,
+                                                    double clocks_per_packet, double seconds);
+
+}  // namespace portcullis::bench

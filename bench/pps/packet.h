@@ -1,0 +1,43 @@
+// One packet of the generator: what is sent, and what the gateway must make of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "dataplane/drop.h"
+#include "src/net/headers.h"
+
+namespace portcullis::bench {
+
+inline constexpr uint16_t smallest_frame = 60;  // 64 with FCS
+inline constexpr uint16_t largest_frame = 1514;
+
+// in: external -> EIP, by the uplink. out: EIP -> external, by the endpoint port.
+enum class Way : uint8_t { in, out };
+
+struct Macs {
+  Mac uplink, endpoint_port, client, vm;
+};
+
+// IPv4 TCP between an EIP (`local`) and the outside (`remote`). Its payload is all zeroes.
+struct Packet {
+  Ipv4Addr eip, dip, remote;
+  uint16_t local_port = 0, remote_port = 0;
+  uint16_t length = smallest_frame;  // of the frame
+  uint8_t flags = tcp_flag::ack;
+  Way way = Way::in;
+  bool may_be_refused = false;  // for want of room in the flow table
+  std::optional<Drop> drop;     // why the gateway must drop it; absent: it must come out
+  uint32_t number = 0;  // travels as the TCP sequence number, so that what comes out can be told apart
+};
+
+// The packet as it is sent. Writes headers only: the payload lies there as zeroes.
+void write_frame(const Packet& packet, const Macs& macs, uint8_t* frame);
+// The frame that must come out, computed from the packet and not from what was sent. `frame` is as long as
+// it.
+void write_expected(const Packet& packet, const Macs& macs, std::span<uint8_t> frame);
+// Packet::number of a frame that came out.
+[[nodiscard]] uint32_t number_of(const uint8_t* frame);
+
+}  // namespace portcullis::bench

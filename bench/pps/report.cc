@@ -1,0 +1,135 @@
+#include "bench/pps/report.h"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace portcullis::bench {
+namespace {
+
+[[gnu::format(printf, 1, 2)]] std::string line(const char* format, ...) {
+  char buffer[256];
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(buffer, sizeof buffer, format, arguments);
+  va_end(arguments);
+  return std::string(buffer, std::min<size_t>(static_cast<size_t>(std::max(0, length)), sizeof buffer - 1)) +
+         "\n";
+}
+
+// Enough digits to compare, and no more than mean something.
+double rounded(double value, double unit) {
+  return std::round(value / unit) * unit;
+}
+
+std::string ways_of(const Workload& workload) {
+  if (workload.ways.size() == 2) return "both";
+  return workload.ways.front() == Way::in ? "in" : "out";
+}
+
+}  // namespace
+
+std::string text_of(const Report& r) {
+  std::string text =
+      line("%srig %s, %s; %s; output verified", r.row.empty() ? "" : ("row " + r.row + ", ").c_str(),
+           r.rig.c_str(), r.work.c_str(), name_of(r.isa).data());
+  text += line("  worker loop  %7.1f clocks/packet  (min %.1f, IQR %.1f, %u trials)", r.total.median,
+               r.total.min, r.total.iqr, r.trials);
+  text += line("  I/O floor    %7.1f", r.floor.median);
+  text += line("  G            %7.1f clocks/packet", r.g());
+  text += line("  all in       %7.2f Mpps, %.1f ns at a TSC of %.2f GHz%s", r.mpps(), r.ns(), r.tsc_hz / 1e9,
+               r.hugepages ? "" : ", without hugepages");
+  if (r.new_flows_per_second)
+    text += line("  new flows    %7.2f M/s  (%.1f %% of attempts refused; %.2f M entries of %.2f M)",
+                 *r.new_flows_per_second / 1e6, r.refused_share * 100,
+                 static_cast<double>(r.flows_open) / 1e6, static_cast<double>(r.flow_capacity) / 1e6);
+  if (r.established_pps && r.established_pps_unmatched)
+    text += line("  established  %7.2f Mpps in the flood, %.2f beside unmatched traffic: %.0f %%",
+                 *r.established_pps / 1e6, *r.established_pps_unmatched / 1e6,
+                 100 * *r.established_pps / *r.established_pps_unmatched);
+  if (!r.stages.empty()) {
+    text += "  by stage    ";
+    double sum = 0;
+    for (const auto& [name, clocks] : r.stages) {
+      text += " " + std::string(name) + " " + line("%.1f", clocks);
+      text.pop_back();
+      sum += clocks;
+    }
+    text += line("  (sum %.1f)", sum);
+  }
+  if (r.residence)
+    text += line(
+        "  residence    p50 %.2f, p99 %.2f, p99.9 %.2f, max %.1f us at %.0f %% load, %.0f packets a burst; "
+        "%lu host stalls, longest %.0f us",
+        r.residence->p50_us, r.residence->p99_us, r.residence->p999_us, r.residence->max_us,
+        r.residence->load * 100, r.residence->mean_burst, r.residence->stalls, r.residence->longest_stall_us);
+  if (r.neighbour) text += line("  neighbour    %7.2f  (times as long beside a busy CPU)", *r.neighbour);
+  text += line("  windows      %lu, of them %lu discarded%s", r.windows.all, r.windows.discarded,
+               r.windows.disturbed() ? ": DISTURBED, no figure to quote" : "");
+  if (r.flows_refused != 0)
+    text += line("  not sent     %lu flows that found no room in their bucket of the flow table",
+                 r.flows_refused);
+  text += line("  tables       %.1f MB, filled in %.1f s", static_cast<double>(r.table_bytes) / 1e6,
+               r.fill_seconds);
+  return text;
+}
+
+std::string json_of(const Report& r) {
+  nlohmann::ordered_json stages = nlohmann::ordered_json::object();
+  for (const auto& [name, clocks] : r.stages) stages[std::string(name)] = rounded(clocks, 0.01);
+  nlohmann::ordered_json residence = nlohmann::ordered_json::object();
+  if (r.residence)
+    residence = {{"load", r.residence->load},
+                 {"mean_burst", rounded(r.residence->mean_burst, 0.1)},
+                 {"p50_us", rounded(r.residence->p50_us, 0.001)},
+                 {"p99_us", rounded(r.residence->p99_us, 0.001)},
+                 {"p999_us", rounded(r.residence->p999_us, 0.001)},
+                 {"max_us", rounded(r.residence->max_us, 0.001)},
+                 {"stalls", r.residence->stalls},
+                 {"longest_stall_us", rounded(r.residence->longest_stall_us, 0.1)}};
+  nlohmann::ordered_json json = {{"row", r.row},
+                                 {"rig", r.rig},
+                                 {"work", r.work},
+                                 {"g", rounded(r.g(), 0.01)},
+                                 {"mpps", rounded(r.mpps(), 0.001)},
+                                 {"ns", rounded(r.ns(), 0.01)},
+                                 {"floor", rounded(r.floor.median, 0.01)},
+                                 {"neighbour", nullptr},
+                                 {"trials", r.trials},
+                                 {"median", rounded(r.total.median, 0.01)},
+                                 {"iqr", rounded(r.total.iqr, 0.01)},
+                                 {"min", rounded(r.total.min, 0.01)},
+                                 {"verified", r.verified},
+                                 {"disturbed", r.windows.disturbed()},
+                                 {"windows", r.windows.all},
+                                 {"discarded", r.windows.discarded},
+                                 {"isa", std::string(name_of(r.isa))},
+                                 {"stages", stages},
+                                 {"residence", residence},
+                                 {"tsc_hz", r.tsc_hz},
+                                 {"hugepages", r.hugepages},
+                                 {"cold", r.cold},
+                                 {"eips", r.workload.eips},
+                                 {"flows", r.workload.flows},
+                                 {"rules", r.workload.rules},
+                                 {"way", ways_of(r.workload)},
+                                 {"flow_capacity", r.flow_capacity},
+                                 {"flow_entries", r.flows_open},
+                                 {"flows_refused", r.flows_refused},
+                                 {"table_bytes", r.table_bytes},
+                                 {"fill_seconds", rounded(r.fill_seconds, 0.01)}};
+  if (r.neighbour) json["neighbour"] = rounded(*r.neighbour, 0.001);
+  if (r.new_flows_per_second) {
+    json["new_flows_mps"] = rounded(*r.new_flows_per_second / 1e6, 0.001);
+    json["refused_share"] = rounded(r.refused_share, 0.0001);
+  }
+  if (r.established_pps && r.established_pps_unmatched) {
+    json["established_mpps"] = rounded(*r.established_pps / 1e6, 0.001);
+    json["established_mpps_unmatched"] = rounded(*r.established_pps_unmatched / 1e6, 0.001);
+    json["established_ratio"] = rounded(*r.established_pps / *r.established_pps_unmatched, 0.001);
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace portcullis::bench

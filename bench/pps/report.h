@@ -1,0 +1,47 @@
+// What a run says, as text and as JSON.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "bench/pps/measure.h"
+#include "dataplane/isa.h"
+
+namespace portcullis::bench {
+
+struct Report {
+  std::string row;  // of the table of targets; empty: none
+  std::string rig;
+  std::string work;  // in words
+  Isa isa = Isa::scalar;
+  Workload workload;
+  bool cold = false;
+  bool hugepages = true;
+  double tsc_hz = 0;
+  double fill_seconds = 0;
+  size_t table_bytes = 0;
+  uint64_t flows_open = 0;     // entries of the flow table at the end
+  uint64_t flows_refused = 0;  // flows that found no room in their bucket, and were not sent
+  uint32_t flow_capacity = 0;
+  bool verified = false;
+  uint32_t trials = 0;
+  Summary total, floor;  // clocks a packet
+  Windows windows;
+  std::optional<double> neighbour;
+  Stages stages;
+  std::optional<Residence> residence;
+  // storm: flows opened a second, and the share of attempts that the table refused
+  std::optional<double> new_flows_per_second;
+  double refused_share = 0;
+  // flood: packets of open flows a second, and the same while the other half is unmatched traffic
+  std::optional<double> established_pps, established_pps_unmatched;
+
+  [[nodiscard]] double g() const { return total.median - floor.median; }
+  [[nodiscard]] double mpps() const { return tsc_hz / total.median / 1e6; }
+  [[nodiscard]] double ns() const { return total.median / tsc_hz * 1e9; }
+};
+
+[[nodiscard]] std::string text_of(const Report& report);
+[[nodiscard]] std::string json_of(const Report& report);
+
+}  // namespace portcullis::bench
