@@ -26,11 +26,10 @@ struct RuleHit {
   uint32_t index = none;  // of WorkerCounters::inline_hits, or with in_chunk of ::chunk_hits
 };
 
-// What a side's verdict will do to its flow entry, once no reason to refuse the packet is left.
+// What a side's verdict will do, once no reason to refuse the packet is left.
 struct SideIntent {
   RuleHit hit;
-  bool touches_entry = false;                 // a valid entry is refreshed ...
-  bool may_open = false;                      // ... and one is opened when there is none
+  bool may_open = false;                      // an entry is opened when there is none that counts
   Direction direction = Direction::outbound;  // of the packet, as the side sees it
 };
 
@@ -60,13 +59,19 @@ struct Burst {
   const BindingRecord* source[burst_size];
   const BindingRecord* destination[burst_size];
 
-  // admit; keys and hashes only where the intent touches an entry
+  // admit
   SideIntent source_intent[burst_size];
   SideIntent destination_intent[burst_size];
+  // Bit i: that side of packet i touches its flow entry: one that counts is refreshed. Only there are valid:
+  uint64_t source_entry = 0;
+  uint64_t destination_entry = 0;
   SideTuple source_key[burst_size];
   SideTuple destination_key[burst_size];
   uint32_t source_hash[burst_size];
   uint32_t destination_hash[burst_size];
+  uint32_t source_found[burst_size];  // index of the live entry, FlowTable::none if there is none, ...
+  uint32_t destination_found[burst_size];
+  uint64_t flow_version = 0;  // ... while the flow table has this version
 
   // route
   PortId out_port[burst_size];

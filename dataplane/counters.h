@@ -19,11 +19,13 @@ struct PortCounters {
   Counter transmitted_packets, transmitted_bytes;
 };
 
-// L3 bytes. In: towards the endpoint.
-struct EipCounters {
-  Counter in_packets, in_bytes, out_packets, out_bytes;
+// What a binding record's packets moved, in one line: so that a packet touches one line of counters a side.
+// They belong to the slot; the publisher carries sums over when a binding moves to another.
+struct alignas(64) SlotCounters {
+  Counter in_packets, in_bytes, out_packets, out_bytes;  // L3 bytes. In: towards the endpoint
+  Counter rule_hits[inline_permit_rules];
 };
-static_assert(sizeof(EipCounters) == 32);
+static_assert(sizeof(SlotCounters) == 64);
 
 struct WorkerCounters {
   std::array<PortCounters, max_ports> ports{};
@@ -32,9 +34,8 @@ struct WorkerCounters {
   Counter punted;
   Counter held;  // a level, not a sum: packets waiting for room in a transmit queue
   Counter polls, busy_polls;
-  TableArray<EipCounters> eips;     // by binding id
-  TableArray<Counter> inline_hits;  // by slot * inline_permit_rules + rule
-  TableArray<Counter> chunk_hits;   // by chunk * permit_chunk_rules + rule
+  TableArray<SlotCounters> slots;  // by slot
+  TableArray<Counter> chunk_hits;  // by chunk * permit_chunk_rules + rule
 
   [[nodiscard]] static Expected<WorkerCounters> create(const BindingTable& binding, const PermitTable& permit,
                                                        int numa_node);

@@ -35,8 +35,8 @@ using Pipeline =
     std::tuple<stages::Parse, stages::Punt, stages::Identify, stages::Admit, stages::Route, stages::Commit,
                stages::ToPublic, stages::ToPrivate, stages::Deliver, stages::Transmit>;
 
-// Runs a burst through every stage. `Group`: the back end (tables/group.h). `probe(name)` is called after each
-// stage: nothing in production, clocks per stage in bench/pps.
+// Runs a burst through every stage. `Group`: the back end (tables/group.h). `probe(name)` is called after
+// each stage: nothing in production, clocks per stage in bench/pps.
 template <typename Group, typename Probe>
 inline void run_pipeline(Burst& burst, const Tables& tables, WorkerState& worker, Probe&& probe) noexcept {
   std::apply(

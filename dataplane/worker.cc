@@ -43,8 +43,8 @@ bool is_dead(const FlowEntry& entry, const Tables& tables, uint64_t now_ms) {
   if (!owner.is_bound()) return true;
   const IndexEntry remote = tables.binding.find(View::local, entry.key.remote);
   const BindingRecord* remote_record = remote.is_bound() ? &tables.binding.record(remote.slot()) : nullptr;
-  return stages::judge_entry(entry, tables.binding.record(owner.slot()), remote_record, tables) ==
-         stages::Standing::invalid;
+  return stages::judge_entry<ScalarGroup>(entry, tables.binding.record(owner.slot()), remote_record,
+                                          tables) == stages::Standing::invalid;
 }
 
 }  // namespace
@@ -129,12 +129,29 @@ void Worker::age(uint64_t now_ms) noexcept {
   const uint64_t due = (now_ms - worker.aged_until_ms) * buckets / age_sweep_ms;
   if (due == 0) return;
   worker.aged_until_ms = now_ms;
-  worker.flows.age(static_cast<uint32_t>(std::min({due, buckets, age_step_buckets})),
-                   [&](const FlowEntry& entry) { return is_dead(entry, worker.tables, now_ms); });
+  auto step = static_cast<uint32_t>(std::min({due, buckets, age_step_buckets}));
+  while (step != 0) {
+    if (worker.sweep_left == 0) {
+      // Entries end by a change only when there was one: a sweep that begins without one since the last looks
+      // at nothing but expiry.
+      const uint64_t changes = worker.tables.changes.load(std::memory_order_relaxed);
+      worker.sweep_judges = changes != worker.swept_changes;
+      worker.swept_changes = changes;
+      worker.sweep_left = worker.flows.bucket_count();
+    }
+    const uint32_t some = std::min(step, worker.sweep_left);
+    worker.flows.age(some, worker.sweep_judges ? FlowTable::Visit::all : FlowTable::Visit::expired, now_ms,
+                     [&](const FlowEntry& entry) {
+                       return entry.expires_ms <= now_ms ||
+                              (worker.sweep_judges && is_dead(entry, worker.tables, now_ms));
+                     });
+    worker.sweep_left -= some;
+    step -= some;
+  }
 }
 
 void Worker::age_all(uint64_t now_ms) noexcept {
-  state_->flows.age(state_->flows.bucket_count(),
+  state_->flows.age(state_->flows.bucket_count(), FlowTable::Visit::all, now_ms,
                     [&](const FlowEntry& entry) { return is_dead(entry, state_->tables, now_ms); });
 }
 
@@ -167,8 +184,7 @@ const WorkerConfig& Worker::config() const {
 }
 
 size_t Worker::bytes() const {
-  return state_->flows.bytes() + state_->counters.eips.bytes() + state_->counters.inline_hits.bytes() +
-         state_->counters.chunk_hits.bytes();
+  return state_->flows.bytes() + state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
 }
 
 }  // namespace portcullis

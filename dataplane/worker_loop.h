@@ -46,10 +46,6 @@ inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe)
     burst.arp = 0;
     burst.answered = 0;
     burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < burst.count; ++i) bytes += burst.mbuf[i]->pkt_len;
-    worker.counters.ports[port].received_packets.add(burst.count);
-    worker.counters.ports[port].received_bytes.add(bytes);
     run_pipeline<Group>(burst, tables, worker, probe);
     received += burst.count;
   }

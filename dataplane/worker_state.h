@@ -38,6 +38,9 @@ struct WorkerState {
   FlowTable flows;
   uint64_t tsc_hz;
   uint64_t aged_until_ms = 0;
+  uint32_t sweep_left = 0;     // buckets of this sweep of ageing
+  bool sweep_judges = false;   // whether it also takes entries that count no more
+  uint64_t swept_changes = 0;  // Tables::changes when it began
   std::array<PuntMeter, max_ports> punt_meters;
   // ARP replies of next hops have one of their own: a flood of what the gateway's list permits must not make
   // the gateway forget its router.

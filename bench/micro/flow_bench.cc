@@ -72,7 +72,7 @@ void find_flow_table(benchmark::State& state) {
       hashes[i] = table.hash(keys[i]);
       table.prefetch(hashes[i]);
     }
-    for (uint32_t i = 0; i < burst; ++i) table.prefetch_entry(hashes[i]);
+    for (uint32_t i = 0; i < burst; ++i) table.prefetch_entry<ScalarGroup>(hashes[i]);
     uint64_t expiries = 0;
     for (uint32_t i = 0; i < burst; ++i) {
       const uint32_t index = table.find(keys[i], hashes[i], 0);

@@ -84,6 +84,7 @@ Expected<void> Publisher::publish(const compile::Update& update) {
   if (update.pools) keep_first_error(set_pools(*update.pools));
   for (const auto& [eip, binding] : update.bindings)
     if (binding) keep_first_error(put(*binding));
+  tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
   return result;
 }
@@ -200,7 +201,6 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   }
 
   const Slot slot = placement->slot;
-  const Traffic traffic_before = traffic_of(id);  // before the first packet
   tables_->binding.set(View::local, binding.eip, slot);
   tables_->binding.set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
   const EndpointKey key{.dip = binding.dip, .port = port->second};
@@ -209,7 +209,6 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   if (is_new) {
     known = bindings_.emplace(binding.eip, Bound{}).first;
     known->second.id = id;
-    known->second.traffic_before = traffic_before;
   }
   Bound& bound = known->second;
   if (!is_new) {
@@ -278,6 +277,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.slot = placement.slot;
   std::ranges::copy(inline_rules, record.rules);
   tables_->binding.writable(placement.slot) = record;
+  placement.traffic_before = traffic_of(placement.slot);
   placement.hits_before = hits_of(placement, rules.size());
   return {};
 }
@@ -301,6 +301,7 @@ void Publisher::wait_for_readers() {
   for (const Retired& retired : done.placements) {
     const auto bound = bindings_.find(retired.eip);
     if (bound != bindings_.end() && bound->second.id == retired.id) {
+      bound->second.earlier_traffic += traffic_of(retired.placement.slot) - retired.placement.traffic_before;
       const std::vector<uint64_t> hits = hits_of(retired.placement, retired.heirs.size());
       for (size_t i = 0; i < retired.heirs.size(); ++i)
         if (!retired.heirs[i].empty())
@@ -383,11 +384,12 @@ EipStatistics Publisher::statistics(Ipv4Addr eip) const {
   if (found == bindings_.end()) return {};
   const Bound& bound = found->second;
 
-  const Traffic now = traffic_of(bound.id);
-  EipStatistics statistics{.in_packets = now.in_packets - bound.traffic_before.in_packets,
-                           .in_bytes = now.in_bytes - bound.traffic_before.in_bytes,
-                           .out_packets = now.out_packets - bound.traffic_before.out_packets,
-                           .out_bytes = now.out_bytes - bound.traffic_before.out_bytes,
+  Traffic traffic = bound.earlier_traffic;
+  traffic += traffic_of(bound.placement.slot) - bound.placement.traffic_before;
+  EipStatistics statistics{.in_packets = traffic.in_packets,
+                           .in_bytes = traffic.in_bytes,
+                           .out_packets = traffic.out_packets,
+                           .out_bytes = traffic.out_bytes,
                            .flow_entries = flows_of(bound.id),
                            .rules = {}};
   std::map<std::string, uint64_t> hits_by_rule = bound.earlier_hits;
@@ -418,14 +420,29 @@ uint64_t Publisher::flows_of(BindingId id) const {
   return flows;
 }
 
-Publisher::Traffic Publisher::traffic_of(BindingId id) const {
+Publisher::Traffic& Publisher::Traffic::operator+=(const Traffic& other) {
+  in_packets += other.in_packets;
+  in_bytes += other.in_bytes;
+  out_packets += other.out_packets;
+  out_bytes += other.out_bytes;
+  return *this;
+}
+
+Publisher::Traffic Publisher::Traffic::operator-(const Traffic& other) const {
+  return {.in_packets = in_packets - other.in_packets,
+          .in_bytes = in_bytes - other.in_bytes,
+          .out_packets = out_packets - other.out_packets,
+          .out_bytes = out_bytes - other.out_bytes};
+}
+
+Publisher::Traffic Publisher::traffic_of(Slot slot) const {
   Traffic sum;
   for (const Worker* worker : workers_) {
-    const EipCounters& counters = worker->counters().eips[id];
-    sum.in_packets += counters.in_packets.get();
-    sum.in_bytes += counters.in_bytes.get();
-    sum.out_packets += counters.out_packets.get();
-    sum.out_bytes += counters.out_bytes.get();
+    const SlotCounters& counters = worker->counters().slots[slot];
+    sum += {.in_packets = counters.in_packets.get(),
+            .in_bytes = counters.in_bytes.get(),
+            .out_packets = counters.out_packets.get(),
+            .out_bytes = counters.out_bytes.get()};
   }
   return sum;
 }
@@ -440,9 +457,8 @@ std::vector<uint64_t> Publisher::hits_of(const Placement& placement, size_t rule
     if (i > inline_permit_rules && in_chunk == 0) chunk = tables_->permit.chunk(chunk).next;
     for (const Worker* worker : workers_) {
       const WorkerCounters& counters = worker->counters();
-      hits[i] += i < inline_permit_rules
-                     ? counters.inline_hits[placement.slot * inline_permit_rules + i].get()
-                     : counters.chunk_hits[chunk * permit_chunk_rules + in_chunk].get();
+      hits[i] += i < inline_permit_rules ? counters.slots[placement.slot].rule_hits[i].get()
+                                         : counters.chunk_hits[chunk * permit_chunk_rules + in_chunk].get();
     }
   }
   return hits;

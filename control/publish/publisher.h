@@ -63,18 +63,21 @@ class Publisher {
   static constexpr Slot no_slot = IndexEntry::outside;  // below IndexEntry::first_slot
   static constexpr BindingId no_binding = 0;            // never handed out
 
+  struct Traffic {
+    uint64_t in_packets = 0, in_bytes = 0, out_packets = 0, out_bytes = 0;
+    Traffic& operator+=(const Traffic& other);
+    Traffic operator-(const Traffic& other) const;
+  };
+
   // Where a record and what it refers to lie. Retired as a whole.
   struct Placement {
     Slot slot = no_slot;
     uint32_t chunk = no_permit_chunk;
     std::vector<model::TagKey> tags;       // whose set the record names
     std::vector<model::TagKey> rule_tags;  // that its rules name
-    // Hit counters are never reset: what they said, by compiled rule, when this was published.
+    // Counters are never reset: what they said when this was published, hits by compiled rule.
+    Traffic traffic_before;
     std::vector<uint64_t> hits_before;
-  };
-
-  struct Traffic {
-    uint64_t in_packets = 0, in_bytes = 0, out_packets = 0, out_bytes = 0;
   };
 
   // A binding as it is published.
@@ -83,8 +86,9 @@ class Publisher {
     BindingId id = no_binding;
     std::optional<EndpointKey> key;  // absent while it moves
     Placement placement;
-    Traffic traffic_before;                        // counters of `id` when it was bound
-    std::map<std::string, uint64_t> earlier_hits;  // by rule: those counted in placements before this one
+    // Counted in placements before this one; hits by rule.
+    Traffic earlier_traffic;
+    std::map<std::string, uint64_t> earlier_hits;
   };
 
   struct Tag {
@@ -136,7 +140,7 @@ class Publisher {
   [[nodiscard]] bool take_id(BindingId& id);
 
   [[nodiscard]] uint64_t flows_of(BindingId id) const;
-  [[nodiscard]] Traffic traffic_of(BindingId id) const;
+  [[nodiscard]] Traffic traffic_of(Slot slot) const;
   [[nodiscard]] std::vector<uint64_t> hits_of(const Placement& placement, size_t rules) const;
 
   Tables* tables_;

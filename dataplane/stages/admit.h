@@ -24,27 +24,39 @@ struct Admit {
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     uint64_t source_needs_entry = 0;
     uint64_t destination_needs_entry = 0;
+    burst.source_entry = 0;
+    burst.destination_entry = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
-      if (burst.source[i] != nullptr && judge_source(burst, tables, worker, i) == Way::entry)
-        source_needs_entry |= uint64_t{1} << i;
-      if (burst.destination[i] != nullptr && judge_destination(burst, tables, worker, i) == Way::entry)
-        destination_needs_entry |= uint64_t{1} << i;
+      const uint64_t bit = uint64_t{1} << i;
+      if (burst.source[i] != nullptr && judge_source<Group>(burst, tables, worker, i) == Way::entry)
+        source_needs_entry |= bit;
+      if (burst.destination[i] != nullptr && judge_destination<Group>(burst, tables, worker, i) == Way::entry)
+        destination_needs_entry |= bit;
     });
-    for_each_packet(burst.live, [&](uint32_t i) {
-      if (burst.source[i] != nullptr && burst.source_intent[i].touches_entry)
-        worker.flows.prefetch_entry(burst.source_hash[i]);
-      if (burst.destination[i] != nullptr && burst.destination_intent[i].touches_entry)
-        worker.flows.prefetch_entry(burst.destination_hash[i]);
+    const uint64_t entries = burst.source_entry | burst.destination_entry;
+    if (entries == 0) return;
+    for_each_packet(burst.source_entry,
+                    [&](uint32_t i) { worker.flows.prefetch_entry<Group>(burst.source_hash[i]); });
+    for_each_packet(burst.destination_entry,
+                    [&](uint32_t i) { worker.flows.prefetch_entry<Group>(burst.destination_hash[i]); });
+    burst.flow_version = worker.flows.version();
+    for_each_packet(burst.source_entry, [&](uint32_t i) {
+      burst.source_found[i] =
+          worker.flows.find<Group>(burst.source_key[i], burst.source_hash[i], burst.now_ms);
+    });
+    for_each_packet(burst.destination_entry, [&](uint32_t i) {
+      burst.destination_found[i] =
+          worker.flows.find<Group>(burst.destination_key[i], burst.destination_hash[i], burst.now_ms);
     });
     for_each_packet(source_needs_entry | destination_needs_entry, [&](uint32_t i) {
       const uint64_t bit = uint64_t{1} << i;
       if ((source_needs_entry & bit) != 0 &&
-          !entry_admits(burst, i, *burst.source[i], burst.destination[i], Direction::outbound,
-                        burst.source_key[i], burst.source_hash[i], tables, worker))
+          !entry_admits<Group>(burst, i, *burst.source[i], burst.destination[i], Direction::outbound,
+                               burst.source_found[i], tables, worker))
         return drop(burst, worker, i, Drop::source_not_permitted);
       if ((destination_needs_entry & bit) != 0 &&
-          !entry_admits(burst, i, *burst.destination[i], burst.source[i], Direction::inbound,
-                        burst.destination_key[i], burst.destination_hash[i], tables, worker))
+          !entry_admits<Group>(burst, i, *burst.destination[i], burst.source[i], Direction::inbound,
+                               burst.destination_found[i], tables, worker))
         return drop(burst, worker, i, Drop::destination_not_permitted);
     });
   }
@@ -53,6 +65,7 @@ struct Admit {
   enum class Way : uint8_t { rule, entry };  // entry: no rule has let the packet pass, a live entry may
 
   // The leaving side.
+  template <typename Group>
   static Way judge_source(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i) {
     const BindingRecord& side = *burst.source[i];
     const BindingRecord* remote = burst.destination[i];
@@ -60,16 +73,18 @@ struct Admit {
     intent = SideIntent{.direction = Direction::outbound};
     const Ipv4Addr remote_address = burst.destination_address[i];
     if (may_be_stateless_reply(burst, i)) {
-      const auto rule = find_rule(side, reversed_query(burst, i, remote_address, tags_of(remote)), tables);
+      const auto rule =
+          find_rule<Group>(side, reversed_query(burst, i, remote_address, tags_of(remote)), tables);
       if (rule && !rule->tracked) {
         intent.hit = rule->hit;
         return Way::rule;
       }
     }
-    const auto rule = find_rule(side, outbound_query(burst, i, remote_address, tags_of(remote)), tables);
+    const auto rule =
+        find_rule<Group>(side, outbound_query(burst, i, remote_address, tags_of(remote)), tables);
     stage_entry(burst, i, side.eip, remote_address, burst.source_port[i], burst.destination_port[i], worker,
                 burst.source_key[i], burst.source_hash[i]);
-    intent.touches_entry = true;
+    burst.source_entry |= uint64_t{1} << i;
     if (!rule) return Way::entry;
     intent.hit = rule->hit;
     intent.may_open = can_open(burst, i);
@@ -77,18 +92,20 @@ struct Admit {
   }
 
   // The entering side.
+  template <typename Group>
   static Way judge_destination(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i) {
     const BindingRecord& side = *burst.destination[i];
     const BindingRecord* remote = burst.source[i];
     SideIntent& intent = burst.destination_intent[i];
     intent = SideIntent{.direction = Direction::inbound};
     const Ipv4Addr remote_address = remote == nullptr ? burst.source_address[i] : remote->eip;
-    const auto rule = find_rule(side, inbound_query(burst, i, remote_address, tags_of(remote)), tables);
+    const auto rule =
+        find_rule<Group>(side, inbound_query(burst, i, remote_address, tags_of(remote)), tables);
     if (rule) intent.hit = rule->hit;
     if (rule && !rule->tracked) return Way::rule;
     stage_entry(burst, i, side.eip, remote_address, burst.destination_port[i], burst.source_port[i], worker,
                 burst.destination_key[i], burst.destination_hash[i]);
-    intent.touches_entry = true;
+    burst.destination_entry |= uint64_t{1} << i;
     intent.may_open = rule && can_open(burst, i);
     return rule ? Way::rule : Way::entry;
   }
@@ -107,17 +124,17 @@ struct Admit {
   }
 
   // Way 3: an exact reply to a live entry; for one that is kept, its opener's packets too.
+  template <typename Group>
   static bool entry_admits(const Burst& burst, uint32_t i, const BindingRecord& side,
-                           const BindingRecord* remote, Direction direction, const SideTuple& key,
-                           uint32_t hash, const Tables& tables, const WorkerState& worker) {
+                           const BindingRecord* remote, Direction direction, uint32_t index,
+                           const Tables& tables, const WorkerState& worker) {
     if (burst.protocol[i] == ip_protocol::tcp && is_initial_syn(burst.tcp_flags[i])) return false;
-    const uint32_t index = worker.flows.find(key, hash, burst.now_ms);
     if (index == FlowTable::none) return false;
     const FlowEntry& entry = worker.flows.entry(index);
     const bool from_opener = entry.opened == direction;
     if (burst.protocol[i] == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener)
       return false;
-    return judge_entry(entry, side, remote, tables) != Standing::invalid;
+    return judge_entry<Group>(entry, side, remote, tables) != Standing::invalid;
   }
 
   static constexpr bool is_initial_syn(uint8_t flags) {

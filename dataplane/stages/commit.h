@@ -1,9 +1,9 @@
 // commit: the one place where a packet changes tables. Flow entries are refreshed or opened as admit staged
-// it, the EIPs' counters and the rules' hits move. Packets commit in order, so a quota or a full bucket is
-// decided in order; both sides' entries are checked before either is written.
+// it, the EIPs' counters and the rules' hits move. Packets that touch entries commit in order, so a quota or
+// a full bucket is decided in order; both sides' entries are checked before either is written.
 //
-// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), EipCounters, rule hits.
-// Drops: flow_quota, flow_table_full.
+// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), SlotCounters (64 bytes), hits
+// of rules in chunks. Drops: flow_quota, flow_table_full.
 #pragma once
 
 #include <algorithm>
@@ -20,34 +20,21 @@ struct Commit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    for_each_packet(burst.live & (burst.source_entry | burst.destination_entry),
+                    [&](uint32_t i) { entries<Group>(burst, tables, worker, i); });
     for_each_packet(burst.live, [&](uint32_t i) {
-      Side source{.record = burst.source[i], .remote = burst.destination[i]};
-      Side destination{.record = burst.destination[i], .remote = burst.source[i]};
-      if (source.record != nullptr)
-        plan(source, burst.source_intent[i], burst.source_key[i], burst.source_hash[i], burst, tables,
-             worker);
-      if (destination.record != nullptr)
-        plan(destination, burst.destination_intent[i], burst.destination_key[i], burst.destination_hash[i],
-             burst, tables, worker);
-      // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
-      // source opens it, the destination finds it.
-      const bool one_entry = source.action == Action::open && destination.action == Action::open &&
-                             *source.key == *destination.key;
-      if (one_entry) destination.action = Action::refresh;
-      if (const auto reason = refusal(source, destination, burst, worker))
-        return drop(burst, worker, i, *reason);
-      if (source.record != nullptr) {
-        write(source, burst.source_intent[i], burst, worker, i);
-        EipCounters& eip = worker.counters.eips[source.record->id];
-        eip.out_packets.add(1);
-        eip.out_bytes.add(burst.total_length[i]);
+      const uint32_t bytes = burst.total_length[i];
+      if (const BindingRecord* source = burst.source[i]; source != nullptr) {
+        SlotCounters& slot = worker.counters.slots[source->slot];
+        slot.out_packets.add(1);
+        slot.out_bytes.add(bytes);
+        count_hit(burst.source_intent[i].hit, slot, worker);
       }
-      if (one_entry) destination.index = worker.flows.find(*destination.key, destination.hash, burst.now_ms);
-      if (destination.record != nullptr) {
-        write(destination, burst.destination_intent[i], burst, worker, i);
-        EipCounters& eip = worker.counters.eips[destination.record->id];
-        eip.in_packets.add(1);
-        eip.in_bytes.add(burst.total_length[i]);
+      if (const BindingRecord* destination = burst.destination[i]; destination != nullptr) {
+        SlotCounters& slot = worker.counters.slots[destination->slot];
+        slot.in_packets.add(1);
+        slot.in_bytes.add(bytes);
+        count_hit(burst.destination_intent[i].hit, slot, worker);
       }
     });
   }
@@ -66,20 +53,48 @@ struct Commit {
     Standing standing = Standing::invalid;
   };
 
-  static void plan(Side& side, const SideIntent& intent, const SideTuple& key, uint32_t hash,
+  template <typename Group>
+  static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    Side source{.record = burst.source[i], .remote = burst.destination[i]};
+    Side destination{.record = burst.destination[i], .remote = burst.source[i]};
+    const uint64_t bit = uint64_t{1} << i;
+    if ((burst.source_entry & bit) != 0)
+      plan<Group>(source, burst.source_intent[i], burst.source_key[i], burst.source_hash[i],
+                  burst.source_found[i], burst, tables, worker);
+    if ((burst.destination_entry & bit) != 0)
+      plan<Group>(destination, burst.destination_intent[i], burst.destination_key[i],
+                  burst.destination_hash[i], burst.destination_found[i], burst, tables, worker);
+    // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
+    // source opens it, the destination finds it.
+    const bool one_entry = source.action == Action::open && destination.action == Action::open &&
+                           *source.key == *destination.key;
+    if (one_entry) destination.action = Action::refresh;
+    if (const auto reason = refusal<Group>(source, destination, burst, worker))
+      return drop(burst, worker, i, *reason);
+    write<Group>(source, burst.source_intent[i], burst, worker, i);
+    if (one_entry)
+      destination.index = worker.flows.find<Group>(*destination.key, destination.hash, burst.now_ms);
+    write<Group>(destination, burst.destination_intent[i], burst, worker, i);
+  }
+
+  // `found` is what admit found, which holds as long as no packet of the burst has opened an entry since.
+  template <typename Group>
+  static void plan(Side& side, const SideIntent& intent, const SideTuple& key, uint32_t hash, uint32_t found,
                    const Burst& burst, const Tables& tables, const WorkerState& worker) {
-    if (!intent.touches_entry) return;
     side.key = &key;
     side.hash = hash;
-    side.index = worker.flows.find(key, hash, burst.now_ms);
+    side.index = worker.flows.version() == burst.flow_version
+                     ? found
+                     : worker.flows.find<Group>(key, hash, burst.now_ms);
     if (side.index != FlowTable::none)
-      side.standing = judge_entry(worker.flows.entry(side.index), *side.record, side.remote, tables);
+      side.standing = judge_entry<Group>(worker.flows.entry(side.index), *side.record, side.remote, tables);
     if (side.standing != Standing::invalid)
       side.action = Action::refresh;
     else if (intent.may_open)
       side.action = Action::open;
   }
 
+  template <typename Group>
   static std::optional<Drop> refusal(const Side& source, const Side& destination, const Burst& burst,
                                      const WorkerState& worker) {
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
@@ -94,20 +109,21 @@ struct Commit {
         destination.action == Action::open && destination.index == FlowTable::none;
     const bool same_bucket = source_needs_way && destination_needs_way &&
                              worker.flows.bucket_of(source.hash) == worker.flows.bucket_of(destination.hash);
-    if (source_needs_way && worker.flows.free_ways(source.hash, burst.now_ms) < (same_bucket ? 2u : 1u))
+    if (source_needs_way && !worker.flows.has_room<Group>(source.hash, same_bucket ? 2 : 1, burst.now_ms))
       return Drop::flow_table_full;
-    if (destination_needs_way && worker.flows.free_ways(destination.hash, burst.now_ms) == 0)
+    if (destination_needs_way && !worker.flows.has_room<Group>(destination.hash, 1, burst.now_ms))
       return Drop::flow_table_full;
     return std::nullopt;
   }
 
+  template <typename Group>
   static void write(const Side& side, const SideIntent& intent, const Burst& burst, WorkerState& worker,
                     uint32_t i) {
-    count_hit(intent.hit, worker);
     if (side.action == Action::none) return;
     if (side.action == Action::refresh) {
       FlowEntry& entry = worker.flows.entry(side.index);
-      advance(entry, entry.opened == intent.direction, burst, worker, i);
+      const uint64_t expires = advance(entry, entry.opened == intent.direction, burst, worker, i);
+      worker.flows.set_expiry(side.index, expires);
       // What is kept stays under the generation that let it in.
       if (side.standing == Standing::rejudged) record_generations(entry, side);
       return;
@@ -120,8 +136,8 @@ struct Commit {
                     .opened = intent.direction,
                     .icmp_code = burst.protocol[i] == ip_protocol::icmp ? burst.icmp_code[i] : uint8_t{0}};
     record_generations(entry, side);
-    advance(entry, true, burst, worker, i);
-    worker.flows.insert(entry, side.hash, burst.now_ms);
+    entry.expires_ms = advance(entry, true, burst, worker, i);
+    worker.flows.insert<Group>(entry, side.hash, burst.now_ms);
   }
 
   static void record_generations(FlowEntry& entry, const Side& side) {
@@ -129,23 +145,23 @@ struct Commit {
     entry.remote_generation = generation_of(side.remote);
   }
 
-  static void advance(FlowEntry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
-                      uint32_t i) {
+  // Moves the state on and says when the entry expires now.
+  static uint64_t advance(FlowEntry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
+                          uint32_t i) {
     entry.state = burst.protocol[i] == ip_protocol::tcp
                       ? next_state(entry.state, classify_tcp(burst.tcp_flags[i], from_opener))
                       : FlowState::opening;
     const uint64_t expires = burst.now_ms + idle_ms(worker.tables.timeouts, burst.protocol[i], entry.state);
     // RFC 5961: a reset may be forged, so it may shorten an entry's life and not prolong it.
     const bool reset = burst.protocol[i] == ip_protocol::tcp && (burst.tcp_flags[i] & tcp_flag::rst) != 0;
-    entry.expires_ms = reset ? std::min(entry.expires_ms, expires) : expires;
+    return reset ? std::min(entry.expires_ms, expires) : expires;
   }
 
-  static void count_hit(RuleHit hit, WorkerState& worker) {
-    if (hit.index == RuleHit::none) return;
-    if ((hit.index & RuleHit::in_chunk) != 0)
+  static void count_hit(RuleHit hit, SlotCounters& slot, WorkerState& worker) {
+    if ((hit.index & RuleHit::in_chunk) == 0)
+      slot.rule_hits[hit.index % inline_permit_rules].add(1);
+    else if (hit.index != RuleHit::none)
       worker.counters.chunk_hits[hit.index & ~RuleHit::in_chunk].add(1);
-    else
-      worker.counters.inline_hits[hit.index].add(1);
   }
 };
 

@@ -26,6 +26,7 @@ inline TagSetId tags_of(const BindingRecord* record) {
   return record == nullptr ? empty_tag_set : record->tags;
 }
 
+template <typename Group>
 inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote,
                             const Tables& tables) {
   if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
@@ -42,7 +43,7 @@ inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, c
       .remote_port = icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(),
       .remote = entry.key.remote,
       .remote_tags = tags_of(remote)};
-  return find_rule(side, query, tables) ? Standing::rejudged : Standing::invalid;
+  return find_rule<Group>(side, query, tables) ? Standing::rejudged : Standing::invalid;
 }
 
 }  // namespace portcullis::stages

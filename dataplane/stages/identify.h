@@ -8,8 +8,8 @@
 // Drops: spoofed_source, spoofed_mac, spoofed_pool_source, unbound, not_ours.
 #pragma once
 
-#include <rte_prefetch.h>
-
+#include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
 
@@ -26,62 +26,74 @@ struct Identify {
     if (burst.in_role == PortRole::uplink)
       from_uplink(burst, tables, worker);
     else
-      from_endpoints(burst, tables, worker);
+      from_endpoints<Group>(burst, tables, worker);
   }
 
  private:
+  // An index entry of each packet's destination: found in one pass, read in the next.
+  struct Places {
+    const std::atomic<uint32_t>* of[burst_size];
+  };
+
   static void from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
+    Places places;
+    uint64_t pooled_sources = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
-      const IndexEntry from = tables.binding.find(View::edge, burst.source_address[i]);
-      if (from.in_any_pool()) return drop(burst, worker, i, Drop::spoofed_pool_source);
-      const IndexEntry to = tables.binding.find(View::edge, burst.destination_address[i]);
-      if (!to.in_local_pool()) return drop(burst, worker, i, Drop::not_ours);
-      if (!to.is_bound()) return drop(burst, worker, i, Drop::unbound);
+      pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.source_address[i])} << i;
+      places.of[i] = tables.binding.place_of(View::edge, burst.destination_address[i]);
+      __builtin_prefetch(places.of[i]);
+    });
+    for_each_packet(pooled_sources, [&](uint32_t i) {
+      if (tables.binding.find(View::edge, burst.source_address[i]).in_any_pool())
+        drop(burst, worker, i, Drop::spoofed_pool_source);
+    });
+    for_each_packet(burst.live, [&](uint32_t i) {
+      const IndexEntry to = BindingTable::load(places.of[i]);
+      if (!to.is_bound()) return drop(burst, worker, i, to.in_local_pool() ? Drop::unbound : Drop::not_ours);
       burst.source[i] = nullptr;
-      burst.destination[i] = prefetched(tables.binding.record(to.slot()));
+      burst.destination[i] = prefetched(to.slot(), tables, worker);
     });
   }
 
+  template <typename Group>
   static void from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker) {
-    find_sources(burst, tables);
+    uint32_t buckets[burst_size];
+    Places places;
+    uint64_t pooled_destinations = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
-      const BindingRecord* source = burst.source[i];
-      if (source == nullptr) return drop(burst, worker, i, Drop::spoofed_source);
-      EthernetHeader ethernet;
-      std::memcpy(&ethernet, frame_of(burst.mbuf[i]), sizeof ethernet);
-      if (ethernet.source != source->mac) return drop(burst, worker, i, Drop::spoofed_mac);
-      const IndexEntry to = tables.binding.find(View::local, burst.destination_address[i]);
-      if (to.is_bound()) {
-        burst.destination[i] = prefetched(tables.binding.record(to.slot()));
-      } else if (to.in_local_pool()) {
+      buckets[i] = tables.endpoint.bucket_of({.dip = burst.source_address[i], .port = burst.in_port});
+      tables.endpoint.prefetch(buckets[i]);
+      if (!tables.binding.may_be_pooled(burst.destination_address[i])) return;
+      pooled_destinations |= uint64_t{1} << i;
+      places.of[i] = tables.binding.place_of(View::local, burst.destination_address[i]);
+      __builtin_prefetch(places.of[i]);
+    });
+    for_each_packet(burst.live, [&](uint32_t i) {
+      const Slot slot =
+          tables.endpoint.find<Group>({.dip = burst.source_address[i], .port = burst.in_port}, buckets[i]);
+      if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
+      burst.source[i] = prefetched(slot, tables, worker);
+    });
+    for_each_packet(burst.live, [&](uint32_t i) {
+      Mac mac;
+      std::memcpy(&mac, frame_of(burst.mbuf[i]) + offsetof(EthernetHeader, source), sizeof mac);
+      if (mac != burst.source[i]->mac) return drop(burst, worker, i, Drop::spoofed_mac);
+      burst.destination[i] = nullptr;
+      if ((pooled_destinations >> i & 1) == 0) return;
+      const IndexEntry to = BindingTable::load(places.of[i]);
+      if (to.is_bound())
+        burst.destination[i] = prefetched(to.slot(), tables, worker);
+      else if (to.in_local_pool())
         drop(burst, worker, i, Drop::unbound);
-      } else {
-        burst.destination[i] = nullptr;
-      }
     });
   }
 
-  static void find_sources(Burst& burst, const Tables& tables) {
-    EndpointKey keys[burst_size];
-    const EndpointKey* key_pointers[burst_size];
-    Slot slots[burst_size];
-    uint32_t count = 0;
-    for_each_packet(burst.live, [&](uint32_t i) {
-      keys[count] = {.dip = burst.source_address[i], .port = burst.in_port};
-      key_pointers[count] = &keys[count];
-      ++count;
-    });
-    tables.endpoint.find(key_pointers, count, slots);
-    count = 0;
-    for_each_packet(burst.live, [&](uint32_t i) {
-      const Slot slot = slots[count++];
-      burst.source[i] = slot == 0 ? nullptr : prefetched(tables.binding.record(slot));
-    });
-  }
-
-  static const BindingRecord* prefetched(const BindingRecord& record) {
-    rte_prefetch0(&record);
-    rte_prefetch0(record.rules);
+  // Both lines of the record, and that of its counters, which commit writes.
+  static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
+    const BindingRecord& record = tables.binding.record(slot);
+    __builtin_prefetch(&record);
+    __builtin_prefetch(record.rules);
+    __builtin_prefetch(&worker.counters.slots[slot], 1);
     return &record;
   }
 };

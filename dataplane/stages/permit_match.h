@@ -16,6 +16,7 @@ struct RuleMatch {
 
 // The first rule of a record's list that matches. Rules that track nothing come first (compile), so a match
 // that is tracked says that no untracked one exists.
+template <typename Group>
 inline std::optional<RuleMatch> find_rule(const BindingRecord& record, const PermitQuery& query,
                                           const Tables& tables) {
   uint32_t left = record.rule_count;

@@ -24,10 +24,11 @@ struct Punt {
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.live & burst.arp, [&](uint32_t i) { arp(burst, tables, worker, i); });
-    for_each_packet(burst.live & ~burst.arp, [&](uint32_t i) {
-      for (const Ipv4Addr own : tables.gateway.addresses)
-        if (burst.destination_address[i] == own) return to_gateway(burst, tables, worker, i);
-    });
+    uint64_t to_own = 0;
+    for (const Ipv4Addr own : tables.gateway.addresses)
+      to_own |= Group::equal64(burst.destination_address, own);
+    for_each_packet(burst.live & ~burst.arp & to_own,
+                    [&](uint32_t i) { to_gateway(burst, tables, worker, i); });
   }
 
  private:

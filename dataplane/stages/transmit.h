@@ -19,9 +19,17 @@ struct Transmit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    for_each_packet(burst.answered, [&](uint32_t i) { enqueue(burst, worker, i, burst.in_port); });
-    for_each_packet(burst.live, [&](uint32_t i) { enqueue(burst, worker, i, burst.out_port[i]); });
-    for (const PortId port : tables.ports.in_use) flush(worker, port);
+    for_each_packet(burst.answered, [&](uint32_t i) {
+      if (!append(worker, burst.in_port, burst.mbuf[i])) drop(burst, worker, i, Drop::transmit_full);
+    });
+    for (const PortId port : tables.ports.in_use) {
+      const uint64_t leaving = burst.live & Group::equal64(burst.out_port, port);
+      if (leaving != 0 && worker.transmit[port].count == 0)
+        send(burst, worker, port, leaving);
+      else
+        queue(burst, worker, port, leaving);
+      flush(worker, port);
+    }
   }
 
   // Offers a port all that is queued for it.
@@ -50,8 +58,29 @@ struct Transmit {
   }
 
  private:
-  static void enqueue(Burst& burst, WorkerState& worker, uint32_t i, PortId port) {
-    if (!append(worker, port, burst.mbuf[i])) drop(burst, worker, i, Drop::transmit_full);
+  // To a port that has nothing queued: straight from the burst, and only what it does not take is queued.
+  static void send(Burst& burst, WorkerState& worker, PortId port, uint64_t leaving) {
+    rte_mbuf* packets[burst_size];
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    for_each_packet(leaving, [&](uint32_t i) {
+      packets[count++] = burst.mbuf[i];
+      bytes += burst.mbuf[i]->pkt_len;
+    });
+    const uint32_t sent = rte_eth_tx_burst(port, 0, packets, static_cast<uint16_t>(count));
+    // What is sent is the port's: the lengths of the rest are still to be had.
+    for (uint32_t n = sent; n < count; ++n) {
+      bytes -= packets[n]->pkt_len;
+      append(worker, port, packets[n]);
+    }
+    worker.counters.ports[port].transmitted_packets.add(sent);
+    worker.counters.ports[port].transmitted_bytes.add(bytes);
+  }
+
+  static void queue(Burst& burst, WorkerState& worker, PortId port, uint64_t leaving) {
+    for_each_packet(leaving, [&](uint32_t i) {
+      if (!append(worker, port, burst.mbuf[i])) drop(burst, worker, i, Drop::transmit_full);
+    });
   }
 };
 

@@ -21,6 +21,7 @@ Expected<BindingTable> BindingTable::create(uint32_t capacity, uint32_t pages, i
   table.free_slots_ = IndexPool(IndexEntry::first_slot, table.records_.size());
   table.free_pages_ = IndexPool(1, page_count);
   table.page_users_.assign(root_size, 0);
+  table.pooled_ = std::make_unique<std::atomic<uint64_t>[]>(root_size / 64);
   for (Root& root : table.root_) {
     root = std::make_unique<std::atomic<const Page*>[]>(root_size);
     for (uint32_t high = 0; high < root_size; ++high)
@@ -58,6 +59,7 @@ Expected<void> BindingTable::reserve_pages(Ipv4Prefix prefix) {
       for (auto& entry : page.entries) entry.store(IndexEntry::outside, std::memory_order_relaxed);
       root[high].store(&page, std::memory_order_release);
     }
+    pooled_[high / 64].fetch_or(uint64_t{1} << (high % 64), std::memory_order_release);
   }
   return {};
 }
@@ -66,6 +68,7 @@ void BindingTable::unlink_pages(Ipv4Prefix prefix) {
   const uint32_t last = prefix.last().host() >> 16;
   for (uint32_t high = prefix.first().host() >> 16; high <= last; ++high) {
     if (--page_users_[high] != 0) continue;
+    pooled_[high / 64].fetch_and(~(uint64_t{1} << (high % 64)), std::memory_order_release);
     for (Root& root : root_) {
       const auto* page = static_cast<const PageStorage*>(root[high].load(std::memory_order_relaxed));
       root[high].store(&pages_[0], std::memory_order_release);

@@ -1,92 +1,113 @@
 #include "dataplane/tables/endpoint.h"
 
-#include <rte_errno.h>
-#include <rte_hash.h>
-#include <rte_hash_crc.h>
-#include <rte_lcore.h>
+#include <rte_random.h>
 
-#include <atomic>
+#include <algorithm>
+#include <bit>
 #include <string>
-
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace portcullis {
 namespace {
 
-// rte_hash's code is not instrumented: a thread sanitizer must be told that a value found was released by
-// set().
-#ifdef __SANITIZE_THREAD__
-void note_release(void* table) {
-  __tsan_release(table);
+// Home buckets so that at most half of their ways are in use.
+uint32_t home_buckets(uint32_t capacity) {
+  return std::bit_ceil(std::max<uint32_t>((capacity + 2) / 3, 16));
 }
-void note_acquire(void* table) {
-  __tsan_acquire(table);
-}
-#else
-void note_release(void*) {}
-void note_acquire(void*) {}
-#endif
-
-void* as_data(Slot slot) {
-  return reinterpret_cast<void*>(static_cast<uintptr_t>(slot));
-}
-Slot as_slot(const void* data) {
-  return static_cast<Slot>(reinterpret_cast<uintptr_t>(data));
+// With three keys a bucket on average (Poisson), one bucket in 30 has more than six, which is one for 90
+// keys. Four times as many are kept, so that to run out of them is beyond what a keyed hash does.
+uint32_t continuation_buckets(uint32_t capacity) {
+  return capacity / 20 + 16;
 }
 
 }  // namespace
 
-void EndpointTable::Free::operator()(rte_hash* hash) const {
-  rte_hash_free(hash);
+size_t EndpointTable::bytes_for(uint32_t capacity) {
+  return (size_t{home_buckets(capacity)} + continuation_buckets(capacity)) * sizeof(Bucket);
 }
 
-Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node) {
-  static std::atomic<unsigned> serial{0};  // rte_hash wants a name that no other table of the process has
-  const std::string name = "endpoints" + std::to_string(serial.fetch_add(1));
-  rte_hash_parameters parameters{};
-  parameters.name = name.c_str();
-  // Lock-free deletion keeps key slots until they are released, and buckets are never quite full: the
-  // extendable table makes room for `capacity` keys certain.
-  parameters.entries = capacity < 64 ? 64 : capacity;
-  parameters.key_len = sizeof(EndpointKey);
-  parameters.hash_func = rte_hash_crc;
-  parameters.socket_id = numa_node < 0 ? static_cast<int>(rte_socket_id()) : numa_node;
-  parameters.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF | RTE_HASH_EXTRA_FLAGS_EXT_TABLE;
+Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node, uint64_t secret) {
+  const uint32_t home = home_buckets(capacity);
+  const uint32_t all = home + continuation_buckets(capacity);
+  auto buckets = TableArray<Bucket>::create("endpoint table", all, numa_node);
+  if (!buckets) return tl::unexpected(buckets.error());
   EndpointTable table;
-  table.hash_.reset(rte_hash_create(&parameters));
-  if (!table.hash_)
-    return fail(ErrorCode::resource_exhausted, "endpoint table of " + std::to_string(capacity) +
-                                                   " entries: " + rte_strerror(rte_errno) +
-                                                   "; raise eal.memory_mb or lower capacity.eips");
-  table.capacity_ = parameters.entries;
+  table.buckets_ = std::move(*buckets);
+  table.free_buckets_ = IndexPool(home, all);
+  table.secret_ = secret != 0 ? secret : rte_rand();
+  table.mask_ = home - 1;
+  table.capacity_ = capacity;
   return table;
 }
 
-void EndpointTable::find(const EndpointKey* const* keys, uint32_t count, Slot* slots) const {
-  const void* raw_keys[64];
-  void* data[64];
-  for (uint32_t i = 0; i < count; ++i) raw_keys[i] = keys[i];
-  uint64_t hits = 0;
-  rte_hash_lookup_bulk_data(hash_.get(), raw_keys, count, &hits, data);
-  note_acquire(hash_.get());
-  for (uint32_t i = 0; i < count; ++i) slots[i] = (hits >> i & 1) != 0 ? as_slot(data[i]) : 0;
-}
-
 bool EndpointTable::set(EndpointKey key, Slot slot) {
-  note_release(hash_.get());
-  return rte_hash_add_key_data(hash_.get(), &key, as_data(slot)) == 0;
+  Place free{.bucket = 0, .way = ways};  // none yet
+  uint32_t last = bucket_of(key);
+  for (uint32_t bucket = last;; bucket = buckets_[bucket].next.load(std::memory_order_relaxed)) {
+    Bucket& b = buckets_[bucket];
+    last = bucket;
+    for (uint32_t way = 0; way < ways; ++way) {
+      const Slot now = b.slots[way].load(std::memory_order_relaxed);
+      if (now == is_free) {
+        if (free.way == ways) free = {bucket, way};
+      } else if (now != is_erased && holds(b, way, key)) {
+        b.slots[way].store(slot, std::memory_order_release);
+        return true;
+      }
+    }
+    if (b.next.load(std::memory_order_relaxed) == 0) break;
+  }
+  if (used_ == capacity_) return false;
+  const bool continues = free.way == ways;
+  if (continues && !free_buckets_.take(free.bucket)) return false;
+  if (continues) free.way = 0;
+  Bucket& b = buckets_[free.bucket];
+  b.dips[free.way].store(key.dip.wire(), std::memory_order_relaxed);
+  b.ports[free.way].store(key.port, std::memory_order_relaxed);
+  b.slots[free.way].store(slot, std::memory_order_release);
+  if (continues) {
+    b.next.store(0, std::memory_order_relaxed);
+    buckets_[last].next.store(free.bucket, std::memory_order_release);
+  }
+  ++used_;
+  return true;
 }
 
 void EndpointTable::erase(EndpointKey key) {
-  const int32_t position = rte_hash_del_key(hash_.get(), &key);
-  if (position >= 0) erased_.push_back(position);
+  for (uint32_t bucket = bucket_of(key);;) {
+    Bucket& b = buckets_[bucket];
+    for (uint32_t way = 0; way < ways; ++way) {
+      if (b.slots[way].load(std::memory_order_relaxed) < IndexEntry::first_slot || !holds(b, way, key))
+        continue;
+      b.slots[way].store(is_erased, std::memory_order_release);
+      erased_.push_back({bucket, way});
+      return;
+    }
+    bucket = b.next.load(std::memory_order_relaxed);
+    if (bucket == 0) return;
+  }
 }
 
 void EndpointTable::release_erased() {
-  for (const int32_t position : erased_) rte_hash_free_key_with_position(hash_.get(), position);
-  erased_.clear();
+  for (const uint32_t bucket : unlinked_) free_buckets_.give(bucket);
+  unlinked_.clear();
+  used_ -= static_cast<uint32_t>(erased_.size());
+  for (const Place& place : erased_)
+    buckets_[place.bucket].slots[place.way].store(is_free, std::memory_order_relaxed);
+  for (const Place& place : std::exchange(erased_, {})) {
+    if (place.bucket <= mask_) continue;
+    const Bucket& empty = buckets_[place.bucket];
+    const bool in_use = std::any_of(std::begin(empty.slots), std::end(empty.slots), [](const auto& slot) {
+      return slot.load(std::memory_order_relaxed) != is_free;
+    });
+    if (in_use || std::find(unlinked_.begin(), unlinked_.end(), place.bucket) != unlinked_.end()) continue;
+    const EndpointKey was{.dip = Ipv4Addr::from_wire(empty.dips[place.way].load(std::memory_order_relaxed)),
+                          .port = empty.ports[place.way].load(std::memory_order_relaxed)};
+    uint32_t before = bucket_of(was);
+    while (buckets_[before].next.load(std::memory_order_relaxed) != place.bucket)
+      before = buckets_[before].next.load(std::memory_order_relaxed);
+    buckets_[before].next.store(empty.next.load(std::memory_order_relaxed), std::memory_order_release);
+    unlinked_.push_back(place.bucket);
+  }
 }
 
 }  // namespace portcullis

@@ -1,9 +1,10 @@
 // The flow table of one worker: entries that an endpoint's own packets opened (or a `tracked` inbound rule
 // did), one cache line each, keyed by the side's public five-tuple so that one entry serves both directions.
 //
-// Layout: buckets of 16 ways. A bucket is one line of 16-bit signatures and 16 entries, so a lookup touches
-// the signature line and, on a match, one entry. Insertion takes a free way of its one bucket or is refused:
-// bounded work, whatever arrives. Ageing walks a few buckets a poll.
+// Layout: buckets of 16 ways. A bucket is one head line (16-bit signatures and coarse expiry times) and 16
+// entries, so a lookup touches the head and, on a match, one entry. Insertion takes a free or expired way of
+// its one bucket or is refused: bounded work, whatever arrives; the coarse times say which ways of a full
+// bucket may have expired without a look at their entries. Ageing walks a few buckets a poll.
 //
 // An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it
 // (judge_entry in stages/entry_judge.h): incarnations of owner and remote must be the same, and when the
@@ -14,10 +15,13 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/counter.h"
 #include "dataplane/tables/binding.h"
+#include "dataplane/tables/group.h"
 #include "dataplane/tables/memory.h"
 #include "src/base/expected.h"
 #include "src/net/five_tuple.h"
@@ -111,35 +115,50 @@ class FlowTable {
 
   [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
-  // The bucket's signature line; and, once that is there, the entry that it leads to.
-  void prefetch(uint32_t hash) const;
+  // The bucket's head; and, once that is there, the entry that it leads to.
+  void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
+  template <typename Group>
   void prefetch_entry(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
+  template <typename Group = ScalarGroup>
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
   [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (buckets_.size() - 1); }
-  // Ways of the bucket that an insert could take now.
-  [[nodiscard]] uint32_t free_ways(uint32_t hash, uint64_t now_ms) const;
-  // Takes a free or expired way for entry.key; none when the bucket is full. The key must not be there alive.
+  // Whether the bucket has at least `wanted` ways that inserts could take now.
+  template <typename Group>
+  [[nodiscard]] bool has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const;
+  // Takes a way for entry.key: that of a dead entry of the same key, else a free one, else an expired one;
+  // none when the bucket is full. The key must not be there alive.
+  template <typename Group = ScalarGroup>
   uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);
+  // Everything but the expiry may be written through it.
   [[nodiscard]] FlowEntry& entry(uint32_t index) { return buckets_[index / ways].entries[index % ways]; }
   [[nodiscard]] const FlowEntry& entry(uint32_t index) const {
     return buckets_[index / ways].entries[index % ways];
   }
+  void set_expiry(uint32_t index, uint64_t expires_ms);
+  // Raised by every insert and erase: while it stands, what find() said holds.
+  [[nodiscard]] uint64_t version() const { return version_; }
   // Entries that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t of_binding(BindingId binding) const { return owned_[binding].get(); }
   [[nodiscard]] uint64_t size() const { return size_.get(); }
   [[nodiscard]] uint32_t capacity() const { return buckets_.size() * ways; }
   [[nodiscard]] size_t bytes() const { return buckets_.bytes() + owned_.bytes(); }
 
-  // Visits the entries of the next `buckets` buckets and erases those for which `dead(entry)` holds.
+  // Visits entries of the next `buckets` buckets and erases those for which `dead(entry)` holds: all of them,
+  // or only those that may have expired, which the heads say.
+  enum class Visit : uint8_t { all, expired };
   template <typename Dead>
-  void age(uint32_t buckets, Dead&& dead) {
+  void age(uint32_t buckets, Visit visit, uint64_t now_ms, Dead&& dead) {
     for (uint32_t n = 0; n < buckets; ++n) {
       const uint32_t bucket = age_cursor_++ & (buckets_.size() - 1);
+      __builtin_prefetch(&buckets_[(bucket + age_prefetch) & (buckets_.size() - 1)]);
+      const Bucket& b = buckets_[bucket];
       for (uint32_t way = 0; way < ways; ++way) {
+        if (b.signatures[way] == 0) continue;
+        if (visit == Visit::expired && is_alive(b.expiry[way], now_ms)) continue;
         const uint32_t index = bucket * ways + way;
-        if (buckets_[bucket].signatures[way] != 0 && dead(entry(index))) erase(index);
+        if (dead(entry(index))) erase(index);
       }
     }
   }
@@ -154,20 +173,113 @@ class FlowTable {
   }
 
  private:
+  static constexpr uint32_t age_prefetch = 4;
+
   struct alignas(64) Bucket {
     uint16_t signatures[ways];  // 0: the way is free
-    uint16_t zero[ways];
+    uint16_t expiry[ways];      // coarse(entries[way].expires_ms), for ways in use
     FlowEntry entries[ways];
   };
   static_assert(sizeof(Bucket) == 64 + ways * sizeof(FlowEntry));
 
-  [[nodiscard]] uint32_t way_for(uint32_t bucket, uint64_t now_ms, const SideTuple& key) const;
+  // In units of 4.096 s, compared by wrapping difference: expiry times lie within 37 hours of now.
+  static constexpr uint16_t coarse(uint64_t ms) { return static_cast<uint16_t>(ms >> 12); }
+  // Certainly alive: what has the same coarse time as now may have expired in it.
+  static constexpr bool is_alive(uint16_t expiry, uint64_t now_ms) {
+    return static_cast<int16_t>(expiry - coarse(now_ms)) > 0;
+  }
+  // Never 0, which marks a free way. The bucket takes the low bits, the signature the high ones.
+  static constexpr uint16_t signature_of(uint32_t hash) { return static_cast<uint16_t>((hash >> 16) | 1); }
+  template <typename Group>
+  [[nodiscard]] uint32_t way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const;
+  // The first way in use that has expired.
+  [[nodiscard]] static uint32_t expired_way(const Bucket& b, uint64_t now_ms);
 
   TableArray<Bucket> buckets_;
   TableArray<Counter> owned_;  // by binding id
   uint64_t secret_ = 0;
+  uint64_t version_ = 0;
   Counter size_;
   uint32_t age_cursor_ = 0;
 };
+
+inline uint32_t FlowTable::hash(const SideTuple& key, uint64_t secret) {
+  uint64_t words[2];
+  std::memcpy(words, &key, sizeof words);
+  // Two keyed 64 x 64 -> 128-bit products, folded: unlike a CRC it is not linear, so without the secret there
+  // is no telling which keys meet.
+  const auto folded = [](uint64_t a, uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = Wide{a} * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  };
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15u;
+  const uint64_t mixed = folded(folded(words[0] ^ secret, words[1] ^ odd) ^ words[1], secret | odd);
+  return static_cast<uint32_t>(mixed >> 32);
+}
+
+inline void FlowTable::set_expiry(uint32_t index, uint64_t expires_ms) {
+  Bucket& b = buckets_[index / ways];
+  b.entries[index % ways].expires_ms = expires_ms;
+  // Mostly the same: the head is then not written.
+  if (b.expiry[index % ways] != coarse(expires_ms)) b.expiry[index % ways] = coarse(expires_ms);
+}
+
+template <typename Group>
+inline void FlowTable::prefetch_entry(uint32_t hash) const {
+  const Bucket& b = buckets_[bucket_of(hash)];
+  const uint32_t found = Group::equal16(b.signatures, signature_of(hash));
+  if (found != 0) __builtin_prefetch(&b.entries[std::countr_zero(found)]);
+}
+
+template <typename Group>
+inline uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
+  const uint32_t bucket = bucket_of(hash);
+  const Bucket& b = buckets_[bucket];
+  for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
+    const auto way = static_cast<uint32_t>(std::countr_zero(found));
+    if (b.entries[way].key == key) return b.entries[way].expires_ms > now_ms ? bucket * ways + way : none;
+  }
+  return none;
+}
+
+template <typename Group>
+inline uint32_t FlowTable::way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const {
+  const Bucket& b = buckets_[bucket_of(hash)];
+  // A dead entry of the same key goes first: a key is never there twice.
+  for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
+    const auto way = static_cast<uint32_t>(std::countr_zero(found));
+    if (b.entries[way].key == key) return way;
+  }
+  const uint32_t free = Group::equal16(b.signatures, 0);
+  return free != 0 ? static_cast<uint32_t>(std::countr_zero(free)) : expired_way(b, now_ms);
+}
+
+template <typename Group>
+inline bool FlowTable::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const {
+  const Bucket& b = buckets_[bucket_of(hash)];
+  auto room = static_cast<uint32_t>(std::popcount(Group::equal16(b.signatures, 0)));
+  for (uint32_t way = 0; room < wanted && way < ways; ++way)
+    if (b.signatures[way] != 0 && !is_alive(b.expiry[way], now_ms) && b.entries[way].expires_ms <= now_ms)
+      ++room;
+  return room >= wanted;
+}
+
+template <typename Group>
+inline uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms) {
+  const uint32_t way = way_for<Group>(hash, now_ms, entry.key);
+  if (way == none) return none;
+  const uint32_t bucket = bucket_of(hash);
+  const uint32_t index = bucket * ways + way;
+  Bucket& b = buckets_[bucket];
+  if (b.signatures[way] != 0) erase(index);
+  b.signatures[way] = signature_of(hash);
+  b.expiry[way] = coarse(entry.expires_ms);
+  b.entries[way] = entry;
+  owned_[entry.owner].add(1);
+  size_.add(1);
+  ++version_;
+  return index;
+}
 
 }  // namespace portcullis

@@ -2,9 +2,11 @@
 // same operations and gives the same answers (tests/unit/dataplane/group_test.cc compares them).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "dataplane/isa.h"
+#include "src/net/address.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -21,6 +23,24 @@ struct ScalarGroup {
     for (uint32_t way = 0; way < 16; ++way) found |= uint32_t{signatures[way] == wanted} << way;
     return found;
   }
+  // Which of the 8 words from `words` on equal `wanted`. They may be written meanwhile, each word atomically.
+  static uint32_t equal8(const std::atomic<uint32_t>* words, uint32_t wanted) {
+    uint32_t found = 0;
+    for (uint32_t way = 0; way < 8; ++way)
+      found |= uint32_t{words[way].load(std::memory_order_relaxed) == wanted} << way;
+    return found;
+  }
+  // Which of 64 numbers, or addresses, equal `wanted`.
+  static uint64_t equal64(const uint16_t* numbers, uint16_t wanted) {
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; ++i) found |= uint64_t{numbers[i] == wanted} << i;
+    return found;
+  }
+  static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; ++i) found |= uint64_t{words[i] == wanted} << i;
+    return found;
+  }
 };
 
 #if defined(__x86_64__)
@@ -32,6 +52,26 @@ struct Avx2Group : ScalarGroup {
     const auto bytes = static_cast<uint32_t>(_mm256_movemask_epi8(equal));
     return _pext_u32(bytes, 0x55555555u);
   }
+  PORTCULLIS_AVX2 static uint32_t equal8(const std::atomic<uint32_t>* words, uint32_t wanted) {
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+    const __m256i equal = _mm256_cmpeq_epi32(all, _mm256_set1_epi32(static_cast<int>(wanted)));
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)));
+  }
+  PORTCULLIS_AVX2 static uint64_t equal64(const uint16_t* numbers, uint16_t wanted) {
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; i += 16) found |= uint64_t{equal16(numbers + i, wanted)} << i;
+    return found;
+  }
+  PORTCULLIS_AVX2 static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
+    const __m256i all = _mm256_set1_epi32(static_cast<int>(wanted.wire()));
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; i += 8) {
+      const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i));
+      const __m256i equal = _mm256_cmpeq_epi32(some, all);
+      found |= uint64_t{static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)))} << i;
+    }
+    return found;
+  }
 };
 
 struct Avx512Group : Avx2Group {
@@ -39,6 +79,23 @@ struct Avx512Group : Avx2Group {
   PORTCULLIS_AVX512 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));
     return _mm256_cmpeq_epi16_mask(all, _mm256_set1_epi16(static_cast<int16_t>(wanted)));
+  }
+  PORTCULLIS_AVX512 static uint32_t equal8(const std::atomic<uint32_t>* words, uint32_t wanted) {
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+    return _mm256_cmpeq_epi32_mask(all, _mm256_set1_epi32(static_cast<int>(wanted)));
+  }
+  PORTCULLIS_AVX512 static uint64_t equal64(const uint16_t* numbers, uint16_t wanted) {
+    const __m512i all = _mm512_set1_epi16(static_cast<int16_t>(wanted));
+    const uint64_t low = _mm512_cmpeq_epi16_mask(_mm512_loadu_si512(numbers), all);
+    const uint64_t high = _mm512_cmpeq_epi16_mask(_mm512_loadu_si512(numbers + 32), all);
+    return low | high << 32;
+  }
+  PORTCULLIS_AVX512 static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
+    const __m512i all = _mm512_set1_epi32(static_cast<int>(wanted.wire()));
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < 64; i += 16)
+      found |= uint64_t{_mm512_cmpeq_epi32_mask(_mm512_loadu_si512(words + i), all)} << i;
+    return found;
   }
 };
 #endif

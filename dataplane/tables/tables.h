@@ -1,6 +1,7 @@
 // All that stages read and control writes, on one NUMA node. Workers get it const.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "dataplane/tables/binding.h"
@@ -33,6 +34,8 @@ struct Tables {
   PortTable ports;
   GatewayInfo gateway;
   FlowTimeouts timeouts;
+  // Raised by the publisher after every update: flow entries may have ceased to count.
+  std::atomic<uint64_t> changes{0};
 
   // resource_exhausted, naming the table that did not fit. Ports, gateway and timeouts are the caller's to
   // fill.

@@ -15,9 +15,6 @@ namespace {
 
 constexpr uint64_t index_page_bytes = 65536 * sizeof(uint32_t);
 constexpr uint64_t views = 2;
-// rte_hash with an extendable table: a key slot (16), its share of a bucket of eight and of an extra one (2 x
-// 16), its place in two free lists (2 x 4), rounded up.
-constexpr uint64_t endpoint_bytes = 64;
 constexpr uint64_t flow_bucket_bytes = 64 + FlowTable::ways * sizeof(FlowEntry);
 // Lists that may be replaced in one step while their old chunks are still read.
 constexpr uint32_t lists_in_flight = 4;
@@ -71,12 +68,12 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t flows = settings.capacity.flows * workers;
   const uint64_t buffers = packet_buffers(settings);
   const uint64_t counter_bytes =
-      workers * (records * (sizeof(EipCounters) + inline_permit_rules * sizeof(Counter) + sizeof(Counter)) +
+      workers * (records * (sizeof(SlotCounters) + sizeof(Counter)) +
                  chunks * permit_chunk_rules * sizeof(Counter));
   return {{
       {"binding records", records, records * sizeof(BindingRecord)},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
-      {"endpoints", records, std::bit_ceil(records) * endpoint_bytes},
+      {"endpoints", records, EndpointTable::bytes_for(static_cast<uint32_t>(records))},
       {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
       {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
       {"flow entries", flows, flows / FlowTable::ways * flow_bucket_bytes},

@@ -43,8 +43,10 @@ def traces(name: str) -> list[str]:
 
 @pytest.mark.parametrize("how", ["closed", "SIGINT", "SIGTERM", "SIGKILL"])
 def test_nothing_is_left(how):
+    # A shell that starts the tests in the background has them ignore SIGINT, and they would hand that down.
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True, cwd=pathlib.Path(__file__).parent)
+                              text=True, cwd=pathlib.Path(__file__).parent,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     name = holder.stdout.readline().strip()
     assert name.startswith("pc")
     if how != "closed":

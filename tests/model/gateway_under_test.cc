@@ -90,6 +90,7 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   from_punt_ = make_ring("from-punt-" + number, punt_room);
   worker_ = must(Worker::create({.flow_capacity = sizes.flow_capacity,
                                  .flow_secret = flow_secret,
+                                 .isa = sizes.isa,
                                  .to_punt = to_punt_.get(),
                                  .from_punt = from_punt_.get()},
                                 *tables_, rcu_.get()));

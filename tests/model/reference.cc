@@ -691,17 +691,23 @@ bool Gateway::no_room(const std::vector<std::pair<const Side*, SideTuple>>& open
   return false;
 }
 
-// The way that a new entry takes: that of a dead one of its own key, else the first that no live entry holds.
+// The way that a new entry takes: that of a dead one of its own key, else the first that no entry holds, else
+// the first that no live entry holds.
 uint32_t Gateway::way_for(const SideTuple& key, uint64_t now_ms) const {
   if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms <= now_ms)
     return own->second.way;
   const uint32_t bucket = setup_.flows.bucket_of(key);
-  uint32_t way = 0;
-  while (std::ranges::any_of(flows_, [&](const auto& entry) {
-    return entry.second.bucket == bucket && entry.second.way == way && entry.second.expires_ms > now_ms;
-  }))
-    ++way;
-  return way;
+  const auto first_without = [&](auto&& counts) {
+    uint32_t way = 0;
+    while (std::ranges::any_of(flows_, [&](const auto& entry) {
+      return entry.second.bucket == bucket && entry.second.way == way && counts(entry.second);
+    }))
+      ++way;
+    return way;
+  };
+  const uint32_t free = first_without([](const Flow&) { return true; });
+  if (free < setup_.flows.ways) return free;
+  return first_without([&](const Flow& flow) { return flow.expires_ms > now_ms; });
 }
 
 void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms) {

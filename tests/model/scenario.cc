@@ -90,6 +90,9 @@ Sizes Scenario::make_sizes() {
   Sizes sizes;
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.index_pages = 5;
+  std::vector<Isa> isas;
+  std::ranges::copy_if(all_isas, std::back_inserter(isas), is_supported);
+  sizes.isa = pick(isas);
   // The data plane's generations are 32 bits wide: they wrap, and their differences change sign.
   const uint64_t turn = pick<uint64_t>({0, uint64_t{1} << 31, uint64_t{1} << 32});
   if (turn != 0) sizes.generation = turn - 20 - below(50);

@@ -430,11 +430,12 @@ void World::compare_eips() {
   // Nothing else moved: not in a binding or a rule that is no more, either.
   const WorkerCounters& counters = gateway_->worker().counters();
   uint64_t packets = 0, bytes = 0, hits = 0;
-  for (uint32_t i = 0; i < counters.eips.size(); ++i) {
-    packets += counters.eips[i].in_packets.get() + counters.eips[i].out_packets.get();
-    bytes += counters.eips[i].in_bytes.get() + counters.eips[i].out_bytes.get();
+  for (uint32_t i = 0; i < counters.slots.size(); ++i) {
+    const SlotCounters& slot = counters.slots[i];
+    packets += slot.in_packets.get() + slot.out_packets.get();
+    bytes += slot.in_bytes.get() + slot.out_bytes.get();
+    for (const Counter& rule : slot.rule_hits) hits += rule.get();
   }
-  for (uint32_t i = 0; i < counters.inline_hits.size(); ++i) hits += counters.inline_hits[i].get();
   for (uint32_t i = 0; i < counters.chunk_hits.size(); ++i) hits += counters.chunk_hits[i].get();
   expect_equal("packets of all bindings", reference_.counts().eip_packets, packets);
   expect_equal("bytes of all bindings", reference_.counts().eip_bytes, bytes);

@@ -40,9 +40,7 @@ struct DataPlane {
   }
   const BindingRecord* find(PortId port, Ipv4Addr dip) const {
     const EndpointKey key{.dip = dip, .port = port};
-    const EndpointKey* keys[] = {&key};
-    Slot slot = 0;
-    tables->endpoint.find(keys, 1, &slot);
+    const Slot slot = tables->endpoint.find<ScalarGroup>(key, tables->endpoint.bucket_of(key));
     return slot == 0 ? nullptr : &tables->binding.record(slot);
   }
   // What an address is in a view that does not bind it.
@@ -63,7 +61,7 @@ struct DataPlane {
     }
   }
   void age_all_flows() {
-    flows().age(flows().bucket_count(), [](const FlowEntry&) { return true; });
+    flows().age(flows().bucket_count(), FlowTable::Visit::all, 0, [](const FlowEntry&) { return true; });
   }
 
   Rcu rcu = make_rcu(4);

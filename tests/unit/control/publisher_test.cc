@@ -132,7 +132,7 @@ class PublisherTest : public testing::Test {
   void hit(uint32_t n, uint32_t i, uint64_t packets) {
     const BindingRecord& record = *plane.find(View::local, eip_at(n));
     if (i < inline_permit_rules)
-      return plane.counters().inline_hits[record.slot * inline_permit_rules + i].add(packets);
+      return plane.counters().slots[record.slot].rule_hits[i].add(packets);
     uint32_t chunk = record.chunk;
     for (uint32_t skip = (i - inline_permit_rules) / permit_chunk_rules; skip > 0; --skip)
       chunk = plane.tables->permit.chunk(chunk).next;
@@ -493,7 +493,7 @@ TEST_F(PublisherTest, APoolWithoutPagesIsRefused) {
 TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
   publish({binding(1)});
   const auto count = [&] {
-    EipCounters& counters = plane.counters().eips[plane.find(View::local, eip_at(1))->id];
+    SlotCounters& counters = plane.counters().slots[plane.find(View::local, eip_at(1))->slot];
     counters.in_packets.add(1);
     counters.in_bytes.add(20);
     counters.out_packets.add(3);

@@ -6,10 +6,11 @@ namespace portcullis {
 namespace {
 
 Slot find(const EndpointTable& table, EndpointKey key) {
-  const EndpointKey* keys[] = {&key};
-  Slot slot = 0;
-  table.find(keys, 1, &slot);
-  return slot;
+  return table.find<ScalarGroup>(key, table.bucket_of(key));
+}
+
+EndpointKey key_of(uint32_t n) {
+  return {.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1};
 }
 
 TEST(EndpointTable, FindsByPortAndDipTogether) {
@@ -40,6 +41,50 @@ TEST(EndpointTable, HoldsItsCapacityAgainAndAgain) {
       table->erase({.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1});
     table->release_erased();
   }
+}
+
+// Few homes for many keys: most buckets are continued.
+TEST(EndpointTable, ContinuedBucketsComeAndGo) {
+  constexpr uint32_t capacity = 4096;
+  auto table = EndpointTable::create(capacity, -1, 7);
+  ASSERT_TRUE(table.has_value());
+  for (uint32_t round = 0; round < 20; ++round) {
+    const uint32_t first = round * 100'000;
+    for (uint32_t n = 0; n < capacity; ++n) ASSERT_TRUE(table->set(key_of(first + n), n + 3)) << round;
+    ASSERT_FALSE(table->set(key_of(first + capacity), 3)) << "its capacity is its bound";
+    for (uint32_t n = 0; n < capacity; n += 2) table->erase(key_of(first + n));
+    ASSERT_FALSE(table->set(key_of(first), 3)) << "erased room is not to be had before a grace period";
+    for (uint32_t n = 0; n < capacity; ++n)
+      ASSERT_EQ(find(*table, key_of(first + n)), n % 2 == 0 ? 0 : n + 3) << round;
+    table->release_erased();
+    for (uint32_t n = 1; n < capacity; n += 2) ASSERT_EQ(find(*table, key_of(first + n)), n + 3) << round;
+    for (uint32_t n = 1; n < capacity; n += 2) table->erase(key_of(first + n));
+    table->release_erased();
+  }
+}
+
+TEST(EndpointTable, AKeyWhoseWayIsTakenAgainIsNotFound) {
+  auto table = EndpointTable::create(64, -1, 7);
+  ASSERT_TRUE(table.has_value());
+  for (uint32_t n = 0; n < 10'000; ++n) {
+    ASSERT_TRUE(table->set(key_of(n), n + 3));
+    table->erase(key_of(n));
+    table->release_erased();
+    ASSERT_EQ(find(*table, key_of(n)), 0u);
+  }
+}
+
+TEST(EndpointTable, TheSecretChangesWhoMeets) {
+  const auto one = EndpointTable::create(65536, -1, 1);
+  const auto other = EndpointTable::create(65536, -1, 2);
+  ASSERT_TRUE(one.has_value() && other.has_value());
+  int met_in_both = 0, met = 0;
+  for (uint32_t n = 0; n < 100'000; n += 2) {
+    if (one->bucket_of(key_of(n * 7919)) != one->bucket_of(key_of(n * 7919 + 104729))) continue;
+    ++met;
+    if (other->bucket_of(key_of(n * 7919)) == other->bucket_of(key_of(n * 7919 + 104729))) ++met_in_both;
+  }
+  EXPECT_LE(met_in_both, met / 10);
 }
 
 }  // namespace

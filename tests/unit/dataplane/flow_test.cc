@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <set>
+#include <vector>
 
 namespace portcullis {
 namespace {
@@ -25,6 +28,10 @@ FlowTable table_of(uint32_t capacity) {
   auto table = FlowTable::create(capacity, 8, -1, secret);
   EXPECT_TRUE(table.has_value());
   return std::move(*table);
+}
+
+uint64_t pick(std::mt19937_64& random, std::vector<uint64_t> values) {
+  return values[random() % values.size()];
 }
 
 TEST(FlowTable, FindsWhatWasInsertedUntilItExpires) {
@@ -56,10 +63,11 @@ TEST(FlowTable, AFullBucketRefusesAndAnExpiredWayIsTaken) {
   for (uint32_t n = 0; n < FlowTable::ways; ++n)
     ASSERT_NE(table.insert(entry_of(n, n == 5 ? 50 : 100), table.hash(tuple(n)), 0), FlowTable::none);
   const uint32_t hash = table.hash(tuple(99));
-  EXPECT_EQ(table.free_ways(hash, 0), 0u);
+  EXPECT_FALSE(table.has_room<ScalarGroup>(hash, 1, 0));
   EXPECT_EQ(table.insert(entry_of(99, 200), hash, 0), FlowTable::none);
   EXPECT_EQ(table.size(), FlowTable::ways);
-  EXPECT_EQ(table.free_ways(hash, 50), 1u);
+  EXPECT_TRUE(table.has_room<ScalarGroup>(hash, 1, 50));
+  EXPECT_FALSE(table.has_room<ScalarGroup>(hash, 2, 50));
   EXPECT_EQ(table.insert(entry_of(99, 200), hash, 50), 5u);
   EXPECT_EQ(table.size(), FlowTable::ways);
   EXPECT_EQ(table.find(tuple(5), table.hash(tuple(5)), 0), FlowTable::none);
@@ -83,9 +91,55 @@ TEST(FlowTable, AgeingVisitsEveryBucketInTurn) {
     if (table.insert(entry_of(n, 10), table.hash(tuple(n)), 0) != FlowTable::none) inserted.insert(n);
   ASSERT_EQ(table.size(), inserted.size());
   for (uint32_t step = 0; step < table.bucket_count(); ++step)
-    table.age(1, [](const FlowEntry& entry) { return entry.expires_ms <= 10; });
+    table.age(1, FlowTable::Visit::all, 10, [](const FlowEntry& entry) { return entry.expires_ms <= 10; });
   EXPECT_EQ(table.size(), 0u);
   EXPECT_EQ(table.of_binding(1), 0u);
+}
+
+// The head's coarse times decide nothing by themselves: a way is taken, and aged, exactly when its entry has
+// expired, whatever the time of day and however often the expiry moved.
+TEST(FlowTable, CoarseTimesAgreeWithExactOnes) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 300; ++round) {
+    FlowTable table = table_of(FlowTable::ways);
+    uint64_t now = random() % (uint64_t{1} << 40);
+    std::vector<uint64_t> expiry(FlowTable::ways);
+    for (uint32_t n = 0; n < FlowTable::ways; ++n) {
+      expiry[n] = now + 1 + random() % 7'440'000;
+      ASSERT_EQ(table.insert(entry_of(n, expiry[n]), table.hash(tuple(n)), now), n);
+    }
+    for (int step = 0; step < 50; ++step) {
+      const auto n = static_cast<uint32_t>(random() % FlowTable::ways);
+      expiry[n] = now + 1 + random() % pick(random, {5'000, 120'000, 7'440'000});
+      table.set_expiry(n, expiry[n]);
+    }
+    now += random() % pick(random, {5'000, 120'000, 7'440'000});
+    const auto expired =
+        static_cast<uint32_t>(std::ranges::count_if(expiry, [&](uint64_t at) { return at <= now; }));
+    const uint32_t hash = table.hash(tuple(99));
+    EXPECT_TRUE(table.has_room<ScalarGroup>(hash, expired, now));
+    EXPECT_FALSE(table.has_room<ScalarGroup>(hash, expired + 1, now));
+    uint32_t asked = 0;
+    table.age(1, FlowTable::Visit::expired, now, [&](const FlowEntry& entry) {
+      ++asked;
+      return entry.expires_ms <= now;
+    });
+    EXPECT_EQ(table.size(), FlowTable::ways - expired);
+    EXPECT_LE(asked, FlowTable::ways);
+    EXPECT_GE(asked, expired);
+  }
+}
+
+TEST(FlowTable, ItsVersionMovesWithEveryInsertAndErase) {
+  FlowTable table = table_of(64);
+  const uint64_t before = table.version();
+  const uint32_t index = table.insert(entry_of(1, 100), table.hash(tuple(1)), 0);
+  EXPECT_NE(table.version(), before);
+  const uint64_t with_it = table.version();
+  table.set_expiry(index, 200);
+  EXPECT_EQ(table.version(), with_it) << "what was found is still there";
+  table.erase(index);
+  EXPECT_NE(table.version(), with_it);
 }
 
 TEST(FlowTable, RefusesACapacityThatIsNoPowerOfTwo) {

@@ -55,12 +55,12 @@ struct Snapshot {
     put("punted", c.punted);
     put("originated", c.originated);
     put("held", c.held);
-    for (uint32_t id = 0; id < c.eips.size(); ++id) {
-      put("in of binding " + std::to_string(id), c.eips[id].in_packets);
-      put("out of binding " + std::to_string(id), c.eips[id].out_packets);
-    }
     uint64_t hits = 0;
-    for (uint32_t n = 0; n < c.inline_hits.size(); ++n) hits += c.inline_hits[n].get();
+    for (Slot slot = 0; slot < c.slots.size(); ++slot) {
+      put("in of slot " + std::to_string(slot), c.slots[slot].in_packets);
+      put("out of slot " + std::to_string(slot), c.slots[slot].out_packets);
+      for (const Counter& rule : c.slots[slot].rule_hits) hits += rule.get();
+    }
     for (uint32_t n = 0; n < c.chunk_hits.size(); ++n) hits += c.chunk_hits[n].get();
     if (hits != 0) snapshot.values["rule hits"] = hits;
     if (worker.flows().size() != 0) snapshot.values["flows"] = worker.flows().size();
@@ -253,7 +253,7 @@ class PipelineRows : public ::testing::Test {
 
   std::string binding(const char* direction, Ipv4Addr eip) const {
     const IndexEntry entry = tables_->binding.find(View::local, eip);
-    return direction + std::string(" of binding ") + std::to_string(tables_->binding.record(entry.slot()).id);
+    return direction + std::string(" of slot ") + std::to_string(entry.slot());
   }
 
   Rcu rcu_ = make_rcu(1);

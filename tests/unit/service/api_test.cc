@@ -476,8 +476,8 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   counters.busy_polls.add(25);
   const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
   ASSERT_NE(record, nullptr);
-  counters.eips[record->id].in_packets.add(5);
-  counters.eips[record->id].in_bytes.add(500);
+  counters.slots[record->slot].in_packets.add(5);
+  counters.slots[record->slot].in_bytes.add(500);
   plane_.open_flows(record->id, 4);
 
   const auto drops = get<v1::ListDropsResponse, v1::ListDropsRequest>("ObserveService/ListDrops", "");
