@@ -1,12 +1,10 @@
 #include "bench/pps/gateway.h"
 
-#include <rte_ethdev.h>
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "bench/pps/progress.h"
 #include "control/publish/publisher.h"
@@ -17,23 +15,11 @@ namespace {
 // EIPs in one update: what is compiled takes far more room than what is published.
 constexpr uint32_t update_size = 65536;
 
-Mac mac_of(PortId port) {
-  rte_ether_addr address{};
-  rte_eth_macaddr_get(port, &address);
-  Mac mac;
-  std::memcpy(mac.bytes.data(), address.addr_bytes, sizeof mac.bytes);
-  return mac;
-}
-
 }  // namespace
 
 Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, PortId uplink, PortId endpoint,
                                                    Isa isa) {
   std::unique_ptr<Gateway> gateway(new Gateway);
-  gateway->macs_ = {.uplink = mac_of(uplink),
-                    .endpoint_port = mac_of(endpoint),
-                    .client = *Mac::parse("02:00:00:00:00:01"),
-                    .vm = *Mac::parse("02:00:00:00:00:02")};
   const auto list_size = static_cast<uint32_t>(list_of(workload).size());
   auto tables = Tables::create(
       {.eips = workload.eips, .permit_chunks = workload.eips * permit_chunks_for(list_size), .tag_sets = 16},
@@ -41,11 +27,11 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
   if (!tables) return Unexpected(tables.error());
   gateway->tables_ = std::move(*tables);
   PortTable& ports = gateway->tables_->ports;
-  ports.ports[uplink] = {.role = PortRole::uplink, .mac = gateway->macs_.uplink};
-  ports.ports[endpoint] = {.role = PortRole::endpoint, .mac = gateway->macs_.endpoint_port};
+  ports.ports[uplink] = {.role = PortRole::uplink, .mac = macs.uplink};
+  ports.ports[endpoint] = {.role = PortRole::endpoint, .mac = macs.endpoint_port};
   ports.uplink = uplink;
   ports.in_use = {uplink, endpoint};
-  gateway->tables_->next_hop.set(uplink, gateway->macs_.client);
+  gateway->tables_->next_hop.set(uplink, macs.client);
   if (workload.idle_ms != 0)
     gateway->tables_->timeouts.tcp_established_ms = gateway->tables_->timeouts.tcp_transitory_ms =
         workload.idle_ms;
@@ -72,7 +58,7 @@ Expected<void> Gateway::fill(const Workload& workload, PortId endpoint) {
   update.pools.emplace()[pool.first()] = {.prefix = pool};
   for (uint32_t next = 0; next < workload.eips; update = {}) {
     for (const uint32_t end = std::min(workload.eips, next + update_size); next < end; ++next) {
-      compile::CompiledBinding binding = binding_of(next, list, macs_);
+      compile::CompiledBinding binding = binding_of(next, list);
       update.bindings.emplace_hint(update.bindings.end(), binding.eip, std::move(binding));
     }
     if (auto done = publisher.publish(update); !done) return done;

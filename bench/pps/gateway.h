@@ -22,7 +22,6 @@ class Gateway {
   ~Gateway();
 
   [[nodiscard]] Worker& worker() { return *worker_; }
-  [[nodiscard]] const Macs& macs() const { return macs_; }
   // What the publisher took for all EIPs.
   [[nodiscard]] double fill_seconds() const { return fill_seconds_; }
   // Of tables and worker.
@@ -32,7 +31,6 @@ class Gateway {
   Gateway() = default;
   [[nodiscard]] Expected<void> fill(const Workload& workload, PortId endpoint);
 
-  Macs macs_;
   std::unique_ptr<Tables> tables_;
   rte_rcu_qsbr* rcu_ = nullptr;
   std::unique_ptr<Worker> worker_;

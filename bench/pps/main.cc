@@ -20,6 +20,7 @@ struct Options {
   Plan plan;
   std::string way;
   std::string isa;
+  std::string rig = "B";
   uint32_t memory_mb = 0;
   bool no_neighbour = false;
   bool no_stages = false;
@@ -135,6 +136,11 @@ void add_work_options(CLI::App& app, Options& options) {
 void add_run_options(CLI::App& app, Options& options) {
   Plan& plan = options.plan;
   const std::string group = "Measuring";
+  app.add_option("--rig", options.rig,
+                 "B: ports of rings. A: net_pcap in, net_null out, as the peers are fed")
+      ->check(CLI::IsMember({"A", "B"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--isa", options.isa, "back end: scalar, avx2, avx512; default the widest")->group(group);
   app.add_option("--trials", plan.trials)->check(CLI::Range(1, 1000))->capture_default_str()->group(group);
   app.add_option("--seconds", plan.seconds, "a trial's length")
@@ -181,6 +187,12 @@ std::string settle(Options& options) {
   const bool one_way =
       work.work == Work::flood || work.work == Work::unbound || work.work == Work::not_permitted;
   if (one_way) work.ways = {Way::in};
+  plan.rig = options.rig[0];
+  if (plan.rig == 'A') {
+    if (work.work == Work::storm || work.work == Work::flood)
+      return "rig A repeats a file: it has neither --storm nor --flood";
+    if (work.zipf || plan.cold) return "rig A has neither --zipf nor --cold";
+  }
   plan.isa = widest_isa();
   if (!options.isa.empty()) {
     const auto isa = isa_of(options.isa);
@@ -210,6 +222,7 @@ int main(int argc, char** argv) {
       "printed.\n"
       "Keep the other CPUs idle while it measures.",
       "bench-pps"};
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_work_options(app, options);
   add_run_options(app, options);
   app.footer("\n" + list_of_rows() + "\nThe page: docs/bench-pps.md");
@@ -219,7 +232,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "bench-pps: DPDK does not start; without hugepages use --no-huge\n");
     return 1;
   }
-  const auto report = run_ring(options.plan);
+  const auto report = run(options.plan);
   if (!report) {
     std::fprintf(stderr, "bench-pps: %s\n", report.error().message.c_str());
     return 1;

@@ -177,7 +177,7 @@ Expected<Stages> measure_stages(Meter& meter, Source& source, double seconds) {
 
 Expected<Residence> measure_residence(RingRig& rig, Source& source, double load, double clocks_per_packet,
                                       double seconds) {
-  ProbingPoller poller;
+  ResidencePoller poller;
   rig.reset_balance();
   const double interval = clocks_per_packet / load;
   const uint64_t begin = rig.clock();

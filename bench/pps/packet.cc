@@ -66,7 +66,7 @@ void write_headers(const Packet& packet, const Ends& ends, uint8_t ttl, uint8_t*
 
 }  // namespace
 
-void write_frame(const Packet& packet, const Macs& macs, uint8_t* frame) {
+void write_frame(const Packet& packet, uint8_t* frame) {
   if (packet.way == Way::in)
     write_headers(
         packet, {macs.uplink, macs.client, packet.remote, packet.eip, packet.remote_port, packet.local_port},
@@ -78,7 +78,7 @@ void write_frame(const Packet& packet, const Macs& macs, uint8_t* frame) {
         sent_ttl, frame);
 }
 
-void write_expected(const Packet& packet, const Macs& macs, std::span<uint8_t> frame) {
+void write_expected(const Packet& packet, std::span<uint8_t> frame) {
   std::fill(frame.begin() + headers, frame.end(), uint8_t{0});
   if (packet.way == Way::in)
     write_headers(

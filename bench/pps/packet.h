@@ -16,9 +16,14 @@ inline constexpr uint16_t largest_frame = 1514;
 // in: external -> EIP, by the uplink. out: EIP -> external, by the endpoint port.
 enum class Way : uint8_t { in, out };
 
+// Whose frames they are. The gateway's ports are told theirs, whatever the devices say.
 struct Macs {
   Mac uplink, endpoint_port, client, vm;
 };
+inline constexpr Macs macs{.uplink = {{0x02, 0, 0, 0, 1, 0}},
+                           .endpoint_port = {{0x02, 0, 0, 0, 1, 1}},
+                           .client = {{0x02, 0, 0, 0, 0, 1}},
+                           .vm = {{0x02, 0, 0, 0, 0, 2}}};
 
 // IPv4 TCP between an EIP (`local`) and the outside (`remote`). Its payload is all zeroes.
 struct Packet {
@@ -33,10 +38,10 @@ struct Packet {
 };
 
 // The packet as it is sent. Writes headers only: the payload lies there as zeroes.
-void write_frame(const Packet& packet, const Macs& macs, uint8_t* frame);
+void write_frame(const Packet& packet, uint8_t* frame);
 // The frame that must come out, computed from the packet and not from what was sent. `frame` is as long as
 // it.
-void write_expected(const Packet& packet, const Macs& macs, std::span<uint8_t> frame);
+void write_expected(const Packet& packet, std::span<uint8_t> frame);
 // Packet::number of a frame that came out.
 [[nodiscard]] uint32_t number_of(const uint8_t* frame);
 

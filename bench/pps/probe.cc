@@ -35,7 +35,7 @@ void poll_probed(Isa isa, WorkerState& worker, uint64_t now_ms, Probe&& probe) n
 
 }  // namespace
 
-ProbingPoller::ProbingPoller() : stall_clocks_(stall_clocks()) {
+ProbingPoller::ProbingPoller() {
   constexpr uint32_t tries = 1000;
   const uint64_t begin = clock_now();
   last_ = begin;
@@ -47,8 +47,6 @@ ProbingPoller::ProbingPoller() : stall_clocks_(stall_clocks()) {
 void ProbingPoller::start() {
   stages_ = {};
   used_ = hint_ = 0;
-  residence_.clear();
-  stalls_.clear();
 }
 
 // Stages are few and come in order: the next one is the one that came next the last time.
@@ -70,20 +68,31 @@ ProbingPoller::Stage& ProbingPoller::stage(std::string_view name) {
   Stage& at = stage(name);
   at.clocks += now - last_;
   ++at.visits;
-  if (name.data() == stages::Transmit::name.data()) {
-    const uint64_t stayed = now - burst_began_;
-    (stayed < stall_clocks_ ? residence_ : stalls_).add(stayed);
-    burst_began_ = now;
-  }
   last_ = now;
 }
 
 void ProbingPoller::poll(Worker& worker, uint64_t now_ms) noexcept {
-  last_ = burst_began_ = clock_now();
+  last_ = clock_now();
   poll_probed(worker.config().isa, worker.state(), now_ms, [this](std::string_view name) { note(name); });
   note("turn");
   worker.age(now_ms);
   note("age");
+}
+
+void ResidencePoller::burst_ended() {
+  const uint64_t now = clock_now();
+  const uint64_t stayed = now - began_;
+  (stayed < stall_clocks_ ? residence_ : stalls_).add(stayed);
+  began_ = now;
+}
+
+void ResidencePoller::poll(Worker& worker, uint64_t now_ms) noexcept {
+  began_ = clock_now();
+  // Transmit ends a burst; what comes next is another receive.
+  poll_probed(worker.config().isa, worker.state(), now_ms, [this](std::string_view name) {
+    if (name.data() == stages::Transmit::name.data()) burst_ended();
+  });
+  worker.age(now_ms);
 }
 
 std::vector<std::pair<std::string_view, double>> ProbingPoller::stages() const {

@@ -54,9 +54,6 @@ class ProbingPoller : public Poller {
   // Clocks by stage since start(), the probe's own taken off. The first stage holds the receive too; what
   // follows the last burst is called turn and age.
   [[nodiscard]] std::vector<std::pair<std::string_view, double>> stages() const;
-  // Clocks from rx_burst to tx_burst, of each burst that was not empty; those that the host held up apart.
-  [[nodiscard]] const Histogram& residence() const { return residence_; }
-  [[nodiscard]] const Histogram& stalls() const { return stalls_; }
   void start();
 
  private:
@@ -73,9 +70,24 @@ class ProbingPoller : public Poller {
   size_t used_ = 0;
   size_t hint_ = 0;  // stages come in order
   uint64_t last_ = 0;
-  uint64_t burst_began_ = 0;
   double own_clocks_ = 0;
-  uint64_t stall_clocks_;
+};
+
+// The same loop with a clock read at the end of each burst: how long it stayed.
+class ResidencePoller : public Poller {
+ public:
+  void poll(Worker& worker, uint64_t now_ms) noexcept override;
+
+  // Clocks from before rx_burst to after tx_burst, of each burst that was not empty; those that the host held
+  // up apart.
+  [[nodiscard]] const Histogram& residence() const { return residence_; }
+  [[nodiscard]] const Histogram& stalls() const { return stalls_; }
+
+ private:
+  void burst_ended();
+
+  uint64_t stall_clocks_ = stall_clocks();
+  uint64_t began_ = 0;
   Histogram residence_, stalls_;
 };
 

@@ -102,7 +102,7 @@ void RingRig::send(Way way, std::span<const Packet> packets) {
     rte_mbuf* const mbuf = mbufs[n];
     mbuf->data_len = packets[n].length;
     mbuf->pkt_len = packets[n].length;
-    write_frame(packets[n], gateway_->macs(), frame_of(mbuf));
+    write_frame(packets[n], frame_of(mbuf));
     if (cold_) evict(frame_of(mbuf));
   }
   rte_ring_enqueue_bulk(port_in(way).to_worker, reinterpret_cast<void**>(mbufs.data()), count, nullptr);

@@ -2,8 +2,9 @@
 
 #include <rte_cycles.h>
 
-#include <cstdio>
+#include <memory>
 
+#include "bench/pps/feed_rig.h"
 #include "bench/pps/progress.h"
 #include "bench/pps/rows.h"
 #include "bench/pps/verify.h"
@@ -18,10 +19,6 @@ constexpr double floor_share = 0.25;  // of a trial's time
 struct Trials {
   std::vector<double> floor, total, useful, unmatched;
 };
-
-Unexpected without_figure(const Error& error) {
-  return fail(error.code, "no figure: " + error.message);
-}
 
 Expected<void> trial(Meter& meter, Source& source, Source& floor_source, const Plan& plan, Trials& trials) {
   PlainPoller poller;
@@ -68,91 +65,128 @@ Expected<void> warm_up(RingRig& rig, Source& source, const Plan& plan) {
   return rig.balance();
 }
 
-Expected<void> verify(RingRig& rig, FlowSource& flows, StormSource* storm, const Plan& plan) {
+// What is sent by either rig: the flows that there are from the start, and what is made of them.
+struct Sources {
+  FlowSource flows;
+  std::unique_ptr<StormSource> storm;
+  std::unique_ptr<FloodSource> flood;
+
+  explicit Sources(const Workload& workload) : flows(workload) {
+    if (workload.work == Work::storm) storm = std::make_unique<StormSource>(workload, rte_get_tsc_hz());
+    if (workload.work == Work::flood) flood = std::make_unique<FloodSource>(workload, flows);
+  }
+  Source& measured() {
+    if (storm) return *storm;
+    if (flood) return *flood;
+    return flows;
+  }
+};
+
+Expected<void> verify(RingRig& rig, Sources& sources, const Plan& plan) {
   constexpr uint32_t storm_turns = 4096;
-  if (storm != nullptr) return verify_storm(rig, *storm, storm_turns);
-  return verify_flows(rig, flows, plan.workload);
+  if (sources.storm) return verify_storm(rig, *sources.storm, storm_turns);
+  if (auto done = verify_flows(rig, sources.flows, plan.workload); !done) return done;
+  if (sources.flows.refused() * 100 > plan.workload.flows)
+    return fail(ErrorCode::resource_exhausted,
+                std::to_string(sources.flows.refused()) +
+                    " flows found no room in the flow table; raise --flow-slots");
+  return {};
+}
+
+Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report& report) {
+  Source& source = sources.measured();
+  if (plan.neighbour) {
+    const auto factor = neighbour_factor(meter, source, plan.core);
+    if (!factor) return Unexpected(factor.error());
+    if (*factor > 0) report.neighbour = *factor;
+  }
+  // Only the trials' windows count: beside a neighbour they are meant to be disturbed.
+  meter.forget_windows();
+  Trials trials;
+  Progress progress("measuring");
+  const uint64_t attempts = sources.storm ? sources.storm->attempts() : 0;
+  const uint64_t opened = sources.storm ? sources.storm->useful() : 0;
+  for (uint32_t n = 0; n < plan.trials; ++n) {
+    progress.at(n, plan.trials);
+    if (auto done = trial(meter, source, sources.flows, plan, trials); !done) return done;
+  }
+  report.total = summarise(trials.total);
+  report.floor = summarise(trials.floor);
+  report.windows = meter.windows();
+  if (sources.storm) {
+    report.new_flows_per_second = summarise(trials.useful).median;
+    report.refused_share = 1 - static_cast<double>(sources.storm->useful() - opened) /
+                                   static_cast<double>(sources.storm->attempts() - attempts);
+  }
+  if (sources.flood) {
+    report.established_pps = summarise(trials.useful).median;
+    report.established_pps_unmatched = summarise(trials.unmatched).median;
+  }
+  if (!plan.stages) return {};
+  auto stages = measure_stages(meter, source, stages_seconds);
+  if (!stages) return Unexpected(stages.error());
+  report.stages = std::move(*stages);
+  return {};
+}
+
+void describe_tables(Gateway& gateway, Report& report) {
+  const Worker& worker = gateway.worker();
+  report.fill_seconds = gateway.fill_seconds();
+  report.table_bytes = gateway.bytes();
+  report.flows_open = worker.flows().size();
+  report.flow_capacity = worker.flows().capacity();
+}
+
+// Rig B, whole; or for rig A the verification that only rig B can do: packets that must be dropped among the
+// others.
+Expected<void> run_ring(const Plan& plan, Report& report) {
+  auto made = RingRig::create(plan.workload, plan.isa, plan.cold);
+  if (!made) return Unexpected(made.error());
+  RingRig& rig = **made;
+  Sources sources(plan.workload);
+  if (auto done = verify(rig, sources, plan); !done) return done;
+  report.verified = true;
+  if (plan.rig == 'A') return {};
+  if (auto done = warm_up(rig, sources.measured(), plan); !done) return done;
+  Meter meter(rig);
+  if (auto done = measure(meter, sources, plan, report); !done) return done;
+  if (plan.load > 0) {
+    auto residence = measure_residence(rig, sources.measured(), plan.load, report.total.median, plan.seconds);
+    if (!residence) return Unexpected(residence.error());
+    report.residence = *residence;
+  }
+  report.flows_refused = sources.flows.refused();
+  describe_tables(rig.gateway(), report);
+  return {};
+}
+
+Expected<void> run_feed(const Plan& plan, Report& report) {
+  Sources sources(plan.workload);
+  auto made = FeedRig::create(plan.workload, sources.flows, plan.isa);
+  if (!made) return Unexpected(made.error());
+  FeedRig& rig = **made;
+  if (auto done = rig.verify(); !done) return done;
+  Meter meter(rig);
+  if (auto done = measure(meter, sources, plan, report); !done) return done;
+  describe_tables(rig.gateway(), report);
+  return {};
 }
 
 }  // namespace
 
-Expected<Report> run_ring(const Plan& plan) {
-  auto made = RingRig::create(plan.workload, plan.isa, plan.cold);
-  if (!made) return Unexpected(made.error());
-  RingRig& rig = **made;
-  FlowSource flows(plan.workload);
-  std::unique_ptr<StormSource> storm;
-  std::unique_ptr<FloodSource> flood;
-  if (plan.workload.work == Work::storm)
-    storm = std::make_unique<StormSource>(plan.workload, rte_get_tsc_hz());
-  if (plan.workload.work == Work::flood) flood = std::make_unique<FloodSource>(plan.workload, flows);
-  Source* source = &flows;
-  if (storm) source = storm.get();
-  if (flood) source = flood.get();
-
-  if (auto done = verify(rig, flows, storm.get(), plan); !done) return without_figure(done.error());
-  if (flows.refused() * 100 > plan.workload.flows)
-    return fail(ErrorCode::resource_exhausted,
-                "no figure: " + std::to_string(flows.refused()) +
-                    " flows found no room in the flow table; raise --flow-slots");
-  if (auto done = warm_up(rig, *source, plan); !done) return without_figure(done.error());
-
+Expected<Report> run(const Plan& plan) {
   Report report{.row = plan.row,
-                .rig = std::string(rig.name()),
+                .rig = std::string(1, plan.rig),
                 .work = describe(plan.workload),
                 .isa = plan.isa,
                 .workload = plan.workload,
                 .cold = plan.cold,
                 .hugepages = plan.hugepages,
                 .tsc_hz = static_cast<double>(rte_get_tsc_hz()),
-                .fill_seconds = rig.gateway().fill_seconds(),
-                .verified = true,
                 .trials = plan.trials};
-  Meter meter(rig);
-  if (plan.neighbour) {
-    const auto factor = neighbour_factor(meter, *source, plan.core);
-    if (!factor) return without_figure(factor.error());
-    if (*factor > 0) report.neighbour = *factor;
-  }
-  // Only the trials' windows count: beside a neighbour they are meant to be disturbed.
-  meter.forget_windows();
-  Trials trials;
-  {
-    Progress progress("measuring");
-    const uint64_t attempts_before = storm ? storm->attempts() : 0;
-    const uint64_t opened_before = storm ? storm->useful() : 0;
-    for (uint32_t n = 0; n < plan.trials; ++n) {
-      progress.at(n, plan.trials);
-      if (auto done = trial(meter, *source, flows, plan, trials); !done) return without_figure(done.error());
-    }
-    if (storm) {
-      const auto attempts = static_cast<double>(storm->attempts() - attempts_before);
-      report.refused_share = 1 - static_cast<double>(storm->useful() - opened_before) / attempts;
-    }
-  }
-  report.total = summarise(trials.total);
-  report.floor = summarise(trials.floor);
-  report.windows = meter.windows();
-  if (storm) report.new_flows_per_second = summarise(trials.useful).median;
-  if (flood) {
-    report.established_pps = summarise(trials.useful).median;
-    report.established_pps_unmatched = summarise(trials.unmatched).median;
-  }
-  if (plan.stages) {
-    auto stages = measure_stages(meter, *source, stages_seconds);
-    if (!stages) return without_figure(stages.error());
-    report.stages = std::move(*stages);
-  }
-  if (plan.load > 0) {
-    auto residence = measure_residence(rig, *source, plan.load, report.total.median, plan.seconds);
-    if (!residence) return without_figure(residence.error());
-    report.residence = *residence;
-  }
-  Worker& worker = rig.gateway().worker();
-  report.table_bytes = rig.gateway().bytes();
-  report.flows_open = worker.flows().size();
-  report.flow_capacity = worker.flows().capacity();
-  report.flows_refused = flows.refused();
+  auto done = run_ring(plan, report);
+  if (done && plan.rig == 'A') done = run_feed(plan, report);
+  if (!done) return fail(done.error().code, "no figure: " + done.error().message);
   return report;
 }
 

@@ -7,6 +7,7 @@ namespace portcullis::bench {
 
 struct Plan {
   std::string row;
+  char rig = 'B';
   Workload workload;
   Isa isa = Isa::scalar;
   uint32_t trials = 9;
@@ -21,6 +22,6 @@ struct Plan {
 };
 
 // EAL is up. internal when packets were wrong: then there is no figure.
-[[nodiscard]] Expected<Report> run_ring(const Plan& plan);
+[[nodiscard]] Expected<Report> run(const Plan& plan);
 
 }  // namespace portcullis::bench

@@ -45,7 +45,7 @@ class Verifier {
       }
       const rte_mbuf* mbuf = frames[next++];
       const std::span expected(expected_, packet.length);
-      write_expected(packet, rig_.gateway().macs(), expected);
+      write_expected(packet, expected);
       if (mbuf->pkt_len != packet.length) return wrong(packet, "came out with another length");
       const auto at = std::mismatch(expected.begin(), expected.end(), frame_of(mbuf)).first;
       if (at != expected.end())

@@ -83,7 +83,7 @@ std::vector<PermitRule> list_of(const Workload& workload) {
   return list;
 }
 
-compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list, const Macs& macs) {
+compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list) {
   compile::CompiledBinding binding{.eip = eip_of(n),
                                    .dip = dip_of(n),
                                    .port = "endpoint",

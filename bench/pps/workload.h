@@ -64,8 +64,7 @@ inline constexpr uint16_t forbidden_port = 9999;  // in no list, local or remote
 // Row 9's distribution: 30 % /32, 50 % /8 to /28, 20 % any; each rule for one local port, so that a packet
 // can be aimed at it; at most `shapes` (up to 16) combinations of prefix length and kind of remote port.
 [[nodiscard]] std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes);
-[[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list,
-                                                  const Macs& macs);
+[[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list);
 [[nodiscard]] uint32_t flow_slots_of(const Workload& workload);
 
 }  // namespace portcullis::bench
