@@ -1,6 +1,7 @@
 #include "bench/pps/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -20,7 +21,8 @@ namespace {
 
 // Enough digits to compare, and no more than mean something.
 double rounded(double value, double unit) {
-  return std::round(value / unit) * unit;
+  const double scale = std::round(1 / unit);
+  return std::round(value * scale) / scale;
 }
 
 std::string ways_of(const Workload& workload) {
@@ -88,6 +90,8 @@ std::string json_of(const Report& r) {
                  {"max_us", rounded(r.residence->max_us, 0.001)},
                  {"stalls", r.residence->stalls},
                  {"longest_stall_us", rounded(r.residence->longest_stall_us, 0.1)}};
+  nlohmann::ordered_json by_trial = nlohmann::ordered_json::array();
+  for (const double clocks : r.by_trial) by_trial.push_back(rounded(clocks, 0.01));
   nlohmann::ordered_json json = {{"row", r.row},
                                  {"rig", r.rig},
                                  {"work", r.work},
@@ -100,6 +104,7 @@ std::string json_of(const Report& r) {
                                  {"median", rounded(r.total.median, 0.01)},
                                  {"iqr", rounded(r.total.iqr, 0.01)},
                                  {"min", rounded(r.total.min, 0.01)},
+                                 {"by_trial", by_trial},
                                  {"verified", r.verified},
                                  {"disturbed", r.windows.disturbed()},
                                  {"windows", r.windows.all},

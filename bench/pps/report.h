@@ -25,7 +25,8 @@ struct Report {
   uint32_t flow_capacity = 0;
   bool verified = false;
   uint32_t trials = 0;
-  Summary total, floor;  // clocks a packet
+  Summary total, floor;          // clocks a packet
+  std::vector<double> by_trial;  // those of `total`, in order
   Windows windows;
   std::optional<double> neighbour;
   Stages stages;

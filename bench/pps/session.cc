@@ -111,6 +111,7 @@ Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report&
     if (auto done = trial(meter, source, sources.flows, plan, trials); !done) return done;
   }
   report.total = summarise(trials.total);
+  report.by_trial = trials.total;
   report.floor = summarise(trials.floor);
   report.windows = meter.windows();
   if (sources.storm) {

@@ -1,0 +1,177 @@
+// The parts of bench-pps that a figure rests on and that no packet shows to be right.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "bench/pps/histogram.h"
+#include "bench/pps/order.h"
+#include "bench/pps/packet.h"
+#include "bench/pps/rows.h"
+#include "bench/pps/source.h"
+#include "bench/pps/workload.h"
+#include "src/net/checksum.h"
+
+namespace portcullis::bench {
+namespace {
+
+class PermutationTest : public testing::TestWithParam<uint32_t> {};
+
+TEST_P(PermutationTest, VisitsEachOnceAndBeginsAgain) {
+  const Permutation permutation(GetParam());
+  std::vector<bool> seen(GetParam());
+  for (uint32_t n = 0; n < GetParam(); ++n) {
+    const uint32_t at = permutation(n);
+    ASSERT_LT(at, GetParam());
+    ASSERT_FALSE(seen[at]) << at;
+    seen[at] = true;
+  }
+  EXPECT_EQ(permutation(GetParam()), permutation(0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, PermutationTest, testing::Values(1, 2, 3, 64, 100, 4096, 64512, 1032192));
+
+TEST(Permutation, StepsByNoConstant) {
+  const Permutation permutation(65536);
+  std::set<uint32_t> steps;
+  for (uint32_t n = 0; n < 1000; ++n) steps.insert(permutation(n + 1) - permutation(n));
+  EXPECT_GT(steps.size(), 900u);
+}
+
+TEST(Zipf, FirstRanksHaveTheirShare) {
+  constexpr uint32_t draws = 1 << 18;
+  constexpr uint32_t size = 1000;
+  std::map<uint32_t, uint32_t> counts;
+  for (const uint32_t rank : zipf_ranks(size, 1.1, draws)) {
+    ASSERT_LT(rank, size);
+    ++counts[rank];
+  }
+  double sum = 0;
+  for (uint32_t k = 1; k <= size; ++k) sum += std::pow(k, -1.1);
+  for (const uint32_t k : {1u, 2u, 3u, 10u, 100u}) {
+    const double expected = draws * std::pow(k, -1.1) / sum;
+    EXPECT_NEAR(counts[k - 1], expected, 5 * std::sqrt(expected)) << k;
+  }
+}
+
+TEST(Histogram, QuantilesAreAtMostOneClassTooHigh) {
+  Histogram histogram;
+  EXPECT_EQ(histogram.quantile(0.5), 0u);
+  for (uint64_t value = 1; value <= 100000; ++value) histogram.add(value);
+  for (const double q : {0.01, 0.5, 0.99, 0.999}) {
+    const double exact = q * 100000;
+    EXPECT_GE(static_cast<double>(histogram.quantile(q)), exact);
+    EXPECT_LE(static_cast<double>(histogram.quantile(q)), exact * 1.04);
+  }
+  EXPECT_EQ(histogram.quantile(1), 100000u);
+  EXPECT_EQ(histogram.max(), 100000u);
+  histogram.add(UINT64_MAX);
+  EXPECT_EQ(histogram.quantile(1), UINT64_MAX);
+}
+
+// Checksums added up here from the bytes alone (RFC 791, 9293).
+TEST(Frame, ChecksumsAreRight) {
+  for (const uint16_t length : {smallest_frame, uint16_t{61}, largest_frame})
+    for (const Way way : {Way::in, Way::out})
+      for (const bool expected : {false, true}) {
+        const Packet packet{.eip = eip_of(7),
+                            .dip = dip_of(7),
+                            .remote = random_source(99),
+                            .local_port = 80,
+                            .remote_port = 4321,
+                            .length = length,
+                            .way = way,
+                            .number = 12345};
+        std::vector<uint8_t> frame(length);
+        if (expected)
+          write_expected(packet, frame);
+        else
+          write_frame(packet, frame.data());
+        const std::span bytes(frame);
+        EXPECT_EQ(internet_sum(bytes.subspan(14, 20)), 0xffff);
+        const auto l4 = static_cast<uint16_t>(length - 34);
+        const std::array<uint8_t, 4> rest{0, 6, static_cast<uint8_t>(l4 >> 8), static_cast<uint8_t>(l4)};
+        EXPECT_EQ(internet_sum(bytes.subspan(34), internet_sum(bytes.subspan(26, 8), internet_sum(rest))),
+                  0xffff);
+        EXPECT_EQ(number_of(frame.data()), 12345u);
+      }
+}
+
+TEST(ShapedRules, AreDistributedAsRow9Says) {
+  const std::vector<PermitRule> rules = shaped_rules(1000, 16);
+  uint32_t hosts = 0, any = 0;
+  std::set<std::pair<uint8_t, uint16_t>> shapes;
+  for (const PermitRule& rule : rules) {
+    hosts += rule.prefix_length == 32 ? 1 : 0;
+    any += rule.prefix_length == 0 ? 1 : 0;
+    EXPECT_EQ(rule.remote & ~Ipv4Prefix::mask(rule.prefix_length), 0u);
+    shapes.emplace(rule.prefix_length, rule.remote_ports.first);
+  }
+  EXPECT_EQ(hosts, 300u);
+  EXPECT_EQ(any, 200u);
+  EXPECT_EQ(shapes.size(), 16u);
+}
+
+bool rule_matches(const PermitRule& rule, const Packet& packet) {
+  return rule.local_ports.contains(packet.local_port) && rule.remote_ports.contains(packet.remote_port) &&
+         ((rule.remote ^ packet.remote.host()) & Ipv4Prefix::mask(rule.prefix_length)) == 0;
+}
+
+TEST(ShapedRules, EachIsHitAndAMissHitsNone) {
+  Workload workload{.eips = 4, .flows = 4000, .rules = 1000, .shapes = 16};
+  const std::vector<PermitRule> rules = list_of(workload);
+  std::set<size_t> hit;
+  const FlowSource source(workload);
+  workload.miss = true;
+  const FlowSource missing(workload);
+  for (uint64_t n = 0; n < source.period(); ++n) {
+    const Packet packet = source.at(Way::in, n);
+    EXPECT_FALSE(packet.drop);
+    size_t matching = 0;
+    for (size_t r = 0; r < rules.size(); ++r)
+      if (rule_matches(rules[r], packet)) {
+        hit.insert(r);
+        ++matching;
+      }
+    EXPECT_EQ(matching, 1u);
+    const Packet miss = missing.at(Way::in, n);
+    EXPECT_EQ(miss.drop, Drop::destination_not_permitted);
+    for (const PermitRule& rule : rules) ASSERT_FALSE(rule_matches(rule, miss));
+  }
+  EXPECT_EQ(hit.size(), rules.size());
+}
+
+TEST(FlowSource, NoTwoFlowsShareAFiveTuple) {
+  const FlowSource source({.work = Work::tracked, .eips = 254, .flows = 1032192});
+  std::set<std::pair<uint32_t, uint32_t>> seen;
+  for (uint64_t n = 0; n < source.period(); ++n) {
+    const Packet packet = source.at(Way::in, n);
+    seen.emplace(packet.remote.host(), uint32_t{packet.local_port} << 16 | packet.remote_port);
+  }
+  EXPECT_EQ(seen.size(), source.period());
+}
+
+TEST(FlowSource, RefusedFlowsAreNotSent) {
+  FlowSource source({.work = Work::tracked, .flows = 64});
+  for (uint32_t flow = 0; flow < 64; flow += 2) source.refuse(flow);
+  std::array<Packet, 64> packets;
+  ASSERT_EQ(source.fill(Way::in, packets), 64u);
+  for (const Packet& packet : packets) EXPECT_EQ(packet.number % 2, 1u);
+  EXPECT_EQ(source.refused(), 32u);
+}
+
+TEST(Rows, HaveNamesOfTheirOwn) {
+  std::set<std::string_view> names;
+  for (const Row& row : rows()) {
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+    EXPECT_EQ(find_row(row.name), &row);
+  }
+  EXPECT_EQ(find_row("no such row"), nullptr);
+}
+
+}  // namespace
+}  // namespace portcullis::bench
