@@ -17,21 +17,6 @@ uint64_t clocks_of(double seconds) {
   return static_cast<uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));
 }
 
-// One addition a core clock, whatever else the core could do at once.
-uint64_t time_dependent_additions() {
-  constexpr uint32_t additions = 4096;
-  uint64_t sum = 1;
-  const uint64_t begin = clock_now();
-  for (uint32_t n = 0; n < additions; n += 8) {
-    // Eight in a row, so that the loop around them costs nothing.
-    for (uint32_t k = 0; k < 8; ++k) {
-      sum += n;
-      asm volatile("" : "+r"(sum));
-    }
-  }
-  return clock_now() - begin;
-}
-
 // A thread that keeps another CPU busy: arithmetic and its own L1.
 class Neighbour {
  public:
@@ -70,20 +55,6 @@ std::optional<uint32_t> another_cpu(uint32_t core) {
 
 }  // namespace
 
-Calibration::Calibration() {
-  constexpr uint32_t warm_up = 2000;  // some 5 ms: the clock rises under load
-  for (uint32_t n = 0; n < warm_up; ++n) best_ = std::min(best_, time_dependent_additions());
-}
-
-bool Calibration::is_slow() {
-  // The best of three: an interrupt in one of them says nothing about the window before.
-  uint64_t took = UINT64_MAX;
-  for (uint32_t n = 0; n < 3; ++n) took = std::min(took, time_dependent_additions());
-  best_ = std::min(best_, took);
-  constexpr double tolerance = 1.05;
-  return static_cast<double>(took) > static_cast<double>(best_) * tolerance;
-}
-
 template <typename Run>
 Sample Meter::in_windows(Source& source, double seconds, Run&& run) {
   struct Sum {
@@ -110,6 +81,7 @@ Sample Meter::in_windows(Source& source, double seconds, Run&& run) {
     };
     add(all);
     ++windows_.all;
+    if (const double clocks = memory_.clocks_per_line(); clocks > 0) memory_clocks_.push_back(clocks);
     if (calibration_.is_slow() || stalled)
       ++windows_.discarded;
     else

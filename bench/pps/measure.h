@@ -6,21 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "bench/pps/calibration.h"
 #include "bench/pps/ring_rig.h"
 
 namespace portcullis::bench {
-
-// Whether the CPU runs as fast as it has been seen to run.
-class Calibration {
- public:
-  Calibration();
-  // A chain of dependent additions, some microseconds long; true if it took longer than the best one seen by
-  // more than the tolerance.
-  [[nodiscard]] bool is_slow();
-
- private:
-  uint64_t best_ = UINT64_MAX;
-};
 
 struct Windows {
   uint64_t all = 0;
@@ -41,7 +30,12 @@ class Meter {
   [[nodiscard]] Expected<Sample> measure(Source& source, Poller& poller, double seconds);
   [[nodiscard]] Sample measure_floor(Source& source, double seconds);
   [[nodiscard]] const Windows& windows() const { return windows_; }
-  void forget_windows() { windows_ = {}; }
+  // TSC ticks that a line took from memory, by window; empty when there was no room for the test.
+  [[nodiscard]] const std::vector<double>& memory_clocks() const { return memory_clocks_; }
+  void forget_windows() {
+    windows_ = {};
+    memory_clocks_.clear();
+  }
   [[nodiscard]] Rig& rig() { return rig_; }
 
  private:
@@ -50,6 +44,8 @@ class Meter {
 
   Rig& rig_;
   Calibration calibration_;
+  MemoryProbe memory_;
+  std::vector<double> memory_clocks_;
   Windows windows_;
 };
 

@@ -69,6 +69,10 @@ std::string text_of(const Report& r) {
   if (r.neighbour) text += line("  neighbour    %7.2f  (times as long beside a busy CPU)", *r.neighbour);
   text += line("  windows      %lu, of them %lu discarded%s", r.windows.all, r.windows.discarded,
                r.windows.disturbed() ? ": DISTURBED, no figure to quote" : "");
+  if (r.memory)
+    text += line("  memory       %7.0f ns for a line in no cache (IQR %.0f, min %.0f)",
+                 r.memory->median / r.tsc_hz * 1e9, r.memory->iqr / r.tsc_hz * 1e9,
+                 r.memory->min / r.tsc_hz * 1e9);
   if (r.flows_refused != 0)
     text += line("  not sent     %lu flows that found no room in their bucket of the flow table",
                  r.flows_refused);
@@ -109,6 +113,7 @@ std::string json_of(const Report& r) {
                                  {"disturbed", r.windows.disturbed()},
                                  {"windows", r.windows.all},
                                  {"discarded", r.windows.discarded},
+                                 {"memory_ns", nullptr},
                                  {"isa", std::string(name_of(r.isa))},
                                  {"stages", stages},
                                  {"residence", residence},
@@ -124,6 +129,7 @@ std::string json_of(const Report& r) {
                                  {"flows_refused", r.flows_refused},
                                  {"table_bytes", r.table_bytes},
                                  {"fill_seconds", rounded(r.fill_seconds, 0.01)}};
+  if (r.memory) json["memory_ns"] = rounded(r.memory->median / r.tsc_hz * 1e9, 0.1);
   if (r.neighbour) json["neighbour"] = rounded(*r.neighbour, 0.001);
   if (r.new_flows_per_second) {
     json["new_flows_mps"] = rounded(*r.new_flows_per_second / 1e6, 0.001);

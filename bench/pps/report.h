@@ -28,6 +28,7 @@ struct Report {
   Summary total, floor;          // clocks a packet
   std::vector<double> by_trial;  // those of `total`, in order
   Windows windows;
+  std::optional<Summary> memory;  // TSC ticks that a line took from memory, between the windows
   std::optional<double> neighbour;
   Stages stages;
   std::optional<Residence> residence;

@@ -114,6 +114,7 @@ Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report&
   report.by_trial = trials.total;
   report.floor = summarise(trials.floor);
   report.windows = meter.windows();
+  if (!meter.memory_clocks().empty()) report.memory = summarise(meter.memory_clocks());
   if (sources.storm) {
     report.new_flows_per_second = summarise(trials.useful).median;
     report.refused_share = 1 - static_cast<double>(sources.storm->useful() - opened) /
