@@ -75,7 +75,7 @@ struct Burst {
 
   // route
   PortId out_port[burst_size];
-  Mac next_hop_mac[burst_size];
+  MacWord next_hop_mac[burst_size];
 };
 
 // Calls body(i) for every set bit, lowest first. The mask is read once: body may drop packets.

@@ -41,7 +41,7 @@ template <typename Group, typename Probe>
 inline void run_pipeline(Burst& burst, const Tables& tables, WorkerState& worker, Probe&& probe) noexcept {
   std::apply(
       [&](auto... stage) {
-        ((decltype(stage)::template run<Group>(burst, tables, worker), probe(decltype(stage)::name)), ...);
+        ((Group::template call<decltype(stage)>(burst, tables, worker), probe(decltype(stage)::name)), ...);
       },
       Pipeline{});
 }

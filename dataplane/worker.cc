@@ -91,26 +91,17 @@ void Worker::offline() {
 
 namespace {
 
-// The loop compiled for each back end: `flatten` inlines the stages into it, so that all of them are compiled
-// for that back end and none is shared with a CPU that cannot run it.
-[[gnu::flatten]] uint32_t poll_scalar(WorkerState& worker, uint64_t now_ms) noexcept {
-  return poll_worker<ScalarGroup>(worker, now_ms, [](std::string_view) {});
+template <typename Group>
+uint32_t poll_without_probe(WorkerState& worker, uint64_t now_ms) noexcept {
+  return poll_worker<Group>(worker, now_ms, [](std::string_view) {});
 }
-#if defined(__x86_64__)
-PORTCULLIS_AVX2 [[gnu::flatten]] uint32_t poll_avx2(WorkerState& worker, uint64_t now_ms) noexcept {
-  return poll_worker<Avx2Group>(worker, now_ms, [](std::string_view) {});
-}
-PORTCULLIS_AVX512 [[gnu::flatten]] uint32_t poll_avx512(WorkerState& worker, uint64_t now_ms) noexcept {
-  return poll_worker<Avx512Group>(worker, now_ms, [](std::string_view) {});
-}
-#endif
 
 auto* poll_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx2) return poll_avx2;
-  if (isa == Isa::avx512) return poll_avx512;
+  if (isa == Isa::avx2) return poll_without_probe<Avx2Group>;
+  if (isa == Isa::avx512) return poll_without_probe<Avx512Group>;
 #endif
-  return poll_scalar;
+  return poll_without_probe<ScalarGroup>;
 }
 
 }  // namespace

@@ -19,10 +19,11 @@ struct Deliver {
   static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
     for_each_packet(burst.live, [&](uint32_t i) {
       uint8_t* const frame = frame_of(burst.mbuf[i]);
-      const EthernetHeader header{.destination = burst.next_hop_mac[i],
-                                  .source = tables.ports.ports[burst.out_port[i]].mac,
-                                  .ether_type = ether_type::ipv4};
-      std::memcpy(frame, &header, sizeof header);
+      const MacWord source(tables.ports.ports[burst.out_port[i]].mac);
+      const uint64_t first = burst.next_hop_mac[i].before(source);
+      const uint32_t rest = source.rest();
+      std::memcpy(frame, &first, sizeof first);
+      std::memcpy(frame + sizeof first, &rest, sizeof rest);
       uint8_t* const ip = frame + l3_offset;
       const uint8_t ttl = burst.ttl[i];
       const uint8_t protocol = burst.protocol[i];

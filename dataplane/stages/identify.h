@@ -10,10 +10,10 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstring>
 #include <string_view>
 
 #include "dataplane/worker_state.h"
+#include "src/net/cursor.h"
 
 namespace portcullis::stages {
 
@@ -41,7 +41,7 @@ struct Identify {
     for_each_packet(burst.live, [&](uint32_t i) {
       pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.source_address[i])} << i;
       places.of[i] = tables.binding.place_of(View::edge, burst.destination_address[i]);
-      __builtin_prefetch(places.of[i]);
+      prefetch_line(places.of[i]);
     });
     for_each_packet(pooled_sources, [&](uint32_t i) {
       if (tables.binding.find(View::edge, burst.source_address[i]).in_any_pool())
@@ -66,7 +66,7 @@ struct Identify {
       if (!tables.binding.may_be_pooled(burst.destination_address[i])) return;
       pooled_destinations |= uint64_t{1} << i;
       places.of[i] = tables.binding.place_of(View::local, burst.destination_address[i]);
-      __builtin_prefetch(places.of[i]);
+      prefetch_line(places.of[i]);
     });
     for_each_packet(burst.live, [&](uint32_t i) {
       const Slot slot =
@@ -75,9 +75,9 @@ struct Identify {
       burst.source[i] = prefetched(slot, tables, worker);
     });
     for_each_packet(burst.live, [&](uint32_t i) {
-      Mac mac;
-      std::memcpy(&mac, frame_of(burst.mbuf[i]) + offsetof(EthernetHeader, source), sizeof mac);
-      if (mac != burst.source[i]->mac) return drop(burst, worker, i, Drop::spoofed_mac);
+      const HeaderView<EthernetHeader> ethernet(frame_of(burst.mbuf[i]));
+      const auto mac = MacWord::of_load(ethernet.load<uint64_t>(offsetof(EthernetHeader, source)));
+      if (mac != MacWord(burst.source[i]->mac)) return drop(burst, worker, i, Drop::spoofed_mac);
       burst.destination[i] = nullptr;
       if ((pooled_destinations >> i & 1) == 0) return;
       const IndexEntry to = BindingTable::load(places.of[i]);
@@ -91,9 +91,9 @@ struct Identify {
   // Both lines of the record, and that of its counters, which commit writes.
   static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
     const BindingRecord& record = tables.binding.record(slot);
-    __builtin_prefetch(&record);
-    __builtin_prefetch(record.rules);
-    __builtin_prefetch(&worker.counters.slots[slot], 1);
+    prefetch_line(&record);
+    prefetch_line(record.rules);
+    prefetch_line(&worker.counters.slots[slot]);
     return &record;
   }
 };

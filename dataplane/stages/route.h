@@ -23,7 +23,7 @@ struct Route {
         return drop(burst, worker, i, Drop::packet_too_big);
       burst.out_port[i] = out_port;
       if (destination != nullptr) {
-        burst.next_hop_mac[i] = destination->mac;
+        burst.next_hop_mac[i] = MacWord(destination->mac);
       } else if (!tables.next_hop.find(out_port, burst.next_hop_mac[i])) {
         drop(burst, worker, i, Drop::next_hop_unresolved);
       }

@@ -41,7 +41,7 @@ class EndpointTable {
     const Wide product = Wide{word} * (0x9e3779b97f4a7c15u ^ secret_ << 1);
     return static_cast<uint32_t>(product ^ product >> 64) & mask_;
   }
-  void prefetch(uint32_t bucket) const { __builtin_prefetch(&buckets_[bucket]); }
+  void prefetch(uint32_t bucket) const { prefetch_line(&buckets_[bucket]); }
   // 0 when the key is unknown. `bucket` is bucket_of(key).
   template <typename Group>
   [[nodiscard]] Slot find(EndpointKey key, uint32_t bucket) const {

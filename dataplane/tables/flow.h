@@ -116,7 +116,7 @@ class FlowTable {
   [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
   // The bucket's head; and, once that is there, the entry that it leads to.
-  void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
+  void prefetch(uint32_t hash) const { prefetch_line(&buckets_[bucket_of(hash)]); }
   template <typename Group>
   void prefetch_entry(uint32_t hash) const;
   // The entry of `key` that is alive at `now_ms`, or none.
@@ -152,7 +152,7 @@ class FlowTable {
   void age(uint32_t buckets, Visit visit, uint64_t now_ms, Dead&& dead) {
     for (uint32_t n = 0; n < buckets; ++n) {
       const uint32_t bucket = age_cursor_++ & (buckets_.size() - 1);
-      __builtin_prefetch(&buckets_[(bucket + age_prefetch) & (buckets_.size() - 1)]);
+      prefetch_line(&buckets_[(bucket + age_prefetch) & (buckets_.size() - 1)]);
       const Bucket& b = buckets_[bucket];
       for (uint32_t way = 0; way < ways; ++way) {
         if (b.signatures[way] == 0) continue;
@@ -229,7 +229,7 @@ template <typename Group>
 inline void FlowTable::prefetch_entry(uint32_t hash) const {
   const Bucket& b = buckets_[bucket_of(hash)];
   const uint32_t found = Group::equal16(b.signatures, signature_of(hash));
-  if (found != 0) __builtin_prefetch(&b.entries[std::countr_zero(found)]);
+  if (found != 0) prefetch_line(&b.entries[std::countr_zero(found)]);
 }
 
 template <typename Group>

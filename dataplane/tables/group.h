@@ -15,8 +15,15 @@
 namespace portcullis {
 
 // Bit w of a result: element w of the group.
+//
+// `call` runs a stage compiled for the back end. Each stage is one function, with all that it calls inlined
+// into it: none of that is shared with a CPU that cannot run it.
 struct ScalarGroup {
   static constexpr Isa isa = Isa::scalar;
+  template <typename Stage, typename... World>
+  [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
+    Stage::template run<ScalarGroup>(world...);
+  }
   // Which of 16 signatures equal `wanted`.
   static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     uint32_t found = 0;
@@ -46,6 +53,10 @@ struct ScalarGroup {
 #if defined(__x86_64__)
 struct Avx2Group : ScalarGroup {
   static constexpr Isa isa = Isa::avx2;
+  template <typename Stage, typename... World>
+  PORTCULLIS_AVX2 [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
+    Stage::template run<Avx2Group>(world...);
+  }
   PORTCULLIS_AVX2 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));
     const __m256i equal = _mm256_cmpeq_epi16(all, _mm256_set1_epi16(static_cast<int16_t>(wanted)));
@@ -76,6 +87,10 @@ struct Avx2Group : ScalarGroup {
 
 struct Avx512Group : Avx2Group {
   static constexpr Isa isa = Isa::avx512;
+  template <typename Stage, typename... World>
+  PORTCULLIS_AVX512 [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
+    Stage::template run<Avx512Group>(world...);
+  }
   PORTCULLIS_AVX512 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));
     return _mm256_cmpeq_epi16_mask(all, _mm256_set1_epi16(static_cast<int16_t>(wanted)));

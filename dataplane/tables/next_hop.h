@@ -17,6 +17,11 @@ inline constexpr PortId max_ports = 32;
 
 class NextHopTable {
  public:
+  [[nodiscard]] bool find(PortId port, MacWord& mac) const {
+    const uint64_t word = words_[port].load(std::memory_order_acquire);
+    mac = MacWord::of_load(word);
+    return (word & resolved) != 0;
+  }
   [[nodiscard]] bool find(PortId port, Mac& mac) const {
     const uint64_t word = words_[port].load(std::memory_order_acquire);
     std::memcpy(mac.bytes.data(), &word, sizeof mac.bytes);

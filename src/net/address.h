@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -80,6 +81,31 @@ struct Mac {
   friend constexpr auto operator<=>(const Mac&, const Mac&) = default;
 };
 static_assert(sizeof(Mac) == 6);
+
+// A MAC as one number, to be compared and stored by words.
+class MacWord {
+ public:
+  constexpr MacWord() = default;
+  constexpr explicit MacWord(const Mac& mac) {
+    for (size_t n = 0; n < mac.bytes.size(); ++n) value_ |= uint64_t{mac.bytes[n]} << (8 * n);
+  }
+  // Of the eight bytes as they lie in memory, the first six.
+  static constexpr MacWord of_load(uint64_t bytes) {
+    MacWord word;
+    word.value_ = bytes & mask;
+    return word;
+  }
+  // The two MACs of an Ethernet header, as they lie in memory: bytes 0 to 7, and 8 to 11.
+  [[nodiscard]] constexpr uint64_t before(MacWord source) const { return value_ | source.value_ << 48; }
+  [[nodiscard]] constexpr uint32_t rest() const { return static_cast<uint32_t>(value_ >> 16); }
+  friend constexpr bool operator==(MacWord, MacWord) = default;
+
+ private:
+  static_assert(std::endian::native == std::endian::little);
+  static constexpr uint64_t mask = (uint64_t{1} << 48) - 1;
+  uint64_t value_ = 0;
+};
+
 inline constexpr Mac broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 // RFC 3927 next hop that every endpoint port answers ARP for (semantics: a vm has one default route to it).
