@@ -272,10 +272,10 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.flow_quota = flow_quota_;
   record.to_public.replace(binding.dip, binding.eip);
   record.to_private.replace(binding.eip, binding.dip);
-  record.rule_count = static_cast<uint16_t>(rules.size());
+  record.rule_count = static_cast<uint32_t>(rules.size());
   record.chunk = placement.chunk;
   record.slot = placement.slot;
-  std::ranges::copy(inline_rules, record.rules);
+  record.rules = PermitQuad(inline_rules);
   tables_->binding.writable(placement.slot) = record;
   placement.traffic_before = traffic_of(placement.slot);
   placement.hits_before = hits_of(placement, rules.size());

@@ -92,7 +92,7 @@ struct Identify {
   static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
     const BindingRecord& record = tables.binding.record(slot);
     prefetch_line(&record);
-    prefetch_line(record.rules);
+    prefetch_line(&record.rules);
     prefetch_line(&worker.counters.slots[slot]);
     return &record;
   }

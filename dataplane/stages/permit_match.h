@@ -19,10 +19,11 @@ struct RuleMatch {
 template <typename Group>
 inline std::optional<RuleMatch> find_rule(const BindingRecord& record, const PermitQuery& query,
                                           const Tables& tables) {
-  uint32_t left = record.rule_count;
-  for (uint32_t r = 0; r < inline_permit_rules && left > 0; ++r, --left)
-    if (matches(record.rules[r], query, tables.tags))
-      return RuleMatch{{record.slot * inline_permit_rules + r}, record.rules[r].is_tracked()};
+  const uint32_t lane = first_match<Group>(record.rules, query, tables.tags);
+  if (lane < PermitQuad::lanes)
+    return RuleMatch{{record.slot * inline_permit_rules + lane}, record.rules.is_tracked(lane)};
+  if (record.rule_count <= inline_permit_rules) return std::nullopt;
+  uint32_t left = record.rule_count - inline_permit_rules;
   for (uint32_t index = record.chunk; left > 0 && index != no_permit_chunk;) {
     const PermitChunk& chunk = tables.permit.chunk(index);
     for (uint32_t r = 0; r < permit_chunk_rules && left > 0; ++r, --left)

@@ -37,19 +37,18 @@ struct alignas(64) BindingRecord {
   BindingId id = 0;
   TagSetId tags = empty_tag_set;
   // Model generations, compared for equality (kept_from: by wrapping difference). See flow.h.
-  uint32_t incarnation = 0;         // when this EIP was bound: never the same for two owners of one address
-  uint32_t binding_generation = 0;  // raised by set_tag, move
-  uint32_t list_generation = 0;     // raised by every change of the permit list
-  uint32_t kept_from = 0;           // entries with list generations from here on survive (keep_established)
-  uint32_t flow_quota = 0;          // most live flow entries of this EIP on a worker
-  ChecksumDelta to_public;          // DIP -> EIP
-  ChecksumDelta to_private;         // EIP -> DIP
-  uint16_t rule_count = 0;          // inline and chained
-  uint16_t zero = 0;
+  uint32_t incarnation = 0;          // when this EIP was bound: never the same for two owners of one address
+  uint32_t binding_generation = 0;   // raised by set_tag, move
+  uint32_t list_generation = 0;      // raised by every change of the permit list
+  uint32_t kept_from = 0;            // entries with list generations from here on survive (keep_established)
+  uint32_t flow_quota = 0;           // most live flow entries of this EIP on a worker
+  ChecksumDelta to_public;           // DIP -> EIP
+  ChecksumDelta to_private;          // EIP -> DIP
+  uint32_t rule_count = 0;           // inline and chained
   uint32_t chunk = no_permit_chunk;  // rules beyond the inline ones
   Slot slot = 0;                     // this record's own
   uint32_t reserved = 0;
-  PermitRule rules[inline_permit_rules];
+  PermitQuad rules;  // the first four
 };
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);

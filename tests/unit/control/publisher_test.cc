@@ -57,6 +57,14 @@ std::vector<CompiledRule> rules(uint32_t count, uint16_t mark = 1) {
   return list;
 }
 
+// The inline part of a list.
+PermitQuad first_rules(const CompiledBinding& binding) {
+  std::vector<PermitRule> first;
+  for (const CompiledRule& compiled : binding.rules)
+    if (first.size() < inline_permit_rules) first.push_back(compiled.rule);
+  return PermitQuad(first);
+}
+
 class PublisherTest : public testing::Test {
  protected:
   PublisherTest() {
@@ -116,15 +124,14 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->flow_quota, flow_quota);
     EXPECT_EQ(record->rule_count, b.rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
+    EXPECT_EQ(record->rules, first_rules(b));
     uint32_t chunk = record->chunk;
-    for (uint32_t i = 0; i < b.rules.size(); ++i) {
+    for (uint32_t i = inline_permit_rules; i < b.rules.size(); ++i) {
       if (i > inline_permit_rules && (i - inline_permit_rules) % permit_chunk_rules == 0)
         chunk = plane.tables->permit.chunk(chunk).next;
-      const PermitRule& published =
-          i < inline_permit_rules
-              ? record->rules[i]
-              : plane.tables->permit.chunk(chunk).rules[(i - inline_permit_rules) % permit_chunk_rules];
-      EXPECT_EQ(published, b.rules[i].rule) << "rule " << i;
+      EXPECT_EQ(plane.tables->permit.chunk(chunk).rules[(i - inline_permit_rules) % permit_chunk_rules],
+                b.rules[i].rule)
+          << "rule " << i;
     }
   }
 
@@ -356,7 +363,8 @@ TEST_F(PublisherTest, ARuleMeetsTheSetsOfItsTag) {
                             .remote_port = 1,
                             .remote = eip_at(n),
                             .remote_tags = plane.find(View::local, eip_at(n))->tags};
-    return matches(plane.find(View::local, eip_at(1))->rules[0], query, plane.tables->tags);
+    return first_match<ScalarGroup>(plane.find(View::local, eip_at(1))->rules, query, plane.tables->tags) ==
+           0;
   };
   EXPECT_TRUE(admits(2));
   EXPECT_FALSE(admits(3));
@@ -390,7 +398,7 @@ TEST_F(PublisherTest, ATagKeepsItsNumberWhileAnythingNamesIt) {
   const TagKey red{"acme", "red"};
   const CompiledBinding listener = binding(1, {tag_rule("a", red)});
   publish({listener});
-  const TagId number = plane.find(View::local, eip_at(1))->rules[0].remote;
+  const TagId number = plane.find(View::local, eip_at(1))->rules.remote[0];
   for (uint32_t n = 2; n < 50; ++n) {  // others come and go, and use up numbers
     CompiledBinding b = binding(n);
     b.tags = {{"acme", "t" + std::to_string(n)}};
@@ -402,7 +410,7 @@ TEST_F(PublisherTest, ATagKeepsItsNumberWhileAnythingNamesIt) {
   publish({relist(listener, {})});
   EXPECT_TRUE(plane.tables->tags.contains(plane.find(View::local, eip_at(60))->tags, number));
   publish({relist(listener, {tag_rule("b", red)})});
-  EXPECT_EQ(plane.find(View::local, eip_at(1))->rules[0].remote, number);
+  EXPECT_EQ(plane.find(View::local, eip_at(1))->rules.remote[0], number);
 }
 
 TEST_F(PublisherTest, NumbersOfForgottenTagsAreUsedAgain) {
@@ -413,7 +421,7 @@ TEST_F(PublisherTest, NumbersOfForgottenTagsAreUsedAgain) {
     b.tags = {{"acme", "s" + text}, {"acme", "t" + text}, {"acme", "u" + text}};
     publish({b});
     const BindingRecord& record = *plane.find(View::local, b.eip);
-    ASSERT_LE(std::max(record.rules[0].remote, record.rules[1].remote), 10u)
+    ASSERT_LE(std::max(record.rules.remote[0], record.rules.remote[1]), 10u)
         << "of the old record and the new one";
     uint32_t in_set = 0;
     for (TagId tag = 1; tag <= 10; ++tag) in_set += plane.tables->tags.contains(record.tags, tag) ? 1 : 0;
@@ -623,7 +631,8 @@ class Reader {
   void look(const DataPlane& plane, const BindingRecord& record, uint32_t oldest) {
     const auto mark = static_cast<uint16_t>(record.list_generation);
     bool whole = record.eip == eip_at(1) && record.rule_count >= 25;
-    for (const PermitRule& rule : record.rules) whole = whole && rule.local_ports.first == mark;
+    for (uint32_t lane = 0; lane < PermitQuad::lanes; ++lane)
+      whole = whole && record.rules.port_low[lane] == mark;
     const PermitChunk& first = plane.tables->permit.chunk(record.chunk);
     for (const PermitRule& rule : first.rules) whole = whole && rule.local_ports.first == mark;
     whole = whole && first.next != no_permit_chunk &&

@@ -1,0 +1,59 @@
+// One compiled permit rule, what one side's list is asked, and what it means for them to match: the
+// definition that every faster form (permit_quad.h, permit_tree.h) is tested against.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/tables/tag.h"
+#include "src/net/address.h"
+
+namespace portcullis {
+
+enum class Direction : uint8_t { inbound = 0, outbound = 1 };
+
+// One (rule, remote) pair. A named rule with several prefixes or tags becomes several of these.
+struct PermitRule {
+  static constexpr uint8_t outbound = 1;      // else inbound
+  static constexpr uint8_t tracked = 2;       // inbound only: demands an entry
+  static constexpr uint8_t any_protocol = 4;  // `protocol` and ports are not looked at
+  static constexpr uint8_t remote_tag = 8;    // `remote` is a TagId, else an address under `prefix_length`
+
+  uint32_t remote = 0;  // IPv4 address in host order, or TagId
+  uint8_t prefix_length = 0;
+  uint8_t flags = 0;
+  uint8_t protocol = 0;  // IANA number
+  uint8_t zero = 0;
+  PortRange local_ports;   // host order; for ICMP the range of types
+  PortRange remote_ports;  // host order; for ICMP the range of codes
+
+  [[nodiscard]] constexpr Direction direction() const {
+    return (flags & outbound) != 0 ? Direction::outbound : Direction::inbound;
+  }
+  [[nodiscard]] constexpr bool is_tracked() const { return (flags & tracked) != 0; }
+  [[nodiscard]] constexpr bool is_any_protocol() const { return (flags & any_protocol) != 0; }
+  [[nodiscard]] constexpr bool names_tag() const { return (flags & remote_tag) != 0; }
+  friend constexpr bool operator==(const PermitRule&, const PermitRule&) = default;
+};
+static_assert(sizeof(PermitRule) == 16);
+
+// Ports in host order; for ICMP `local_port` is the type and `remote_port` the code.
+struct PermitQuery {
+  Direction direction;
+  uint8_t protocol;
+  uint16_t local_port;
+  uint16_t remote_port;
+  Ipv4Addr remote;
+  TagSetId remote_tags;  // tags of the remote EIP, empty_tag_set for an external remote
+};
+
+[[nodiscard]] inline bool matches(const PermitRule& rule, const PermitQuery& query, const TagSetTable& tags) {
+  if (rule.direction() != query.direction) return false;
+  if (!rule.is_any_protocol() &&
+      (rule.protocol != query.protocol || !rule.local_ports.contains(query.local_port) ||
+       !rule.remote_ports.contains(query.remote_port)))
+    return false;
+  if (rule.names_tag()) return tags.contains(query.remote_tags, rule.remote);
+  return ((rule.remote ^ query.remote.host()) & Ipv4Prefix::mask(rule.prefix_length)) == 0;
+}
+
+}  // namespace portcullis
