@@ -333,10 +333,12 @@ class Checker {
     Settings::Capacity& out = settings_.capacity;
     out.eips = number("capacity.eips", capacity.eips(), out.eips, 1, most);
     out.index_pages = number("capacity.index_pages", capacity.index_pages(), out.index_pages, 1, 65536);
-    out.rules_per_eip =
-        number("capacity.rules_per_eip", capacity.rules_per_eip(), out.rules_per_eip, 1, 65535);
     out.permit_chunks =
         number("capacity.permit_chunks", capacity.permit_chunks(), out.permit_chunks, 1, most);
+    const auto roomy =
+        static_cast<uint32_t>(std::min<uint64_t>(out.rules_per_eip, permit_rules_within(out.permit_chunks)));
+    out.rules_per_eip =
+        number("capacity.rules_per_eip", capacity.rules_per_eip(), roomy, 1, max_permit_rules);
     out.flows = number("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
     if (!std::has_single_bit(out.flows))
       text_.mistake("capacity.flows", "is " + std::to_string(out.flows) + ", expected a power of two: " +
@@ -399,11 +401,12 @@ class Checker {
       text_.mistake("capacity.index_pages", "is " + std::to_string(settings_.capacity.index_pages) +
                                                 ", but the pools touch " + std::to_string(pages.size()) +
                                                 " /16s, expected at least as many");
-    const uint32_t chunks = permit_chunks_for(settings_.capacity.rules_per_eip);
+    const uint64_t chunks = most_permit_chunks(settings_.capacity.rules_per_eip);
     if (chunks > settings_.capacity.permit_chunks)
-      text_.mistake("capacity.permit_chunks", "is " + std::to_string(settings_.capacity.permit_chunks) +
-                                                  ", but one list of capacity.rules_per_eip rules takes " +
-                                                  std::to_string(chunks) + ", expected at least as many");
+      text_.mistake("capacity.permit_chunks",
+                    "is " + std::to_string(settings_.capacity.permit_chunks) +
+                        ", but one list of capacity.rules_per_eip rules takes up to " +
+                        std::to_string(chunks) + ", expected at least as many");
   }
 
   Text& text_;

@@ -52,7 +52,7 @@ struct Settings {
   struct Capacity {
     uint32_t eips = 65536;
     uint32_t index_pages = 64;
-    uint32_t rules_per_eip = 1024;
+    uint32_t rules_per_eip = 100'000;
     uint32_t permit_chunks = 65536;
     uint32_t flows = 65536;
     uint32_t flows_per_eip = 4096;

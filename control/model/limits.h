@@ -9,11 +9,9 @@ struct Limits {
   uint32_t eips = 65536;  // bindings
   uint32_t eips_per_tenant = 65536;
   uint32_t vms = 65536;
-  uint32_t index_pages = 64;       // /16s that all pools together may touch
-  uint32_t rules_per_eip = 1024;   // compiled: (rule, prefix or tag) pairs
-  uint32_t permit_chunks = 65536;  // for compiled rules beyond the inline ones, all EIPs together
-  uint32_t inline_rules = 4;       // compiled rules that take no chunk
-  uint32_t rules_per_chunk = 15;
+  uint32_t index_pages = 64;         // /16s that all pools together may touch
+  uint32_t rules_per_eip = 100'000;  // compiled: (rule, prefix or tag) pairs
+  uint32_t permit_chunks = 65536;    // for compiled rules beyond the inline ones, all EIPs together
   uint32_t tags_per_eip = 15;
   uint32_t tag_sets = 65536;        // EIPs with at least one tag
   int64_t quarantine_ms = 600'000;  // a released address rests this long

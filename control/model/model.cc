@@ -7,7 +7,7 @@
 namespace portcullis::model {
 
 Model::Model(Limits limits, std::set<std::string> ports, std::set<Ipv4Addr> reserved)
-    : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(limits_, reserved_) {}
+    : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(reserved_) {}
 
 void Model::apply(const ChangeSet& changes) {
   if (changes.changes.empty()) return;

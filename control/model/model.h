@@ -12,6 +12,7 @@
 #include "control/model/limits.h"
 #include "control/model/objects.h"
 #include "control/model/usage.h"
+#include "dataplane/tables/permit_room.h"
 #include "src/base/expected.h"
 
 namespace portcullis::model {
@@ -109,6 +110,8 @@ class Model {
 
 // Compiled rules of a list: one per prefix or tag, one for `any`.
 [[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
+// The most that the data plane needs for the list.
+[[nodiscard]] PermitRoom permit_room_of(const std::vector<PermitRule>& rules);
 
 // What is wrong with a list whatever else there is; `field` of the error is "rules[2].remote.prefixes[0]".
 [[nodiscard]] Expected<void> check_rules(const std::vector<PermitRule>& rules);

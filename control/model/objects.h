@@ -6,6 +6,7 @@
 // State.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -54,7 +55,7 @@ struct Pool {
 enum class Direction : uint8_t { inbound, outbound };
 
 struct AnyRemote {
-  friend bool operator==(const AnyRemote&, const AnyRemote&) = default;
+  friend auto operator<=>(const AnyRemote&, const AnyRemote&) = default;
 };
 using Remote =
     std::variant<AnyRemote, std::vector<Ipv4Prefix>, std::vector<std::string>>;  // any, prefixes, tags

@@ -1,6 +1,7 @@
 // Permit lists: what each EIP allows. Every rule is checked by itself; a list has no order and no priority.
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <tuple>
 #include <unordered_set>
@@ -95,45 +96,70 @@ Expected<void> check_rule(const PermitRule& rule, const std::string& field) {
   return {};
 }
 
-bool same_match(const PermitRule& a, const PermitRule& b) {
-  const auto match = [](const PermitRule& rule) {
-    return std::tie(rule.direction, rule.protocol, rule.local_ports, rule.remote_ports, rule.icmp_type,
-                    rule.icmp_code, rule.tracked, rule.remote);
-  };
-  return match(a) == match(b);
+auto match_of(const PermitRule& rule) {
+  return std::tie(rule.direction, rule.protocol, rule.local_ports, rule.remote_ports, rule.icmp_type,
+                  rule.icmp_code, rule.tracked, rule.remote);
 }
 
 // The first inbound rule of `before` that is not tracked and whose match is in no rule of `after`: its flows
 // have no entry that could be kept. Null if there is none. Both lists are sorted by name.
 const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
                                           const std::vector<PermitRule>& after) {
+  const auto by_match = [](const PermitRule* a, const PermitRule* b) { return match_of(*a) < match_of(*b); };
+  std::vector<const PermitRule*> matches;  // of `after`, sorted once a rule is not found by its name
   for (const PermitRule& rule : before) {
     if (rule.direction != Direction::inbound || rule.tracked) continue;
     const auto namesake =
         std::lower_bound(after.begin(), after.end(), rule.name,
                          [](const PermitRule& r, const std::string& name) { return r.name < name; });
-    if (namesake != after.end() && same_match(rule, *namesake)) continue;
-    if (std::none_of(after.begin(), after.end(), [&](const PermitRule& r) { return same_match(rule, r); })) {
-      return &rule;
+    if (namesake != after.end() && match_of(rule) == match_of(*namesake)) continue;
+    if (matches.empty()) {
+      for (const PermitRule& r : after) matches.push_back(&r);
+      std::sort(matches.begin(), matches.end(), by_match);
     }
+    if (!std::binary_search(matches.begin(), matches.end(), &rule, by_match)) return &rule;
   }
   return nullptr;
+}
+
+// All of a rule but its name, whether it is tracked, and where its remote lies: as the data plane tells
+// shapes apart (permit_room.h).
+auto shape_of(const PermitRule& rule) {
+  return std::tuple(rule.direction, rule.protocol, rule.local_ports, rule.remote_ports, rule.icmp_type,
+                    rule.icmp_code, std::holds_alternative<std::vector<std::string>>(rule.remote));
+}
+
+// Prefixes or tags; none for `any`.
+size_t ranges_of(const PermitRule& rule) {
+  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) return prefixes->size();
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) return tags->size();
+  return 0;
 }
 
 }  // namespace
 
 uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
   size_t count = 0;
-  for (const PermitRule& rule : rules) {
-    if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
-      count += prefixes->size();
-    } else if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
-      count += tags->size();
-    } else {
-      ++count;
-    }
-  }
+  for (const PermitRule& rule : rules) count += std::max<size_t>(ranges_of(rule), 1);
   return static_cast<uint32_t>(std::min<size_t>(count, UINT32_MAX));
+}
+
+PermitRoom permit_room_of(const std::vector<PermitRule>& rules) {
+  const uint32_t compiled = compiled_rules(rules);
+  PermitRoom room(compiled);
+  if (compiled <= plain_permit_rules) return room;
+  struct Remotes {
+    size_t ranges = 0;
+    bool any = false;
+  };
+  std::map<decltype(shape_of(rules.front())), Remotes> shapes;
+  for (const PermitRule& rule : rules) {
+    Remotes& remotes = shapes[shape_of(rule)];
+    remotes.ranges += ranges_of(rule);
+    remotes.any = remotes.any || ranges_of(rule) == 0;
+  }
+  for (const auto& [shape, remotes] : shapes) room.add_shape(remotes.ranges, remotes.any);
+  return room;
 }
 
 Expected<void> check_rules(const std::vector<PermitRule>& rules) {
@@ -158,8 +184,18 @@ Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
                     std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip)",
                 "rules");
   }
-  const uint32_t needed = usage_.chunks_for(rules);
-  const uint32_t free = limits_.permit_chunks - usage_.permit_chunks() + usage_.chunks_for(current);
+  const PermitRoom room = permit_room_of(rules);
+  if (room.shapes() > max_permit_shapes) {
+    return fail(
+        ErrorCode::resource_exhausted,
+        "the list has " + std::to_string(room.shapes()) +
+            " different combinations of direction, protocol and ports (tags apart from addresses); an "
+            "EIP may have " +
+            std::to_string(max_permit_shapes) + "; give rules the same ports, or name ranges of ports",
+        "rules");
+  }
+  const uint64_t needed = room.chunks();
+  const uint64_t free = limits_.permit_chunks - usage_.permit_chunks() + permit_room_of(current).chunks();
   if (needed > free) {
     return fail(ErrorCode::resource_exhausted,
                 "the list needs " + std::to_string(needed) + " permit chunks, and " + std::to_string(free) +

@@ -14,6 +14,10 @@ std::pair<uint32_t, uint32_t> pages_of(Ipv4Prefix prefix) {
   return {prefix.first().host() >> 16, prefix.last().host() >> 16};
 }
 
+uint32_t chunks_of(const Eip& eip) {
+  return static_cast<uint32_t>(permit_room_of(eip.permit).chunks());
+}
+
 }  // namespace
 
 PoolUsage::PoolUsage(Ipv4Prefix prefix)
@@ -42,10 +46,7 @@ uint64_t PoolUsage::free(int64_t now_ms) const {
   return end_ - first_ - used_ - reserved_ - static_cast<uint64_t>(still_resting);
 }
 
-Usage::Usage(const Limits& limits, std::set<Ipv4Addr> reserved)
-    : inline_rules_(limits.inline_rules),
-      rules_per_chunk_(limits.rules_per_chunk),
-      reserved_(std::move(reserved)) {}
+Usage::Usage(std::set<Ipv4Addr> reserved) : reserved_(std::move(reserved)) {}
 
 void Usage::before(const State& state, const Change& change) {
   const auto forget_vm = [&](const VmKey& key) {
@@ -90,7 +91,7 @@ void Usage::after(const State& state, const Change& change) {
 }
 
 void Usage::add(const Eip& eip) {
-  permit_chunks_ += chunks_for(eip.permit);
+  permit_chunks_ += chunks_of(eip);
   tag_sets_ += eip.tags.empty() ? 0 : 1;
   ++eips_of_tenant_[eip.tenant];
   eip_of_vm_[{eip.tenant, eip.vm}] = eip.address;
@@ -98,7 +99,7 @@ void Usage::add(const Eip& eip) {
 }
 
 void Usage::remove(const Eip& eip) {
-  permit_chunks_ -= chunks_for(eip.permit);
+  permit_chunks_ -= chunks_of(eip);
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
   if (const auto tenant = eips_of_tenant_.find(eip.tenant); --tenant->second == 0)
     eips_of_tenant_.erase(tenant);
@@ -191,12 +192,6 @@ uint32_t Usage::new_pages(Ipv4Prefix prefix) const {
   const auto [first_page, last_page] = pages_of(prefix);
   const auto shared = std::distance(page_users_.lower_bound(first_page), page_users_.upper_bound(last_page));
   return last_page - first_page + 1 - static_cast<uint32_t>(shared);
-}
-
-uint32_t Usage::chunks_for(const std::vector<PermitRule>& rules) const {
-  const uint32_t compiled = compiled_rules(rules);
-  if (compiled <= inline_rules_) return 0;
-  return (compiled - inline_rules_ + rules_per_chunk_ - 1) / rules_per_chunk_;
 }
 
 }  // namespace portcullis::model

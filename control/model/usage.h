@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "control/model/limits.h"
 #include "control/model/objects.h"
 
 namespace portcullis::model {
@@ -38,7 +37,7 @@ class PoolUsage {
 
 class Usage {
  public:
-  Usage(const Limits& limits, std::set<Ipv4Addr> reserved);
+  explicit Usage(std::set<Ipv4Addr> reserved);
 
   // Around the application of one change to `state`: takes away the share of the object that it replaces,
   // then adds the share of the one that is there now.
@@ -59,7 +58,6 @@ class Usage {
   // Pages that a further pool of this prefix would take.
   [[nodiscard]] uint32_t new_pages(Ipv4Prefix prefix) const;
   [[nodiscard]] bool is_reserved(Ipv4Addr address) const { return reserved_.contains(address); }
-  [[nodiscard]] uint32_t chunks_for(const std::vector<PermitRule>& rules) const;
 
  private:
   void add(const Eip& eip);
@@ -70,8 +68,6 @@ class Usage {
   void advance(const State& state, PoolUsage& pool) const;
   PoolUsage* local_pool_of(Ipv4Addr address);
 
-  uint32_t inline_rules_;
-  uint32_t rules_per_chunk_;
   std::set<Ipv4Addr> reserved_;
   uint32_t permit_chunks_ = 0;
   uint32_t tag_sets_ = 0;

@@ -254,9 +254,9 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   }
   const std::span all(rules);
   const auto inline_rules = all.first(std::min<size_t>(all.size(), inline_permit_rules));
-  const auto chunk = with_room([&] { return tables_->permit.store(all.subspan(inline_rules.size())); });
-  if (!chunk) return Unexpected(chunk.error());
-  placement.chunk = *chunk;
+  auto place = with_room([&] { return tables_->permit.store(all); });
+  if (!place) return Unexpected(std::move(place.error()));
+  placement.permit = std::move(*place);
 
   BindingRecord record;
   record.eip = binding.eip;
@@ -273,7 +273,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.to_public.replace(binding.dip, binding.eip);
   record.to_private.replace(binding.eip, binding.dip);
   record.rule_count = static_cast<uint32_t>(rules.size());
-  record.chunk = placement.chunk;
+  record.chunk = placement.permit.first;
   record.slot = placement.slot;
   record.rules = PermitQuad(inline_rules);
   tables_->binding.writable(placement.slot) = record;
@@ -307,7 +307,7 @@ void Publisher::wait_for_readers() {
         if (!retired.heirs[i].empty())
           bound->second.earlier_hits[retired.heirs[i]] += hits[i] - retired.placement.hits_before[i];
     }
-    if (retired.placement.chunk != no_permit_chunk) tables_->permit.free_chain(retired.placement.chunk);
+    tables_->permit.free(retired.placement.permit);
     if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
   }
   for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
@@ -447,19 +447,14 @@ Publisher::Traffic Publisher::traffic_of(Slot slot) const {
   return sum;
 }
 
-// Hits of the first `rules` compiled rules of a placement, over all workers. The chain must not be free yet.
+// Hits of the first `rules` compiled rules of a placement, over all workers. Its chunks must not be free yet.
 std::vector<uint64_t> Publisher::hits_of(const Placement& placement, size_t rules) const {
   std::vector<uint64_t> hits(rules, 0);
-  uint32_t chunk = placement.chunk;
-  for (uint32_t i = 0; i < rules; ++i) {
-    const uint32_t beyond = i - inline_permit_rules;  // meant only for rules that are not inline
-    const uint32_t in_chunk = beyond % permit_chunk_rules;
-    if (i > inline_permit_rules && in_chunk == 0) chunk = tables_->permit.chunk(chunk).next;
-    for (const Worker* worker : workers_) {
-      const WorkerCounters& counters = worker->counters();
+  for (const Worker* worker : workers_) {
+    const WorkerCounters& counters = worker->counters();
+    for (uint32_t i = 0; i < rules; ++i)
       hits[i] += i < inline_permit_rules ? counters.slots[placement.slot].rule_hits[i].get()
-                                         : counters.chunk_hits[chunk * permit_chunk_rules + in_chunk].get();
-    }
+                                         : counters.chunk_hits[placement.permit.chunk_hit(i)].get();
   }
   return hits;
 }

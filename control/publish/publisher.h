@@ -72,7 +72,7 @@ class Publisher {
   // Where a record and what it refers to lie. Retired as a whole.
   struct Placement {
     Slot slot = no_slot;
-    uint32_t chunk = no_permit_chunk;
+    PermitPlace permit;
     std::vector<model::TagKey> tags;       // whose set the record names
     std::vector<model::TagKey> rule_tags;  // that its rules name
     // Counters are never reset: what they said when this was published, hits by compiled rule.

@@ -1,6 +1,7 @@
 // What admit and punt ask permit lists, and how a packet becomes such a question.
 #pragma once
 
+#include <bit>
 #include <optional>
 
 #include "dataplane/burst.h"
@@ -19,19 +20,32 @@ struct RuleMatch {
 template <typename Group>
 inline std::optional<RuleMatch> find_rule(const BindingRecord& record, const PermitQuery& query,
                                           const Tables& tables) {
-  const uint32_t lane = first_match<Group>(record.rules, query, tables.tags);
-  if (lane < PermitQuad::lanes)
-    return RuleMatch{{record.slot * inline_permit_rules + lane}, record.rules.is_tracked(lane)};
-  if (record.rule_count <= inline_permit_rules) return std::nullopt;
-  uint32_t left = record.rule_count - inline_permit_rules;
-  for (uint32_t index = record.chunk; left > 0 && index != no_permit_chunk;) {
-    const PermitChunk& chunk = tables.permit.chunk(index);
-    for (uint32_t r = 0; r < permit_chunk_rules && left > 0; ++r, --left)
-      if (matches(chunk.rules[r], query, tables.tags))
-        return RuleMatch{{RuleHit::in_chunk | (index * permit_chunk_rules + r)}, chunk.rules[r].is_tracked()};
-    index = chunk.next;
+  if (record.rule_count > plain_permit_rules) {
+    const PermitVerdict found = tables.permit.find_in_shapes<Group>(record.chunk, query, tables.tags);
+    if (!found.is_rule()) return std::nullopt;
+    return RuleMatch{{found.is_inline() ? record.slot * inline_permit_rules + found.hit()
+                                        : RuleHit::in_chunk | (found.hit() - inline_permit_rules)},
+                     found.is_tracked()};
   }
-  return std::nullopt;
+  uint32_t found = matching_lanes<Group>(record.rules, query, tables.tags);
+  if (record.rule_count <= inline_permit_rules) {
+    if (found == 0) return std::nullopt;
+    const auto lane = static_cast<uint32_t>(std::countr_zero(found));
+    return RuleMatch{{record.slot * inline_permit_rules + lane}, record.rules.is_tracked(lane)};
+  }
+  found |= tables.permit.matching_in_plain<Group>(record.chunk, record.rule_count - inline_permit_rules,
+                                                  query, tables.tags)
+           << inline_permit_rules;
+  if (found == 0) return std::nullopt;
+  const auto rule = static_cast<uint32_t>(std::countr_zero(found));
+  // By index and not by branch: where the rule lies cannot be predicted.
+  const uint32_t quad = rule / PermitQuad::lanes;
+  const uint32_t beyond = quad == 0 ? 0 : 1;
+  const PermitQuad* quads[2] = {&record.rules, tables.permit.chunk(record.chunk).plain.quads.data()};
+  const uint32_t hits[2] = {record.slot * inline_permit_rules,
+                            RuleHit::in_chunk | record.chunk * permit_chunk_rules};
+  return RuleMatch{{hits[beyond] + rule - beyond * inline_permit_rules},
+                   quads[beyond][quad - beyond].is_tracked(rule % PermitQuad::lanes)};
 }
 
 // The packet as its destination's list sees it.

@@ -44,8 +44,8 @@ struct alignas(64) BindingRecord {
   uint32_t flow_quota = 0;           // most live flow entries of this EIP on a worker
   ChecksumDelta to_public;           // DIP -> EIP
   ChecksumDelta to_private;          // EIP -> DIP
-  uint32_t rule_count = 0;           // inline and chained
-  uint32_t chunk = no_permit_chunk;  // rules beyond the inline ones
+  uint32_t rule_count = 0;           // inline and beyond
+  uint32_t chunk = no_permit_chunk;  // where those beyond begin (permit_room.h says in which form)
   Slot slot = 0;                     // this record's own
   uint32_t reserved = 0;
   PermitQuad rules;  // the first four

@@ -1,51 +1,116 @@
 // Compiled permit rules (semantics: "Default-off, exactly", 2). Four lie inline in the binding record,
-// further ones in a chain of chunks from a pool of fixed size, so that room reserved at validation is always
-// usable. Written by control before publication, immutable after; read by workers.
+// further ones in chunks from a pool of fixed size (permit_room.h says how many), so that room reserved at
+// validation is always usable. Written by control before publication, immutable after; read by workers.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "dataplane/tables/memory.h"
 #include "dataplane/tables/permit_quad.h"
 #include "dataplane/tables/permit_rule.h"
+#include "dataplane/tables/permit_tree.h"
 #include "src/base/expected.h"
 
 namespace portcullis {
 
-inline constexpr uint32_t inline_permit_rules = PermitQuad::lanes;
-inline constexpr uint32_t permit_chunk_rules = 15;
-inline constexpr uint32_t no_permit_chunk = UINT32_MAX;
+// Where the rules of a list beyond the inline ones lie.
+struct PermitPlace {
+  uint32_t first = no_permit_chunk;  // the plain chunk, or the first header of shapes
+  std::vector<uint32_t> chunks;      // all that it took, ascending
 
-struct alignas(64) PermitChunk {
-  PermitRule rules[permit_chunk_rules];
-  uint32_t next = no_permit_chunk;
-  uint32_t zero[3] = {};
+  // The chunk counter of rule `i`, which is not inline: WorkerCounters::chunk_hits.
+  [[nodiscard]] uint32_t chunk_hit(uint32_t i) const {
+    const uint32_t beyond = i - inline_permit_rules;
+    return chunks[beyond / permit_chunk_rules] * permit_chunk_rules + beyond % permit_chunk_rules;
+  }
 };
-static_assert(sizeof(PermitChunk) == 256);
 
-// Chunks that a list of `rules` compiled rules takes beyond its inline ones.
-constexpr uint32_t permit_chunks_for(uint32_t rules) {
-  return rules <= inline_permit_rules
-             ? 0
-             : (rules - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
-}
-
-// The pool of chunks. Thread: readers any; allocate and free by control, free only after a grace period.
+// The pool of chunks. Thread: readers any; store and free by control, free only after a grace period.
 class PermitTable {
  public:
   [[nodiscard]] static Expected<PermitTable> create(uint32_t chunk_capacity, int numa_node);
+
+  // --- any thread ---
   [[nodiscard]] const PermitChunk& chunk(uint32_t index) const { return chunks_[index]; }
-  // Stores `rules` (beyond the inline ones) as a chain and returns its head, no_permit_chunk for none.
-  // resource_exhausted when too few chunks are free; then nothing is taken.
-  [[nodiscard]] Expected<uint32_t> store(std::span<const PermitRule> rules);
-  void free_chain(uint32_t head);
+  // Which of the first `rules` rules of a plain chunk match, as bits.
+  template <typename Group>
+  [[nodiscard]] uint32_t matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,
+                                           const TagSetTable& tags) const;
+  // The first rule that matches of a list whose first header of shapes is chunk `first`.
+  template <typename Group>
+  [[nodiscard]] PermitVerdict find_in_shapes(uint32_t first, const PermitQuery& query,
+                                             const TagSetTable& tags) const;
+  void prefetch(uint32_t index) const {
+    for (uint32_t line = 0; line < sizeof(PermitChunk) / 64; ++line)
+      __builtin_prefetch(reinterpret_cast<const std::byte*>(&chunks_[index]) + size_t{line} * 64);
+  }
+
+  // --- control only ---
+  // Stores a whole list, whose first rules the record holds inline. resource_exhausted when too few chunks
+  // are free, or the list has more than max_permit_shapes shapes; then nothing is taken.
+  [[nodiscard]] Expected<PermitPlace> store(std::span<const PermitRule> rules);
+  void free(const PermitPlace& place);
   [[nodiscard]] uint32_t capacity() const { return chunks_.size(); }
   [[nodiscard]] uint32_t free_chunks() const { return free_.size(); }
 
  private:
+  // The verdict on `key`, an address or a tag.
+  template <typename Group>
+  [[nodiscard]] PermitVerdict find_in_tree(PermitNodeRef root, uint32_t key) const;
+
   TableArray<PermitChunk> chunks_;
   IndexPool free_;
 };
+
+template <typename Group>
+inline uint32_t PermitTable::matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,
+                                               const TagSetTable& tags) const {
+  const PermitPlain& plain = chunks_[index].plain;
+  uint32_t found = 0;
+  for (uint32_t rule = 0; rule < rules; rule += PermitQuad::lanes)
+    found |= matching_lanes<Group>(plain.quads[rule / PermitQuad::lanes], query, tags) << rule;
+  return found;
+}
+
+template <typename Group>
+inline PermitVerdict PermitTable::find_in_tree(PermitNodeRef ref, uint32_t key) const {
+  for (;;) {
+    const PermitNode& node = chunks_[ref.chunk()].node;
+    __builtin_prefetch(&node.value[0]);  // one of them is read once the keys are compared
+    __builtin_prefetch(&node.value[permit_node_keys / 2]);
+    const uint32_t up_to = keys_up_to(Group{}, node, key) & ref.keys();
+    const uint32_t last = static_cast<uint32_t>(std::bit_width(up_to)) - 1;
+    const uint32_t value = node.value[last % permit_node_keys];
+    if (ref.is_leaf()) return up_to == 0 ? PermitVerdict() : PermitVerdict(value);
+    ref = PermitNodeRef(value);
+  }
+}
+
+template <typename Group>
+inline PermitVerdict PermitTable::find_in_shapes(uint32_t first, const PermitQuery& query,
+                                                 const TagSetTable& tags) const {
+  PermitVerdict best;
+  for (uint32_t index = first; index != no_permit_chunk;) {
+    const PermitShapes& shapes = chunks_[index].shapes;
+    for (uint32_t found = match_shapes(Group{}, shapes, query, 0); found != 0; found &= found - 1) {
+      const auto s = static_cast<uint32_t>(std::countr_zero(found));
+      best = std::min(best, find_in_tree<Group>(PermitNodeRef(shapes.root[s]), query.remote.host()));
+    }
+    if (query.remote_tags != empty_tag_set) [[unlikely]]
+      for (uint32_t found = match_shapes(Group{}, shapes, query, PermitShapes::tag); found != 0;
+           found &= found - 1) {
+        const auto s = static_cast<uint32_t>(std::countr_zero(found));
+        for (const TagId tag : tags.tags_of(query.remote_tags))
+          best = std::min(best, find_in_tree<Group>(PermitNodeRef(shapes.root[s]), tag));
+      }
+    index = shapes.next;
+  }
+  return best;
+}
 
 }  // namespace portcullis

@@ -168,9 +168,9 @@ inline uint32_t match_quad(ScalarGroup, const PermitQuad& quad, const PermitQuer
 }
 #endif
 
-// The first rule of a quad that matches; PermitQuad::lanes if none does.
+// Which lanes match, as bits 0..3.
 template <typename Group>
-inline uint32_t first_match(const PermitQuad& quad, const PermitQuery& query, const TagSetTable& tags) {
+inline uint32_t matching_lanes(const PermitQuad& quad, const PermitQuery& query, const TagSetTable& tags) {
   uint32_t found = match_quad(Group{}, quad, query);
   // Rare: only remotes that are EIPs with tags. A lane that names a tag is still a candidate.
   if (query.remote_tags != empty_tag_set) [[unlikely]]
@@ -179,6 +179,13 @@ inline uint32_t first_match(const PermitQuad& quad, const PermitQuery& query, co
       if (quad.names_tag(lane) && !tags.contains(query.remote_tags, quad.remote[lane]))
         found &= ~(1u << lane);
     }
+  return found;
+}
+
+// The first rule of a quad that matches; PermitQuad::lanes if none does.
+template <typename Group>
+inline uint32_t first_match(const PermitQuad& quad, const PermitQuery& query, const TagSetTable& tags) {
+  const uint32_t found = matching_lanes<Group>(quad, query, tags);
   return found == 0 ? PermitQuad::lanes : static_cast<uint32_t>(std::countr_zero(found));
 }
 

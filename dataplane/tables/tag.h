@@ -31,6 +31,9 @@ class TagSetTable {
       if (s.tags[i] == tag) return true;
     return false;
   }
+  [[nodiscard]] std::span<const TagId> tags_of(TagSetId set) const {
+    return std::span(sets_[set].tags).first(sets_[set].count);
+  }
   // `tags` ascending, at most max_tags_per_eip. An empty span gives empty_tag_set. resource_exhausted when
   // full.
   [[nodiscard]] Expected<TagSetId> store(std::span<const TagId> tags);

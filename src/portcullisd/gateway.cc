@@ -52,8 +52,6 @@ model::Limits limits_of(const config::Settings& settings) {
   limits.index_pages = capacity.index_pages;
   limits.rules_per_eip = capacity.rules_per_eip;
   limits.permit_chunks = capacity.permit_chunks;
-  limits.inline_rules = inline_permit_rules;
-  limits.rules_per_chunk = permit_chunk_rules;
   limits.tags_per_eip = max_tags_per_eip;
   limits.tag_sets = capacity.tag_sets;
   limits.quarantine_ms = settings.quarantine_ms;

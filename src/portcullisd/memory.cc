@@ -29,7 +29,8 @@ TableSizes table_sizes(const config::Settings& settings) {
   sizes.index_pages = capacity.index_pages;
   sizes.permit_chunks = capacity.permit_chunks;
   sizes.spare_chunks =
-      std::max(sizes.spare_chunks, lists_in_flight * permit_chunks_for(capacity.rules_per_eip));
+      std::max(sizes.spare_chunks,
+               lists_in_flight * static_cast<uint32_t>(most_permit_chunks(capacity.rules_per_eip)));
   sizes.tag_sets = capacity.tag_sets;
   return sizes;
 }
@@ -67,9 +68,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
   const uint64_t flows = settings.capacity.flows * workers;
   const uint64_t buffers = packet_buffers(settings);
-  const uint64_t counter_bytes =
-      workers * (records * (sizeof(SlotCounters) + sizeof(Counter)) +
-                 chunks * permit_chunk_rules * sizeof(Counter));
+  const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + sizeof(Counter)) +
+                                            chunks * permit_chunk_rules * sizeof(Counter));
   return {{
       {"binding records", records, records * sizeof(BindingRecord)},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},

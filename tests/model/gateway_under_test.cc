@@ -28,8 +28,6 @@ model::Limits limits_of(const Sizes& sizes) {
           .index_pages = sizes.index_pages,
           .rules_per_eip = sizes.rules_per_eip,
           .permit_chunks = sizes.permit_chunks,
-          .inline_rules = inline_permit_rules,
-          .rules_per_chunk = permit_chunk_rules,
           .tag_sets = sizes.tag_sets,
           .quarantine_ms = sizes.quarantine_ms};
 }
@@ -75,13 +73,14 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   require(model_.restore(std::move(state)));
   static std::atomic<unsigned> serial{0};
   const std::string number = std::to_string(serial.fetch_add(1));
-  tables_ = must(Tables::create({.eips = sizes.eips,
-                                 .spare = sizes.spare,
-                                 .spare_chunks = permit_chunks_for(sizes.rules_per_eip),
-                                 .index_pages = sizes.index_pages,
-                                 .permit_chunks = sizes.permit_chunks,
-                                 .tag_sets = sizes.tag_sets},
-                                SOCKET_ID_ANY));
+  tables_ =
+      must(Tables::create({.eips = sizes.eips,
+                           .spare = sizes.spare,
+                           .spare_chunks = static_cast<uint32_t>(most_permit_chunks(sizes.rules_per_eip)),
+                           .index_pages = sizes.index_pages,
+                           .permit_chunks = sizes.permit_chunks,
+                           .tag_sets = sizes.tag_sets},
+                          SOCKET_ID_ANY));
   configure_ports(setup);
   rcu_.reset(static_cast<rte_rcu_qsbr*>(
       rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(rcu_threads), RTE_CACHE_LINE_SIZE)));

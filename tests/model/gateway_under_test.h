@@ -29,8 +29,8 @@ struct Sizes {
   uint32_t eips = 32;
   uint32_t spare = 4;  // few, so that large batches go in steps
   uint32_t index_pages = 3;
-  uint32_t permit_chunks = 64;
-  uint32_t rules_per_eip = 64;
+  uint32_t permit_chunks = 256;
+  uint32_t rules_per_eip = 600;
   uint32_t tag_sets = 32;
   uint32_t flow_capacity = 1024;
   Isa isa = widest_isa();

@@ -137,9 +137,13 @@ std::optional<Ipv4Addr> Scenario::some_eip() {
 }
 
 model::Remote Scenario::make_remote() {
-  switch (below(8)) {
+  switch (below(9)) {
     case 0:
       return std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)};
+    case 8:  // one within the other, from a single host to what covers everybody
+      return std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(below(16))),
+                                                static_cast<uint8_t>(below(33))),
+                                     Ipv4Prefix(outside_host(), static_cast<uint8_t>(26 + below(7)))};
     case 1:
       return std::vector<Ipv4Prefix>{Ipv4Prefix(outside_host(), 32), Ipv4Prefix(outside_host(), 32)};
     // Covered by one pool, by two together, or by more than there is.
@@ -182,8 +186,12 @@ PermitRule Scenario::make_rule(const std::string& name) {
 }
 
 std::vector<PermitRule> Scenario::make_list() {
-  // Mostly short; at times longer than what lies inline, and than one chunk.
-  const uint64_t count = chance(70) ? 1 + below(4) : 3 + below(20);
+  // Mostly short; at times longer than what lies inline, than what is scanned, than one header of shapes.
+  const uint64_t kind = below(100);
+  const uint64_t count = kind < 65   ? 1 + below(4)
+                         : kind < 80 ? 3 + below(20)
+                         : kind < 97 ? 10 + below(50)
+                                     : 60 + below(300);
   std::vector<PermitRule> rules;
   for (uint64_t i = 0; i < count; ++i) rules.push_back(make_rule("r" + std::to_string(i)));
   return rules;

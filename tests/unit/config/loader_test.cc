@@ -295,10 +295,9 @@ const Row rows[] = {
      {"c:7:2: capacity.flows_per_eip is 2048, expected 1..1024, or 0 for 1024"}},
     {"chunks_for_one_list",
      6,
-     "capacity { permit_chunks: 10 }",
-     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes 68, expected "
-      "at least "
-      "as many"}},
+     "capacity { permit_chunks: 10 rules_per_eip: 1024 }",
+     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes up to 194, "
+      "expected at least as many"}},
     {"index_pages",
      6,
      "capacity { index_pages: 1 }\npools { name: \"b\" prefix: \"192.0.2.0/24\" }",
@@ -348,7 +347,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
       (std::vector<model::Pool>{{"public", {Ipv4Addr::of(203, 0, 113, 0), 24}, model::PoolKind::local}}));
   EXPECT_EQ(settings->capacity.eips, 65536u);
   EXPECT_EQ(settings->capacity.index_pages, 64u);
-  EXPECT_EQ(settings->capacity.rules_per_eip, 1024u);
+  EXPECT_EQ(settings->capacity.rules_per_eip, 100'000u);
   EXPECT_EQ(settings->capacity.permit_chunks, 65536u);
   EXPECT_EQ(settings->capacity.flows, 65536u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "dataplane/stages/permit_match.h"
 #include "tests/unit/control/data_plane.h"
 
 namespace portcullis::publish {
@@ -50,13 +53,26 @@ CompiledRule rule(const std::string& name, uint16_t mark) {
 CompiledRule tag_rule(const std::string& name, const TagKey& tag) {
   return {.rule = {.flags = PermitRule::remote_tag, .protocol = 6}, .tag = tag, .name = name};
 }
-// `count` rules of names of their own.
+// The nth of a list whose rules are each for one remote, next to the last one's.
+PermitRule nth_rule(uint32_t n, uint16_t mark) {
+  return {.remote = 0x0a010000 + n, .prefix_length = 32, .protocol = 6, .local_ports = {mark, mark}};
+}
+// `count` of them, of names of their own.
 std::vector<CompiledRule> rules(uint32_t count, uint16_t mark = 1) {
   std::vector<CompiledRule> list;
-  for (uint32_t n = 0; n < count; ++n) list.push_back(rule("r" + std::to_string(1000 + n), mark));
+  for (uint32_t n = 0; n < count; ++n)
+    list.push_back({.rule = nth_rule(n, mark), .tag = std::nullopt, .name = "r" + std::to_string(1000 + n)});
   return list;
 }
 
+PermitQuery query_of(const PermitRule& rule) {
+  return {.direction = rule.direction(),
+          .protocol = rule.protocol,
+          .local_port = rule.local_ports.first,
+          .remote_port = rule.remote_ports.first,
+          .remote = Ipv4Addr::from_host(rule.remote),
+          .remote_tags = empty_tag_set};
+}
 // The inline part of a list.
 PermitQuad first_rules(const CompiledBinding& binding) {
   std::vector<PermitRule> first;
@@ -102,6 +118,8 @@ class PublisherTest : public testing::Test {
   void publish(const Update& update) {
     const auto done = publisher.publish(update);
     ASSERT_TRUE(done) << done.error().message;
+    for (const auto& [eip, binding] : update.bindings)
+      if (binding) published_[eip] = *binding;
   }
   void publish_pools(const std::vector<CompiledPool>& list) {
     publish(Update{.pools = pools(list), .bindings = {}});
@@ -125,27 +143,28 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->rule_count, b.rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
     EXPECT_EQ(record->rules, first_rules(b));
-    uint32_t chunk = record->chunk;
-    for (uint32_t i = inline_permit_rules; i < b.rules.size(); ++i) {
-      if (i > inline_permit_rules && (i - inline_permit_rules) % permit_chunk_rules == 0)
-        chunk = plane.tables->permit.chunk(chunk).next;
-      EXPECT_EQ(plane.tables->permit.chunk(chunk).rules[(i - inline_permit_rules) % permit_chunk_rules],
-                b.rules[i].rule)
-          << "rule " << i;
-    }
+    std::set<uint32_t> hits;
+    for (uint32_t i = 0; i < b.rules.size(); ++i) hits.insert(find(*record, b.rules[i].rule));
+    EXPECT_FALSE(hits.contains(RuleHit::none));
+    EXPECT_EQ(hits.size(), b.rules.size()) << "each rule has a counter of its own";
+    EXPECT_EQ(find(*record, {.remote = 0xffffffff, .protocol = 6, .local_ports = {1, 1}}), RuleHit::none);
+  }
+
+  // Where a packet's hit is counted that a rule lets in, if none before it does.
+  uint32_t find(const BindingRecord& record, const PermitRule& rule) const {
+    const auto match = stages::find_rule<ScalarGroup>(record, query_of(rule), *plane.tables);
+    return match ? match->hit.index : RuleHit::none;
   }
 
   // Counts hits of compiled rule `i` of a binding, as a worker's commit would.
   void hit(uint32_t n, uint32_t i, uint64_t packets) {
-    const BindingRecord& record = *plane.find(View::local, eip_at(n));
-    if (i < inline_permit_rules)
-      return plane.counters().slots[record.slot].rule_hits[i].add(packets);
-    uint32_t chunk = record.chunk;
-    for (uint32_t skip = (i - inline_permit_rules) / permit_chunk_rules; skip > 0; --skip)
-      chunk = plane.tables->permit.chunk(chunk).next;
-    plane.counters()
-        .chunk_hits[chunk * permit_chunk_rules + (i - inline_permit_rules) % permit_chunk_rules]
-        .add(packets);
+    const uint32_t index =
+        find(*plane.find(View::local, eip_at(n)), published_.at(eip_at(n)).rules.at(i).rule);
+    ASSERT_NE(index, RuleHit::none);
+    if ((index & RuleHit::in_chunk) != 0)
+      plane.counters().chunk_hits[index & ~RuleHit::in_chunk].add(packets);
+    else
+      plane.counters().slots[index / inline_permit_rules].rule_hits[index % inline_permit_rules].add(packets);
   }
   uint64_t hits(uint32_t n, const std::string& name) {
     for (const RuleHits& counted : publisher.statistics(eip_at(n)).rules)
@@ -168,6 +187,7 @@ class PublisherTest : public testing::Test {
                    .tag_sets = eips}};
   Publisher publisher{*plane.tables, plane.rcu.get(), {{"a", port_a}, {"b", port_b}}, flow_quota};
   uint32_t generation_ = 0;
+  std::map<Ipv4Addr, CompiledBinding> published_;
 };
 
 TEST_F(PublisherTest, ABindingIsFoundInBothViewsAndAtItsLocation) {
@@ -181,11 +201,12 @@ TEST_F(PublisherTest, ABindingIsFoundInBothViewsAndAtItsLocation) {
 }
 
 TEST_F(PublisherTest, LongListsGoOnInChunks) {
-  for (const uint32_t count : {0u, 4u, 5u, 19u, 20u, 34u, 35u}) {
+  for (const uint32_t count : {0u, 4u, 5u, 19u, 20u, 21u, 34u, 35u, 600u}) {
     const CompiledBinding b = binding(1, rules(count, static_cast<uint16_t>(count)));
     publish({b});
     expect_published(b, port_a);
-    EXPECT_EQ(publisher.totals().permit_chunks_used, permit_chunks_for(count));
+    EXPECT_EQ(publisher.totals().permit_chunks_used == 0, count <= inline_permit_rules);
+    EXPECT_LE(publisher.totals().permit_chunks_used, most_permit_chunks(count));
   }
 }
 
@@ -245,14 +266,14 @@ TEST_F(PublisherTest, AllOfTheCapacityCanBeUsedAndReplacedAgainAndAgain) {
     std::vector<CompiledBinding> all;
     for (uint32_t n = 1; n <= eips; ++n) {
       // Two chunks each: every chunk is used. A tag set each: every set is used.
-      CompiledBinding b = binding(n, rules(34, static_cast<uint16_t>(round)));
+      CompiledBinding b = binding(n, rules(30, static_cast<uint16_t>(round)));
       b.tags = {{"acme", "t" + std::to_string(round) + "-" + std::to_string(n)}};
       all.push_back(std::move(b));
     }
     publish(all);  // new owners of every EIP
     EXPECT_EQ(plane.tables->binding.free_slots(), spare);
     EXPECT_EQ(publisher.totals().permit_chunks_used, 2u * eips);
-    for (CompiledBinding& b : all) b = relist(b, rules(34, static_cast<uint16_t>(round + 1000)));
+    for (CompiledBinding& b : all) b = relist(b, rules(30, static_cast<uint16_t>(round + 1000)));
     publish(all);  // every list replaced, with room for four at a time
     for (const CompiledBinding& b : all) expect_published(b, port_a);
     EXPECT_EQ(publisher.totals().local, eips);
@@ -272,7 +293,7 @@ TEST_F(PublisherTest, BeyondTheCapacityTheOthersHold) {
 
   // One list that does not fit, between two that do.
   const CompiledBinding first = relist(all[0], rules(2));
-  const CompiledBinding too_long = relist(all[1], rules(4 + 15 * (free_chunks + 2)));
+  const CompiledBinding too_long = relist(all[1], rules(4 + 16 * (free_chunks + 2)));
   const CompiledBinding last = relist(all[2], rules(3));
   Update update;
   for (const CompiledBinding& b : {first, too_long, last}) update.bindings[b.eip] = b;
@@ -522,9 +543,9 @@ TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
 }
 
 TEST_F(PublisherTest, HitsCarryOverForARuleThatStays) {
-  // "many" is compiled into several rules, inline and in two chunks.
+  // "many" is compiled into several rules, inline and beyond.
   std::vector<CompiledRule> list{rule("first", 1), rule("goes", 2)};
-  for (uint16_t mark = 0; mark < 30; ++mark) list.push_back(rule("many", mark));
+  for (uint16_t mark = 10; mark < 40; ++mark) list.push_back(rule("many", mark));
   CompiledBinding b = binding(1, list);
   publish({b});
   hit(1, 0, 5);
@@ -560,19 +581,20 @@ TEST_F(PublisherTest, HitsCarryOverForARuleThatStays) {
 }
 
 TEST_F(PublisherTest, HitsOfOneOwnerAreNotTheNextOnes) {
-  const auto expect_all = [&](uint64_t packets) {
+  const auto expect_all = [&](uint32_t count, uint64_t packets) {
     const EipStatistics statistics = publisher.statistics(eip_at(1));
-    EXPECT_EQ(statistics.rules.size(), 20u);
+    EXPECT_EQ(statistics.rules.size(), count);
     for (const RuleHits& counted : statistics.rules) EXPECT_EQ(counted.packets, packets) << counted.rule;
   };
   for (int owner = 0; owner < 300; ++owner) {  // slots and chunks come round again
-    CompiledBinding b = binding(1, rules(20));
+    const uint32_t count = owner % 2 == 0 ? 20 : 40;
+    CompiledBinding b = binding(1, rules(count));
     publish({b});
-    expect_all(0);
-    for (uint32_t i = 0; i < 20; ++i) hit(1, i, 3);
-    expect_all(3);
-    publish({b = relist(b, rules(20))});
-    expect_all(3);
+    expect_all(count, 0);
+    for (uint32_t i = 0; i < count; ++i) hit(1, i, 3);
+    expect_all(count, 3);
+    publish({b = relist(b, rules(count))});
+    expect_all(count, 3);
   }
 }
 
@@ -633,10 +655,9 @@ class Reader {
     bool whole = record.eip == eip_at(1) && record.rule_count >= 25;
     for (uint32_t lane = 0; lane < PermitQuad::lanes; ++lane)
       whole = whole && record.rules.port_low[lane] == mark;
-    const PermitChunk& first = plane.tables->permit.chunk(record.chunk);
-    for (const PermitRule& rule : first.rules) whole = whole && rule.local_ports.first == mark;
-    whole = whole && first.next != no_permit_chunk &&
-            plane.tables->permit.chunk(first.next).rules[0].local_ports.first == mark;
+    for (uint32_t n = 0; n < 25; ++n)
+      whole = whole &&
+              stages::find_rule<ScalarGroup>(record, query_of(nth_rule(n, mark)), *plane.tables).has_value();
     if (!whole) ++torn;
     if (record.list_generation < oldest) ++stale;
   }

@@ -19,7 +19,7 @@ class RandomPermits {
       sets_.push_back(*tags_.store(set));
   }
 
-  [[nodiscard]] const TagSetTable& tags() const { return tags_; }
+  [[nodiscard]] TagSetTable& tags() { return tags_; }
   [[nodiscard]] uint32_t below(uint32_t end) { return static_cast<uint32_t>(random_() % end); }
   [[nodiscard]] bool chance(uint32_t percent) { return below(100) < percent; }
 

@@ -92,36 +92,6 @@ TEST(PermitRule, ATagIsTestedAgainstTheRemotesSet) {
   EXPECT_FALSE(matches(other, query, tags));
 }
 
-TEST(PermitTable, ChainsHoldTheRulesInOrderAndGiveAllBack) {
-  auto table = PermitTable::create(4, -1);
-  ASSERT_TRUE(table.has_value());
-  std::vector<PermitRule> rules;
-  for (uint32_t n = 0; n < 2 * permit_chunk_rules + 1; ++n) {
-    const auto port = static_cast<uint16_t>(n);
-    rules.push_back({.local_ports = {port, port}});
-  }
-  const auto head = table->store(rules);
-  ASSERT_TRUE(head.has_value());
-  EXPECT_EQ(table->free_chunks(), 1u);
-  std::vector<PermitRule> read;
-  for (uint32_t index = *head; index != no_permit_chunk; index = table->chunk(index).next)
-    for (const PermitRule& rule : table->chunk(index).rules)
-      if (read.size() < rules.size()) read.push_back(rule);
-  EXPECT_EQ(read, rules);
-  EXPECT_FALSE(table->store(std::span(rules).first(permit_chunk_rules + 1))) << "two chunks, one is free";
-  EXPECT_EQ(table->free_chunks(), 1u) << "a refused list takes nothing";
-  table->free_chain(*head);
-  EXPECT_EQ(table->free_chunks(), 4u);
-}
-
-TEST(PermitTable, CountsChunksBeyondTheInlineRules) {
-  EXPECT_EQ(permit_chunks_for(0), 0u);
-  EXPECT_EQ(permit_chunks_for(inline_permit_rules), 0u);
-  EXPECT_EQ(permit_chunks_for(inline_permit_rules + 1), 1u);
-  EXPECT_EQ(permit_chunks_for(inline_permit_rules + permit_chunk_rules), 1u);
-  EXPECT_EQ(permit_chunks_for(inline_permit_rules + permit_chunk_rules + 1), 2u);
-}
-
 TEST(TagSetTable, IsBoundedAndTheEmptySetCostsNothing) {
   auto table = TagSetTable::create(1, -1);
   ASSERT_TRUE(table.has_value());

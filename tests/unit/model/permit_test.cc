@@ -227,22 +227,22 @@ TEST_F(PermitTest, RulesOfAnEip) {
 }
 
 TEST_F(PermitTest, ChunksAreReserved) {
-  use({.permit_chunks = 3, .inline_rules = 2, .rules_per_chunk = 4, .quarantine_ms = 0});
+  use({.permit_chunks = 3, .quarantine_ms = 0});
   prepare();
   const Eip other = add_eip("acme", "db");
-  set_list(other, many(2));  // inline
-  set_list(other, many(3));  // one chunk
-  EXPECT_TRUE(plan(many(10))) << "two chunks are left";
-  EXPECT_TRUE(refused(plan(many(11)), ErrorCode::resource_exhausted, "rules", name_,
+  set_list(other, many(4));  // inline
+  set_list(other, many(5));  // one chunk
+  EXPECT_TRUE(plan(many(36))) << "two chunks are left";
+  EXPECT_TRUE(refused(plan(many(37)), ErrorCode::resource_exhausted, "rules", name_,
                       "needs 3 permit chunks, and 2 of 3 are free"));
-  set_list(eip_, many(10));
-  EXPECT_TRUE(plan(many(7))) << "its own chunks count as free";
-  EXPECT_FALSE(plan(many(11)));
-  EXPECT_FALSE(model_.plan_set_permit_list("acme", other.address, many(7), false));
-  set_list(eip_, many(6));
-  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(7), false)) << "one was given back";
+  set_list(eip_, many(36));
+  EXPECT_TRUE(plan(many(21))) << "its own chunks count as free";
+  EXPECT_FALSE(plan(many(37)));
+  EXPECT_FALSE(model_.plan_set_permit_list("acme", other.address, many(21), false));
+  set_list(eip_, many(20));
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(21), false)) << "one was given back";
   carry_out(model_.plan_release_eip("acme", eip_.address, now));
-  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(14), false))
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(52), false))
       << "a released EIP's are free";
 }
 

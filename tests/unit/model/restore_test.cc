@@ -79,7 +79,7 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
       {"EIPs", {.eips = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "all 1 EIPs"},
       {"EIPs of a tenant", {.eips_per_tenant = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "its 1 EIPs"},
       {"rules", {.rules_per_eip = 19}, ports, {}, "tenants/acme/eips/203.0.113.1", "20 rules"},
-      {"chunks", {.permit_chunks = 1}, ports, {}, "tenants/acme/eips/203.0.113.1", "needs 2 permit chunks"},
+      {"chunks", {.permit_chunks = 0}, ports, {}, "tenants/acme/eips/203.0.113.1", "needs 1 permit chunks"},
       {"tag sets", {.tag_sets = 0}, ports, {}, "tenants/acme/eips/203.0.113.2", "tag sets"},
       {"tags", {.tags_per_eip = 0}, ports, {}, "tenants/acme/eips/203.0.113.2", "1 tags"},
       {"gateway's address",
@@ -103,7 +103,7 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
                        .vms = 3,
                        .index_pages = 2,
                        .rules_per_eip = 20,
-                       .permit_chunks = 2,
+                       .permit_chunks = 1,
                        .tags_per_eip = 1,
                        .tag_sets = 1},
                       ports))
@@ -141,13 +141,7 @@ TEST_F(RestoreTest, RandomHistories) {
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     std::mt19937 generator(seed);
     const auto pick = [&](uint32_t count) { return static_cast<uint32_t>(generator() % count); };
-    const Limits limits{.eips = 12,
-                        .vms = 14,
-                        .permit_chunks = 6,
-                        .inline_rules = 1,
-                        .rules_per_chunk = 2,
-                        .tag_sets = 4,
-                        .quarantine_ms = 50};
+    const Limits limits{.eips = 12, .vms = 14, .permit_chunks = 6, .tag_sets = 4, .quarantine_ms = 50};
     Model model(limits, {"vms"});
     int64_t clock = now;
     // One random call; an error is an answer, too.
@@ -182,7 +176,7 @@ TEST_F(RestoreTest, RandomHistories) {
           return answer(on.plan_release_eip(key.first, address, clock));
         case 6: {
           std::vector<PermitRule> rules;
-          for (uint32_t i = choose(6); i > 0; --i) rules.push_back(tracked("r-" + std::to_string(i)));
+          for (uint32_t i = 9 * choose(6); i > 0; --i) rules.push_back(tracked("r-" + std::to_string(i)));
           return answer(on.plan_set_permit_list(key.first, address, rules, choose(2) == 0));
         }
         default: {

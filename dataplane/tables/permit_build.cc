@@ -1,0 +1,92 @@
+#include "dataplane/tables/permit_build.h"
+
+#include <algorithm>
+#include <map>
+
+#include "dataplane/tables/permit_tree.h"
+
+namespace portcullis {
+namespace {
+
+// The remotes that a rule covers, both ends included. Prefixes nest or are apart, they never overlap in part.
+struct Range {
+  uint32_t first;
+  uint32_t last;
+  uint32_t rule;
+};
+
+PermitShape shape_of(const PermitRule& rule) {
+  PermitShape shape;
+  if (rule.is_any_protocol()) {
+    shape.key = shape_key_of_any(rule.direction());
+  } else {
+    shape.key = shape_key(rule.direction(), rule.protocol);
+    shape.local_ports = rule.local_ports;
+    shape.remote_ports = rule.remote_ports;
+  }
+  if (rule.names_tag()) shape.key |= PermitShapes::tag;
+  return shape;
+}
+
+Range range_of(const PermitRule& rule, uint32_t number) {
+  if (rule.names_tag()) return {rule.remote, rule.remote, number};
+  const uint32_t mask = Ipv4Prefix::mask(rule.prefix_length);
+  return {rule.remote & mask, rule.remote | ~mask, number};
+}
+
+void add(std::vector<PermitBoundary>& boundaries, uint32_t key, uint32_t rule) {
+  if (!boundaries.empty() && boundaries.back().key == key) {
+    boundaries.back().rule = rule;
+    const size_t size = boundaries.size();
+    const uint32_t before = size > 1 ? boundaries[size - 2].rule : PermitBoundary::no_rule;
+    if (before == rule) boundaries.pop_back();
+    return;
+  }
+  const uint32_t before = boundaries.empty() ? PermitBoundary::no_rule : boundaries.back().rule;
+  if (before != rule) boundaries.push_back({key, rule});
+}
+
+// A sweep from the lowest address to the highest. `open` holds the ranges that have begun and not ended, the
+// outer before the inner, each with the lowest rule down to it: that is the first that covers.
+std::vector<PermitBoundary> boundaries_of(std::vector<Range>& ranges) {
+  std::ranges::sort(ranges, [](const Range& a, const Range& b) {
+    return a.first != b.first ? a.first < b.first : a.last > b.last;
+  });
+  std::vector<PermitBoundary> boundaries;
+  std::vector<Range> open;
+  const auto close = [&] {
+    const uint32_t last = open.back().last;
+    open.pop_back();
+    if (last != UINT32_MAX)
+      add(boundaries, last + 1, open.empty() ? PermitBoundary::no_rule : open.back().rule);
+  };
+  for (const Range& range : ranges) {
+    while (!open.empty() && open.back().last < range.first) close();
+    const uint32_t covers = open.empty() ? range.rule : std::min(open.back().rule, range.rule);
+    open.push_back({range.first, range.last, covers});
+    add(boundaries, range.first, covers);
+  }
+  while (!open.empty()) close();
+  return boundaries;
+}
+
+}  // namespace
+
+std::vector<PermitShapeTree> permit_shapes_of(std::span<const PermitRule> rules) {
+  std::map<PermitShape, size_t> known;
+  std::vector<PermitShapeTree> shapes;
+  std::vector<std::vector<Range>> ranges;
+  for (uint32_t number = 0; number < rules.size(); ++number) {
+    const PermitShape shape = shape_of(rules[number]);
+    const auto [found, is_new] = known.try_emplace(shape, shapes.size());
+    if (is_new) {
+      shapes.push_back({shape, {}});
+      ranges.emplace_back();
+    }
+    ranges[found->second].push_back(range_of(rules[number], number));
+  }
+  for (size_t s = 0; s < shapes.size(); ++s) shapes[s].boundaries = boundaries_of(ranges[s]);
+  return shapes;
+}
+
+}  // namespace portcullis

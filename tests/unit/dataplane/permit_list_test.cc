@@ -1,0 +1,264 @@
+// Lists of every length, as find_rule finds them on each back end, against the definition: rules in their
+// order, one by one.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "dataplane/stages/permit_match.h"
+#include "dataplane/tables/permit_build.h"
+#include "tests/unit/dataplane/permit_cases.h"
+
+namespace portcullis {
+namespace {
+
+using testing::RandomPermits;
+
+// One list, stored, behind a record.
+class Listed {
+ public:
+  Listed(PermitTable& table, const std::vector<PermitRule>& rules) : table_(table), rules_(rules) {
+    auto place = table.store(rules);
+    EXPECT_TRUE(place.has_value()) << place.error().message;
+    if (!place) return;
+    place_ = std::move(*place);
+    record.slot = 7;
+    record.rule_count = static_cast<uint32_t>(rules.size());
+    record.chunk = place_.first;
+    record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
+  }
+  ~Listed() { table_.free(place_); }
+  Listed(const Listed&) = delete;
+  Listed& operator=(const Listed&) = delete;
+
+  // Where the hit of a rule is counted.
+  [[nodiscard]] uint32_t hit_of(uint32_t rule) const {
+    return rule < inline_permit_rules ? record.slot * inline_permit_rules + rule
+                                      : RuleHit::in_chunk | place_.chunk_hit(rule);
+  }
+  // The number of the first rule that matches, rules_.size() if none does.
+  [[nodiscard]] size_t first_by_definition(const PermitQuery& query, const TagSetTable& tags) const {
+    size_t rule = 0;
+    while (rule < rules_.size() && !matches(rules_[rule], query, tags)) ++rule;
+    return rule;
+  }
+  [[nodiscard]] const PermitPlace& place() const { return place_; }
+  [[nodiscard]] const std::vector<PermitRule>& rules() const { return rules_; }
+
+  BindingRecord record;
+
+ private:
+  PermitTable& table_;
+  const std::vector<PermitRule>& rules_;
+  PermitPlace place_;
+};
+
+std::optional<stages::RuleMatch> find_on(Isa isa, const BindingRecord& record, const PermitQuery& query,
+                                         const Tables& tables) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) return stages::find_rule<Avx2Group>(record, query, tables);
+  if (isa == Isa::avx512) return stages::find_rule<Avx512Group>(record, query, tables);
+#endif
+  return stages::find_rule<ScalarGroup>(record, query, tables);
+}
+
+class PermitListOn : public ::testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (!is_supported(GetParam())) GTEST_SKIP() << "not on this CPU";
+    tables_ = *Tables::create({.eips = 16, .permit_chunks = 20'000, .tag_sets = 16}, -1);
+    tables_->tags = std::move(random_.tags());
+  }
+
+  // Asks `times` questions near the list's rules; returns how many found a rule.
+  uint32_t ask(const Listed& list, int times) {
+    uint32_t hits = 0;
+    for (int n = 0; n < times; ++n) {
+      const PermitQuery query = random_.query(list.rules());
+      expect_as_defined(list, query);
+      hits += list.first_by_definition(query, tables_->tags) < list.rules().size() ? 1 : 0;
+    }
+    return hits;
+  }
+  void expect_as_defined(const Listed& list, const PermitQuery& query) {
+    const size_t expected = list.first_by_definition(query, tables_->tags);
+    const auto found = find_on(GetParam(), list.record, query, *tables_);
+    ASSERT_EQ(found.has_value(), expected < list.rules().size());
+    if (!found) return;
+    ASSERT_EQ(found->hit.index, list.hit_of(static_cast<uint32_t>(expected))) << "rule " << expected;
+    ASSERT_EQ(found->tracked, list.rules()[expected].is_tracked());
+  }
+
+  RandomPermits random_{11};
+  std::unique_ptr<Tables> tables_;
+};
+
+TEST_P(PermitListOn, FindsWhatTheDefinitionFinds) {
+  const uint32_t all_chunks = tables_->permit.free_chunks();
+  for (int round = 0; round < 600 && !HasFatalFailure(); ++round) {
+    SCOPED_TRACE(round);
+    const uint32_t count =
+        round < 60 ? static_cast<uint32_t>(round) : random_.below(round % 10 == 0 ? 2000 : 150);
+    const uint32_t shapes = round % 3 == 0       ? 1 + random_.below(6)
+                            : random_.chance(50) ? 1 + random_.below(60)
+                                                 : 0;
+    const std::vector<PermitRule> rules = random_.rules(count, shapes, random_.chance(50) ? 15 : 0);
+    if (permit_shapes_of(rules).size() > max_permit_shapes) continue;
+    const Listed list(tables_->permit, rules);
+    EXPECT_LE(list.place().chunks.size(), most_permit_chunks(count));
+    ask(list, 300);
+  }
+  EXPECT_EQ(tables_->permit.free_chunks(), all_chunks);
+}
+
+TEST_P(PermitListOn, FindsOneOfAHundredThousand) {
+  const std::vector<PermitRule> rules = random_.rules(100'000, 16, 5);
+  const auto before = std::chrono::steady_clock::now();
+  const Listed list(tables_->permit, rules);
+  const auto took = std::chrono::steady_clock::now() - before;
+  RecordProperty("store_us", std::to_string(took / std::chrono::microseconds(1)));
+  EXPECT_GT(ask(list, 2000), 500u);
+}
+
+TEST_P(PermitListOn, EveryEndOfEveryRemoteIsExact) {
+  std::vector<PermitRule> rules;
+  // Nested from the whole of the space down to its lowest and its highest address, the innermost first.
+  for (int length = 32; length >= 1; --length)
+    for (const uint32_t end : {0u, UINT32_MAX}) {
+      const auto bits = static_cast<uint8_t>(length);
+      rules.push_back({.remote = end & Ipv4Prefix::mask(bits), .prefix_length = bits, .protocol = 6});
+    }
+  const Listed list(tables_->permit, rules);
+  for (int length = 0; length <= 32; ++length) {
+    const uint32_t host_bits = ~Ipv4Prefix::mask(static_cast<uint8_t>(length));
+    for (const uint32_t remote : {host_bits, ~host_bits, host_bits + 1, ~host_bits - 1}) {
+      PermitQuery query{.direction = Direction::inbound,
+                        .protocol = 6,
+                        .local_port = 0,
+                        .remote_port = 65535,
+                        .remote = Ipv4Addr::from_host(remote),
+                        .remote_tags = empty_tag_set};
+      expect_as_defined(list, query);
+      query.protocol = 17;
+      expect_as_defined(list, query);
+    }
+  }
+}
+
+TEST_P(PermitListOn, AsManyShapesAsAllowed) {
+  std::vector<PermitRule> rules;
+  for (uint32_t n = 0; n < max_permit_shapes; ++n) {
+    const auto port = static_cast<uint16_t>(n);
+    rules.push_back({.remote = n << 8, .prefix_length = 24, .protocol = 6, .local_ports = {port, port}});
+  }
+  {
+    const Listed list(tables_->permit, rules);
+    EXPECT_GT(ask(list, 3000), 1000u);
+    EXPECT_EQ(list.place().chunks.size(), max_permit_shapes / permit_header_shapes +
+                                              max_permit_shapes * permit_slice_keys / permit_node_keys);
+  }
+  const uint32_t all_chunks = tables_->permit.free_chunks();
+  rules.push_back({.protocol = 17});
+  const auto refused = tables_->permit.store(rules);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
+  EXPECT_NE(refused.error().message.find("1025 shapes"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(tables_->permit.free_chunks(), all_chunks);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, PermitListOn, ::testing::ValuesIn(all_isas),
+                         [](const auto& test) { return std::string(name_of(test.param)); });
+
+TEST(PermitChunk, WithoutIntrinsicsTheSameShapesAndKeysAreFound) {
+  RandomPermits random(12);
+  auto table = *PermitTable::create(1000, -1);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<PermitRule> rules = random.rules(21 + random.below(200), 1 + random.below(16));
+    const Listed list(table, rules);
+    const PermitShapes& shapes = table.chunk(list.record.chunk).shapes;
+    for (int n = 0; n < 100; ++n) {
+      const PermitQuery query = random.query(rules);
+      for (const uint16_t kind : {uint16_t{0}, PermitShapes::tag})
+        ASSERT_EQ(match_shapes_portable(shapes, query, kind),
+                  match_shapes(ScalarGroup{}, shapes, query, kind));
+      const PermitNode& node = table.chunk(PermitNodeRef(shapes.root[0]).chunk()).node;
+      const uint32_t key = random.chance(50) ? query.remote.host() : node.key[random.below(permit_node_keys)];
+      ASSERT_EQ(keys_up_to_portable(node, key), keys_up_to(ScalarGroup{}, node, key));
+    }
+  }
+}
+
+TEST(PermitTable, AFullTableRefusesAndTakesNothing) {
+  auto table = *PermitTable::create(4, -1);
+  RandomPermits random(13);
+  std::vector<PermitRule> rules = random.rules(plain_permit_rules);
+  const auto plain = table.store(rules);
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(table.free_chunks(), 3u);
+  const std::vector<PermitRule> long_list = random.rules(4 + 3 * permit_chunk_rules + 1, 2);
+  const auto refused = table.store(long_list);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("4 chunks needed, 3 free"), std::string::npos)
+      << refused.error().message;
+  EXPECT_EQ(table.free_chunks(), 3u);
+  table.free(*plain);
+  EXPECT_TRUE(table.store(long_list));
+}
+
+// --- room ---
+
+TEST(PermitRoom, TreesTakeTheirKeysLevelByLevel) {
+  const std::pair<uint64_t, uint64_t> expected[] = {{1, 4},
+                                                    {4, 4},
+                                                    {5, 8},
+                                                    {9, 16},
+                                                    {17, 32},
+                                                    {32, 32},
+                                                    {33, 36 + 4},
+                                                    {64, 64 + 4},
+                                                    {65, 68 + 4},
+                                                    {1024, 1024 + 32},
+                                                    {1025, 1028 + 36 + 4}};
+  for (const auto& [entries, keys] : expected) EXPECT_EQ(permit_tree_keys(entries), keys) << entries;
+  for (uint64_t entries = 1; entries < 70'000; ++entries)
+    ASSERT_LE(permit_tree_keys(entries), permit_tree_keys(entries + 1)) << "validation reserves for the most";
+}
+
+TEST(PermitRoom, NoListTakesMoreThanTheMost) {
+  // Of one shape, with its place in a header, in 32nds of a chunk.
+  for (uint64_t rules = 1; rules < 1'100'000; rules += rules < 70'000 ? 1 : 997) {
+    const uint64_t parts = permit_tree_keys(2 * rules) + permit_node_keys / permit_header_shapes;
+    ASSERT_LE(parts, 6 * rules);
+    ASSERT_LE(parts, 2 * rules + rules / 8 + 48);
+  }
+  for (const uint64_t chunks : {1u, 2u, 10u, 1024u, 65536u})
+    EXPECT_LE(most_permit_chunks(permit_rules_within(chunks)), chunks);
+  EXPECT_LE(most_permit_chunks(100'000), 8'400u);
+}
+
+TEST(PermitRoom, WhatIsReservedIsEnough) {
+  RandomPermits random(14);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<PermitRule> rules = random.rules(random.below(400), 1 + random.below(40));
+    PermitRoom reserved(rules.size()), taken(rules.size());
+    for (const PermitShapeTree& tree : permit_shapes_of(rules)) {
+      uint64_t ranges = 0, any = 0;
+      for (const PermitRule& rule : rules) {
+        const std::vector<PermitShapeTree> alone = permit_shapes_of(std::span(&rule, 1));
+        if (alone.front().shape != tree.shape) continue;
+        (rule.prefix_length == 0 && !rule.names_tag() ? any : ranges) += 1;
+      }
+      reserved.add_shape(ranges, any > 0);
+      taken.add_tree(tree.boundaries.size());
+    }
+    EXPECT_EQ(reserved.shapes(), taken.shapes());
+    EXPECT_GE(reserved.chunks(), taken.chunks());
+    EXPECT_LE(reserved.chunks(), most_permit_chunks(rules.size()));
+  }
+}
+
+}  // namespace
+}  // namespace portcullis
