@@ -18,6 +18,7 @@ class Nftables(Peer):
     work = "stateful 1:1 NAT by a map, 4 source prefixes; kernel, veth, af_packet feed"
     configuration = "nftables/rules.nft, nftables/feed.args"
     scale_only = True
+    watches_itself = True  # the neighbour feeds it
 
     def __init__(self, lab: Lab):
         self.lab = lab

@@ -31,6 +31,7 @@ class Peer:
     work: str
     configuration: str  # the files in this folder that it is started with
     scale_only = False  # not comparable by rig, shown for a sense of scale
+    watches_itself = False  # else what happens beside it during a whole trial disturbs it
 
     def open(self) -> None:
         """Starts what it needs and leaves it suspended. Failed or Unable, with the reason."""

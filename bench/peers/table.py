@@ -64,7 +64,7 @@ def to_json(entries: list[Entry]) -> list[dict]:
             continue
         row |= {"mpps": round(median, 3), "ns": round(ns(median), 1), "min": round(min(entry.rates()), 3),
                 "max": round(max(entry.rates()), 3), "iqr": round(entry.spread() * median, 3),
-                "trials": len(entry.trials), "disturbed": len(entry.disturbed), "lost": round(entry.lost(), 4)}
+                "trials": [round(rate, 3) for rate in entry.rates()], "disturbed": len(entry.disturbed), "lost": round(entry.lost(), 4)}
         work = beyond_floor(entry, floor)
         if work is not None:
             row["ns_beyond_floor"] = round(work, 1)
