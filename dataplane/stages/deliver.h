@@ -14,6 +14,9 @@ namespace portcullis::stages {
 
 struct Deliver {
   static constexpr std::string_view name = "deliver";
+  // The word of TTL and protocol less 0x0100: the difference does not depend on either (RFC 1141).
+  static constexpr ChecksumDelta ttl_less_one =
+      ChecksumDelta().replace(Be16::from_host(0x0100), Be16::from_host(0));
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
@@ -25,12 +28,8 @@ struct Deliver {
       std::memcpy(frame, &first, sizeof first);
       std::memcpy(frame + sizeof first, &rest, sizeof rest);
       uint8_t* const ip = frame + l3_offset;
-      const uint8_t ttl = burst.ttl[i];
-      const uint8_t protocol = burst.protocol[i];
-      const auto word = [&](uint8_t t) { return Be16::from_host(static_cast<uint16_t>(t << 8 | protocol)); };
-      const auto lower = static_cast<uint8_t>(ttl - 1);
-      ip[offsetof(Ipv4Header, ttl)] = lower;
-      apply_to_field(ip + offsetof(Ipv4Header, checksum), ChecksumDelta().replace(word(ttl), word(lower)));
+      ip[offsetof(Ipv4Header, ttl)] = static_cast<uint8_t>(burst.ttl[i] - 1);
+      apply_to_field(ip + offsetof(Ipv4Header, checksum), ttl_less_one);
       const uint32_t length = l3_offset + burst.total_length[i];
       if (burst.mbuf[i]->pkt_len > length)
         // Fails only when the last of several buffers is all padding; the padding then goes along.

@@ -8,8 +8,8 @@
 
 #include <rte_prefetch.h>
 
+#include <array>
 #include <cstddef>
-#include <optional>
 #include <string_view>
 
 #include "dataplane/worker_state.h"
@@ -18,6 +18,23 @@
 #include "src/net/headers.h"
 
 namespace portcullis::stages {
+
+// RFC 6890: never the address of a host that this gateway forwards for or to.
+constexpr bool is_martian(Ipv4Addr address) {
+  const uint32_t host = address.host();
+  const uint32_t high = host >> 24;
+  return high == 0 || high == 127 || high >= 224 || host >> 16 == (169u << 8 | 254u);
+}
+
+// First octets under which there are martians.
+inline constexpr std::array<uint8_t, 256> martian_octets = [] {
+  std::array<uint8_t, 256> table{};
+  for (uint32_t high = 0; high < table.size(); ++high) {
+    const auto begins = static_cast<uint8_t>(high);
+    table[high] = is_martian(Ipv4Addr::of(begins, 0, 0, 0)) || is_martian(Ipv4Addr::of(begins, 254, 0, 0));
+  }
+  return table;
+}();
 
 struct Parse {
   static constexpr std::string_view name = "parse";
@@ -35,7 +52,9 @@ struct Parse {
       if (i + mbuf_distance < burst.count) rte_prefetch0(burst.mbuf[i + mbuf_distance]);
       if (i + frame_distance < burst.count) rte_prefetch0(frame_of(burst.mbuf[i + frame_distance]));
       bytes += burst.mbuf[i]->pkt_len;
-      if (const auto reason = ethernet(burst, i, own_mac)) drop(burst, worker, i, *reason);
+      const Refusal refusal = ethernet(burst, i, own_mac);
+      if (refusal.is_one()) [[unlikely]]
+        drop(burst, worker, i, refusal.reason());
     }
     PortCounters& port = worker.counters.ports[burst.in_port];
     port.received_packets.add(burst.count);
@@ -43,7 +62,20 @@ struct Parse {
   }
 
  private:
-  using Refusal = std::optional<Drop>;
+  static constexpr uint8_t without_options = 0x45;  // IPv4, a header of five words
+
+  // std::optional<Drop> in one register.
+  class Refusal {
+   public:
+    constexpr Refusal() : code_(none) {}
+    constexpr Refusal(Drop reason) : code_(static_cast<uint32_t>(reason)) {}
+    [[nodiscard]] constexpr bool is_one() const { return code_ != none; }
+    [[nodiscard]] constexpr Drop reason() const { return static_cast<Drop>(code_); }
+
+   private:
+    static constexpr uint32_t none = drop_count;
+    uint32_t code_;
+  };
 
   static Refusal ethernet(Burst& burst, uint32_t i, MacWord own_mac) {
     const rte_mbuf* mbuf = burst.mbuf[i];
@@ -69,7 +101,7 @@ struct Parse {
         header.hardware_length != sizeof(Mac) || header.protocol_length != sizeof(Ipv4Addr))
       return Drop::arp_malformed;
     burst.arp |= uint64_t{1} << i;
-    return std::nullopt;
+    return Refusal();
   }
 
   static Refusal ipv4(Burst& burst, uint32_t i, Cursor& cursor) {
@@ -78,31 +110,36 @@ struct Parse {
     HeaderView<Ipv4Header> header;
     if (!cursor.view(header)) return cut_short(mbuf, Drop::truncated);
     const auto version_ihl = header.load<uint8_t>(offsetof(Ipv4Header, version_ihl));
-    if (version_ihl >> 4 != 4) return Drop::ip_version;
-    const uint32_t header_length = uint32_t{version_ihl & 0xfu} * 4;
-    if (header_length < sizeof(Ipv4Header) || header_length > present) return Drop::ip_header_length;
+    uint32_t header_length = sizeof(Ipv4Header);
+    if (version_ihl != without_options) [[unlikely]] {
+      if (version_ihl >> 4 != 4) return Drop::ip_version;
+      header_length = uint32_t{version_ihl & 0xfu} * 4;
+      if (header_length < sizeof(Ipv4Header) || header_length > present) return Drop::ip_header_length;
+    }
     const uint32_t total_length = header.load<Be16>(offsetof(Ipv4Header, total_length)).host();
     if (total_length < header_length || total_length > present) return Drop::ip_total_length;
-    if (!cursor.skip(header_length - sizeof(Ipv4Header))) return Drop::headers_not_contiguous;
-    const uint16_t sum = header_length == sizeof(Ipv4Header)
-                             ? header_sum(header)
-                             : internet_sum({frame_of(mbuf) + l3_offset, header_length});
-    if (sum != 0xffff) return Drop::ip_checksum;
-    if (header_length > sizeof(Ipv4Header)) return Drop::ip_options;
+    if (version_ihl != without_options) [[unlikely]] {
+      if (!cursor.skip(header_length - sizeof(Ipv4Header))) return Drop::headers_not_contiguous;
+      const bool right = internet_sum({frame_of(mbuf) + l3_offset, header_length}) == 0xffff;
+      return right ? Drop::ip_options : Drop::ip_checksum;
+    }
+    if (header_sum(header) != 0xffff) return Drop::ip_checksum;
     constexpr Be16 more_fragments_or_offset = Be16::from_host(0x3fff);
     const auto fragment = header.load<Be16>(offsetof(Ipv4Header, flags_fragment_offset));
     if ((fragment.wire() & more_fragments_or_offset.wire()) != 0) return Drop::fragment;
     const auto source = header.load<Ipv4Addr>(offsetof(Ipv4Header, source));
     const auto destination = header.load<Ipv4Addr>(offsetof(Ipv4Header, destination));
-    if (is_martian(source)) return Drop::martian_source;
-    if (is_martian(destination)) return Drop::martian_destination;
+    if ((martian_octets[source.host() >> 24] | martian_octets[destination.host() >> 24]) != 0) [[unlikely]] {
+      if (is_martian(source)) return Drop::martian_source;
+      if (is_martian(destination)) return Drop::martian_destination;
+    }
     const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
     burst.source_address[i] = source;
     burst.destination_address[i] = destination;
     burst.total_length[i] = static_cast<uint16_t>(total_length);
     burst.protocol[i] = protocol;
     burst.ttl[i] = header.load<uint8_t>(offsetof(Ipv4Header, ttl));
-    const uint32_t l4_length = total_length - header_length;
+    const uint32_t l4_length = total_length - static_cast<uint32_t>(sizeof(Ipv4Header));
     switch (protocol) {
       case ip_protocol::tcp:
         return tcp(burst, i, cursor, l4_length);
@@ -125,11 +162,17 @@ struct Parse {
     constexpr uint8_t syn_fin = tcp_flag::syn | tcp_flag::fin;
     constexpr uint8_t syn_rst = tcp_flag::syn | tcp_flag::rst;
     const uint8_t flags = header.load<uint8_t>(offsetof(TcpHeader, flags)) & all;
-    if (flags == 0 || (flags & syn_fin) == syn_fin || (flags & syn_rst) == syn_rst) return Drop::tcp_flags;
+    constexpr uint64_t unused = [] {
+      uint64_t set = 0;
+      for (uint32_t f = 0; f <= all; ++f)
+        if (f == 0 || (f & syn_fin) == syn_fin || (f & syn_rst) == syn_rst) set |= uint64_t{1} << f;
+      return set;
+    }();
+    if ((unused >> flags & 1) != 0) return Drop::tcp_flags;
     burst.tcp_flags[i] = flags;
     burst.source_port[i] = header.load<Port>(offsetof(TcpHeader, source_port));
     burst.destination_port[i] = header.load<Port>(offsetof(TcpHeader, destination_port));
-    return std::nullopt;
+    return Refusal();
   }
 
   static Refusal udp(Burst& burst, uint32_t i, Cursor& cursor, uint32_t length) {
@@ -140,7 +183,7 @@ struct Parse {
     if (claimed < sizeof(UdpHeader) || claimed > length) return Drop::udp_length;
     burst.source_port[i] = header.load<Port>(offsetof(UdpHeader, source_port));
     burst.destination_port[i] = header.load<Port>(offsetof(UdpHeader, destination_port));
-    return std::nullopt;
+    return Refusal();
   }
 
   static Refusal icmp(Burst& burst, uint32_t i, Cursor& cursor, uint32_t length) {
@@ -152,7 +195,7 @@ struct Parse {
     burst.icmp_code[i] = header.code;
     burst.source_port[i] = header.identifier;
     burst.destination_port[i] = header.identifier;
-    return std::nullopt;
+    return Refusal();
   }
 
   // internet_sum of a header without options, by words of 32 bits (RFC 1071, 2.C).
@@ -163,13 +206,6 @@ struct Parse {
     sum = (sum & 0xffffffff) + (sum >> 32);
     sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
     return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
-  }
-
-  // RFC 6890: never the address of a host that this gateway forwards for or to.
-  static constexpr bool is_martian(Ipv4Addr address) {
-    const uint32_t host = address.host();
-    const uint32_t high = host >> 24;
-    return high == 0 || high == 127 || high >= 224 || host >> 16 == (169u << 8 | 254u);
   }
 
   static Drop cut_short(const rte_mbuf* mbuf, Drop reason) {

@@ -87,7 +87,8 @@ class MacWord {
  public:
   constexpr MacWord() = default;
   constexpr explicit MacWord(const Mac& mac) {
-    for (size_t n = 0; n < mac.bytes.size(); ++n) value_ |= uint64_t{mac.bytes[n]} << (8 * n);
+    const auto parts = std::bit_cast<std::array<uint16_t, 3>>(mac);
+    value_ = parts[0] | uint64_t{parts[1]} << 16 | uint64_t{parts[2]} << 32;
   }
   // Of the eight bytes as they lie in memory, the first six.
   static constexpr MacWord of_load(uint64_t bytes) {
