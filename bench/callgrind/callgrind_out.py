@@ -9,6 +9,7 @@ import collections
 import pathlib
 import posixpath
 import re
+from collections.abc import Callable
 
 SPECIFICATION = re.compile(r"(ob|fl|fi|fe|fn|cob|cfi|cfl|cfn|calls|jump|jcnd)=(.*)")
 NAME = re.compile(r"\((\d+)\)(?: (.*))?$")
@@ -66,23 +67,29 @@ def expand(value: str, known: dict[str, str], number: int) -> str:
     return known[match[1]]
 
 
-def source(file: str, program: str, root: pathlib.Path) -> str:
-    """The name of a file that is the same wherever this repository lies; a library's name if the file is unknown."""
-    if file in ("", "???"):
-        return posixpath.basename(program).split(".so")[0]
+def source(file: str, program: str, is_ours: Callable[[str], bool]) -> str:
+    """The name of a file that is the same wherever this repository lies, or lay when a compiler cache kept the object;
+    a library's name if the file is unknown."""
     path = posixpath.normpath(file)
-    inside = str(root) + "/"
-    if path.startswith(inside):
-        return path.removeprefix(inside)
     if "/c++/" in path:
         return "libstdc++ headers"
-    if match := re.search(r"/include/dpdk/(.*)|/(gcc)/.*/include/(.*)", path):
-        return f"dpdk/{match[1]}" if match[1] else f"gcc/{match[3]}"
+    if match := re.search(r"/include/dpdk/(.*)", path):
+        return f"dpdk/{match[1]}"
+    if match := re.search(r"/gcc/.*/include/(.*)", path):
+        return f"gcc/{match[1]}"
+    parts = path.split("/")
+    # A single name is no path: many a library has a main.c.
+    for at in range(len(parts) - 1):
+        if is_ours(tail := "/".join(parts[at:])):
+            return tail
     return posixpath.basename(program).split(".so")[0]
 
 
 def by_source(text: str, root: pathlib.Path) -> dict[str, int]:
+    def is_ours(path: str) -> bool:
+        return not path.startswith(("/", "..")) and (root / path).is_file()
+
     costs: collections.Counter = collections.Counter()
     for (file, program), cost in parse(text).items():
-        costs[source(file, program, root)] += cost
+        costs[source(file, program, is_ours)] += cost
     return dict(costs)

@@ -245,8 +245,8 @@ def unit(full: bool) -> list[Case]:
 
 
 def bench_tools() -> list[Case]:
-    """What reads and judges the benchmarks' figures."""
-    return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=120)
+    """bench-pps, and what reads and judges its figures."""
+    return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=600)
 
 
 def instructions() -> list[Case]:

@@ -1,12 +1,8 @@
 """Self cost by source file, and what counts as growth."""
 
-import pathlib
-
 import callgrind_out
 import guard
 import pytest
-
-ROOT = pathlib.Path("/src")
 
 # A function of worker.cc into which code of parse.h was inlined, and which calls a library.
 PART = """# callgrind format
@@ -43,8 +39,16 @@ fi=(9) /usr/include/c++/12/bits/stl_algo.h
 """
 
 
-def test_inlined_code_counts_where_it_was_written():
-    costs = callgrind_out.by_source(PART, ROOT)
+@pytest.fixture
+def root(tmp_path):
+    for name in ("dataplane/worker.cc", "dataplane/stages/parse.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_inlined_code_counts_where_it_was_written(root):
+    costs = callgrind_out.by_source(PART, root)
     assert costs == {"dataplane/worker.cc": 33, "dataplane/stages/parse.h": 105, "librte_net_ring": 30,
                      "libstdc++ headers": 3}
 
@@ -70,6 +74,8 @@ def test_cut_short_output_is_refused():
 
 @pytest.mark.parametrize(("file", "name"), [
     ("/src/build/../dataplane/worker.cc", "dataplane/worker.cc"),
+    ("/elsewhere/checkout/build/../dataplane/worker.cc", "dataplane/worker.cc"),
+    ("../dataplane/worker.cc", "dataplane/worker.cc"),
     ("/usr/include/dpdk/rte_ethdev.h", "dpdk/rte_ethdev.h"),
     ("/usr/lib/gcc/x86_64-linux-gnu/12/include/avx2intrin.h", "gcc/avx2intrin.h"),
     ("/usr/include/c++/12/bits/stl_algo.h", "libstdc++ headers"),
@@ -77,7 +83,8 @@ def test_cut_short_output_is_refused():
     ("./string/memcpy.S", "librte_hash"),
 ])
 def test_names_of_sources(file, name):
-    assert callgrind_out.source(file, "/usr/lib/librte_hash.so.23.0", ROOT) == name
+    ours = {"dataplane/worker.cc", "memcpy.S"}
+    assert callgrind_out.source(file, "/usr/lib/librte_hash.so.23.0", ours.__contains__) == name
 
 
 BEFORE = {"sum": 500.0, "parse.h": 100.0, "admit.h": 30.0, "counter.h": 4.0}
