@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@ namespace {
 struct Options {
   Plan plan;
   std::string way;
+  std::string flood;
   std::string isa;
   std::string rig = "B";
   uint32_t memory_mb = 0;
@@ -99,10 +99,9 @@ void add_work_options(CLI::App& app, Options& options) {
          "--storm", [&work] { work.work = Work::storm; },
          "new flows that endpoints open, two packets each; ageing included")
       ->group(group);
-  app.add_option("--flood", work.flood, "half SYNs from random sources at a rule: listed, tracked, or full")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Flood>{
-          {"listed", Flood::listed}, {"tracked", Flood::tracked}, {"full", Flood::full}}))
-      ->each([&work](const std::string&) { work.work = Work::flood; })
+  app.add_option("--flood", options.flood,
+                 "half SYNs from random sources at such a rule, or the table full before")
+      ->check(CLI::IsMember({"listed", "tracked", "full"}))
       ->group(group);
   app.add_flag_callback(
          "--unbound", [&work] { work.work = Work::unbound; },
@@ -141,7 +140,9 @@ void add_run_options(CLI::App& app, Options& options) {
       ->check(CLI::IsMember({"A", "B"}))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--isa", options.isa, "back end: scalar, avx2, avx512; default the widest")->group(group);
+  app.add_option("--isa", options.isa, "back end; by default the widest that the CPU has")
+      ->check(CLI::IsMember({"scalar", "avx2", "avx512"}))
+      ->group(group);
   app.add_option("--trials", plan.trials)->check(CLI::Range(1, 1000))->capture_default_str()->group(group);
   app.add_option("--seconds", plan.seconds, "a trial's length")
       ->check(CLI::Range(0.01, 60.0))
@@ -159,13 +160,19 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_option("--memory", options.memory_mb, "MiB for DPDK; 0: as much as it takes")->group(group);
   app.add_flag("--no-huge", options.no_huge, "without hugepages; the figure is then not one to quote")
       ->group(group);
-  app.add_flag("--json", options.json)->group(group);
+  app.add_flag("--json", options.json, "one JSON object instead of text")->group(group);
 }
 
 // What options mean together; a message if they mean nothing.
 std::string settle(Options& options) {
   Plan& plan = options.plan;
   Workload& work = plan.workload;
+  if (!options.flood.empty()) {
+    work.work = Work::flood;
+    work.flood = options.flood == "listed"    ? Flood::listed
+                 : options.flood == "tracked" ? Flood::tracked
+                                              : Flood::full;
+  }
   if (work.rules > 4 && work.shapes == 0) return "--rules beyond 4 needs --shapes";
   if (work.miss && work.shapes == 0) return "--miss needs --shapes";
   if (work.shapes != 0 && work.work != Work::listed) return "--shapes is for lists alone";
@@ -194,11 +201,7 @@ std::string settle(Options& options) {
     if (work.zipf || plan.cold) return "rig A has neither --zipf nor --cold";
   }
   plan.isa = widest_isa();
-  if (!options.isa.empty()) {
-    const auto isa = isa_of(options.isa);
-    if (!isa) return "--isa: scalar, avx2 or avx512";
-    plan.isa = *isa;
-  }
+  if (!options.isa.empty()) plan.isa = isa_of(options.isa).value_or(plan.isa);
   plan.neighbour = !options.no_neighbour;
   plan.stages = !options.no_stages;
   plan.hugepages = !options.no_huge;

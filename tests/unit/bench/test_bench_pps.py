@@ -87,3 +87,15 @@ def test_wrong_packets_make_none(workshop: mutants.Workshop, fault: mutants.Muta
     assert wrong.returncode == 1
     assert "no figure" in wrong.stderr
     assert wrong.stdout == ""
+
+
+def test_its_page_names_every_option_and_row(workshop: mutants.Workshop) -> None:
+    known = subprocess.run([workshop.build / PROGRAM, "--help"], text=True, capture_output=True, check=True).stdout
+    page = (ROOT / "docs/bench-pps.md").read_text()
+    options = set(re.findall(r"^\s+(?:-h,)?(--[\w-]+)", known, re.MULTILINE)) - {"--help"}
+    rows = set(re.findall(r"^  (\d\S*) ", known, re.MULTILINE))
+    assert options
+    assert rows
+    assert {option for option in options if f"`{option}`" not in page} == set()
+    assert {row for row in rows if f"`{row}`" not in page} == set()
+    assert set(re.findall(r"`(--[\w-]+)`", page)) - options == set()
