@@ -1,6 +1,7 @@
 // Permit lists: find_rule on each back end against a linear walk over the same rules and against librte_acl,
 // in bursts of 64 as the pipeline asks them. Counter "tsc": TSC ticks a query. Lists: row 9 of the targets;
-// the same with `any` after all prefixes, and without it, since an `any` hides all later rules of its shape.
+// the same with `any` after all prefixes, and without it, since an `any` hides all later rules of its shape;
+// and with a port of its own for each rule.
 
 #include <benchmark/benchmark.h>
 #include <rte_acl.h>
@@ -68,6 +69,19 @@ std::vector<PermitRule> list_of(uint32_t count, Any any) {
   }
   if (any == Any::last)
     std::ranges::stable_partition(rules, [](const PermitRule& rule) { return rule.prefix_length != 0; });
+  return rules;
+}
+
+// As bench-pps has them for row 9: each rule has a port of its own, half of them mind the other end's port.
+std::vector<PermitRule> own_ports(uint32_t count) {
+  std::vector<PermitRule> rules = list_of(count, Any::shuffled);
+  for (uint32_t n = 0; n < count; ++n) {
+    const auto port = static_cast<uint16_t>(10000 + n % 50000);
+    rules[n].flags = 0;
+    rules[n].protocol = 6;
+    rules[n].local_ports = {port, port};
+    rules[n].remote_ports = {n / 10 % 2 == 0 ? uint16_t{0} : uint16_t{1024}, 65535};
+  }
   return rules;
 }
 
@@ -294,6 +308,8 @@ std::vector<Case> cases() {
     all.push_back(hits_of(number + "_any_last_hit", list_of(count, Any::last)));
     all.push_back(hits_of(number + "_no_any_hit", list_of(count, Any::none)));
     all.push_back(misses_of(number + "_no_any_miss", list_of(count, Any::none)));
+    all.push_back(hits_of(number + "_own_ports_hit", own_ports(count)));
+    all.push_back(misses_of(number + "_own_ports_miss", own_ports(count)));
   }
   return all;
 }

@@ -110,6 +110,10 @@ class Model {
 
 // Compiled rules of a list: one per prefix or tag, one for `any`.
 [[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
+struct PermitRoom {
+  uint64_t families = 0;  // that a packet is compared with (permit_room.h)
+  uint64_t chunks = 0;
+};
 // The most that the data plane needs for the list.
 [[nodiscard]] PermitRoom permit_room_of(const std::vector<PermitRule>& rules);
 

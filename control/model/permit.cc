@@ -122,11 +122,19 @@ const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
   return nullptr;
 }
 
-// All of a rule but its name, whether it is tracked, and where its remote lies: as the data plane tells
-// shapes apart (permit_room.h).
-auto shape_of(const PermitRule& rule) {
-  return std::tuple(rule.direction, rule.protocol, rule.local_ports, rule.remote_ports, rule.icmp_type,
-                    rule.icmp_code, std::holds_alternative<std::vector<std::string>>(rule.remote));
+// As compile makes it: the data plane takes the types and codes of ICMP for ports.
+PermitShape shape_of(const PermitRule& rule) {
+  const auto exactly = [](std::optional<uint8_t> value) {
+    return value ? PortRange{*value, *value} : PortRange{};
+  };
+  const bool is_icmp = rule.protocol == ip_protocol::icmp;
+  PermitShape shape{.key = rule.protocol.value_or(0),
+                    .local_ports = is_icmp ? exactly(rule.icmp_type) : rule.local_ports,
+                    .remote_ports = is_icmp ? exactly(rule.icmp_code) : rule.remote_ports};
+  if (!rule.protocol) shape.key |= PermitShape::any_protocol;
+  if (rule.direction == Direction::outbound) shape.key |= PermitShape::outbound;
+  if (std::holds_alternative<std::vector<std::string>>(rule.remote)) shape.key |= PermitShape::tag;
+  return shape;
 }
 
 // Prefixes or tags; none for `any`.
@@ -146,20 +154,22 @@ uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
 
 PermitRoom permit_room_of(const std::vector<PermitRule>& rules) {
   const uint32_t compiled = compiled_rules(rules);
-  PermitRoom room(compiled);
-  if (compiled <= plain_permit_rules) return room;
-  struct Remotes {
-    size_t ranges = 0;
-    bool any = false;
-  };
-  std::map<decltype(shape_of(rules.front())), Remotes> shapes;
-  for (const PermitRule& rule : rules) {
-    Remotes& remotes = shapes[shape_of(rule)];
-    remotes.ranges += ranges_of(rule);
-    remotes.any = remotes.any || ranges_of(rule) == 0;
+  // Two boundaries for each prefix or tag, one for `any`.
+  std::map<PermitShape, std::pair<uint64_t, bool>> by_shape;
+  if (compiled > plain_permit_rules)
+    for (const PermitRule& rule : rules) {
+      auto& [ranges, any] = by_shape[shape_of(rule)];
+      ranges += ranges_of(rule);
+      any = any || ranges_of(rule) == 0;
+    }
+  std::vector<PermitShape> shapes;
+  std::vector<uint64_t> boundaries;
+  for (const auto& [shape, remotes] : by_shape) {
+    shapes.push_back(shape);
+    boundaries.push_back(2 * remotes.first + (remotes.second ? 1 : 0));
   }
-  for (const auto& [shape, remotes] : shapes) room.add_shape(remotes.ranges, remotes.any);
-  return room;
+  const std::vector<PermitFamily> families = permit_families_of(shapes);
+  return {.families = families.size(), .chunks = permit_chunks_for(compiled, families, shapes, boundaries)};
 }
 
 Expected<void> check_rules(const std::vector<PermitRule>& rules) {
@@ -185,17 +195,15 @@ Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
                 "rules");
   }
   const PermitRoom room = permit_room_of(rules);
-  if (room.shapes() > max_permit_shapes) {
-    return fail(
-        ErrorCode::resource_exhausted,
-        "the list has " + std::to_string(room.shapes()) +
-            " different combinations of direction, protocol and ports (tags apart from addresses); an "
-            "EIP may have " +
-            std::to_string(max_permit_shapes) + "; give rules the same ports, or name ranges of ports",
-        "rules");
+  if (room.families > max_permit_families) {
+    return fail(ErrorCode::resource_exhausted,
+                "the rules' ports overlap in " + std::to_string(room.families) +
+                    " ways that are searched apart; a list may have " + std::to_string(max_permit_families) +
+                    "; give rules the same ports, or ports that do not overlap",
+                "rules");
   }
-  const uint64_t needed = room.chunks();
-  const uint64_t free = limits_.permit_chunks - usage_.permit_chunks() + permit_room_of(current).chunks();
+  const uint64_t needed = room.chunks;
+  const uint64_t free = limits_.permit_chunks - usage_.permit_chunks() + permit_room_of(current).chunks;
   if (needed > free) {
     return fail(ErrorCode::resource_exhausted,
                 "the list needs " + std::to_string(needed) + " permit chunks, and " + std::to_string(free) +

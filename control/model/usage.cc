@@ -15,7 +15,7 @@ std::pair<uint32_t, uint32_t> pages_of(Ipv4Prefix prefix) {
 }
 
 uint32_t chunks_of(const Eip& eip) {
-  return static_cast<uint32_t>(permit_room_of(eip.permit).chunks());
+  return static_cast<uint32_t>(permit_room_of(eip.permit).chunks);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ template <typename Group>
 inline std::optional<RuleMatch> find_rule(const BindingRecord& record, const PermitQuery& query,
                                           const Tables& tables) {
   if (record.rule_count > plain_permit_rules) {
-    const PermitVerdict found = tables.permit.find_in_shapes<Group>(record.chunk, query, tables.tags);
+    const PermitVerdict found = tables.permit.find_in_families<Group>(record.chunk, query, tables.tags);
     if (!found.is_rule()) return std::nullopt;
     return RuleMatch{{found.is_inline() ? record.slot * inline_permit_rules + found.hit()
                                         : RuleHit::in_chunk | (found.hit() - inline_permit_rules)},

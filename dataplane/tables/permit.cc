@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,25 +13,26 @@
 namespace portcullis {
 namespace {
 
-// Writes the shapes and trees of one list into the chunks that it has taken, one after another.
+// Writes the headers and trees of one list into the chunks that it has taken, one after another.
 class Writer {
  public:
   // `rules` for their number and for which are tracked.
   Writer(TableArray<PermitChunk>& chunks, const PermitPlace& place, std::span<const PermitRule> rules)
       : chunks_(chunks), place_(place), rules_(rules) {}
 
-  void write(std::span<const PermitShapeTree> trees) {
-    PermitShapes* header = nullptr;
-    for (size_t t = 0; t < trees.size(); ++t) {
-      const size_t s = t % permit_header_shapes;
-      if (s == 0) header = append_header(header);
-      const PermitShape& shape = trees[t].shape;
-      header->key[s] = shape.key;
-      header->local_low[s] = shape.local_ports.first;
-      header->local_high[s] = shape.local_ports.last;
-      header->remote_low[s] = shape.remote_ports.first;
-      header->remote_high[s] = shape.remote_ports.last;
-      header->root[s] = write_tree(trees[t].boundaries).raw();
+  void write(const PermitShapes& list, std::span<const PermitFamily> families) {
+    PermitHeader* header = nullptr;
+    for (size_t n = 0; n < families.size(); ++n) {
+      const size_t f = n % permit_header_families;
+      if (f == 0) header = append_header(header);
+      const PermitShape& hull = families[n].hull;
+      header->key[f] = hull.key;
+      header->local_low[f] = hull.local_ports.first;
+      header->local_high[f] = hull.local_ports.last;
+      header->remote_low[f] = hull.remote_ports.first;
+      header->remote_high[f] = hull.remote_ports.last;
+      header->root[f] = write_family(list, families[n]).raw();
+      if (families[n].members.size() > 1) header->by_port |= 1u << f;
     }
   }
 
@@ -42,19 +44,44 @@ class Writer {
 
   uint32_t take_chunk() { return place_.chunks[taken_++]; }
 
-  PermitShapes* append_header(PermitShapes* before) {
+  PermitHeader* append_header(PermitHeader* before) {
     const uint32_t index = take_chunk();
-    PermitShapes* header = std::construct_at(&chunks_[index].shapes, PermitShapes{});
+    PermitHeader* header = std::construct_at(&chunks_[index].header, PermitHeader{});
     header->next = no_permit_chunk;
     if (before != nullptr) before->next = index;
     return header;
   }
 
-  PermitNodeRef write_tree(std::span<const PermitBoundary> boundaries) {
-    std::vector<Entry> level;
-    level.reserve(boundaries.size());
+  PermitNodeRef write_family(const PermitShapes& list, const PermitFamily& family) {
+    if (family.members.size() == 1) return write_shape(list.boundaries[family.members.front()]);
+    std::vector<Entry> by_port;
+    uint32_t end = 0;  // of the member before
+    for (const uint32_t member : family.members) {
+      const PortRange ports = list.shapes[member].ports();
+      if (!by_port.empty() && ports.first != end) by_port.push_back({end, no_rules().raw()});
+      by_port.push_back({ports.first, write_shape(list.boundaries[member]).raw()});
+      end = uint32_t{ports.last} + 1;
+    }
+    by_port.push_back({end, no_rules().raw()});
+    return write_tree(std::move(by_port));
+  }
+
+  // The tree of a port that no rule has: no branch need ask whether there is one.
+  PermitNodeRef no_rules() {
+    if (!no_rules_) no_rules_ = write_shape(std::vector<PermitBoundary>{{.key = 0}});
+    return *no_rules_;
+  }
+
+  PermitNodeRef write_shape(std::span<const PermitBoundary> boundaries) {
+    std::vector<Entry> entries;
+    entries.reserve(boundaries.size());
     for (const PermitBoundary& boundary : boundaries)
-      level.push_back({boundary.key, verdict(boundary.rule).raw()});
+      entries.push_back({boundary.key, verdict(boundary.rule).raw()});
+    return write_tree(std::move(entries));
+  }
+
+  // `level`: what the leaves say, not empty.
+  PermitNodeRef write_tree(std::vector<Entry> level) {
     for (bool leaf = true;; leaf = false) {
       std::vector<Entry> above;
       for (size_t first = 0; first < level.size(); first += permit_node_keys) {
@@ -112,6 +139,7 @@ class Writer {
   const PermitPlace& place_;
   std::span<const PermitRule> rules_;
   size_t taken_ = 0;
+  std::optional<PermitNodeRef> no_rules_;
   std::array<Slice, 3> free_slices_{no_slice, no_slice, no_slice};  // of 4, 8 and 16 keys
 };
 
@@ -130,19 +158,20 @@ Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
   PermitPlace place;
   if (rules.size() <= inline_permit_rules) return place;
   const bool is_plain = rules.size() <= plain_permit_rules;
-  const std::vector<PermitShapeTree> trees =
-      is_plain ? std::vector<PermitShapeTree>{} : permit_shapes_of(rules);
-  if (trees.size() > max_permit_shapes)
-    return fail(ErrorCode::resource_exhausted, "permit table: the list has " + std::to_string(trees.size()) +
-                                                   " shapes, at most " + std::to_string(max_permit_shapes) +
-                                                   " are searched");
-  PermitRoom room(rules.size());
-  for (const PermitShapeTree& tree : trees) room.add_tree(tree.boundaries.size());
-  if (room.chunks() > free_.size())
-    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(room.chunks()) +
+  const PermitShapes list = is_plain ? PermitShapes{} : permit_shapes_of(rules);
+  const std::vector<PermitFamily> families = permit_families_of(list.shapes);
+  if (families.size() > max_permit_families)
+    return fail(ErrorCode::resource_exhausted, "permit table: the list has " +
+                                                   std::to_string(families.size()) + " families, at most " +
+                                                   std::to_string(max_permit_families) + " are searched");
+  std::vector<uint64_t> boundaries;
+  for (const auto& of_shape : list.boundaries) boundaries.push_back(of_shape.size());
+  const uint64_t needed = permit_chunks_for(rules.size(), families, list.shapes, boundaries);
+  if (needed > free_.size())
+    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(needed) +
                                                    " chunks needed, " + std::to_string(free_.size()) +
                                                    " free; raise capacity.permit_chunks");
-  place.chunks.resize(room.chunks());
+  place.chunks.resize(needed);
   for (uint32_t& index : place.chunks)
     if (!free_.take(index)) break;  // cannot happen: counted above
   std::ranges::sort(place.chunks);
@@ -153,7 +182,7 @@ Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
       plain->quads[quad] =
           PermitQuad(rules.subspan(rule, std::min<size_t>(rules.size() - rule, PermitQuad::lanes)));
   } else {
-    Writer(chunks_, place, rules).write(trees);
+    Writer(chunks_, place, rules).write(list, families);
   }
   return place;
 }

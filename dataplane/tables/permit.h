@@ -41,10 +41,10 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] uint32_t matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,
                                            const TagSetTable& tags) const;
-  // The first rule that matches of a list whose first header of shapes is chunk `first`.
+  // The first rule that matches of a list whose first header is chunk `first`.
   template <typename Group>
-  [[nodiscard]] PermitVerdict find_in_shapes(uint32_t first, const PermitQuery& query,
-                                             const TagSetTable& tags) const;
+  [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery& query,
+                                               const TagSetTable& tags) const;
   void prefetch(uint32_t index) const {
     for (uint32_t line = 0; line < sizeof(PermitChunk) / 64; ++line)
       __builtin_prefetch(reinterpret_cast<const std::byte*>(&chunks_[index]) + size_t{line} * 64);
@@ -52,16 +52,20 @@ class PermitTable {
 
   // --- control only ---
   // Stores a whole list, whose first rules the record holds inline. resource_exhausted when too few chunks
-  // are free, or the list has more than max_permit_shapes shapes; then nothing is taken.
+  // are free, or the list has more than max_permit_families families; then nothing is taken.
   [[nodiscard]] Expected<PermitPlace> store(std::span<const PermitRule> rules);
   void free(const PermitPlace& place);
   [[nodiscard]] uint32_t capacity() const { return chunks_.size(); }
   [[nodiscard]] uint32_t free_chunks() const { return free_.size(); }
 
  private:
-  // The verdict on `key`, an address or a tag.
+  // What a tree says of `key`: an address, a tag, or a port. Before the first boundary, that no rule does.
   template <typename Group>
-  [[nodiscard]] PermitVerdict find_in_tree(PermitNodeRef root, uint32_t key) const;
+  [[nodiscard]] uint32_t find_in_tree(PermitNodeRef root, uint32_t key) const;
+  // The root of the shape of family `f` that has the query's port; of an empty tree if none has.
+  template <typename Group>
+  [[nodiscard]] PermitNodeRef find_shape(const PermitHeader& header, uint32_t f,
+                                         const PermitQuery& query) const;
 
   TableArray<PermitChunk> chunks_;
   IndexPool free_;
@@ -78,7 +82,7 @@ inline uint32_t PermitTable::matching_in_plain(uint32_t index, uint32_t rules, c
 }
 
 template <typename Group>
-inline PermitVerdict PermitTable::find_in_tree(PermitNodeRef ref, uint32_t key) const {
+inline uint32_t PermitTable::find_in_tree(PermitNodeRef ref, uint32_t key) const {
   for (;;) {
     const PermitNode& node = chunks_[ref.chunk()].node;
     __builtin_prefetch(&node.value[0]);  // one of them is read once the keys are compared
@@ -86,31 +90,42 @@ inline PermitVerdict PermitTable::find_in_tree(PermitNodeRef ref, uint32_t key) 
     const uint32_t up_to = keys_up_to(Group{}, node, key) & ref.keys();
     const uint32_t last = static_cast<uint32_t>(std::bit_width(up_to)) - 1;
     const uint32_t value = node.value[last % permit_node_keys];
-    if (ref.is_leaf()) return up_to == 0 ? PermitVerdict() : PermitVerdict(value);
+    // No branch: whether a remote is covered cannot be predicted. All ones is no rule.
+    if (ref.is_leaf()) return value | (0 - uint32_t{up_to == 0});
     ref = PermitNodeRef(value);
   }
 }
 
 template <typename Group>
-inline PermitVerdict PermitTable::find_in_shapes(uint32_t first, const PermitQuery& query,
-                                                 const TagSetTable& tags) const {
-  PermitVerdict best;
+inline PermitNodeRef PermitTable::find_shape(const PermitHeader& header, uint32_t f,
+                                             const PermitQuery& query) const {
+  if ((header.by_port >> f & 1) == 0) return PermitNodeRef(header.root[f]);
+  const uint16_t port = query.direction == Direction::outbound ? query.remote_port : query.local_port;
+  return PermitNodeRef(find_in_tree<Group>(PermitNodeRef(header.root[f]), port));
+}
+
+template <typename Group>
+inline PermitVerdict PermitTable::find_in_families(uint32_t first, const PermitQuery& query,
+                                                   const TagSetTable& tags) const {
+  uint32_t best = PermitVerdict().raw();
   for (uint32_t index = first; index != no_permit_chunk;) {
-    const PermitShapes& shapes = chunks_[index].shapes;
-    for (uint32_t found = match_shapes(Group{}, shapes, query, 0); found != 0; found &= found - 1) {
-      const auto s = static_cast<uint32_t>(std::countr_zero(found));
-      best = std::min(best, find_in_tree<Group>(PermitNodeRef(shapes.root[s]), query.remote.host()));
+    const PermitHeader& header = chunks_[index].header;
+    for (uint32_t found = match_families(Group{}, header, query, 0); found != 0; found &= found - 1) {
+      const PermitNodeRef root =
+          find_shape<Group>(header, static_cast<uint32_t>(std::countr_zero(found)), query);
+      best = std::min(best, find_in_tree<Group>(root, query.remote.host()));
     }
     if (query.remote_tags != empty_tag_set) [[unlikely]]
-      for (uint32_t found = match_shapes(Group{}, shapes, query, PermitShapes::tag); found != 0;
+      for (uint32_t found = match_families(Group{}, header, query, PermitShape::tag); found != 0;
            found &= found - 1) {
-        const auto s = static_cast<uint32_t>(std::countr_zero(found));
+        const PermitNodeRef root =
+            find_shape<Group>(header, static_cast<uint32_t>(std::countr_zero(found)), query);
         for (const TagId tag : tags.tags_of(query.remote_tags))
-          best = std::min(best, find_in_tree<Group>(PermitNodeRef(shapes.root[s]), tag));
+          best = std::min(best, find_in_tree<Group>(root, tag));
       }
-    index = shapes.next;
+    index = header.next;
   }
-  return best;
+  return PermitVerdict(best);
 }
 
 }  // namespace portcullis

@@ -24,7 +24,7 @@ PermitShape shape_of(const PermitRule& rule) {
     shape.local_ports = rule.local_ports;
     shape.remote_ports = rule.remote_ports;
   }
-  if (rule.names_tag()) shape.key |= PermitShapes::tag;
+  if (rule.names_tag()) shape.key |= PermitShape::tag;
   return shape;
 }
 
@@ -72,21 +72,21 @@ std::vector<PermitBoundary> boundaries_of(std::vector<Range>& ranges) {
 
 }  // namespace
 
-std::vector<PermitShapeTree> permit_shapes_of(std::span<const PermitRule> rules) {
+PermitShapes permit_shapes_of(std::span<const PermitRule> rules) {
   std::map<PermitShape, size_t> known;
-  std::vector<PermitShapeTree> shapes;
+  PermitShapes list;
   std::vector<std::vector<Range>> ranges;
   for (uint32_t number = 0; number < rules.size(); ++number) {
     const PermitShape shape = shape_of(rules[number]);
-    const auto [found, is_new] = known.try_emplace(shape, shapes.size());
+    const auto [found, is_new] = known.try_emplace(shape, list.shapes.size());
     if (is_new) {
-      shapes.push_back({shape, {}});
+      list.shapes.push_back(shape);
       ranges.emplace_back();
     }
     ranges[found->second].push_back(range_of(rules[number], number));
   }
-  for (size_t s = 0; s < shapes.size(); ++s) shapes[s].boundaries = boundaries_of(ranges[s]);
-  return shapes;
+  for (std::vector<Range>& of_shape : ranges) list.boundaries.push_back(boundaries_of(of_shape));
+  return list;
 }
 
 }  // namespace portcullis

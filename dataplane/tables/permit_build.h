@@ -1,11 +1,11 @@
 // From a list of rules to its shapes: what permit_tree.h searches. Thread: control.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "dataplane/tables/permit_room.h"
 #include "dataplane/tables/permit_rule.h"
 
 namespace portcullis {
@@ -17,20 +17,13 @@ struct PermitBoundary {
   uint32_t rule = no_rule;
 };
 
-// What the rules of one shape have in common.
-struct PermitShape {
-  uint16_t key = 0;  // PermitShapes::key
-  PortRange local_ports;
-  PortRange remote_ports;
-  friend constexpr auto operator<=>(const PermitShape&, const PermitShape&) = default;
+// The shapes of a list, and of each the tree of its remotes: ascending; before the first one there is no
+// rule.
+struct PermitShapes {
+  std::vector<PermitShape> shapes;
+  std::vector<std::vector<PermitBoundary>> boundaries;
 };
 
-struct PermitShapeTree {
-  PermitShape shape;
-  std::vector<PermitBoundary> boundaries;  // ascending; before the first one there is no rule
-};
-
-// The shapes of `rules`, in the order in which they appear first.
-[[nodiscard]] std::vector<PermitShapeTree> permit_shapes_of(std::span<const PermitRule> rules);
+[[nodiscard]] PermitShapes permit_shapes_of(std::span<const PermitRule> rules);
 
 }  // namespace portcullis

@@ -3,14 +3,23 @@
 //
 //   up to 4 rules       inline, in the binding record
 //   up to 20            these and one chunk of 16 in their order
-//   more                headers of 16 shapes, and a search tree of remotes for each shape (permit_tree.h)
+//   more                headers of 16 families of shapes, and search trees (permit_tree.h)
 //
 // A shape is all of a rule but the place of its remote: direction, protocol, ports, and whether it names a
-// tag.
+// tag. Shapes that differ by ports only, which do not overlap, are a family: of them at most one matches a
+// packet.
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
+#include <set>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "src/net/address.h"
 
 namespace portcullis {
 
@@ -18,8 +27,8 @@ inline constexpr uint32_t inline_permit_rules = 4;
 inline constexpr uint32_t permit_chunk_rules =
     16;  // that lie in a chunk, and hit counters that belong to one
 inline constexpr uint32_t plain_permit_rules = inline_permit_rules + permit_chunk_rules;
-inline constexpr uint32_t permit_header_shapes = 16;
-inline constexpr uint32_t max_permit_shapes = 1024;
+inline constexpr uint32_t permit_header_families = 16;
+inline constexpr uint32_t max_permit_families = 1024;    // of one list: they are compared 16 at a time
 inline constexpr uint32_t max_permit_rules = 1'000'000;  // of one list
 
 inline constexpr uint32_t permit_node_keys = 32;  // a node is a chunk, or a slice of one: 4, 8 or 16 keys
@@ -32,7 +41,7 @@ constexpr uint64_t permit_slice_for(uint64_t entries) {
   return slice;
 }
 
-// The keys that the whole tree of a shape with `entries` boundaries takes: full nodes, the slice that is left
+// The keys that a whole tree of `entries` boundaries takes: full nodes, the slice that is left
 // over, and so on up to the root. Rises with `entries`.
 constexpr uint64_t permit_tree_keys(uint64_t entries) {
   uint64_t keys = 0;
@@ -45,46 +54,107 @@ constexpr uint64_t permit_tree_keys(uint64_t entries) {
   return keys;
 }
 
-// Adds up a list of `rules` compiled rules, shape by shape.
-class PermitRoom {
- public:
-  constexpr explicit PermitRoom(uint64_t rules) : rules_(rules) {}
-  // A shape of `ranges` prefixes or tags, and perhaps `any`. A range begins and ends: two boundaries.
-  constexpr void add_shape(uint64_t ranges, bool any) { add_tree(2 * ranges + (any ? 1 : 0)); }
-  // A shape whose tree has `entries` boundaries.
-  constexpr void add_tree(uint64_t entries) {
-    ++shapes_;
-    keys_ += permit_tree_keys(entries);
-  }
-  [[nodiscard]] constexpr uint64_t shapes() const { return shapes_; }
-  // Every rule beyond the inline ones has a hit counter, too, of which each chunk brings some.
-  [[nodiscard]] constexpr uint64_t chunks() const {
-    if (rules_ <= inline_permit_rules) return 0;
-    const uint64_t by_counters = (rules_ - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
-    if (rules_ <= plain_permit_rules) return by_counters;
-    const uint64_t headers = (shapes_ + permit_header_shapes - 1) / permit_header_shapes;
-    return std::max(by_counters, headers + (keys_ + permit_node_keys - 1) / permit_node_keys);
-  }
+struct PermitShape {
+  // Of `key`: the protocol, and:
+  static constexpr uint16_t outbound = 1u << 8;
+  static constexpr uint16_t any_protocol = 1u << 9;  // with protocol 0
+  static constexpr uint16_t tag = 1u << 10;
+  static constexpr uint16_t used = 1u << 15;  // zero is no shape
 
- private:
-  uint64_t rules_;
-  uint64_t shapes_ = 0;
-  uint64_t keys_ = 0;
+  uint16_t key = 0;
+  PortRange local_ports;
+  PortRange remote_ports;
+
+  // The ports by which the members of a family differ: those of whoever is asked for a service.
+  [[nodiscard]] constexpr PortRange& ports() { return (key & outbound) != 0 ? remote_ports : local_ports; }
+  [[nodiscard]] constexpr PortRange ports() const {
+    return (key & outbound) != 0 ? remote_ports : local_ports;
+  }
+  friend constexpr auto operator<=>(const PermitShape&, const PermitShape&) = default;
 };
 
-// The most chunks that any list of so many rules takes. In 32nds of a chunk a shape of r rules takes, with
-// its place in a header, at most 6 r (r = 1), and at most 2 r and a little and 48 (a slice that is nearly
-// half empty on each level); the tests try all r.
+struct PermitFamily {
+  PermitShape hull;               // of the ports by which its members differ: all that they cover
+  std::vector<uint32_t> members;  // of the shapes, ascending by those ports
+
+  // Boundaries of the tree that leads from a port to the member that has it. One member needs none.
+  [[nodiscard]] uint64_t boundaries(std::span<const PermitShape> shapes) const {
+    uint64_t count = 0;
+    for (size_t m = 0; members.size() > 1 && m < members.size(); ++m) {
+      const uint32_t end = uint32_t{shapes[members[m]].ports().last} + 1;
+      const bool touches_next = m + 1 < members.size() && shapes[members[m + 1]].ports().first == end;
+      count += touches_next ? 1 : 2;
+    }
+    return count;
+  }
+};
+
+// Each shape by itself if one header has room for all: that is one step less. Else as few families as
+// possible: in the order of their first ports, each shape joins one that has ended.
+inline std::vector<PermitFamily> permit_families_of(std::span<const PermitShape> shapes) {
+  const auto without_ports = [&](uint32_t s) {
+    PermitShape shape = shapes[s];
+    shape.ports() = {};
+    return shape;
+  };
+  std::vector<uint32_t> order;
+  for (uint32_t s = 0; s < shapes.size(); ++s) order.push_back(s);
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const auto by_group = without_ports(a) <=> without_ports(b);
+    return by_group != 0 ? by_group < 0 : shapes[a].ports() < shapes[b].ports();
+  });
+  std::vector<PermitFamily> families;
+  const bool may_join = shapes.size() > permit_header_families;
+  std::set<std::pair<uint16_t, size_t>> ended;  // (last port, family) of this group, the first to end first
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (i == 0 || without_ports(order[i]) != without_ports(order[i - 1])) ended.clear();
+    const PortRange ports = shapes[order[i]].ports();
+    size_t family = families.size();
+    if (may_join && !ended.empty() && ended.begin()->first < ports.first) {
+      family = ended.begin()->second;
+      ended.erase(ended.begin());
+      families[family].hull.ports().last = ports.last;
+    } else {
+      families.push_back({shapes[order[i]], {}});
+    }
+    families[family].members.push_back(order[i]);
+    ended.emplace(ports.last, family);
+  }
+  return families;
+}
+
+// What a list of `rules` compiled rules with these families takes, whose shapes have trees of so many
+// boundaries. A prefix or a tag begins and ends: two; `any` begins.
+inline uint64_t permit_chunks_for(uint64_t rules, std::span<const PermitFamily> families,
+                                  std::span<const PermitShape> shapes, std::span<const uint64_t> boundaries) {
+  if (rules <= inline_permit_rules) return 0;
+  // Every rule beyond the inline ones has a hit counter, too, of which each chunk brings some.
+  const uint64_t by_counters = (rules - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
+  if (rules <= plain_permit_rules) return by_counters;
+  uint64_t keys = 0;
+  for (const uint64_t count : boundaries) keys += permit_tree_keys(count);
+  bool has_gaps = false;
+  for (const PermitFamily& family : families) {
+    if (family.members.size() == 1) continue;
+    keys += permit_tree_keys(family.boundaries(shapes));
+    has_gaps = true;
+  }
+  if (has_gaps) keys += permit_slice_keys;  // where no member has the port
+  const uint64_t headers = (families.size() + permit_header_families - 1) / permit_header_families;
+  return std::max(by_counters, headers + (keys + permit_node_keys - 1) / permit_node_keys);
+}
+
+// The most chunks that any list of so many rules takes. In 32nds of a chunk: 4 r for a shape of r rules, and
+// for a family of m shapes, with its place in a header, 4 m; the tests try all r and m. What is rounded up,
+// and the one slice of a list that has no rule, is in the 3.
 constexpr uint64_t most_permit_chunks(uint64_t rules) {
   if (rules <= plain_permit_rules) return rules <= inline_permit_rules ? 0 : 1;
-  const uint64_t shapes = std::min<uint64_t>(rules, max_permit_shapes);
-  const uint64_t parts = std::min(6 * rules, 2 * rules + rules / 8 + 48 * shapes);
-  return parts / permit_node_keys + 2;
+  return rules / 4 + 3;
 }
 
 // So many rules find room in `chunks`, whatever their shapes.
 constexpr uint64_t permit_rules_within(uint64_t chunks) {
-  return std::max<uint64_t>((std::max<uint64_t>(chunks, 2) - 2) * permit_node_keys / 6, plain_permit_rules);
+  return std::max<uint64_t>((std::max<uint64_t>(chunks, 3) - 3) * 4, plain_permit_rules);
 }
 
 }  // namespace portcullis

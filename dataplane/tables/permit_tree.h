@@ -1,11 +1,11 @@
-// Lists of more than plain_permit_rules rules. A header has up to 16 shapes, which are compared with a query
-// at once; each that matches leads to a search tree that says, for any remote, which rule of that shape is
-// the first to cover it. Over the shapes that match the lowest rule wins, which is the first of the list that
-// matches.
+// Lists of more than plain_permit_rules rules. A header has up to 16 families of shapes, which are compared
+// with a query at once. In each that matches, a tree leads from the port to the shape that has it, and from
+// there one from the remote to the first rule of that shape that covers it. Over the families that match the
+// lowest rule wins, which is the first of the list that matches.
 //
-// A tree is a static B+tree over the boundaries of the remotes: entry i holds from key i up to where the next
-// one begins. Nodes have up to 32 keys and are slices of chunks, so that the trees of small shapes share one.
-// Tags are looked up by number in trees of their own, under shapes of their own.
+// A tree is a static B+tree over boundaries: entry i holds from key i up to where the next one begins. Nodes
+// have up to 32 keys and are slices of chunks, so that small trees share one. Tags are looked up by number in
+// trees of their own, under shapes of their own.
 //
 // Written by control before publication, immutable after; read by workers.
 #pragma once
@@ -22,8 +22,8 @@ namespace portcullis {
 
 inline constexpr uint32_t no_permit_chunk = UINT32_MAX;
 
-// What a tree says of a remote: the lower, the earlier in the list. Rules are numbered by their hit counters,
-// which a list takes in ascending order: 0..3 inline, then those of its chunks.
+// What the tree of a shape says of a remote: the lower, the earlier in the list. Rules are numbered by their
+// hit counters, which a list takes in ascending order: 0..3 inline, then those of its chunks.
 class PermitVerdict {
  public:
   constexpr PermitVerdict() = default;  // no rule
@@ -67,22 +67,19 @@ class PermitNodeRef {
 struct alignas(64) PermitNode {
   std::array<uint32_t, permit_node_keys>
       key;  // ascending within a slice; the rest of one repeats its last entry
-  std::array<uint32_t, permit_node_keys> value;  // PermitVerdict in a leaf, else PermitNodeRef
+  std::array<uint32_t, permit_node_keys>
+      value;  // in a leaf PermitVerdict, or the root of a shape; else PermitNodeRef
 };
 
-struct alignas(64) PermitShapes {
-  // Of `key`: the protocol, and:
-  static constexpr uint16_t outbound = 1u << 8;
-  static constexpr uint16_t any_protocol = 1u << 9;  // with protocol 0
-  static constexpr uint16_t tag = 1u << 10;
-  static constexpr uint16_t used = 1u << 15;  // zero is no shape
-
+// Of each family `key` (of PermitShape) and the hull of its ports.
+struct alignas(64) PermitHeader {
   template <typename T>
-  using Each = std::array<T, permit_header_shapes>;
+  using Each = std::array<T, permit_header_families>;
   Each<uint16_t> key, local_low, local_high, remote_low, remote_high;
   Each<uint32_t> root;  // PermitNodeRef
-  uint32_t next;        // chunk of the header of further shapes, or no_permit_chunk
-  uint32_t zero[7];
+  uint32_t next;        // chunk of the header of further families, or no_permit_chunk
+  uint32_t by_port;     // bit f: the root of family f is asked for the port first
+  uint32_t zero[6];
 };
 
 struct PermitPlain {
@@ -91,32 +88,32 @@ struct PermitPlain {
 
 union alignas(64) PermitChunk {
   PermitNode node;
-  PermitShapes shapes;
+  PermitHeader header;
   PermitPlain plain;
   PermitChunk() : node{} {}
 };
 static_assert(sizeof(PermitChunk) == 256);
-static_assert(sizeof(PermitNode) == 256 && sizeof(PermitShapes) == 256 && sizeof(PermitPlain) == 256);
+static_assert(sizeof(PermitNode) == 256 && sizeof(PermitHeader) == 256 && sizeof(PermitPlain) == 256);
 
 // The key that a shape must have, unless it has that of any protocol.
 constexpr uint16_t shape_key(Direction direction, uint8_t protocol) {
-  return static_cast<uint16_t>(PermitShapes::used | protocol |
-                               (direction == Direction::outbound ? PermitShapes::outbound : 0));
+  return static_cast<uint16_t>(PermitShape::used | protocol |
+                               (direction == Direction::outbound ? PermitShape::outbound : 0));
 }
 constexpr uint16_t shape_key_of_any(Direction direction) {
-  return static_cast<uint16_t>(shape_key(direction, 0) | PermitShapes::any_protocol);
+  return static_cast<uint16_t>(shape_key(direction, 0) | PermitShape::any_protocol);
 }
 
-// Which shapes of a header match, as bits 0..15: those of addresses, or with `kind` PermitShapes::tag those
+// Which shapes of a header match, as bits 0..15: those of addresses, or with `kind` PermitShape::tag those
 // of tags. Without intrinsics; the others must be equal to it.
-inline uint32_t match_shapes_portable(const PermitShapes& shapes, const PermitQuery& query, uint16_t kind) {
+inline uint32_t match_families_portable(const PermitHeader& header, const PermitQuery& query, uint16_t kind) {
   const uint32_t exact = shape_key(query.direction, query.protocol) | kind;
   const uint32_t any = shape_key_of_any(query.direction) | kind;
   uint32_t found = 0;
-  for (uint32_t s = 0; s < permit_header_shapes; ++s) {
-    const bool matches = ((shapes.key[s] == exact) | (shapes.key[s] == any)) &
-                         PortRange{shapes.local_low[s], shapes.local_high[s]}.contains(query.local_port) &
-                         PortRange{shapes.remote_low[s], shapes.remote_high[s]}.contains(query.remote_port);
+  for (uint32_t s = 0; s < permit_header_families; ++s) {
+    const bool matches = ((header.key[s] == exact) | (header.key[s] == any)) &
+                         PortRange{header.local_low[s], header.local_high[s]}.contains(query.local_port) &
+                         PortRange{header.remote_low[s], header.remote_high[s]}.contains(query.remote_port);
     found |= uint32_t{matches} << s;
   }
   return found;
@@ -130,26 +127,26 @@ inline uint32_t keys_up_to_portable(const PermitNode& node, uint32_t key) {
 }
 
 #if defined(__x86_64__)
-inline uint32_t match_shapes(ScalarGroup, const PermitShapes& shapes, const PermitQuery& query,
-                             uint16_t kind) {
+inline uint32_t match_families(ScalarGroup, const PermitHeader& header, const PermitQuery& query,
+                               uint16_t kind) {
   const auto all = [](uint16_t value) { return _mm_set1_epi16(static_cast<int16_t>(value)); };
   const __m128i exact = all(shape_key(query.direction, query.protocol) | kind);
   const __m128i any = all(shape_key_of_any(query.direction) | kind);
   const __m128i local = all(query.local_port);
   const __m128i remote = all(query.remote_port);
   const auto eight = [&](uint32_t from) {
-    const auto load = [&](const PermitShapes::Each<uint16_t>& field) {
+    const auto load = [&](const PermitHeader::Each<uint16_t>& field) {
       return detail::load_lanes(&field[from]);
     };
     const auto within = [&](__m128i port, __m128i low, __m128i high) {
       return _mm_and_si128(_mm_cmpeq_epi16(_mm_max_epu16(low, port), port),
                            _mm_cmpeq_epi16(_mm_min_epu16(high, port), port));
     };
-    const __m128i keys = load(shapes.key);
+    const __m128i keys = load(header.key);
     const __m128i same = _mm_or_si128(_mm_cmpeq_epi16(keys, exact), _mm_cmpeq_epi16(keys, any));
     return _mm_and_si128(same,
-                         _mm_and_si128(within(local, load(shapes.local_low), load(shapes.local_high)),
-                                       within(remote, load(shapes.remote_low), load(shapes.remote_high))));
+                         _mm_and_si128(within(local, load(header.local_low), load(header.local_high)),
+                                       within(remote, load(header.remote_low), load(header.remote_high))));
   };
   return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(eight(0), eight(8))));
 }
@@ -167,14 +164,14 @@ inline uint32_t keys_up_to(ScalarGroup, const PermitNode& node, uint32_t key) {
   return found;
 }
 
-PORTCULLIS_AVX2 inline uint32_t match_shapes(Avx2Group, const PermitShapes& shapes, const PermitQuery& query,
-                                             uint16_t kind) {
+PORTCULLIS_AVX2 inline uint32_t match_families(Avx2Group, const PermitHeader& header,
+                                               const PermitQuery& query, uint16_t kind) {
   const __m256i exact =
       _mm256_set1_epi16(static_cast<int16_t>(shape_key(query.direction, query.protocol) | kind));
   const __m256i any = _mm256_set1_epi16(static_cast<int16_t>(shape_key_of_any(query.direction) | kind));
   const __m256i local = _mm256_set1_epi16(static_cast<int16_t>(query.local_port));
   const __m256i remote = _mm256_set1_epi16(static_cast<int16_t>(query.remote_port));
-  const auto* field = reinterpret_cast<const __m256i*>(shapes.key.data());
+  const auto* field = reinterpret_cast<const __m256i*>(header.key.data());
   const __m256i keys = _mm256_load_si256(field);
   __m256i found = _mm256_or_si256(_mm256_cmpeq_epi16(keys, exact), _mm256_cmpeq_epi16(keys, any));
   found = _mm256_and_si256(found,
@@ -199,11 +196,11 @@ PORTCULLIS_AVX2 inline uint32_t keys_up_to(Avx2Group, const PermitNode& node, ui
   return found;
 }
 
-PORTCULLIS_AVX512 inline uint32_t match_shapes(Avx512Group, const PermitShapes& shapes,
-                                               const PermitQuery& query, uint16_t kind) {
+PORTCULLIS_AVX512 inline uint32_t match_families(Avx512Group, const PermitHeader& header,
+                                                 const PermitQuery& query, uint16_t kind) {
   const __m256i local = _mm256_set1_epi16(static_cast<int16_t>(query.local_port));
   const __m256i remote = _mm256_set1_epi16(static_cast<int16_t>(query.remote_port));
-  const auto* field = reinterpret_cast<const __m256i*>(shapes.key.data());
+  const auto* field = reinterpret_cast<const __m256i*>(header.key.data());
   const __m256i keys = _mm256_load_si256(field);
   const __mmask16 exact = _mm256_cmpeq_epi16_mask(
       keys, _mm256_set1_epi16(static_cast<int16_t>(shape_key(query.direction, query.protocol) | kind)));
@@ -223,9 +220,9 @@ PORTCULLIS_AVX512 inline uint32_t keys_up_to(Avx512Group, const PermitNode& node
   return low | high << 16;
 }
 #else
-inline uint32_t match_shapes(ScalarGroup, const PermitShapes& shapes, const PermitQuery& query,
-                             uint16_t kind) {
-  return match_shapes_portable(shapes, query, kind);
+inline uint32_t match_families(ScalarGroup, const PermitHeader& header, const PermitQuery& query,
+                               uint16_t kind) {
+  return match_families_portable(header, query, kind);
 }
 inline uint32_t keys_up_to(ScalarGroup, const PermitNode& node, uint32_t key) {
   return keys_up_to_portable(node, key);

@@ -17,7 +17,7 @@ constexpr uint64_t index_page_bytes = 65536 * sizeof(uint32_t);
 constexpr uint64_t views = 2;
 constexpr uint64_t flow_bucket_bytes = 64 + FlowTable::ways * sizeof(FlowEntry);
 // Lists that may be replaced in one step while their old chunks are still read.
-constexpr uint32_t lists_in_flight = 4;
+constexpr uint32_t lists_in_flight = 2;
 constexpr uint32_t default_mtu = 1500;
 
 }  // namespace

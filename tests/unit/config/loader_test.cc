@@ -296,7 +296,7 @@ const Row rows[] = {
     {"chunks_for_one_list",
      6,
      "capacity { permit_chunks: 10 rules_per_eip: 1024 }",
-     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes up to 194, "
+     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes up to 259, "
       "expected at least as many"}},
     {"index_pages",
      6,

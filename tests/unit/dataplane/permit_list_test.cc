@@ -106,7 +106,7 @@ TEST_P(PermitListOn, FindsWhatTheDefinitionFinds) {
                             : random_.chance(50) ? 1 + random_.below(60)
                                                  : 0;
     const std::vector<PermitRule> rules = random_.rules(count, shapes, random_.chance(50) ? 15 : 0);
-    if (permit_shapes_of(rules).size() > max_permit_shapes) continue;
+    if (permit_families_of(permit_shapes_of(rules).shapes).size() > max_permit_families) continue;
     const Listed list(tables_->permit, rules);
     EXPECT_LE(list.place().chunks.size(), most_permit_chunks(count));
     ask(list, 300);
@@ -148,43 +148,64 @@ TEST_P(PermitListOn, EveryEndOfEveryRemoteIsExact) {
   }
 }
 
-TEST_P(PermitListOn, AsManyShapesAsAllowed) {
+// Ports that no two rules share, next to each other or apart, at both ends of all ports, in both directions.
+TEST_P(PermitListOn, ManyPortsAreOneFamily) {
   std::vector<PermitRule> rules;
-  for (uint32_t n = 0; n < max_permit_shapes; ++n) {
-    const auto port = static_cast<uint16_t>(n);
-    rules.push_back({.remote = n << 8, .prefix_length = 24, .protocol = 6, .local_ports = {port, port}});
+  for (uint32_t n = 0; n < 3000; ++n) {
+    const auto first = static_cast<uint16_t>(n < 1500 ? n : 65535 - (n - 1500) * 3);
+    const PortRange ports{first, static_cast<uint16_t>(n % 5 == 0 && n > 1500 ? first + 1 : first)};
+    PermitRule rule{
+        .remote = n << 12, .prefix_length = static_cast<uint8_t>(n % 3 == 0 ? 0 : 24), .protocol = 6};
+    if (n % 2 == 0) rule.flags |= PermitRule::outbound;
+    (n % 2 == 0 ? rule.remote_ports : rule.local_ports) = ports;
+    if (rule.prefix_length == 0) rule.remote = 0;
+    rules.push_back(rule);
+  }
+  const PermitShapes shapes = permit_shapes_of(rules);
+  EXPECT_EQ(shapes.shapes.size(), 3000u);
+  EXPECT_EQ(permit_families_of(shapes.shapes).size(), 2u);
+  const Listed list(tables_->permit, rules);
+  EXPECT_LE(list.place().chunks.size(), most_permit_chunks(rules.size()));
+  EXPECT_GT(ask(list, 5000), 1000u);
+}
+
+TEST_P(PermitListOn, AsManyFamiliesAsAllowed) {
+  std::vector<PermitRule> rules;
+  for (uint32_t n = 0; n < max_permit_families; ++n) {
+    const auto first = static_cast<uint16_t>(n);
+    rules.push_back({.remote = n << 8, .prefix_length = 24, .protocol = 6, .local_ports = {first, 40000}});
   }
   {
     const Listed list(tables_->permit, rules);
     EXPECT_GT(ask(list, 3000), 1000u);
-    EXPECT_EQ(list.place().chunks.size(), max_permit_shapes / permit_header_shapes +
-                                              max_permit_shapes * permit_slice_keys / permit_node_keys);
+    EXPECT_EQ(list.place().chunks.size(), max_permit_families / permit_header_families +
+                                              max_permit_families * permit_slice_keys / permit_node_keys);
   }
   const uint32_t all_chunks = tables_->permit.free_chunks();
   rules.push_back({.protocol = 17});
   const auto refused = tables_->permit.store(rules);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
-  EXPECT_NE(refused.error().message.find("1025 shapes"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("1025 families"), std::string::npos) << refused.error().message;
   EXPECT_EQ(tables_->permit.free_chunks(), all_chunks);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, PermitListOn, ::testing::ValuesIn(all_isas),
                          [](const auto& test) { return std::string(name_of(test.param)); });
 
-TEST(PermitChunk, WithoutIntrinsicsTheSameShapesAndKeysAreFound) {
+TEST(PermitChunk, WithoutIntrinsicsTheSameFamiliesAndKeysAreFound) {
   RandomPermits random(12);
   auto table = *PermitTable::create(1000, -1);
   for (int round = 0; round < 300; ++round) {
     const std::vector<PermitRule> rules = random.rules(21 + random.below(200), 1 + random.below(16));
     const Listed list(table, rules);
-    const PermitShapes& shapes = table.chunk(list.record.chunk).shapes;
+    const PermitHeader& header = table.chunk(list.record.chunk).header;
     for (int n = 0; n < 100; ++n) {
       const PermitQuery query = random.query(rules);
-      for (const uint16_t kind : {uint16_t{0}, PermitShapes::tag})
-        ASSERT_EQ(match_shapes_portable(shapes, query, kind),
-                  match_shapes(ScalarGroup{}, shapes, query, kind));
-      const PermitNode& node = table.chunk(PermitNodeRef(shapes.root[0]).chunk()).node;
+      for (const uint16_t kind : {uint16_t{0}, PermitShape::tag})
+        ASSERT_EQ(match_families_portable(header, query, kind),
+                  match_families(ScalarGroup{}, header, query, kind));
+      const PermitNode& node = table.chunk(PermitNodeRef(header.root[0]).chunk()).node;
       const uint32_t key = random.chance(50) ? query.remote.host() : node.key[random.below(permit_node_keys)];
       ASSERT_EQ(keys_up_to_portable(node, key), keys_up_to(ScalarGroup{}, node, key));
     }
@@ -227,36 +248,58 @@ TEST(PermitRoom, TreesTakeTheirKeysLevelByLevel) {
     ASSERT_LE(permit_tree_keys(entries), permit_tree_keys(entries + 1)) << "validation reserves for the most";
 }
 
-TEST(PermitRoom, NoListTakesMoreThanTheMost) {
-  // Of one shape, with its place in a header, in 32nds of a chunk.
-  for (uint64_t rules = 1; rules < 1'100'000; rules += rules < 70'000 ? 1 : 997) {
-    const uint64_t parts = permit_tree_keys(2 * rules) + permit_node_keys / permit_header_shapes;
-    ASSERT_LE(parts, 6 * rules);
-    ASSERT_LE(parts, 2 * rules + rules / 8 + 48);
+// What most_permit_chunks says, in 32nds of a chunk.
+TEST(PermitRoom, NoShapeAndNoFamilyTakesMoreThanTheMost) {
+  constexpr uint64_t in_header = permit_node_keys / permit_header_families;
+  for (uint64_t n = 1; n < 1'100'000; n += n < 70'000 ? 1 : 997) {
+    ASSERT_LE(permit_tree_keys(2 * n), 4 * n) << "a shape of so many rules";
+    ASSERT_LE((n == 1 ? 0 : permit_tree_keys(2 * n)) + in_header, 4 * n) << "a family of so many shapes";
   }
   for (const uint64_t chunks : {1u, 2u, 10u, 1024u, 65536u})
     EXPECT_LE(most_permit_chunks(permit_rules_within(chunks)), chunks);
-  EXPECT_LE(most_permit_chunks(100'000), 8'400u);
+}
+
+TEST(PermitRoom, ShapesOfAFamilyHaveNoPortInCommon) {
+  RandomPermits random(15);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<PermitShape> shapes = permit_shapes_of(random.rules(random.below(300))).shapes;
+    size_t members = 0;
+    for (const PermitFamily& family : permit_families_of(shapes)) {
+      members += family.members.size();
+      EXPECT_EQ(family.hull.ports().first, shapes[family.members.front()].ports().first);
+      EXPECT_EQ(family.hull.ports().last, shapes[family.members.back()].ports().last);
+      for (size_t m = 1; m < family.members.size(); ++m) {
+        PermitShape before = shapes[family.members[m - 1]];
+        const PermitShape shape = shapes[family.members[m]];
+        EXPECT_LT(before.ports().last, shape.ports().first);
+        before.ports() = shape.ports();
+        EXPECT_EQ(before, shape) << "nothing but these ports differs";
+      }
+    }
+    EXPECT_EQ(members, shapes.size());
+  }
 }
 
 TEST(PermitRoom, WhatIsReservedIsEnough) {
   RandomPermits random(14);
   for (int round = 0; round < 300; ++round) {
-    const std::vector<PermitRule> rules = random.rules(random.below(400), 1 + random.below(40));
-    PermitRoom reserved(rules.size()), taken(rules.size());
-    for (const PermitShapeTree& tree : permit_shapes_of(rules)) {
+    const std::vector<PermitRule> rules =
+        random.rules(random.below(400), random.chance(50) ? 1 + random.below(40) : 0);
+    const PermitShapes list = permit_shapes_of(rules);
+    const std::vector<PermitFamily> families = permit_families_of(list.shapes);
+    std::vector<uint64_t> reserved, taken;
+    for (size_t s = 0; s < list.shapes.size(); ++s) {
       uint64_t ranges = 0, any = 0;
-      for (const PermitRule& rule : rules) {
-        const std::vector<PermitShapeTree> alone = permit_shapes_of(std::span(&rule, 1));
-        if (alone.front().shape != tree.shape) continue;
-        (rule.prefix_length == 0 && !rule.names_tag() ? any : ranges) += 1;
-      }
-      reserved.add_shape(ranges, any > 0);
-      taken.add_tree(tree.boundaries.size());
+      for (const PermitRule& rule : rules)
+        if (permit_shapes_of(std::span(&rule, 1)).shapes.front() == list.shapes[s])
+          (rule.prefix_length == 0 && !rule.names_tag() ? any : ranges) += 1;
+      reserved.push_back(2 * ranges + std::min<uint64_t>(any, 1));
+      taken.push_back(list.boundaries[s].size());
+      EXPECT_LE(taken.back(), reserved.back());
     }
-    EXPECT_EQ(reserved.shapes(), taken.shapes());
-    EXPECT_GE(reserved.chunks(), taken.chunks());
-    EXPECT_LE(reserved.chunks(), most_permit_chunks(rules.size()));
+    const uint64_t most = permit_chunks_for(rules.size(), families, list.shapes, reserved);
+    EXPECT_LE(permit_chunks_for(rules.size(), families, list.shapes, taken), most);
+    EXPECT_LE(most, most_permit_chunks(rules.size()));
   }
 }
 
