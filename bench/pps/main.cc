@@ -111,16 +111,16 @@ void add_work_options(CLI::App& app, Options& options) {
          "--not-permitted", [&work] { work.work = Work::not_permitted; },
          "packets that no list permits: all dropped")
       ->group(group);
-  app.add_option("--rules", work.rules, "rules of each list, beyond 4 with --shapes")
+  app.add_option("--rules", work.rules, "rules of each list; beyond 4: 30 % /32, 50 % /8 to /28, 20 % any")
       ->check(CLI::Range(1u, 100000u))
       ->capture_default_str()
       ->group(group);
   app.add_option("--shapes", work.shapes,
-                 "30 % /32, 50 % /8 to /28, 20 % any, in so many shapes; 0: one port each, from any")
+                 "combinations of ports in such a list; 0: a port of its own for each rule")
       ->check(CLI::Range(0u, 16u))
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--miss", work.miss, "with --shapes: packets that no rule matches")->group(group);
+  app.add_flag("--miss", work.miss, "packets that no rule of such a list matches")->group(group);
   app.add_flag("--zipf", work.zipf, "flows by Zipf's law, s = 1.1, instead of all alike")->group(group);
   app.add_flag("--sizes", work.sizes, "frames of 60 to 1514 bytes instead of 60")->group(group);
   app.add_flag("--cold", options.plan.cold, "headers are in no cache when the worker polls")->group(group);
@@ -173,9 +173,9 @@ std::string settle(Options& options) {
                  : options.flood == "tracked" ? Flood::tracked
                                               : Flood::full;
   }
-  if (work.rules > 4 && work.shapes == 0) return "--rules beyond 4 needs --shapes";
-  if (work.miss && work.shapes == 0) return "--miss needs --shapes";
-  if (work.shapes != 0 && work.work != Work::listed) return "--shapes is for lists alone";
+  if (work.miss && !work.has_long_list()) return "--miss needs --rules beyond 4, or --shapes";
+  if (work.has_long_list() && work.work != Work::listed)
+    return "--rules beyond 4 and --shapes are for lists alone";
   if (work.work == Work::unbound && uint64_t{work.eips} + work.flows > most_eips)
     return "--unbound: EIPs and flows together are more than the pool";
   const std::vector<Way> both{Way::out, Way::in};

@@ -23,7 +23,7 @@ uint16_t mixed_length(uint64_t random) {
 
 FlowSource::FlowSource(const Workload& workload)
     : workload_(workload), order_(workload.flows, workload.zipf) {
-  if (workload.shapes != 0) shaped_ = shaped_rules(workload.rules, workload.shapes);
+  if (workload.has_long_list()) shaped_ = shaped_rules(workload.rules, workload.shapes);
 }
 
 Packet FlowSource::at(Way way, uint64_t n) const {
@@ -75,10 +75,13 @@ void FlowSource::aim_at_rule(Packet& packet, uint32_t flow) const {
                       ? random_source(random)
                       : Ipv4Addr::from_host(rule.remote | (static_cast<uint32_t>(random) &
                                                            ~Ipv4Prefix::mask(rule.prefix_length)));
-  packet.local_port = rule.local_ports.first;
+  const uint32_t ports = uint32_t{rule.local_ports.last} - rule.local_ports.first + 1;
+  packet.local_port = static_cast<uint16_t>(rule.local_ports.first + (random >> 24) % ports);
   packet.remote_port = static_cast<uint16_t>(first_client_port + (random >> 32) % 60000);
   if (workload_.miss) {
-    packet.local_port = forbidden_port;
+    // Where a shape holds no rule from any, it is searched in vain; else no shape must have the port.
+    packet.remote = source_in_no_rule(random);
+    if (workload_.shapes < 2 || rule.prefix_length == 0) packet.local_port = forbidden_port;
     packet.drop = packet.way == Way::in ? Drop::destination_not_permitted : Drop::source_not_permitted;
   }
 }

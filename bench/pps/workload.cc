@@ -21,6 +21,8 @@ PermitRule outbound(uint16_t first, uint16_t last) {
   return {.flags = PermitRule::outbound, .protocol = ip_protocol::tcp, .remote_ports = {first, last}};
 }
 
+constexpr uint16_t first_shaped_port = 10000;
+
 // First octets 11 to 90: no pool, no martian.
 uint32_t outside(uint64_t random) {
   return static_cast<uint32_t>((11 + (random >> 40) % 80) << 24 | (random & 0xffffff));
@@ -28,45 +30,51 @@ uint32_t outside(uint64_t random) {
 
 }  // namespace
 
+Ipv4Addr source_in_no_rule(uint64_t random) {
+  constexpr uint64_t lowest = 130, count = 30;
+  return Ipv4Addr::from_host(
+      static_cast<uint32_t>((lowest + (random >> 40) % count) << 24 | (random & 0xffffff)));
+}
+
 Ipv4Addr random_source(uint64_t random) {
   return Ipv4Addr::from_host(outside(random));
 }
 
 std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes) {
-  // A shape: how long a prefix, and whether the remote port is any or above 1023. The order makes the first
-  // few shapes hold each of the three classes.
-  constexpr std::array<uint8_t, 8> lengths{32, 24, 0, 16, 28, 8, 20, 12};
-  const uint32_t used = std::clamp<uint32_t>(shapes, 1, 16);
-  const auto of_class = [&](auto&& in_class) {
-    std::vector<uint32_t> found;
-    for (uint32_t shape = 0; shape < used; ++shape)
-      if (in_class(lengths[shape % lengths.size()])) found.push_back(shape);
-    return found;
-  };
-  const std::array classes{of_class([](uint8_t length) { return length == 32; }),
-                           of_class([](uint8_t length) { return length != 32 && length != 0; }),
-                           of_class([](uint8_t length) { return length == 0; })};
-  constexpr uint16_t first_port = 10000;
+  constexpr std::array<uint8_t, 6> lengths{24, 16, 28, 8, 20, 12};
   constexpr uint32_t ports = 50000;
+  // So many shapes hold what is from any.
+  const uint32_t any_shapes = shapes > 1 ? std::max(1u, shapes / 5) : 0;
   std::vector<PermitRule> rules;
   rules.reserve(count);
   for (uint32_t r = 0; r < count; ++r) {
     const uint32_t tenth = r % 10;
-    const auto& wanted = classes[tenth < 3 ? 0 : tenth < 8 ? 1 : 2];
-    const uint32_t shape = wanted.empty() ? r % used : wanted[(r / 10) % wanted.size()];
-    const uint8_t length = lengths[shape % lengths.size()];
-    const auto port = static_cast<uint16_t>(first_port + r % ports);
-    rules.push_back({.remote = length == 0 ? 0 : outside(mix(r + 1)) & Ipv4Prefix::mask(length),
-                     .prefix_length = length,
-                     .protocol = ip_protocol::tcp,
-                     .local_ports = {port, port},
-                     .remote_ports = {shape >= lengths.size() ? uint16_t{1024} : uint16_t{0}, 65535}});
+    const uint8_t length = tenth < 3   ? uint8_t{32}
+                           : tenth < 8 ? lengths[mix(r) % lengths.size()]
+                                       : uint8_t{0};
+    PermitRule rule{.remote = outside(mix(r + 1)) & Ipv4Prefix::mask(length),
+                    .prefix_length = length,
+                    .protocol = ip_protocol::tcp};
+    if (shapes == 0) {
+      const auto port = static_cast<uint16_t>(first_shaped_port + r % ports);
+      rule.local_ports = {port, port};
+      if (r % 2 != 0) rule.remote_ports = {1024, 65535};
+    } else {
+      const uint64_t shape = length == 0 && any_shapes != 0 ? shapes - 1 - r / 10 % any_shapes
+                                                            : mix(r + 2) % (shapes - any_shapes);
+      // Every other one a range.
+      constexpr uint16_t distance = 200, width = 100;
+      const auto first = static_cast<uint16_t>(first_shaped_port + shape * distance);
+      rule.local_ports = {first, static_cast<uint16_t>(shape % 2 == 0 ? first : first + width)};
+    }
+    rules.push_back(rule);
   }
+  std::ranges::stable_partition(rules, [](const PermitRule& rule) { return rule.prefix_length != 0; });
   return rules;
 }
 
 std::vector<PermitRule> list_of(const Workload& workload) {
-  if (workload.shapes != 0) return shaped_rules(workload.rules, workload.shapes);
+  if (workload.has_long_list()) return shaped_rules(workload.rules, workload.shapes);
   std::vector<PermitRule> list;
   if (workload.work == Work::flood) {
     // Rules that track nothing come first (compile).

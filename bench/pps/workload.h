@@ -32,14 +32,16 @@ struct Workload {
   uint32_t flows = 4096;
   std::vector<Way> ways{Way::in};
   uint32_t rules = 4;       // of each EIP's list
-  uint32_t shapes = 0;      // of rules: 0 for services, one port each, from any
-  bool miss = false;        // packets that no rule of `shapes` matches
+  uint32_t shapes = 0;      // of lists beyond four rules; 0: a port of its own for each rule
+  bool miss = false;        // packets that no rule of such a list matches
   bool zipf = false;        // how often each flow is sent; else uniform
   bool sizes = false;       // frames of 60 to 1514 bytes; else all of 60
   uint32_t flow_slots = 0;  // capacity of the flow table; 0: what the flows need
   uint32_t idle_ms = 0;     // TCP idle times; 0: those of the product
   double pace = 0;          // storm: millions of new flows a second; 0: as fast as the worker can
   Flood flood = Flood::tracked;
+
+  [[nodiscard]] bool has_long_list() const { return rules > 4 || shapes != 0; }
 };
 
 inline constexpr Ipv4Prefix pool{Ipv4Addr::of(100, 64, 0, 0), 10};
@@ -58,11 +60,15 @@ inline constexpr uint16_t forbidden_port = 9999;  // in no list, local or remote
 }
 // An external address that is in no pool and that RFC 6890 lets be a source.
 [[nodiscard]] Ipv4Addr random_source(uint64_t random);
+// One that no prefix of shaped_rules() covers.
+[[nodiscard]] Ipv4Addr source_in_no_rule(uint64_t random);
 
 // The list that every EIP has.
 [[nodiscard]] std::vector<PermitRule> list_of(const Workload& workload);
-// Row 9's distribution: 30 % /32, 50 % /8 to /28, 20 % any; each rule for one local port, so that a packet
-// can be aimed at it; at most `shapes` (up to 16) combinations of prefix length and kind of remote port.
+// Row 9's distribution: 30 % /32, 50 % /8 to /28, 20 % any. A shape is a port or a range of them
+// (docs/permit.md): with `shapes` of them, those that are named last hold the rules from any, which come last
+// in the list, and the others the prefixes. Without, each rule has a port of its own, and half of them mind
+// the remote port.
 [[nodiscard]] std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes);
 [[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list);
 [[nodiscard]] uint32_t flow_slots_of(const Workload& workload);
