@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -45,10 +44,6 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery& query,
                                                const TagSetTable& tags) const;
-  void prefetch(uint32_t index) const {
-    for (uint32_t line = 0; line < sizeof(PermitChunk) / 64; ++line)
-      __builtin_prefetch(reinterpret_cast<const std::byte*>(&chunks_[index]) + size_t{line} * 64);
-  }
 
   // --- control only ---
   // Stores a whole list, whose first rules the record holds inline. resource_exhausted when too few chunks
