@@ -16,6 +16,7 @@ SWITCHD = pathlib.Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 SCHEMA = pathlib.Path("/usr/share/openvswitch/vswitch.ovsschema")
 START_SECONDS = 30
 SETTLE_SECONDS, SETTLE_ATTEMPTS = 0.2, 20
+REFILL_SECONDS = 1.0  # until every flow is in the caches again, and the tracker has met it
 
 
 def unixctl(path: pathlib.Path, method: str, *parameters: str) -> str:
@@ -127,6 +128,7 @@ class Switch:
             installed = [line for line in self.control("dpctl/dump-flows").splitlines() if "recirc_id" in line]
             strange = [line for line in installed if not re.search(expected, line)]
             if installed and not strange:
+                time.sleep(REFILL_SECONDS)
                 self.flows = name
                 return
         raise Failed(f"no datapath flow does /{expected}/, but: {(strange or ['there is none'])[0][:300]}")

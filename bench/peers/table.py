@@ -51,6 +51,11 @@ def beyond_floor(entry: Entry, floor: Entry | None) -> float | None:
     return ns(entry.median()) - ns(floor.median())
 
 
+def is_floor(entry: Entry) -> bool:
+    """testpmd does no work that a ratio could be of."""
+    return entry.name.startswith(FLOOR.split()[0])
+
+
 def to_json(entries: list[Entry]) -> list[dict]:
     ours = next((entry for entry in entries if entry.name == OURS), None)
     floor = next((entry for entry in entries if entry.name == FLOOR), None)
@@ -73,7 +78,7 @@ def to_json(entries: list[Entry]) -> list[dict]:
         if ours and ours.median() and entry is not ours:
             row["ratio"] = round(ours.median() / median, 2)
             own_work = beyond_floor(ours, floor)
-            if work is not None and own_work is not None and own_work > 0 and entry is not floor:
+            if work is not None and own_work is not None and own_work > 0 and not is_floor(entry):
                 row["ratio_beyond_floor"] = round(work / own_work, 2)
         rows.append(row)
     return rows
