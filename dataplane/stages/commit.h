@@ -128,7 +128,7 @@ struct Commit {
       if (side.standing == Standing::rejudged) record_generations(entry, side);
       return;
     }
-    if (side.index != FlowTable::none) worker.flows.erase(side.index);
+    // It takes the way of an entry of the same key that counts no more.
     FlowEntry entry{.key = *side.key,
                     .owner = side.record->id,
                     .owner_incarnation = side.record->incarnation,

@@ -35,11 +35,16 @@ class EndpointTable {
   // --- any thread ---
   // Where a look-up of the key begins. For a burst: prefetch(bucket_of(key)) for all, then find() for each.
   [[nodiscard]] uint32_t bucket_of(EndpointKey key) const {
-    // Multiplicative, keyed; the upper bits of the product depend on every bit of the key.
+    // Two keyed products, folded: one alone spreads DIPs that lie side by side as a lattice, which fills some
+    // buckets and leaves others empty.
     __extension__ using Wide = unsigned __int128;
-    const uint64_t word = (uint64_t{key.dip.wire()} << 16 | key.port) ^ secret_;
-    const Wide product = Wide{word} * (0x9e3779b97f4a7c15u ^ secret_ << 1);
-    return static_cast<uint32_t>(product ^ product >> 64) & mask_;
+    constexpr uint64_t odd = 0x9e3779b97f4a7c15u;
+    const auto folded = [](uint64_t a, uint64_t b) {
+      const Wide product = Wide{a} * b;
+      return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+    };
+    const uint64_t word = uint64_t{key.dip.wire()} << 16 | key.port;
+    return static_cast<uint32_t>(folded(folded(word ^ secret_, odd), secret_ | 1)) & mask_;
   }
   void prefetch(uint32_t bucket) const { prefetch_line(&buckets_[bucket]); }
   // 0 when the key is unknown. `bucket` is bucket_of(key).

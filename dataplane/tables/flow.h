@@ -246,7 +246,7 @@ inline uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t no
 template <typename Group>
 inline uint32_t FlowTable::way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const {
   const Bucket& b = buckets_[bucket_of(hash)];
-  // A dead entry of the same key goes first: a key is never there twice.
+  // An entry of the same key goes first: a key is never there twice.
   for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
     const auto way = static_cast<uint32_t>(std::countr_zero(found));
     if (b.entries[way].key == key) return way;

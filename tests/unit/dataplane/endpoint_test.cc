@@ -63,6 +63,16 @@ TEST(EndpointTable, ContinuedBucketsComeAndGo) {
   }
 }
 
+// DIPs that lie side by side, as real ones do, under many secrets: the continuations always suffice.
+TEST(EndpointTable, HoldsConsecutiveDipsWhateverTheSecret) {
+  constexpr uint32_t capacity = 16384;
+  for (uint64_t secret = 1; secret <= 150; ++secret) {
+    auto table = EndpointTable::create(capacity, -1, secret * 0x9e3779b97f4a7c15u);
+    ASSERT_TRUE(table.has_value());
+    for (uint32_t n = 0; n < capacity; ++n) ASSERT_TRUE(table->set(key_of(n), n + 3)) << secret << " " << n;
+  }
+}
+
 TEST(EndpointTable, AKeyWhoseWayIsTakenAgainIsNotFound) {
   auto table = EndpointTable::create(64, -1, 7);
   ASSERT_TRUE(table.has_value());
