@@ -2,7 +2,6 @@
 // (guard.py). No clock, no random number, no device: what is counted depends on the sources, the compiler and
 // the back end alone. Each case ends the program if what came out is not what should have.
 
-#include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
@@ -23,6 +22,7 @@
 #include "dataplane/worker.h"
 #include "tests/model/frames.h"
 #include "tests/model/ring_port.h"
+#include "tests/support/eal.h"
 
 namespace portcullis::bench {
 
@@ -268,21 +268,6 @@ extern "C" [[gnu::noinline]] void fixed_traffic_case(Bench& bench, const Traffic
 
 namespace {
 
-void start_eal() {
-  const char* arguments[] = {"fixed-traffic",
-                             "--no-huge",
-                             "-m",
-                             "512",
-                             "--no-pci",
-                             "--no-telemetry",
-                             "--no-shconf",
-                             "--log-level=lib.eal:error",
-                             "-l",
-                             "0"};
-  constexpr int count = sizeof arguments / sizeof *arguments;
-  if (rte_eal_init(count, const_cast<char**>(arguments)) < 0) throw std::runtime_error("DPDK does not start");
-}
-
 nlohmann::ordered_json description() {
   nlohmann::ordered_json names = nlohmann::ordered_json::array();
   nlohmann::ordered_json sizes = nlohmann::ordered_json::array();
@@ -321,7 +306,7 @@ int main(int argc, char** argv) {
     }
     const auto chosen = portcullis::isa_of(isa);
     if (!chosen) throw std::runtime_error("--isa: there is no back end '" + isa + "'");
-    start_eal();
+    portcullis::testing::start_eal();
     Bench bench(*chosen);
     for (const Case& one : cases()) bench.run(one);
   } catch (const std::exception& error) {

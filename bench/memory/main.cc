@@ -1,7 +1,6 @@
 // bench-memory: what a binding, a rule and a flow cost in bytes, as the tables say themselves: two of each
 // size are made, and the difference is divided by what the larger one holds more.
 
-#include <rte_eal.h>
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
 
@@ -14,6 +13,7 @@
 
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
+#include "tests/support/eal.h"
 
 namespace portcullis::bench {
 namespace {
@@ -80,22 +80,12 @@ nlohmann::ordered_json report() {
           {"flow", per_flow.worker / (flows.flows - small.flows)}};
 }
 
-void start_eal() {
-  const char* arguments[] = {"bench-memory", "--no-huge",
-                             "-m",           "2048",
-                             "--no-pci",     "--no-telemetry",
-                             "--no-shconf",  "--log-level=lib.eal:error",
-                             "-l",           "0"};
-  constexpr int count = sizeof arguments / sizeof *arguments;
-  if (rte_eal_init(count, const_cast<char**>(arguments)) < 0) throw std::runtime_error("DPDK does not start");
-}
-
 }  // namespace
 }  // namespace portcullis::bench
 
 int main() {
   try {
-    portcullis::bench::start_eal();
+    portcullis::testing::start_eal("2048");
     std::printf("%s\n", portcullis::bench::report().dump(2).c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench-memory: %s\n", error.what());

@@ -2,7 +2,6 @@
 // come in bursts of 64 with a prefetch pass, as in the pipeline; rte_hash uses its own bulk lookup.
 
 #include <benchmark/benchmark.h>
-#include <rte_eal.h>
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 #include <rte_prefetch.h>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/tables/flow.h"
+#include "tests/support/eal.h"
 
 namespace portcullis {
 namespace {
@@ -60,7 +60,9 @@ std::unique_ptr<rte_hash, FreeHash> filled_rte_hash(uint32_t entries) {
   return hash;
 }
 
+template <typename Group>
 void find_flow_table(benchmark::State& state) {
+  if (!is_supported(Group::isa)) return state.SkipWithError("this CPU lacks the back end");
   const auto entries = static_cast<uint32_t>(state.range(0));
   const FlowTable table = filled_table(entries);
   uint64_t n = 0;
@@ -72,10 +74,10 @@ void find_flow_table(benchmark::State& state) {
       hashes[i] = table.hash(keys[i]);
       table.prefetch(hashes[i]);
     }
-    for (uint32_t i = 0; i < burst; ++i) table.prefetch_entry<ScalarGroup>(hashes[i]);
+    for (uint32_t i = 0; i < burst; ++i) table.prefetch_entry<Group>(hashes[i]);
     uint64_t expiries = 0;
     for (uint32_t i = 0; i < burst; ++i) {
-      const uint32_t index = table.find(keys[i], hashes[i], 0);
+      const uint32_t index = table.find<Group>(keys[i], hashes[i], 0);
       if (index != FlowTable::none) expiries += table.entry(index).expires_ms;
     }
     benchmark::DoNotOptimize(expiries);
@@ -108,14 +110,16 @@ void find_rte_hash(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * burst);
 }
 
+template <typename Group>
 void open_erase_flow_table(benchmark::State& state) {
+  if (!is_supported(Group::isa)) return state.SkipWithError("this CPU lacks the back end");
   const auto entries = static_cast<uint32_t>(state.range(0));
   FlowTable table = filled_table(entries);
   uint64_t n = 0;
   while (state.KeepRunning()) {
     const SideTuple key = tuple(entries + scattered(n++, entries));
     const uint32_t index =
-        table.insert({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, table.hash(key), 0);
+        table.insert<Group>({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, table.hash(key), 0);
     if (index != FlowTable::none) table.erase(index);
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));
@@ -132,19 +136,25 @@ void open_erase_rte_hash(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));
 }
 
-BENCHMARK(find_flow_table)->Arg(4096)->Arg(65536)->Arg(1 << 20);
-BENCHMARK(find_rte_hash)->Arg(4096)->Arg(65536)->Arg(1 << 20);
-BENCHMARK(open_erase_flow_table)->Arg(4096)->Arg(65536)->Arg(1 << 20);
-BENCHMARK(open_erase_rte_hash)->Arg(4096)->Arg(65536)->Arg(1 << 20);
+void sizes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->Arg(4096)->Arg(65536)->Arg(1 << 20);
+}
+BENCHMARK(find_flow_table<ScalarGroup>)->Apply(sizes);
+BENCHMARK(open_erase_flow_table<ScalarGroup>)->Apply(sizes);
+#if defined(__x86_64__)
+BENCHMARK(find_flow_table<Avx2Group>)->Apply(sizes);
+BENCHMARK(open_erase_flow_table<Avx2Group>)->Apply(sizes);
+BENCHMARK(find_flow_table<Avx512Group>)->Apply(sizes);
+BENCHMARK(open_erase_flow_table<Avx512Group>)->Apply(sizes);
+#endif
+BENCHMARK(find_rte_hash)->Apply(sizes);
+BENCHMARK(open_erase_rte_hash)->Apply(sizes);
 
 }  // namespace
 }  // namespace portcullis
 
 int main(int argc, char** argv) {
-  const char* arguments[] = {
-      "bench-micro-flow",          "--no-huge", "-m", "2048", "--no-pci", "--no-telemetry", "--no-shconf",
-      "--log-level=lib.eal:error", "-l",        "0"};
-  if (rte_eal_init(sizeof arguments / sizeof *arguments, const_cast<char**>(arguments)) < 0) return 1;
+  portcullis::testing::start_eal("2048");
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -7,7 +7,6 @@
 #include <rte_acl.h>
 #include <rte_byteorder.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,6 +18,7 @@
 
 #include "dataplane/stages/permit_match.h"
 #include "dataplane/tables/tables.h"
+#include "tests/support/eal.h"
 
 namespace portcullis {
 namespace {
@@ -334,18 +334,7 @@ BENCHMARK(store)->Arg(64)->Arg(1000)->Arg(100'000)->Unit(benchmark::kMicrosecond
 }  // namespace portcullis
 
 int main(int argc, char** argv) {
-  const char* arguments[] = {"bench-micro-permit",
-                             "--no-huge",
-                             "-m",
-                             "2048",
-                             "--no-pci",
-                             "--no-telemetry",
-                             "--no-shconf",
-                             "--log-level=lib.eal:error",
-                             "-l",
-                             "0",
-                             "--force-max-simd-bitwidth=512"};
-  if (rte_eal_init(sizeof arguments / sizeof *arguments, const_cast<char**>(arguments)) < 0) return 1;
+  portcullis::testing::start_eal("2048", {"--force-max-simd-bitwidth=512"});
   benchmark::Initialize(&argc, argv);
   const std::vector<portcullis::Case> cases = portcullis::cases();
   for (const portcullis::Case& list : cases) portcullis::run(list);

@@ -34,6 +34,7 @@ Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node, 
   table.buckets_ = std::move(*buckets);
   table.free_buckets_ = IndexPool(home, all);
   table.secret_ = secret != 0 ? secret : rte_rand();
+  table.multiplier_ = table.secret_ * odd | 1;
   table.mask_ = home - 1;
   table.capacity_ = capacity;
   return table;
@@ -46,11 +47,11 @@ bool EndpointTable::set(EndpointKey key, Slot slot) {
     Bucket& b = buckets_[bucket];
     last = bucket;
     for (uint32_t way = 0; way < ways; ++way) {
-      const Slot now = b.slots[way].load(std::memory_order_relaxed);
+      const Slot now = b.slot(way).load(std::memory_order_relaxed);
       if (now == is_free) {
         if (free.way == ways) free = {bucket, way};
       } else if (now != is_erased && holds(b, way, key)) {
-        b.slots[way].store(slot, std::memory_order_release);
+        b.slot(way).store(slot, std::memory_order_release);
         return true;
       }
     }
@@ -61,9 +62,9 @@ bool EndpointTable::set(EndpointKey key, Slot slot) {
   if (continues && !free_buckets_.take(free.bucket)) return false;
   if (continues) free.way = 0;
   Bucket& b = buckets_[free.bucket];
-  b.dips[free.way].store(key.dip.wire(), std::memory_order_relaxed);
+  b.dip(free.way).store(key.dip.wire(), std::memory_order_relaxed);
   b.ports[free.way].store(key.port, std::memory_order_relaxed);
-  b.slots[free.way].store(slot, std::memory_order_release);
+  b.slot(free.way).store(slot, std::memory_order_release);
   if (continues) {
     b.next.store(0, std::memory_order_relaxed);
     buckets_[last].next.store(free.bucket, std::memory_order_release);
@@ -76,9 +77,9 @@ void EndpointTable::erase(EndpointKey key) {
   for (uint32_t bucket = bucket_of(key);;) {
     Bucket& b = buckets_[bucket];
     for (uint32_t way = 0; way < ways; ++way) {
-      if (b.slots[way].load(std::memory_order_relaxed) < IndexEntry::first_slot || !holds(b, way, key))
+      if (b.slot(way).load(std::memory_order_relaxed) < IndexEntry::first_slot || !holds(b, way, key))
         continue;
-      b.slots[way].store(is_erased, std::memory_order_release);
+      b.slot(way).store(is_erased, std::memory_order_release);
       erased_.push_back({bucket, way});
       return;
     }
@@ -92,15 +93,15 @@ void EndpointTable::release_erased() {
   unlinked_.clear();
   used_ -= static_cast<uint32_t>(erased_.size());
   for (const Place& place : erased_)
-    buckets_[place.bucket].slots[place.way].store(is_free, std::memory_order_relaxed);
+    buckets_[place.bucket].slot(place.way).store(is_free, std::memory_order_relaxed);
   for (const Place& place : std::exchange(erased_, {})) {
     if (place.bucket <= mask_) continue;
     const Bucket& empty = buckets_[place.bucket];
-    const bool in_use = std::any_of(std::begin(empty.slots), std::end(empty.slots), [](const auto& slot) {
-      return slot.load(std::memory_order_relaxed) != is_free;
-    });
+    bool in_use = false;
+    for (uint32_t way = 0; way < ways; ++way)
+      in_use = in_use || empty.slot(way).load(std::memory_order_relaxed) != is_free;
     if (in_use || std::find(unlinked_.begin(), unlinked_.end(), place.bucket) != unlinked_.end()) continue;
-    const EndpointKey was{.dip = Ipv4Addr::from_wire(empty.dips[place.way].load(std::memory_order_relaxed)),
+    const EndpointKey was{.dip = Ipv4Addr::from_wire(empty.dip(place.way).load(std::memory_order_relaxed)),
                           .port = empty.ports[place.way].load(std::memory_order_relaxed)};
     uint32_t before = bucket_of(was);
     while (buckets_[before].next.load(std::memory_order_relaxed) != place.bucket)

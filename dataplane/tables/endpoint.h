@@ -38,23 +38,22 @@ class EndpointTable {
     // Two keyed products, folded: one alone spreads DIPs that lie side by side as a lattice, which fills some
     // buckets and leaves others empty.
     __extension__ using Wide = unsigned __int128;
-    constexpr uint64_t odd = 0x9e3779b97f4a7c15u;
     const auto folded = [](uint64_t a, uint64_t b) {
       const Wide product = Wide{a} * b;
       return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
     };
     const uint64_t word = uint64_t{key.dip.wire()} << 16 | key.port;
-    return static_cast<uint32_t>(folded(folded(word ^ secret_, odd), secret_ | 1)) & mask_;
+    return static_cast<uint32_t>(folded(folded(word ^ secret_, odd), multiplier_)) & mask_;
   }
   void prefetch(uint32_t bucket) const { prefetch_line(&buckets_[bucket]); }
   // 0 when the key is unknown. `bucket` is bucket_of(key).
   template <typename Group>
   [[nodiscard]] Slot find(EndpointKey key, uint32_t bucket) const {
     for (const Bucket* b = &buckets_[bucket];;) {
-      for (uint32_t found = Group::equal8(b->dips, key.dip.wire()) & all_ways; found != 0;
+      for (uint32_t found = Group::equal8(b->words, key.dip.wire()) & all_ways; found != 0;
            found &= found - 1) {
         const auto way = static_cast<uint32_t>(std::countr_zero(found));
-        const Slot slot = b->slots[way].load(std::memory_order_acquire);
+        const Slot slot = b->slot(way).load(std::memory_order_acquire);
         if (slot >= IndexEntry::first_slot && holds(*b, way, key)) return slot;
       }
       const uint32_t next = b->next.load(std::memory_order_acquire);
@@ -76,17 +75,22 @@ class EndpointTable {
  private:
   static constexpr uint32_t ways = 6;
   static constexpr uint32_t all_ways = (1u << ways) - 1;
+  static constexpr uint64_t odd = 0x9e3779b97f4a7c15u;  // 2^64 / the golden ratio
   // What a way says that has no slot.
   static constexpr Slot is_free = 0;
   static constexpr Slot is_erased = 1;  // its key may still be compared with, until a grace period has passed
   static_assert(is_erased < IndexEntry::first_slot);
 
   struct alignas(64) Bucket {
-    // Read as a group of eight: the last two are slots, which all_ways masks out.
-    std::atomic<uint32_t> dips[ways];
-    std::atomic<Slot> slots[ways];
+    // DIPs of all ways, then their slots: the group of eight that begins with the DIPs lies within one array.
+    std::atomic<uint32_t> words[2 * ways];
     std::atomic<PortId> ports[ways];
     std::atomic<uint32_t> next;  // bucket that continues this one; 0: none
+
+    [[nodiscard]] std::atomic<uint32_t>& dip(uint32_t way) { return words[way]; }
+    [[nodiscard]] const std::atomic<uint32_t>& dip(uint32_t way) const { return words[way]; }
+    [[nodiscard]] std::atomic<Slot>& slot(uint32_t way) { return words[ways + way]; }
+    [[nodiscard]] const std::atomic<Slot>& slot(uint32_t way) const { return words[ways + way]; }
   };
   static_assert(sizeof(Bucket) == 64);
 
@@ -96,7 +100,7 @@ class EndpointTable {
   };
 
   static bool holds(const Bucket& b, uint32_t way, EndpointKey key) {
-    return b.dips[way].load(std::memory_order_relaxed) == key.dip.wire() &&
+    return b.dip(way).load(std::memory_order_relaxed) == key.dip.wire() &&
            b.ports[way].load(std::memory_order_relaxed) == key.port;
   }
 
@@ -105,6 +109,7 @@ class EndpointTable {
   std::vector<Place> erased_;       // waiting for grace
   std::vector<uint32_t> unlinked_;  // empty continuations that readers may still walk through
   uint64_t secret_ = 0;
+  uint64_t multiplier_ = 0;  // of the secret, odd: no secret gives a weak one
   uint32_t mask_ = 0;
   uint32_t capacity_ = 0;
   uint32_t used_ = 0;  // keys, erased ones that wait among them

@@ -107,7 +107,8 @@ Gateway::~Gateway() {
 Expected<void> Gateway::open_ports() {
   const uint32_t core = settings_.workers.cores[0];
   const int core_node = numa_node_of_core(core);
-  spdlog::info("worker 0: core {}, NUMA node {}", core, node_text(core_node));
+  spdlog::info("worker 0: core {}, NUMA node {}, back end {}", core, node_text(core_node),
+               name_of(widest_isa()));
   for (const auto& wanted : settings_.ports) {
     auto port = EthPort::probe(wanted.device);
     if (!port) return Unexpected(port.error());

@@ -1,4 +1,5 @@
-"""Limits hold on the wire: an EIP's flow quota and idle time, a port's MTU, a next hop that does not answer."""
+"""Limits hold on the wire: an EIP's flow quota and idle time, a port's MTU, a next hop that does not answer, a list
+of thousands of rules."""
 
 import time
 
@@ -50,6 +51,30 @@ def test_a_reply_after_the_idle_time_is_too_late(lab, tenant):
         time.sleep(UDP_IDLE + 0.5)
         with lab.gateway.drops(expected=1) as drops:
             far.sendto(b"too late", peer)
+        assert drops.moved == {"destination_not_permitted": 1}
+
+
+def test_a_list_of_thousands_of_rules(lab, tenant):
+    """What one of 3,000 compiled rules permits passes and is counted for it; its neighbours do not pass."""
+    web = tenant.endpoint("web")
+    strangers = [f"100.{64 + n // 65536}.{n // 256 % 256}.{n % 256}" for n in range(0, 5400, 2)]
+    rules = [f"many{k}=in udp {7000 + k} from {','.join(strangers[k::9])}" for k in range(9)]
+    ports = [f"port{k}=in udp {8000 + 2 * k} from any" for k in range(299)]
+    web.permit(*rules, *ports, f"one=in udp 7004 from {CLIENT}")
+    with lab.client.udp(5000) as far, web.host.udp(7004) as near, web.host.udp(8596) as last:
+        far.sendto(b"permitted", (web.address, 7004))
+        assert near.recv(100) == b"permitted"
+        far.sendto(b"permitted", (web.address, 8596))
+        assert last.recv(100) == b"permitted"
+        hits = web.rule_hits()
+        assert (hits["one"], hits["port298"], sum(hits.values())) == (1, 1, 2)
+        with lab.gateway.drops(expected=3) as drops:
+            for port in (7003, 7005, 8595):
+                far.sendto(b"not permitted", (web.address, port))
+        assert drops.moved == {"destination_not_permitted": 3}
+        web.permit(*rules, *ports)
+        with lab.gateway.drops(expected=1) as drops:
+            far.sendto(b"withdrawn", (web.address, 7004))
         assert drops.moved == {"destination_not_permitted": 1}
 
 

@@ -1,0 +1,28 @@
+// Addresses that parse refuses as source and as destination.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "src/net/address.h"
+
+namespace portcullis::stages {
+
+// RFC 6890: never the address of a host that this gateway forwards for or to.
+constexpr bool is_martian(Ipv4Addr address) {
+  const uint32_t host = address.host();
+  const uint32_t high = host >> 24;
+  return high == 0 || high == 127 || high >= 224 || host >> 16 == (169u << 8 | 254u);
+}
+
+// First octets under which there are martians.
+inline constexpr std::array<uint8_t, 256> martian_octets = [] {
+  std::array<uint8_t, 256> table{};
+  for (uint32_t high = 0; high < table.size(); ++high) {
+    const auto begins = static_cast<uint8_t>(high);
+    table[high] = is_martian(Ipv4Addr::of(begins, 0, 0, 0)) || is_martian(Ipv4Addr::of(begins, 254, 0, 0));
+  }
+  return table;
+}();
+
+}  // namespace portcullis::stages
