@@ -16,19 +16,33 @@ namespace {
 constexpr size_t line_size = 64;
 constexpr uint32_t line_count = 1 << 20;
 
-// One addition a core clock, whatever else the core could do at once.
-uint64_t time_dependent_additions() {
-  constexpr uint32_t additions = 4096;
-  uint64_t sum = 1;
+constexpr uint32_t multiplications = 2048;
+constexpr uint32_t core_clocks_of_one = 3;  // on every x86-64 of the last fifteen years
+constexpr uint32_t branches = 4096;
+
+uint64_t time_dependent_multiplications() {
+  uint64_t product = clock_now() | 1;
+  const uint64_t factor = product;
   const uint64_t begin = clock_now();
-  for (uint32_t n = 0; n < additions; n += 8) {
-    // Eight in a row, so that the loop around them costs nothing.
-    for (uint32_t k = 0; k < 8; ++k) {
-      sum += n;
-      asm volatile("" : "+r"(sum));
+  for (uint32_t n = 0; n < multiplications; n += 16) {
+    // Sixteen in a row, so that the loop around them costs nothing.
+    for (uint32_t k = 0; k < 16; ++k) {
+      product *= factor;
+      asm volatile("" : "+r"(product));
     }
   }
   return clock_now() - begin;
+}
+
+uint64_t time_branches() {
+  const uint64_t begin = clock_now();
+  for (uint32_t n = branches; n != 0; --n) asm volatile("" : "+r"(n));
+  return clock_now() - begin;
+}
+
+// The best of three: an interrupt in one of them says nothing about the window before.
+uint64_t best_of_three(uint64_t (*time)()) {
+  return std::min({time(), time(), time()});
 }
 
 uint32_t& next_of(void* lines, uint32_t line) {
@@ -39,16 +53,18 @@ uint32_t& next_of(void* lines, uint32_t line) {
 
 Calibration::Calibration() {
   constexpr uint32_t warm_up = 2000;  // some 5 ms: the clock rises under load
-  for (uint32_t n = 0; n < warm_up; ++n) best_ = std::min(best_, time_dependent_additions());
+  for (uint32_t n = 0; n < warm_up; ++n) best_ = std::min(best_, time_dependent_multiplications());
 }
 
-bool Calibration::is_slow() {
-  // The best of three: an interrupt in one of them says nothing about the window before.
-  uint64_t took = UINT64_MAX;
-  for (uint32_t n = 0; n < 3; ++n) took = std::min(took, time_dependent_additions());
+Calibration::Core Calibration::look() {
+  const uint64_t took = best_of_three(time_dependent_multiplications);
   best_ = std::min(best_, took);
   constexpr double tolerance = 1.05;
-  return static_cast<double>(took) > static_cast<double>(best_) * tolerance;
+  if (static_cast<double>(took) > static_cast<double>(best_) * tolerance) return Core::slow;
+  const double core_clock = static_cast<double>(took) / (multiplications * core_clocks_of_one);
+  const double of_branch = static_cast<double>(best_of_three(time_branches)) / branches;
+  constexpr double alone = 1.25;  // core clocks a turn
+  return of_branch < alone * core_clock ? Core::alone : Core::shared;
 }
 
 void MemoryProbe::Free::operator()(void* memory) const {

@@ -6,13 +6,19 @@
 
 namespace portcullis::bench {
 
-// Whether the CPU runs as fast as it has been seen to run.
+// Whether the CPU is as it should be.
 class Calibration {
  public:
+  enum class Core : uint8_t {
+    slow,    // its clock is lower than it has been seen to be, or somebody else ran on it
+    shared,  // another hardware thread of it is busy: on a shared host that may be anybody's
+    alone,
+  };
   Calibration();
-  // A chain of dependent additions, some microseconds long; true if it took longer than the best one seen by
-  // more than the tolerance.
-  [[nodiscard]] bool is_slow();
+  // Two loops, some microseconds long. A chain of multiplications says how long a core clock is, whoever
+  // shares the core. A loop of nothing but its branch takes one core clock a turn, but two when hardware
+  // threads take turns at fetching.
+  [[nodiscard]] Core look();
 
  private:
   uint64_t best_ = UINT64_MAX;

@@ -55,13 +55,18 @@ std::optional<uint32_t> another_cpu(uint32_t core) {
 
 }  // namespace
 
+double Sum::useful_per_second() const {
+  return static_cast<double>(useful) / static_cast<double>(clocks) * static_cast<double>(rte_get_tsc_hz());
+}
+
 template <typename Run>
 Sample Meter::in_windows(Source& source, double seconds, Run&& run) {
-  struct Sum {
-    uint64_t clocks = 0, packets = 0, useful = 0;
-  } quiet, all;
+  using Core = Calibration::Core;
+  Sample sample;
+  Sum discarded;
   const uint64_t stall = stall_clocks();
   const uint64_t window = clocks_of(window_seconds);
+  Core before = calibration_.look();
   const uint64_t end = rte_rdtsc() + clocks_of(seconds);
   while (rte_rdtsc() < end) {
     Sum sum;
@@ -74,25 +79,24 @@ Sample Meter::in_windows(Source& source, double seconds, Run&& run) {
       stalled |= turn.clocks > stall;
     }
     sum.useful = source.useful() - useful_before;
-    const auto add = [&](Sum& to) {
-      to.clocks += sum.clocks;
-      to.packets += sum.packets;
-      to.useful += sum.useful;
-    };
-    add(all);
     ++windows_.all;
     if (const double clocks = memory_.clocks_per_line(); clocks > 0) memory_clocks_.push_back(clocks);
-    if (calibration_.is_slow() || stalled)
+    const Core after = calibration_.look();
+    if (after == Core::slow || stalled) {
       ++windows_.discarded;
-    else
-      add(quiet);
+      discarded.add(sum);
+    } else {
+      sample.all.add(sum);
+      if (before == Core::alone && after == Core::alone) {
+        ++windows_.alone;
+        sample.alone.add(sum);
+      }
+    }
+    before = after;
   }
   // With no quiet window at all the figure is of the others, and Windows says that they were disturbed.
-  const Sum& sum = quiet.packets != 0 ? quiet : all;
-  const auto clocks = static_cast<double>(sum.clocks);
-  return {
-      .clocks_per_packet = clocks / static_cast<double>(sum.packets),
-      .useful_per_second = static_cast<double>(sum.useful) / clocks * static_cast<double>(rte_get_tsc_hz())};
+  if (sample.all.packets == 0) sample.all = discarded;
+  return sample;
 }
 
 Expected<Sample> Meter::measure(Source& source, Poller& poller, double seconds) {
@@ -125,11 +129,11 @@ Expected<double> neighbour_factor(Meter& meter, Source& source, uint32_t core) {
   for (uint32_t round = 0; round < rounds; ++round) {
     auto sample = meter.measure(source, poller, seconds);
     if (!sample) return Unexpected(sample.error());
-    alone.push_back(sample->clocks_per_packet);
+    alone.push_back(sample->all.clocks_per_packet());
     const Neighbour neighbour(*other);
     sample = meter.measure(source, poller, seconds);
     if (!sample) return Unexpected(sample.error());
-    beside.push_back(sample->clocks_per_packet);
+    beside.push_back(sample->all.clocks_per_packet());
   }
   return summarise(beside).median / summarise(alone).median;
 }

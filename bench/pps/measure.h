@@ -14,13 +14,29 @@ namespace portcullis::bench {
 struct Windows {
   uint64_t all = 0;
   uint64_t discarded = 0;
+  uint64_t alone = 0;  // of those not discarded: before and after them the worker had its core to itself
   // More than a tenth discarded: the machine was not quiet enough for a figure to be quoted.
   [[nodiscard]] bool disturbed() const { return discarded * 10 > all; }
 };
 
+// What went through the worker, and the worker's time for it.
+struct Sum {
+  uint64_t clocks = 0, packets = 0, useful = 0;
+  void add(const Sum& more) {
+    clocks += more.clocks;
+    packets += more.packets;
+    useful += more.useful;
+  }
+  [[nodiscard]] double clocks_per_packet() const {
+    return static_cast<double>(clocks) / static_cast<double>(packets);
+  }
+  // Source::useful, by worker time.
+  [[nodiscard]] double useful_per_second() const;
+};
+
 struct Sample {
-  double clocks_per_packet = 0;
-  double useful_per_second = 0;  // Source::useful, by worker time
+  Sum all;    // windows that were not discarded
+  Sum alone;  // those among them in which the worker had its core to itself
 };
 
 class Meter {

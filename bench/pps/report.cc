@@ -40,6 +40,8 @@ std::string text_of(const Report& r) {
                r.total.min, r.total.iqr, r.trials);
   text += line("  I/O floor    %7.1f", r.floor.median);
   text += line("  G            %7.1f clocks/packet", r.g());
+  if (r.alone)
+    text += line("  G, core alone %6.1f  (%lu of %lu windows)", r.alone->g(), r.windows.alone, r.windows.all);
   text += line("  all in       %7.2f Mpps, %.1f ns at a TSC of %.2f GHz%s", r.mpps(), r.ns(), r.tsc_hz / 1e9,
                r.hugepages ? "" : ", without hugepages");
   if (r.new_flows_per_second)
@@ -67,7 +69,8 @@ std::string text_of(const Report& r) {
         r.residence->p50_us, r.residence->p99_us, r.residence->p999_us, r.residence->max_us,
         r.residence->load * 100, r.residence->mean_burst, r.residence->stalls, r.residence->longest_stall_us);
   if (r.neighbour) text += line("  neighbour    %7.2f  (times as long beside a busy CPU)", *r.neighbour);
-  text += line("  windows      %lu, of them %lu discarded%s", r.windows.all, r.windows.discarded,
+  text += line("  windows      %lu, of them %lu discarded, %lu with the core alone%s", r.windows.all,
+               r.windows.discarded, r.windows.alone,
                r.windows.disturbed() ? ": DISTURBED, no figure to quote" : "");
   if (r.memory)
     text += line("  memory       %7.0f ns for a line in no cache (IQR %.0f, min %.0f)",
@@ -113,6 +116,8 @@ std::string json_of(const Report& r) {
                                  {"disturbed", r.windows.disturbed()},
                                  {"windows", r.windows.all},
                                  {"discarded", r.windows.discarded},
+                                 {"alone", r.windows.alone},
+                                 {"g_alone", nullptr},
                                  {"memory_ns", nullptr},
                                  {"isa", std::string(name_of(r.isa))},
                                  {"stages", stages},
@@ -130,6 +135,13 @@ std::string json_of(const Report& r) {
                                  {"table_bytes", r.table_bytes},
                                  {"fill_seconds", rounded(r.fill_seconds, 0.01)}};
   if (r.memory) json["memory_ns"] = rounded(r.memory->median / r.tsc_hz * 1e9, 0.1);
+  if (r.alone) {
+    json["g_alone"] = rounded(r.alone->g(), 0.01);
+    if (r.alone->new_flows_per_second)
+      json["new_flows_mps_alone"] = rounded(*r.alone->new_flows_per_second / 1e6, 0.001);
+    if (r.alone->established_ratio)
+      json["established_ratio_alone"] = rounded(*r.alone->established_ratio, 0.001);
+  }
   if (r.neighbour) json["neighbour"] = rounded(*r.neighbour, 0.001);
   if (r.new_flows_per_second) {
     json["new_flows_mps"] = rounded(*r.new_flows_per_second / 1e6, 0.001);

@@ -9,6 +9,13 @@
 
 namespace portcullis::bench {
 
+// Of the windows in which the worker had its core to itself.
+struct Alone {
+  double total = 0, floor = 0;  // clocks a packet
+  std::optional<double> new_flows_per_second, established_ratio;
+  [[nodiscard]] double g() const { return total - floor; }
+};
+
 struct Report {
   std::string row;  // of the table of targets; empty: none
   std::string rig;
@@ -28,6 +35,7 @@ struct Report {
   Summary total, floor;          // clocks a packet
   std::vector<double> by_trial;  // those of `total`, in order
   Windows windows;
+  std::optional<Alone> alone;     // too few such windows: none
   std::optional<Summary> memory;  // TSC ticks that a line took from memory, between the windows
   std::optional<double> neighbour;
   Stages stages;

@@ -13,27 +13,34 @@ namespace portcullis::bench {
 namespace {
 
 constexpr double stages_seconds = 0.5;
-constexpr double floor_share = 0.25;  // of a trial's time
+constexpr double floor_share = 0.25;   // of a trial's time
+constexpr uint64_t fewest_alone = 20;  // windows, for a figure of them
 
-// Figures of the trials, the floor's beside the worker's.
+// Figures of the trials, the floor's beside the worker's; and what all of them did with the core to
+// themselves.
 struct Trials {
   std::vector<double> floor, total, useful, unmatched;
+  Sum floor_alone, alone, unmatched_alone;
 };
 
 Expected<void> trial(Meter& meter, Source& source, Source& floor_source, const Plan& plan, Trials& trials) {
   PlainPoller poller;
-  trials.floor.push_back(meter.measure_floor(floor_source, plan.seconds * floor_share).clocks_per_packet);
+  const Sample floor = meter.measure_floor(floor_source, plan.seconds * floor_share);
+  trials.floor.push_back(floor.all.clocks_per_packet());
+  trials.floor_alone.add(floor.alone);
   if (auto* flood = dynamic_cast<FloodSource*>(&source)) {
     flood->set_unmatched(true);
     const auto beside = meter.measure(source, poller, plan.seconds);
     if (!beside) return Unexpected(beside.error());
-    trials.unmatched.push_back(beside->useful_per_second);
+    trials.unmatched.push_back(beside->all.useful_per_second());
+    trials.unmatched_alone.add(beside->alone);
     flood->set_unmatched(false);
   }
   const auto sample = meter.measure(source, poller, plan.seconds);
   if (!sample) return Unexpected(sample.error());
-  trials.total.push_back(sample->clocks_per_packet);
-  trials.useful.push_back(sample->useful_per_second);
+  trials.total.push_back(sample->all.clocks_per_packet());
+  trials.useful.push_back(sample->all.useful_per_second());
+  trials.alone.add(sample->alone);
   if (auto* flood = dynamic_cast<FloodSource*>(&source);
       flood && flood->useful() != flood->established_sent())
     return fail(ErrorCode::internal, "packets of established flows were lost in the flood");
@@ -114,15 +121,24 @@ Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report&
   report.by_trial = trials.total;
   report.floor = summarise(trials.floor);
   report.windows = meter.windows();
+  const bool alone =
+      report.windows.alone >= fewest_alone && trials.alone.packets != 0 && trials.floor_alone.packets != 0;
+  if (alone)
+    report.alone =
+        Alone{.total = trials.alone.clocks_per_packet(), .floor = trials.floor_alone.clocks_per_packet()};
   if (!meter.memory_clocks().empty()) report.memory = summarise(meter.memory_clocks());
   if (sources.storm) {
     report.new_flows_per_second = summarise(trials.useful).median;
+    if (alone) report.alone->new_flows_per_second = trials.alone.useful_per_second();
     report.refused_share = 1 - static_cast<double>(sources.storm->useful() - opened) /
                                    static_cast<double>(sources.storm->attempts() - attempts);
   }
   if (sources.flood) {
     report.established_pps = summarise(trials.useful).median;
     report.established_pps_unmatched = summarise(trials.unmatched).median;
+    if (alone && trials.unmatched_alone.packets != 0)
+      report.alone->established_ratio =
+          trials.alone.useful_per_second() / trials.unmatched_alone.useful_per_second();
   }
   if (!plan.stages) return {};
   auto stages = measure_stages(meter, source, stages_seconds);
