@@ -22,8 +22,12 @@ void table_free(void* memory);
 // Asks for a line of a table that one of the next passes reads, into the second-level cache: a burst of 64
 // asks for more lines than the first level has misses to wait for (on Zen 4 such prefetches were seen to be
 // lost, which cost 130 clocks a packet at 64 k EIPs), and than it could hold.
+//
+// The empty assembly is there for GCC 12, which takes a function that does nothing but prefetch for one
+// without effect, and leaves out the calls of those that it has not inlined by then.
 inline void prefetch_line(const void* line) {
   __builtin_prefetch(line, 0, 2);
+  asm volatile("");
 }
 
 // A fixed array of trivially destructible elements. Elements are value-initialised.
