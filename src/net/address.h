@@ -100,6 +100,8 @@ class MacWord {
   [[nodiscard]] constexpr uint64_t before(MacWord source) const { return value_ | source.value_ << 48; }
   [[nodiscard]] constexpr uint32_t rest() const { return static_cast<uint32_t>(value_ >> 16); }
   friend constexpr bool operator==(MacWord, MacWord) = default;
+  // 0: they are equal. To be or-ed with further differences, for one branch.
+  [[nodiscard]] constexpr uint64_t differs(MacWord other) const { return value_ ^ other.value_; }
 
  private:
   static_assert(std::endian::native == std::endian::little);
