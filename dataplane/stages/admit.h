@@ -120,10 +120,13 @@ struct Admit {
     for_each_packet(burst.source_entry, [&](uint32_t i) { ask(burst.source_key[i], burst.source_hash[i]); });
     for_each_packet(burst.destination_entry,
                     [&](uint32_t i) { ask(burst.destination_key[i], burst.destination_hash[i]); });
-    for_each_packet(burst.source_entry,
-                    [&](uint32_t i) { flows.prefetch_entry<Group>(burst.source_hash[i]); });
-    for_each_packet(burst.destination_entry,
-                    [&](uint32_t i) { flows.prefetch_entry<Group>(burst.destination_hash[i]); });
+    for_each_packet(burst.source_entry, [&](uint32_t i) {
+      flows.prefetch_entry<Group>(burst.source_hash[i], burst.source_intent[i].may_open, burst.now_ms);
+    });
+    for_each_packet(burst.destination_entry, [&](uint32_t i) {
+      flows.prefetch_entry<Group>(burst.destination_hash[i], burst.destination_intent[i].may_open,
+                                  burst.now_ms);
+    });
     burst.flow_version = flows.version();
     for_each_packet(burst.source_entry, [&](uint32_t i) {
       burst.source_found[i] = flows.find<Group>(burst.source_key[i], burst.source_hash[i], burst.now_ms);

@@ -123,7 +123,7 @@ struct Commit {
     if (side.action == Action::refresh) {
       FlowEntry& entry = worker.flows.entry(side.index);
       const uint64_t expires = advance(entry, entry.opened == intent.direction, burst, worker, i);
-      worker.flows.set_expiry(side.index, expires);
+      worker.flows.set_expiry(side.index, expires, burst.now_ms);
       // What is kept stays under the generation that let it in.
       if (side.standing == Standing::rejudged) record_generations(entry, side);
       return;

@@ -19,12 +19,6 @@ Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int 
   return table;
 }
 
-uint32_t FlowTable::expired_way(const Bucket& b, uint64_t now_ms) {
-  for (uint32_t way = 0; way < ways; ++way)
-    if (!is_alive(b.expiry[way], now_ms) && b.entries[way].expires_ms <= now_ms) return way;
-  return none;
-}
-
 void FlowTable::erase(uint32_t index) {
   Bucket& b = buckets_[index / ways];
   const uint32_t way = index % ways;

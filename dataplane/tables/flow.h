@@ -117,8 +117,9 @@ class FlowTable {
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
   // The bucket's head; and, once that is there, the entry that it leads to.
   void prefetch(uint32_t hash) const { prefetch_line(&buckets_[bucket_of(hash)]); }
+  // With `may_open`, when there is none: the way that an insert would take.
   template <typename Group>
-  void prefetch_entry(uint32_t hash) const;
+  void prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   template <typename Group = ScalarGroup>
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
@@ -136,7 +137,7 @@ class FlowTable {
   [[nodiscard]] const FlowEntry& entry(uint32_t index) const {
     return buckets_[index / ways].entries[index % ways];
   }
-  void set_expiry(uint32_t index, uint64_t expires_ms);
+  void set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms);
   // Raised by every insert and erase: while it stands, what find() said holds.
   [[nodiscard]] uint64_t version() const { return version_; }
   // Entries that `binding` owns, dead ones that ageing has not met yet among them.
@@ -158,7 +159,10 @@ class FlowTable {
         if (b.signatures[way] == 0) continue;
         if (visit == Visit::expired && is_alive(b.expiry[way], now_ms)) continue;
         const uint32_t index = bucket * ways + way;
-        if (dead(entry(index))) erase(index);
+        if (dead(entry(index)))
+          erase(index);
+        else
+          note_expiry(index, now_ms);  // it may lie nearer than the head could say
       }
     }
   }
@@ -177,23 +181,33 @@ class FlowTable {
 
   struct alignas(64) Bucket {
     uint16_t signatures[ways];  // 0: the way is free
-    uint16_t expiry[ways];      // coarse(entries[way].expires_ms), for ways in use
+    uint16_t expiry[ways];      // coarse times of entries[way].expires_ms, for ways in use
     FlowEntry entries[ways];
   };
   static_assert(sizeof(Bucket) == 64 + ways * sizeof(FlowEntry));
 
-  // In units of 4.096 s, compared by wrapping difference: expiry times lie within 37 hours of now.
-  static constexpr uint16_t coarse(uint64_t ms) { return static_cast<uint16_t>(ms >> 12); }
+  // In units of 1.024 s, compared by wrapping difference. What lies farther ahead than nine hours is said to
+  // lie there: a coarse time is never later than the time that it stands for.
+  static constexpr uint64_t farthest_ms = uint64_t{9} * 3600 * 1000;
+  static constexpr uint16_t coarse(uint64_t ms) { return static_cast<uint16_t>(ms >> 10); }
+  static constexpr uint16_t coarse_expiry(uint64_t expires_ms, uint64_t now_ms) {
+    return coarse(expires_ms < now_ms + farthest_ms ? expires_ms : now_ms + farthest_ms);
+  }
   // Certainly alive: what has the same coarse time as now may have expired in it.
   static constexpr bool is_alive(uint16_t expiry, uint64_t now_ms) {
     return static_cast<int16_t>(expiry - coarse(now_ms)) > 0;
   }
+  // Ways in use whose entries may have expired.
+  template <typename Group>
+  [[nodiscard]] static uint32_t maybe_expired(const Bucket& b, uint64_t now_ms) {
+    return Group::not_after16(b.expiry, coarse(now_ms)) & ~Group::equal16(b.signatures, 0);
+  }
   // Never 0, which marks a free way. The bucket takes the low bits, the signature the high ones.
   static constexpr uint16_t signature_of(uint32_t hash) { return static_cast<uint16_t>((hash >> 16) | 1); }
+  // In the head, what the entry says.
+  void note_expiry(uint32_t index, uint64_t now_ms);
   template <typename Group>
   [[nodiscard]] uint32_t way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const;
-  // The first way in use that has expired.
-  [[nodiscard]] static uint32_t expired_way(const Bucket& b, uint64_t now_ms);
 
   TableArray<Bucket> buckets_;
   TableArray<Counter> owned_;  // by binding id
@@ -218,18 +232,27 @@ inline uint32_t FlowTable::hash(const SideTuple& key, uint64_t secret) {
   return static_cast<uint32_t>(mixed >> 32);
 }
 
-inline void FlowTable::set_expiry(uint32_t index, uint64_t expires_ms) {
+inline void FlowTable::set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms) {
+  entry(index).expires_ms = expires_ms;
+  note_expiry(index, now_ms);
+}
+
+inline void FlowTable::note_expiry(uint32_t index, uint64_t now_ms) {
   Bucket& b = buckets_[index / ways];
-  b.entries[index % ways].expires_ms = expires_ms;
   // Mostly the same: the head is then not written.
-  if (b.expiry[index % ways] != coarse(expires_ms)) b.expiry[index % ways] = coarse(expires_ms);
+  const uint16_t expiry = coarse_expiry(b.entries[index % ways].expires_ms, now_ms);
+  if (b.expiry[index % ways] != expiry) b.expiry[index % ways] = expiry;
 }
 
 template <typename Group>
-inline void FlowTable::prefetch_entry(uint32_t hash) const {
+inline void FlowTable::prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const {
   const Bucket& b = buckets_[bucket_of(hash)];
-  const uint32_t found = Group::equal16(b.signatures, signature_of(hash));
-  if (found != 0) prefetch_line(&b.entries[std::countr_zero(found)]);
+  uint32_t way = Group::equal16(b.signatures, signature_of(hash));
+  if (way == 0 && may_open) {
+    way = Group::equal16(b.signatures, 0);
+    if (way == 0) way = maybe_expired<Group>(b, now_ms);
+  }
+  if (way != 0) prefetch_line(&b.entries[std::countr_zero(way)]);
 }
 
 template <typename Group>
@@ -252,16 +275,22 @@ inline uint32_t FlowTable::way_for(uint32_t hash, uint64_t now_ms, const SideTup
     if (b.entries[way].key == key) return way;
   }
   const uint32_t free = Group::equal16(b.signatures, 0);
-  return free != 0 ? static_cast<uint32_t>(std::countr_zero(free)) : expired_way(b, now_ms);
+  if (free != 0) return static_cast<uint32_t>(std::countr_zero(free));
+  for (uint32_t expired = maybe_expired<Group>(b, now_ms); expired != 0; expired &= expired - 1) {
+    const auto way = static_cast<uint32_t>(std::countr_zero(expired));
+    if (b.entries[way].expires_ms <= now_ms) return way;
+  }
+  return none;
 }
 
 template <typename Group>
 inline bool FlowTable::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const {
   const Bucket& b = buckets_[bucket_of(hash)];
   auto room = static_cast<uint32_t>(std::popcount(Group::equal16(b.signatures, 0)));
-  for (uint32_t way = 0; room < wanted && way < ways; ++way)
-    if (b.signatures[way] != 0 && !is_alive(b.expiry[way], now_ms) && b.entries[way].expires_ms <= now_ms)
-      ++room;
+  if (room >= wanted) return true;
+  for (uint32_t expired = maybe_expired<Group>(b, now_ms); room < wanted && expired != 0;
+       expired &= expired - 1)
+    room += b.entries[std::countr_zero(expired)].expires_ms <= now_ms ? 1 : 0;
   return room >= wanted;
 }
 
@@ -274,7 +303,7 @@ inline uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_
   Bucket& b = buckets_[bucket];
   if (b.signatures[way] != 0) erase(index);
   b.signatures[way] = signature_of(hash);
-  b.expiry[way] = coarse(entry.expires_ms);
+  b.expiry[way] = coarse_expiry(entry.expires_ms, now_ms);
   b.entries[way] = entry;
   owned_[entry.owner].add(1);
   size_.add(1);

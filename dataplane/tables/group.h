@@ -30,6 +30,14 @@ struct ScalarGroup {
     for (uint32_t way = 0; way < 16; ++way) found |= uint32_t{signatures[way] == wanted} << way;
     return found;
   }
+  // Which of 16 times are not after `now`, in numbers that wrap: a difference of less than half their range
+  // says which of two comes first.
+  static uint32_t not_after16(const uint16_t* times, uint16_t now) {
+    uint32_t found = 0;
+    for (uint32_t way = 0; way < 16; ++way)
+      found |= uint32_t{static_cast<int16_t>(times[way] - now) <= 0} << way;
+    return found;
+  }
   // Which of the 8 words from `words` on equal `wanted`. They may be written meanwhile, each word atomically:
   // a vector load reads each word whole, but a thread sanitizer takes it for a plain read, so it gets the
   // twin.
@@ -65,6 +73,12 @@ struct Avx2Group : ScalarGroup {
     const auto bytes = static_cast<uint32_t>(_mm256_movemask_epi8(equal));
     return _pext_u32(bytes, 0x55555555u);
   }
+  PORTCULLIS_AVX2 static uint32_t not_after16(const uint16_t* times, uint16_t now) {
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(times));
+    const __m256i until = _mm256_sub_epi16(all, _mm256_set1_epi16(static_cast<int16_t>(now)));
+    const __m256i after = _mm256_cmpgt_epi16(until, _mm256_setzero_si256());
+    return _pext_u32(~static_cast<uint32_t>(_mm256_movemask_epi8(after)), 0x55555555u);
+  }
 #if !defined(__SANITIZE_THREAD__)
   PORTCULLIS_AVX2 static uint32_t equal8(const std::atomic<uint32_t>* words, uint32_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
@@ -98,6 +112,11 @@ struct Avx512Group : Avx2Group {
   PORTCULLIS_AVX512 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));
     return _mm256_cmpeq_epi16_mask(all, _mm256_set1_epi16(static_cast<int16_t>(wanted)));
+  }
+  PORTCULLIS_AVX512 static uint32_t not_after16(const uint16_t* times, uint16_t now) {
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(times));
+    const __m256i until = _mm256_sub_epi16(all, _mm256_set1_epi16(static_cast<int16_t>(now)));
+    return _mm256_cmple_epi16_mask(until, _mm256_setzero_si256());
   }
 #if !defined(__SANITIZE_THREAD__)
   PORTCULLIS_AVX512 static uint32_t equal8(const std::atomic<uint32_t>* words, uint32_t wanted) {

@@ -2,6 +2,8 @@
 // way the packet goes. For ICMP queries and their replies both ports hold the identifier.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -17,7 +19,13 @@ struct SideTuple {
   uint8_t protocol = 0;    // IANA number
   uint8_t icmp_query = 0;  // type of the query (8 or 13) that opened or would open it; 0 if not ICMP
   uint8_t zero[2] = {};    // named so that a key has no padding
-  friend constexpr bool operator==(const SideTuple&, const SideTuple&) = default;
+  // By two words, not by fields.
+  friend constexpr bool operator==(const SideTuple& a, const SideTuple& b) {
+    using Words = std::array<uint64_t, 2>;
+    const auto x = std::bit_cast<Words>(a);
+    const auto y = std::bit_cast<Words>(b);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+  }
 };
 static_assert(sizeof(SideTuple) == 16);
 static_assert(std::has_unique_object_representations_v<SideTuple>);

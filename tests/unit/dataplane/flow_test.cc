@@ -110,8 +110,8 @@ TEST(FlowTable, CoarseTimesAgreeWithExactOnes) {
     }
     for (int step = 0; step < 50; ++step) {
       const auto n = static_cast<uint32_t>(random() % FlowTable::ways);
-      expiry[n] = now + 1 + random() % pick(random, {5'000, 120'000, 7'440'000});
-      table.set_expiry(n, expiry[n]);
+      expiry[n] = now + 1 + random() % pick(random, {5'000, 120'000, 7'440'000, 400'000'000});
+      table.set_expiry(n, expiry[n], now);
     }
     now += random() % pick(random, {5'000, 120'000, 7'440'000});
     const auto expired =
@@ -130,13 +130,29 @@ TEST(FlowTable, CoarseTimesAgreeWithExactOnes) {
   }
 }
 
+// An expiry farther ahead than a head can say is said later, by ageing.
+TEST(FlowTable, AgeingFollowsAnExpiryThatIsDaysAhead) {
+  FlowTable table = table_of(FlowTable::ways);
+  constexpr uint64_t hour = 3'600'000, expires = 100 * hour;
+  ASSERT_NE(table.insert(entry_of(1, expires), table.hash(tuple(1)), 0), FlowTable::none);
+  const auto expired = [](uint64_t now) {
+    return [now](const FlowEntry& entry) { return entry.expires_ms <= now; };
+  };
+  for (uint64_t now = 0; now < expires; now += hour) {
+    table.age(1, FlowTable::Visit::expired, now, expired(now));
+    ASSERT_EQ(table.size(), 1u) << now;
+  }
+  table.age(1, FlowTable::Visit::expired, expires + 2'000, expired(expires + 2'000));
+  EXPECT_EQ(table.size(), 0u);
+}
+
 TEST(FlowTable, ItsVersionMovesWithEveryInsertAndErase) {
   FlowTable table = table_of(64);
   const uint64_t before = table.version();
   const uint32_t index = table.insert(entry_of(1, 100), table.hash(tuple(1)), 0);
   EXPECT_NE(table.version(), before);
   const uint64_t with_it = table.version();
-  table.set_expiry(index, 200);
+  table.set_expiry(index, 200, 0);
   EXPECT_EQ(table.version(), with_it) << "what was found is still there";
   table.erase(index);
   EXPECT_NE(table.version(), with_it);

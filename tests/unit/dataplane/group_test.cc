@@ -25,6 +25,7 @@ void compare() {
     const auto number = static_cast<uint16_t>(below(values) * 0x1111);
     const uint32_t word = below(values) * 0x11223344;
     ASSERT_EQ(Group::equal16(numbers.data(), number), ScalarGroup::equal16(numbers.data(), number));
+    ASSERT_EQ(Group::not_after16(numbers.data(), number), ScalarGroup::not_after16(numbers.data(), number));
     ASSERT_EQ(Group::equal8(words.data(), word), ScalarGroup::equal8(words.data(), word));
     ASSERT_EQ(Group::equal64(numbers.data(), number), ScalarGroup::equal64(numbers.data(), number));
     ASSERT_EQ(Group::equal64(addresses.data(), Ipv4Addr::from_host(word)),
@@ -37,6 +38,9 @@ TEST(Group, TheScalarTwinSaysWhichAreEqual) {
   numbers[0] = numbers[15] = numbers[16] = numbers[63] = 7;
   EXPECT_EQ(ScalarGroup::equal16(numbers.data(), 7), 0x8001u);
   EXPECT_EQ(ScalarGroup::equal64(numbers.data(), 7), 0x8000000000018001u);
+  std::array<uint16_t, 16> times{};
+  times = {0, 1, 5, 6, 0x7fff, 0x8004, 0x8005, 0x8006, 0xffff, 9, 9, 9, 9, 9, 9, 9};
+  EXPECT_EQ(ScalarGroup::not_after16(times.data(), 5), 0b1'1100'0111u);
   std::array<std::atomic<uint32_t>, 8> words{};
   words[2] = words[7] = 5;
   EXPECT_EQ(ScalarGroup::equal8(words.data(), 5), 0x84u);
