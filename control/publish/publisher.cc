@@ -273,6 +273,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.to_public.replace(binding.dip, binding.eip);
   record.to_private.replace(binding.eip, binding.dip);
   record.rule_count = static_cast<uint32_t>(rules.size());
+  for (const PermitRule& rule : rules) record.kinds.add(rule);
   record.chunk = placement.permit.first;
   record.slot = placement.slot;
   record.rules = PermitQuad(inline_rules);

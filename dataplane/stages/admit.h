@@ -9,6 +9,7 @@
 // Drops: source_not_permitted, destination_not_permitted.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "dataplane/stages/entry_judge.h"
@@ -22,19 +23,19 @@ struct Admit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    // Sides that no rule has let pass: a live entry may.
     uint64_t source_needs_entry = 0;
     uint64_t destination_needs_entry = 0;
     burst.source_entry = 0;
     burst.destination_entry = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
       const uint64_t bit = uint64_t{1} << i;
-      if (burst.source[i] != nullptr && judge_source<Group>(burst, tables, i) == Way::entry)
+      if (burst.source[i] != nullptr && !rules_permit_leaving<Group>(burst, tables, worker, i))
         source_needs_entry |= bit;
-      if (burst.destination[i] != nullptr && judge_destination<Group>(burst, tables, i) == Way::entry)
+      if (burst.destination[i] != nullptr && !rules_permit_entering<Group>(burst, tables, worker, i))
         destination_needs_entry |= bit;
     });
-    if ((burst.source_entry | burst.destination_entry) == 0) return;
-    find_entries<Group>(burst, worker.flows);
+    if ((burst.source_entry | burst.destination_entry) != 0) find_entries<Group>(burst, worker.flows);
     for_each_packet(source_needs_entry | destination_needs_entry, [&](uint32_t i) {
       const uint64_t bit = uint64_t{1} << i;
       if ((source_needs_entry & bit) != 0 &&
@@ -49,52 +50,68 @@ struct Admit {
   }
 
  private:
-  enum class Way : uint8_t { rule, entry };  // entry: no rule has let the packet pass, a live entry may
-
-  // The leaving side.
+  // Whether a rule of the source's list lets the packet leave. Stages the entry that the packet touches.
   template <typename Group>
-  static Way judge_source(Burst& burst, const Tables& tables, uint32_t i) {
+  static bool rules_permit_leaving(Burst& burst, const Tables& tables, const WorkerState& worker,
+                                   uint32_t i) {
     const BindingRecord& side = *burst.source[i];
     const BindingRecord* remote = burst.destination[i];
     SideIntent& intent = burst.source_intent[i];
     intent = SideIntent{.direction = Direction::outbound};
     const Ipv4Addr remote_address = burst.destination_address[i];
-    if (may_be_stateless_reply(burst, i)) {
+    if (side.kinds.has_untracked() && may_be_stateless_reply(burst, i)) {
       const auto rule =
           find_rule<Group>(side, reversed_query(burst, i, remote_address, tags_of(remote)), tables);
       if (rule && !rule->tracked) {
         intent.hit = rule->hit;
-        return Way::rule;
+        return true;
       }
     }
-    const auto rule =
-        find_rule<Group>(side, outbound_query(burst, i, remote_address, tags_of(remote)), tables);
+    std::optional<RuleMatch> rule;
+    if (side.kinds.has_outbound())
+      rule = find_rule<Group>(side, outbound_query(burst, i, remote_address, tags_of(remote)), tables);
+    if (!rule && !may_have_entry(side, worker)) {
+      burst.source_found[i] = FlowTable::none;
+      return false;
+    }
     burst.source_key[i] =
         key_of(burst, i, side.eip, remote_address, burst.source_port[i], burst.destination_port[i]);
     burst.source_entry |= uint64_t{1} << i;
-    if (!rule) return Way::entry;
+    if (!rule) return false;
     intent.hit = rule->hit;
     intent.may_open = can_open(burst, i);
-    return Way::rule;
+    return true;
   }
 
-  // The entering side.
+  // Whether a rule of the destination's list lets the packet in. Stages the entry that the packet touches.
   template <typename Group>
-  static Way judge_destination(Burst& burst, const Tables& tables, uint32_t i) {
+  static bool rules_permit_entering(Burst& burst, const Tables& tables, const WorkerState& worker,
+                                    uint32_t i) {
     const BindingRecord& side = *burst.destination[i];
     const BindingRecord* remote = burst.source[i];
     SideIntent& intent = burst.destination_intent[i];
     intent = SideIntent{.direction = Direction::inbound};
     const Ipv4Addr remote_address = remote == nullptr ? burst.source_address[i] : remote->eip;
-    const auto rule =
-        find_rule<Group>(side, inbound_query(burst, i, remote_address, tags_of(remote)), tables);
+    std::optional<RuleMatch> rule;
+    if (side.kinds.has_inbound())
+      rule = find_rule<Group>(side, inbound_query(burst, i, remote_address, tags_of(remote)), tables);
     if (rule) intent.hit = rule->hit;
-    if (rule && !rule->tracked) return Way::rule;
+    if (rule && !rule->tracked) return true;
+    if (!rule && !may_have_entry(side, worker)) {
+      burst.destination_found[i] = FlowTable::none;
+      return false;
+    }
     burst.destination_key[i] =
         key_of(burst, i, side.eip, remote_address, burst.destination_port[i], burst.source_port[i]);
     burst.destination_entry |= uint64_t{1} << i;
     intent.may_open = rule && can_open(burst, i);
-    return rule ? Way::rule : Way::entry;
+    return rule.has_value();
+  }
+
+  // A list that opens nothing has entries only from before it was so: mostly none, and the flow table need
+  // not be asked.
+  static bool may_have_entry(const BindingRecord& side, const WorkerState& worker) {
+    return side.kinds.opens() || worker.flows.of_binding(side.id) != 0;
   }
 
   static SideTuple key_of(const Burst& burst, uint32_t i, Ipv4Addr local, Ipv4Addr remote, Port local_port,

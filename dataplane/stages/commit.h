@@ -20,8 +20,9 @@ struct Commit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    for_each_packet(burst.live & (burst.source_entry | burst.destination_entry),
-                    [&](uint32_t i) { entries<Group>(burst, tables, worker, i); });
+    for_each_packet(burst.live & (burst.source_entry | burst.destination_entry), [&](uint32_t i) {
+      if (!refresh<Group>(burst, tables, worker, i)) entries<Group>(burst, tables, worker, i);
+    });
     for_each_packet(burst.live, [&](uint32_t i) {
       const uint32_t bytes = burst.total_length[i];
       if (const BindingRecord* source = burst.source[i]; source != nullptr) {
@@ -52,6 +53,24 @@ struct Commit {
     uint32_t index = FlowTable::none;  // the entry of the key, if it is in the table
     Standing standing = Standing::invalid;
   };
+
+  // Most packets: one side touches an entry, which is as admit found it and stands as it is. False, and
+  // nothing is done, for all others.
+  template <typename Group>
+  static bool refresh(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    const bool of_source = (burst.source_entry >> i & 1) != 0;
+    if (of_source == ((burst.destination_entry >> i & 1) != 0)) return false;
+    const uint32_t index = of_source ? burst.source_found[i] : burst.destination_found[i];
+    if (index == FlowTable::none || worker.flows.version() != burst.flow_version) return false;
+    const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
+    FlowEntry& entry = worker.flows.entry(index);
+    if (judge_entry<Group>(entry, *sides[of_source ? 0 : 1], sides[of_source ? 1 : 0], tables) !=
+        Standing::current)
+      return false;
+    const Direction direction = of_source ? Direction::outbound : Direction::inbound;
+    worker.flows.set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i), burst.now_ms);
+    return true;
+  }
 
   template <typename Group>
   static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {

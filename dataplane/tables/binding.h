@@ -47,8 +47,8 @@ struct alignas(64) BindingRecord {
   uint32_t rule_count = 0;           // inline and beyond
   uint32_t chunk = no_permit_chunk;  // where those beyond begin (permit_room.h says in which form)
   Slot slot = 0;                     // this record's own
-  uint32_t reserved = 0;
-  PermitQuad rules;  // the first four
+  RuleKinds kinds;                   // of all of them
+  PermitQuad rules;                  // the first four
 };
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);

@@ -36,6 +36,23 @@ struct PermitRule {
 };
 static_assert(sizeof(PermitRule) == 16);
 
+// Which rules a list has at all: what none of them could say yes to need not be asked.
+class RuleKinds {
+ public:
+  constexpr void add(const PermitRule& rule) {
+    bits_ |= rule.direction() == Direction::outbound ? outbound : rule.is_tracked() ? tracked : untracked;
+  }
+  [[nodiscard]] constexpr bool has_inbound() const { return (bits_ & (tracked | untracked)) != 0; }
+  [[nodiscard]] constexpr bool has_untracked() const { return (bits_ & untracked) != 0; }
+  [[nodiscard]] constexpr bool has_outbound() const { return (bits_ & outbound) != 0; }
+  // Whether a packet that the list permits may open a flow entry.
+  [[nodiscard]] constexpr bool opens() const { return (bits_ & (outbound | tracked)) != 0; }
+
+ private:
+  static constexpr uint32_t untracked = 1, tracked = 2, outbound = 4;
+  uint32_t bits_ = 0;
+};
+
 // Ports in host order; for ICMP `local_port` is the type and `remote_port` the code.
 struct PermitQuery {
   Direction direction;
