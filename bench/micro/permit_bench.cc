@@ -3,7 +3,6 @@
 // the same with `any` after all prefixes, and without it, since an `any` hides all later rules of its shape;
 // and with a port of its own for each rule.
 
-#include <benchmark/benchmark.h>
 #include <rte_acl.h>
 #include <rte_byteorder.h>
 #include <rte_cycles.h>
@@ -16,14 +15,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/micro/micro.h"
 #include "dataplane/stages/permit_match.h"
 #include "dataplane/tables/tables.h"
-#include "tests/support/eal.h"
 
-namespace portcullis {
+namespace portcullis::micro {
 namespace {
 
-constexpr uint32_t burst = 64;
 constexpr uint32_t queries = 1 << 16;  // enough that no branch predictor learns them by heart
 
 // A list and what is asked of it.
@@ -115,6 +113,16 @@ Case misses_of(std::string name, std::vector<PermitRule> rules) {
     query.remote = Ipv4Addr::from_host(query.remote.host() | 0x80000000);
     if (has_any) query.local_port = query.remote_port = 9;
   }
+  return list;
+}
+
+// Half of each, at random.
+Case mixed_of(std::string name, const std::vector<PermitRule>& rules) {
+  Case list = hits_of(std::move(name), rules);
+  const Case misses = misses_of("", rules);
+  Known half(50);
+  for (uint32_t n = 0; n < queries; ++n)
+    if (!half.next()) list.queries[n] = misses.queries[n];
   return list;
 }
 
@@ -271,7 +279,7 @@ void run_acl(benchmark::State& state, const Case& list, enum rte_acl_classify_al
   });
 }
 
-void run(const Case& list) {
+void register_case(const Case& list) {
   const auto add = [&](const std::string& how, auto ask) {
     benchmark::RegisterBenchmark((list.name + "/" + how).c_str(), [&list, ask](benchmark::State& state) {
       const Bed bed = bed_of(list);
@@ -297,14 +305,16 @@ void run(const Case& list) {
                                  [&list, how](benchmark::State& state) { run_acl(state, list, how); });
 }
 
-std::vector<Case> cases() {
+std::vector<Case> lists() {
   std::vector<Case> all;
   all.push_back(hits_of("inline_4", inline_four()));
   all.push_back(misses_of("inline_4_miss", inline_four()));
+  all.push_back(mixed_of("inline_4_mixed", inline_four()));
   for (const uint32_t count : {20, 64, 1000, 100'000}) {
     const std::string number = std::to_string(count);
     all.push_back(hits_of(number + "_row9_hit", list_of(count, Any::shuffled)));
     all.push_back(misses_of(number + "_row9_miss", list_of(count, Any::shuffled)));
+    all.push_back(mixed_of(number + "_row9_mixed", list_of(count, Any::shuffled)));
     all.push_back(hits_of(number + "_any_last_hit", list_of(count, Any::last)));
     all.push_back(hits_of(number + "_no_any_hit", list_of(count, Any::none)));
     all.push_back(misses_of(number + "_no_any_miss", list_of(count, Any::none)));
@@ -331,13 +341,12 @@ void store(benchmark::State& state) {
 BENCHMARK(store)->Arg(64)->Arg(1000)->Arg(100'000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
-}  // namespace portcullis
+}  // namespace portcullis::micro
 
 int main(int argc, char** argv) {
-  portcullis::testing::start_eal("2048", {"--force-max-simd-bitwidth=512"});
-  benchmark::Initialize(&argc, argv);
-  const std::vector<portcullis::Case> cases = portcullis::cases();
-  for (const portcullis::Case& list : cases) portcullis::run(list);
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  using namespace portcullis::micro;
+  start_eal(512, {"--force-max-simd-bitwidth=512"});
+  const std::vector<Case> all = lists();
+  for (const Case& list : all) register_case(list);
+  return run(argc, argv);
 }
