@@ -28,26 +28,32 @@ inline void transmit_originated(WorkerState& worker) {
   }
 }
 
+// The next burst of a port, with nothing known of it yet; false: nothing has come.
+inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
+  Burst& burst = worker.burst;
+  burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
+  if (burst.count == 0) return false;
+  burst.in_port = port;
+  burst.in_role = worker.tables.ports.ports[port].role;
+  burst.now_ms = now_ms;
+  burst.arp = 0;
+  burst.answered = 0;
+  burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
+  return true;
+}
+
 template <typename Group, typename Probe>
 inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe) noexcept {
   const Tables& tables = worker.tables;
   transmit_originated(worker);
   uint32_t received = 0;
   for (const PortId port : tables.ports.in_use) {
-    Burst& burst = worker.burst;
-    burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
-    if (burst.count == 0) {
+    if (!receive(worker, port, now_ms)) {
       stages::Transmit::flush(worker, port);
       continue;
     }
-    burst.in_port = port;
-    burst.in_role = tables.ports.ports[port].role;
-    burst.now_ms = now_ms;
-    burst.arp = 0;
-    burst.answered = 0;
-    burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
-    run_pipeline<Group>(burst, tables, worker, probe);
-    received += burst.count;
+    run_pipeline<Group>(worker.burst, tables, worker, probe);
+    received += worker.burst.count;
   }
   uint64_t held = 0;
   for (const PortId port : tables.ports.in_use) held += worker.transmit[port].count;

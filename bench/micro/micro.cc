@@ -34,6 +34,7 @@ void start_eal(uint32_t megabytes, std::initializer_list<const char*> more) {
                      {"--no-huge", "--no-shconf", "-m", std::to_string(megabytes_without_hugepages)});
   arguments.insert(arguments.end(), more.begin(), more.end());
   std::vector<char*> argv;
+  argv.reserve(arguments.size());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
     std::fprintf(stderr, "cannot initialise the EAL\n");

@@ -1,5 +1,6 @@
 #include "bench/pps/ring_rig.h"
 
+#include <rte_dev.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -85,8 +86,11 @@ RingRig::~RingRig() {
   gateway_.reset();
   for (RingPort& port : ports_) {
     if (port.is_open) {
+      char device[RTE_ETH_NAME_MAX_LEN] = {};
+      rte_eth_dev_get_name_by_port(port.id, device);
       rte_eth_dev_stop(port.id);
       rte_eth_dev_close(port.id);
+      rte_eal_hotplug_remove("vdev", device);  // else no other rig could have one of its name
     }
     rte_ring_free(port.to_worker);
     rte_ring_free(port.from_worker);
