@@ -58,8 +58,8 @@ struct Commit {
   // nothing is done, for all others.
   template <typename Group>
   static bool refresh(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    if (((burst.source_entry & burst.destination_entry) >> i & 1) != 0) return false;
     const bool of_source = (burst.source_entry >> i & 1) != 0;
-    if (of_source == ((burst.destination_entry >> i & 1) != 0)) return false;
     const uint32_t index = of_source ? burst.source_found[i] : burst.destination_found[i];
     if (index == FlowTable::none || worker.flows.version() != burst.flow_version) return false;
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
