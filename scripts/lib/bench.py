@@ -72,7 +72,7 @@ def measure(run: bench_rows.Run, effort: Effort, options: argparse.Namespace, sc
     for attempt in range(effort.retries + 1):
         output = call([PPS, *run.arguments, *effort.arguments(run, options.short), "--core", str(options.core), "--json"],
                       scratch)
-        result = json.loads(output)
+        result = bench_compare.of_own_core(json.loads(output))
         if not result["verified"]:
             raise machine.Unable("bench-pps did not verify what came out")
         if not result["disturbed"]:
@@ -140,6 +140,8 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=lambda text: pathlib.Path(text).absolute())
     parser.add_argument("--output", type=lambda text: pathlib.Path(text).absolute())
     parser.add_argument("--core", type=int, default=machine.default_core())
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args(arguments)
     try:
@@ -154,6 +156,8 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
 
 def run_everything(options: argparse.Namespace, arguments: list[str], scratch: pathlib.Path) -> int:
     effort = SHORT if options.short else FULL
+    effort = dataclasses.replace(effort, trials=options.trials or effort.trials,
+                                 seconds=options.seconds or effort.seconds)
     runs = bench_rows.runs_for(options.targets, everything=not options.row, short=options.short)
     now = datetime.datetime.now(datetime.timezone.utc)
     about = {"short": options.short, "time": now.isoformat(timespec="seconds"), "commit": commit(),

@@ -7,6 +7,20 @@ TOLERANCE = 0.05
 PAGE, RESULTS = "README.md", "results.json"
 
 
+def of_own_core(result: dict) -> dict:
+    """The figures of the windows in which the worker had its core to itself, where there are enough of them. On a
+    shared host anybody may be busy on another hardware thread of it; what all windows said is kept beside them."""
+    if result.get("g_alone") is None:
+        return result
+    alone = {"g": result["g_alone"], "median": round(result["g_alone"] + result["floor"], 2), "disturbed": False}
+    alone["ns"] = round(alone["median"] / result["tsc_hz"] * 1e9, 2)
+    alone["mpps"] = round(result["tsc_hz"] / alone["median"] / 1e6, 3)
+    for key in ("new_flows_mps", "established_ratio"):
+        if f"{key}_alone" in result:
+            alone[key] = result[f"{key}_alone"]
+    return result | {"all_windows": {key: result[key] for key in alone}} | alone
+
+
 def relative(now: float, before: float) -> float:
     return (now - before) / before if before else 0.0
 

@@ -34,9 +34,17 @@ def figures(rows: list[dict]) -> str:
         neighbour = row.get("neighbour")
         lines.append([row["run"], row.get("work", ""), f"{row['median']:.1f} ({row['iqr']:.1f})", f"{row['floor']:.1f}",
                       f"{row['g']:.1f}", f"{row['mpps']:.2f}", f"{row['ns']:.1f}",
-                      f"{neighbour:.2f}" if neighbour else "", row["isa"], said])
-    return table(["run", "work", "loop, clocks (IQR)", "floor", "G", "Mpps all-in", "ns", "neighbour", "back end", ""],
-                 lines)
+                      f"{neighbour:.2f}" if neighbour else "", own_core(row), row["isa"], said])
+    return table(["run", "work", "loop, clocks (IQR)", "floor", "G", "Mpps all-in", "ns", "neighbour", "core alone",
+                  "back end", ""], lines)
+
+
+def own_core(row: dict) -> str:
+    """In how many windows the worker had its core to itself; too few: G is of all windows."""
+    if "alone" not in row:
+        return ""
+    share = f"{row['alone']} of {row['windows']}"
+    return share if "all_windows" in row else f"{share}: too few"
 
 
 def stages(rows: list[dict]) -> str:

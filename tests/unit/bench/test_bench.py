@@ -78,6 +78,14 @@ def test_a_row_runs_what_it_is_compared_with_and_nothing_else():
     assert names == ["9a --rules 4 --shapes 0", "9a"]
 
 
+def test_figures_are_those_of_the_core_alone_where_there_are_enough():
+    shared = result(g=110.0, disturbed=True) | {"g_alone": None, "floor": 4.0}
+    assert bench_compare.of_own_core(shared) == shared
+    alone = bench_compare.of_own_core(shared | {"g_alone": 71.0, "new_flows_mps": 2.5, "new_flows_mps_alone": 3.5})
+    assert (alone["g"], alone["median"], alone["disturbed"], alone["new_flows_mps"]) == (71.0, 75.0, False, 3.5)
+    assert alone["all_windows"]["g"] == 110.0 and alone["all_windows"]["new_flows_mps"] == 2.5
+
+
 def test_passes_that_lie_apart_are_disturbed():
     steady = bench_compare.merged([result(g=95.0), result(g=99.0)])
     assert (steady["disturbed"], steady["repeat"], steady["g"]) == (False, 0.04, 95.0)
