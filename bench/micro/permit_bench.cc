@@ -66,7 +66,8 @@ std::vector<PermitRule> list_of(uint32_t count, Any any) {
     rules.push_back(rule);
   }
   if (any == Any::last)
-    std::ranges::stable_partition(rules, [](const PermitRule& rule) { return rule.prefix_length != 0; });
+    std::stable_partition(rules.begin(), rules.end(),
+                          [](const PermitRule& rule) { return rule.prefix_length != 0; });
   return rules;
 }
 
@@ -299,10 +300,12 @@ void register_case(const Case& list) {
   add("scalar", ask_scalar);
   if (is_supported(Isa::avx2)) add("avx2", ask_avx2);
   if (is_supported(Isa::avx512)) add("avx512", ask_avx512);
-  for (const auto& [how, name] : {std::pair{RTE_ACL_CLASSIFY_AVX2, "rte_acl_avx2"},
-                                  std::pair{RTE_ACL_CLASSIFY_AVX512X32, "rte_acl_avx512"}})
+  const auto add_acl = [&](const char* name, enum rte_acl_classify_alg how) {
     benchmark::RegisterBenchmark((list.name + "/" + name).c_str(),
                                  [&list, how](benchmark::State& state) { run_acl(state, list, how); });
+  };
+  add_acl("rte_acl_avx2", RTE_ACL_CLASSIFY_AVX2);
+  add_acl("rte_acl_avx512", RTE_ACL_CLASSIFY_AVX512X32);
 }
 
 std::vector<Case> lists() {

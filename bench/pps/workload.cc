@@ -69,7 +69,8 @@ std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes) {
     }
     rules.push_back(rule);
   }
-  std::ranges::stable_partition(rules, [](const PermitRule& rule) { return rule.prefix_length != 0; });
+  std::stable_partition(rules.begin(), rules.end(),
+                        [](const PermitRule& rule) { return rule.prefix_length != 0; });
   return rules;
 }
 

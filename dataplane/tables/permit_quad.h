@@ -27,9 +27,9 @@ struct alignas(64) PermitQuad {
   static constexpr uint32_t host_bits_shift = 26;  // bits 26..31: 32 - prefix length, `all_bits` for a tag
   static constexpr uint32_t all_bits = 63;
 
-  std::array<uint32_t, lanes> remote{};                              // host order, or TagId
-  std::array<uint16_t, 2 * lanes> port_low{1, 1, 1, 1, 1, 1, 1, 1};  // local ports, then remote ones
-  std::array<uint16_t, 2 * lanes> port_high{};
+  std::array<uint32_t, lanes> remote{};                                      // host order, or TagId
+  std::array<uint16_t, size_t{2} * lanes> port_low{1, 1, 1, 1, 1, 1, 1, 1};  // local ports, then remote ones
+  std::array<uint16_t, size_t{2} * lanes> port_high{};
   std::array<uint32_t, lanes> meta{};
 
   PermitQuad() = default;
