@@ -254,6 +254,8 @@ void run_acl(benchmark::State& state, const Case& list, enum rte_acl_classify_al
   if (!acl || rte_acl_set_ctx_classify(acl.get(), how) != 0) return state.SkipWithError("rte_acl cannot");
   std::vector<AclKey> keys;
   std::vector<const uint8_t*> pointers;
+  keys.reserve(list.queries.size());
+  pointers.reserve(list.queries.size());
   for (const PermitQuery& query : list.queries)
     keys.push_back({.protocol = static_cast<uint8_t>(query.protocol |
                                                      (query.direction == Direction::outbound ? 0x80 : 0)),
@@ -336,7 +338,7 @@ void store(benchmark::State& state) {
   while (state.KeepRunning()) {
     const auto place = table.store(rules);
     chunks = place->chunks.size();
-    table.free(*place);
+    table.free(*place);  // NOLINT(clang-analyzer-unix.Malloc): it is no C library's
   }
   state.counters["bytes_a_rule"] =
       static_cast<double>(chunks * sizeof(PermitChunk)) / static_cast<double>(rules.size());
