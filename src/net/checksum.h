@@ -28,11 +28,10 @@ class ChecksumDelta {
             Be16::from_wire(static_cast<uint16_t>(new_value.wire() >> 16)));
     return *this;
   }
-  // HC' = ~(~HC + ~m + m').
+  // HC' = ~(~HC + ~m + m'): with s = ~m + m' that is HC - s, the borrow taken around, bit for bit.
   [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {
-    uint32_t sum = static_cast<uint16_t>(~checksum.wire()) + uint32_t{sum_};
-    sum = (sum & 0xffff) + (sum >> 16);
-    return Be16::from_wire(static_cast<uint16_t>(~sum));
+    const uint16_t before = checksum.wire();
+    return Be16::from_wire(static_cast<uint16_t>(before - sum_ - (before < sum_ ? 1 : 0)));
   }
   friend constexpr bool operator==(ChecksumDelta, ChecksumDelta) = default;
 

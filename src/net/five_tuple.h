@@ -19,6 +19,16 @@ struct SideTuple {
   uint8_t protocol = 0;    // IANA number
   uint8_t icmp_query = 0;  // type of the query (8 or 13) that opened or would open it; 0 if not ICMP
   uint8_t zero[2] = {};    // named so that a key has no padding
+  // Written by two words, not by fields: what is read again at once as words is then not put together in the
+  // store buffer.
+  static constexpr SideTuple of(Ipv4Addr local, Ipv4Addr remote, Port local_port, Port remote_port,
+                                uint8_t protocol, uint8_t icmp_query) {
+    static_assert(std::endian::native == std::endian::little);
+    return std::bit_cast<SideTuple>(std::array<uint64_t, 2>{
+        local.wire() | uint64_t{remote.wire()} << 32, local_port.wire() | uint64_t{remote_port.wire()} << 16 |
+                                                          uint64_t{protocol} << 32 |
+                                                          uint64_t{icmp_query} << 40});
+  }
   // By two words, not by fields.
   friend constexpr bool operator==(const SideTuple& a, const SideTuple& b) {
     using Words = std::array<uint64_t, 2>;
