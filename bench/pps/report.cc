@@ -81,6 +81,8 @@ std::string text_of(const Report& r) {
                  r.flows_refused);
   text += line("  tables       %.1f MB, filled in %.1f s", static_cast<double>(r.table_bytes) / 1e6,
                r.fill_seconds);
+  text += line("  grown by     %.2f MB of DPDK's heap, %.2f MB resident, while it was measured",
+               static_cast<double>(r.grown.heap) / 1e6, static_cast<double>(r.grown.resident) / 1e6);
   return text;
 }
 
@@ -133,6 +135,8 @@ std::string json_of(const Report& r) {
                                  {"flow_entries", r.flows_open},
                                  {"flows_refused", r.flows_refused},
                                  {"table_bytes", r.table_bytes},
+                                 {"heap_grown_bytes", r.grown.heap},
+                                 {"resident_grown_bytes", r.grown.resident},
                                  {"fill_seconds", rounded(r.fill_seconds, 0.01)}};
   if (r.memory) json["memory_ns"] = rounded(r.memory->median / r.tsc_hz * 1e9, 0.1);
   if (r.alone) {

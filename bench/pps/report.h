@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/pps/footprint.h"
 #include "bench/pps/measure.h"
 #include "dataplane/isa.h"
 
@@ -27,6 +28,7 @@ struct Report {
   double tsc_hz = 0;
   double fill_seconds = 0;
   size_t table_bytes = 0;
+  Footprint grown;             // from before the first trial to behind the last one
   uint64_t flows_open = 0;     // entries of the flow table at the end
   uint64_t flows_refused = 0;  // flows that found no room in their bucket, and were not sent
   uint32_t flow_capacity = 0;

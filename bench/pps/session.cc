@@ -111,12 +111,14 @@ Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report&
   meter.forget_windows();
   Trials trials;
   Progress progress("measuring");
+  const Footprint before = Footprint::now();
   const uint64_t attempts = sources.storm ? sources.storm->attempts() : 0;
   const uint64_t opened = sources.storm ? sources.storm->useful() : 0;
   for (uint32_t n = 0; n < plan.trials; ++n) {
     progress.at(n, plan.trials);
     if (auto done = trial(meter, source, sources.flows, plan, trials); !done) return done;
   }
+  report.grown = Footprint::now() - before;
   report.total = summarise(trials.total);
   report.by_trial = trials.total;
   report.floor = summarise(trials.floor);
