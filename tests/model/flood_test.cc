@@ -1,6 +1,8 @@
 // Default-off is also default-cheap: what outsiders send to a permitted port, and what the vm answers, leaves
 // no trace in the flow table.
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <rte_malloc.h>
 
 #include <random>
 
@@ -34,7 +36,7 @@ class Flood : public ::testing::Test {
   Flood()
       : ports_(Bench::instance().ports(2)),
         setup_(setup()),
-        gateway_(setup_, ports_, {.flow_capacity = 65536}, 64) {
+        gateway_(setup_, ports_, {.flow_capacity = capacity}, 64) {
     gateway_.tables().next_hop.set(gateway_.uplink(), router);
     enforce(model().plan_create_pool(
         {"a", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), 24), model::PoolKind::local}));
@@ -106,6 +108,17 @@ class Flood : public ::testing::Test {
     return ports_[uplink]->collect().size();
   }
 
+  // What is allocated now, from DPDK's heap and from the process's own.
+  static std::pair<size_t, size_t> allocated() {
+    size_t from_dpdk = 0;
+    for (int node = 0; node < RTE_MAX_NUMA_NODES; ++node) {
+      rte_malloc_socket_stats stats;
+      if (rte_malloc_get_socket_stats(node, &stats) == 0) from_dpdk += stats.heap_allocsz_bytes;
+    }
+    return {from_dpdk, mallinfo2().uordblks};
+  }
+
+  static constexpr uint32_t capacity = 65536;  // flow entries
   std::vector<RingPort*> ports_;
   reference::Setup setup_;
   GatewayUnderTest gateway_;
@@ -137,6 +150,43 @@ TEST_F(Flood, TrackedRulesDoOpenFlows) {
   permit(true);
   one_burst();
   EXPECT_EQ(gateway_.worker().flows().size(), burst);
+}
+
+// A full table refuses by name, keeps what is open, takes no memory more, and room comes back with time.
+TEST_F(Flood, AFullTableRefusesAndNoMemoryGrows) {
+  permit(true);
+  Packet opened{.to = setup_.ports[uplink].mac,
+                .from = router,
+                .source = random_source(),
+                .destination = eip_,
+                .protocol = tcp,
+                .source_port = 999,
+                .destination_port = 80,
+                .flags = syn};
+  const auto passes = [&](const Packet& packet, uint64_t at_ms) {
+    EXPECT_TRUE(ports_[uplink]->feed(build(packet)));
+    gateway_.worker().poll(at_ms);
+    return ports_[endpoints]->collect().size() == 1;
+  };
+  ASSERT_TRUE(passes(opened, now_ms));
+  one_burst();
+  const auto [dpdk_before, own_before] = allocated();
+  constexpr uint32_t bursts = 16 * capacity / burst;
+  for (uint32_t n = 0; n < bursts; ++n) one_burst();
+  const auto [dpdk_after, own_after] = allocated();
+  EXPECT_EQ(dpdk_after, dpdk_before);
+  // Nothing a packet, of a million; the test's own threads may take something.
+  EXPECT_LT(own_after, own_before + 4096);
+  EXPECT_EQ(gateway_.worker().flows().size(), capacity);
+  const WorkerCounters& counters = gateway_.worker().counters();
+  const uint64_t refused = counters.dropped[static_cast<size_t>(Drop::flow_table_full)].get();
+  EXPECT_EQ(refused, 1 + (bursts + 1) * burst - capacity);
+  EXPECT_EQ(counters.dropped_all(), refused);
+  opened.flags = ack;
+  EXPECT_TRUE(passes(opened, now_ms)) << "an open flow is not refused";
+  opened.source_port = 998;
+  EXPECT_FALSE(passes(opened, now_ms));
+  EXPECT_TRUE(passes(opened, now_ms + FlowTimeouts().tcp_established_ms)) << "all others have expired";
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ PROGRAM = "tests/model/property"
 STAGES = "dataplane/worker.cc"  # includes every stage
 BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "300", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 60
+# What the CPU must have for the fault of one back end to be reached (dataplane/isa.cc).
+CPU_FLAGS = {"avx2": {"avx2", "bmi1", "bmi2"}, "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}}
 # Options of the build that a throw-away object does without.
 DROPPED = {"-g", "-O3", "-O2", "-Werror", "-MD"}
 DROPPED_WITH_VALUE = {"-o", "-MF", "-MQ"}
@@ -39,6 +41,7 @@ class Mutant:
     file: str
     old: str
     new: str
+    isa: str = ""  # the back end that alone has the fault
 
     def unit(self) -> str:
         return self.file if self.file.endswith(".cc") else STAGES
@@ -48,9 +51,13 @@ class Mutant:
 class Outcome:
     name: str
     caught: bool
-    how: str
+    how: str  # or why it was skipped
     detail: str = ""
     seconds: float = 0.0
+    skipped: bool = False
+
+    def missed(self) -> bool:
+        return not self.caught and not self.skipped
 
 
 class Workshop:
@@ -74,6 +81,8 @@ class Workshop:
     def try_out(self, mutant: Mutant | None) -> Outcome:
         began = time.monotonic()
         name = mutant.name if mutant else "no fault at all"
+        if mutant and not CPU_FLAGS.get(mutant.isa, set()) <= cpu_flags():
+            return Outcome(name, False, f"this CPU has no {mutant.isa}", skipped=True)
         directory = self.scratch / "".join(letter if letter.isalnum() else "-" for letter in name)
         directory.mkdir(parents=True)
         try:
@@ -130,6 +139,13 @@ class Workshop:
         return self.run(command)
 
 
+def cpu_flags() -> set[str]:
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split(":", 1)[1].split())
+    return set()
+
+
 def first_difference(output: str) -> str:
     lines = output.splitlines()
     for i, line in enumerate(lines):
@@ -143,11 +159,13 @@ def first_difference(output: str) -> str:
 
 def write_junit(path: pathlib.Path, outcomes: list[Outcome]) -> None:
     suite = ET.Element("testsuite", name="mutants", tests=str(len(outcomes)),
-                       failures=str(sum(not outcome.caught for outcome in outcomes)))
+                       failures=str(sum(outcome.missed() for outcome in outcomes)))
     for outcome in outcomes:
         case = ET.SubElement(suite, "testcase", classname="mutants", name=outcome.name,
                              time=f"{outcome.seconds:.3f}")
-        if not outcome.caught:
+        if outcome.skipped:
+            ET.SubElement(case, "skipped", message=outcome.how)
+        elif not outcome.caught:
             ET.SubElement(case, "failure", message=outcome.how).text = outcome.detail
     path.parent.mkdir(parents=True, exist_ok=True)
     root = ET.Element("testsuites")
@@ -171,7 +189,8 @@ def main() -> int:
     workshop = Workshop(build, scratch)
 
     def show(outcome: Outcome) -> Outcome:
-        print(f"{'caught' if outcome.caught else 'MISSED':7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}",
+        word = "skipped" if outcome.skipped else "caught" if outcome.caught else "MISSED"
+        print(f"{word:7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}",
               flush=True)
         return outcome
 
@@ -188,7 +207,7 @@ def main() -> int:
     shutil.rmtree(scratch, ignore_errors=True)
     if arguments.junit:
         write_junit(arguments.junit, outcomes)
-    missed = [outcome for outcome in outcomes if not outcome.caught]
+    missed = [outcome for outcome in outcomes if outcome.missed()]
     for outcome in missed:
         print(f"\n{outcome.name}: {outcome.how}\n{outcome.detail[-3000:]}")
     print(f"{len(outcomes) - len(missed)} of {len(outcomes)} as they should be")

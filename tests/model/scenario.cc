@@ -478,7 +478,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
       frame[ip_at + 10 + below(2)] ^= static_cast<uint8_t>(1 + below(255));
       return;
     case 9: {
-      const std::array<uint8_t, 4> options{1, 1, 1, 0};
+      const auto options = pick<std::array<uint8_t, 4>>({{1, 1, 1, 0}, {0, 0, 0, 0}});
       frame.insert(frame.begin() + transport_at, options.begin(), options.end());
       frame[ip_at] = 0x46;
       put16(frame, ip_at + 2, static_cast<uint16_t>(get16(frame, ip_at + 2) + 4));
