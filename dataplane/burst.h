@@ -8,6 +8,7 @@
 #include <rte_mbuf.h>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/tables/binding.h"
@@ -18,19 +19,52 @@
 namespace portcullis {
 
 inline constexpr uint32_t burst_size = 64;
+inline constexpr uint32_t burst_lookahead = 12;
 
-// Where the hit of a rule is counted; `none` when no rule decided.
-struct RuleHit {
+// What most stages read of an IPv4 packet, as it lies in the frame from the TTL on: one load and one store.
+// For ICMP queries and their replies both ports hold the identifier.
+struct alignas(16) Ipv4Fields {
+  uint8_t ttl;
+  uint8_t protocol;
+  Be16 header_checksum;
+  Ipv4Addr source;
+  Ipv4Addr destination;
+  Port source_port;
+  Port destination_port;
+};
+static_assert(sizeof(Ipv4Fields) == 16);
+static_assert(offsetof(Ipv4Fields, source) == offsetof(Ipv4Header, source) - offsetof(Ipv4Header, ttl));
+static_assert(offsetof(Ipv4Fields, source_port) == sizeof(Ipv4Header) - offsetof(Ipv4Header, ttl));
+
+// Where the hit of a rule is counted.
+class RuleHit {
+ public:
+  constexpr RuleHit() = default;  // no rule decided
+  static constexpr RuleHit of_inline(uint32_t lane) { return RuleHit(lane); }
+  static constexpr RuleHit of_chunk(uint32_t counter) { return RuleHit(in_chunk | counter); }
+  [[nodiscard]] constexpr bool is_one() const { return raw_ != none; }
+  [[nodiscard]] constexpr bool is_inline() const { return raw_ < in_chunk; }
+  // Of the record's SlotCounters::rule_hits, or of WorkerCounters::chunk_hits.
+  [[nodiscard]] constexpr uint32_t counter() const { return raw_ & ~in_chunk; }
+  friend constexpr bool operator==(RuleHit, RuleHit) = default;
+
+ private:
   static constexpr uint32_t none = UINT32_MAX;
   static constexpr uint32_t in_chunk = uint32_t{1} << 31;
-  uint32_t index = none;  // of WorkerCounters::inline_hits, or with in_chunk of ::chunk_hits
+  explicit constexpr RuleHit(uint32_t raw) : raw_(raw) {}
+  uint32_t raw_ = none;
 };
 
-// What a side's verdict will do, once no reason to refuse the packet is left.
-struct SideIntent {
-  RuleHit hit;
-  bool may_open = false;                      // an entry is opened when there is none that counts
-  Direction direction = Direction::outbound;  // of the packet, as the side sees it
+// What admit finds out about one side of each packet and commit acts on. Bit i of a mask: of packet i.
+struct SideVerdicts {
+  RuleHit hit[burst_size];
+  // The side touches its flow entry: one that counts is refreshed. Only for these packets are valid:
+  uint64_t entry = 0;
+  SideTuple key[burst_size];
+  uint32_t hash[burst_size];
+  uint32_t found[burst_size];  // index of the live entry, FlowTable::none if there is none
+  uint64_t opens = 0;          // a rule lets an entry be opened when there is none that counts
+  uint64_t stands = 0;         // the entry found counts, judged under list and remote as they are now
 };
 
 struct Burst {
@@ -41,37 +75,26 @@ struct Burst {
   uint64_t live = 0;      // bit i: packet i is still being judged
   uint64_t arp = 0;       // bit i: an ARP packet (parse)
   uint64_t answered = 0;  // bit i: rewritten in place as an answer, leaves by in_port (punt)
-  rte_mbuf* mbuf[burst_size];
+  // Beyond `count`: the first again, so that prefetching ahead needs no bounds.
+  rte_mbuf* mbuf[burst_size + burst_lookahead];
 
   // parse
-  Ipv4Addr source_address[burst_size];
-  Ipv4Addr destination_address[burst_size];
-  Port source_port[burst_size];  // ICMP: the identifier, in both
-  Port destination_port[burst_size];
+  Ipv4Fields ip[burst_size];
   uint16_t total_length[burst_size];  // L3 bytes
-  uint8_t protocol[burst_size];
-  uint8_t ttl[burst_size];
   uint8_t tcp_flags[burst_size];
   uint8_t icmp_type[burst_size];
   uint8_t icmp_code[burst_size];
 
-  // identify: nullptr when that side is no endpoint here
-  const BindingRecord* source[burst_size];
+  // identify
+  uint64_t has_source = 0;  // bit i: the source is an endpoint here
+  uint64_t has_destination = 0;
+  const BindingRecord* source[burst_size];  // nullptr if it is none
   const BindingRecord* destination[burst_size];
 
   // admit
-  SideIntent source_intent[burst_size];
-  SideIntent destination_intent[burst_size];
-  // Bit i: that side of packet i touches its flow entry: one that counts is refreshed. Only there are valid:
-  uint64_t source_entry = 0;
-  uint64_t destination_entry = 0;
-  SideTuple source_key[burst_size];
-  SideTuple destination_key[burst_size];
-  uint32_t source_hash[burst_size];
-  uint32_t destination_hash[burst_size];
-  uint32_t source_found[burst_size];  // index of the live entry, FlowTable::none if there is none, ...
-  uint32_t destination_found[burst_size];
-  uint64_t flow_version = 0;  // ... while the flow table has this version
+  SideVerdicts leaving;       // of the source's list
+  SideVerdicts entering;      // of the destination's
+  uint64_t flow_version = 0;  // `found` holds while the flow table has this version
 
   // route
   PortId out_port[burst_size];

@@ -186,11 +186,17 @@ const std::vector<Case>& cases() {
 
 }  // namespace
 
+using Turn = void (*)(Worker& worker, uint64_t now_ms);
+
+void turn(Worker& worker, uint64_t now_ms) {
+  worker.poll(now_ms);
+  worker.age(now_ms);
+}
+
 // What is counted, by these names (guard.py): callgrind switches on and off at the first, and writes what it
 // has at the end of the second.
 extern "C" [[gnu::noinline]] void fixed_traffic_turn(Worker& worker, uint64_t now_ms) {
-  worker.poll(now_ms);
-  worker.age(now_ms);
+  turn(worker, now_ms);
   asm volatile("" ::: "memory");
 }
 
@@ -219,18 +225,18 @@ class Bench {
   }
 
   // Packets that came out.
-  uint64_t meet(const Traffic& traffic) {
+  uint64_t meet(const Traffic& traffic, Turn turn) {
     uint64_t passed = 0;
     for (size_t at = 0; at < packets; at += burst_size) {
-      if (!traffic.out.empty()) passed += burst(endpoint_, uplink_, traffic.out, at);
-      if (!traffic.in.empty()) passed += burst(uplink_, endpoint_, traffic.in, at);
+      if (!traffic.out.empty()) passed += burst(endpoint_, uplink_, traffic.out, at, turn);
+      if (!traffic.in.empty()) passed += burst(uplink_, endpoint_, traffic.in, at, turn);
     }
     return passed;
   }
 
   void run(const Case& what) {
     const Traffic traffic = what.make();
-    if (std::string(what.name) != "new_flows") meet(traffic);
+    if (std::string(what.name) != "new_flows") meet(traffic, turn);
     fixed_traffic_case(*this, traffic);
     const uint64_t sent = traffic.in.size() + traffic.out.size();
     if (came_out != (traffic.passes ? sent : 0))
@@ -247,10 +253,10 @@ class Bench {
     return std::move(*result);
   }
 
-  uint64_t burst(RingPort& from, RingPort& to, const std::vector<Bytes>& frames, size_t at) {
+  uint64_t burst(RingPort& from, RingPort& to, const std::vector<Bytes>& frames, size_t at, Turn turn) {
     for (size_t n = at; n < at + burst_size; ++n)
       if (!from.feed(frames[n])) throw std::runtime_error("a ring is full");
-    fixed_traffic_turn(*worker_, now_ms_++);
+    turn(*worker_, now_ms_++);
     return to.collect().size();
   }
 
@@ -263,7 +269,7 @@ class Bench {
 };
 
 extern "C" [[gnu::noinline]] void fixed_traffic_case(Bench& bench, const Traffic& traffic) {
-  bench.came_out = bench.meet(traffic);
+  bench.came_out = bench.meet(traffic, fixed_traffic_turn);
 }
 
 namespace {

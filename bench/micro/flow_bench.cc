@@ -91,9 +91,10 @@ struct Find {
       hashes[i] = table.hash(keys[i]);
       table.prefetch(hashes[i]);
     }
-    for (const uint32_t hash : hashes) table.prefetch_entry<Group>(hash, false, 0);
+    uint32_t candidates[burst];
+    for (uint32_t i = 0; i < burst; ++i) candidates[i] = table.prefetch_entry<Group>(hashes[i], false, 0);
     for (uint32_t i = 0; i < burst; ++i) {
-      const uint32_t index = table.find<Group>(keys[i], hashes[i], 0);
+      const uint32_t index = table.find_at<Group>(candidates[i], keys[i], hashes[i], 0);
       if (index != FlowTable::none) sum += table.entry(index).expires_ms;
     }
   }

@@ -158,8 +158,8 @@ template <typename Group>
 uint64_t ask_all(const Bed& bed, const PermitQuery* asked) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < burst; ++i) {
-    const auto rule = stages::find_rule<Group>(bed.record, asked[i], *bed.tables);
-    sum += rule ? rule->hit.index : 7;
+    const stages::RuleMatch rule = stages::find_rule<Group>(bed.record, asked[i], *bed.tables);
+    sum += rule.is_one() ? rule.hit.counter() : 7;
   }
   return sum;
 }

@@ -3,13 +3,14 @@
 //   1  stateless reply (leaving): the reversed packet matches an inbound rule that is not `tracked`; no entry
 //   2  a rule of the packet's direction; an outbound or tracked one stages an entry
 //   3  a live entry of that side
-// Nothing is changed here: what a verdict would do to an entry is staged as a SideIntent for commit.
+// Lists that lie in their records are asked in a first loop over the burst, longer ones, asked for meanwhile,
+// in a second one. Nothing is changed here: what a verdict would do to an entry is staged as SideVerdicts for
+// commit.
 //
-// Reads BindingRecord (128 bytes), permit chunks, tag sets, flow entries; writes the "admit" fields of Burst.
+// Reads BindingRecord (128 bytes), permit chunks, tag sets, flow entries; writes Burst::leaving, ::entering.
 // Drops: source_not_permitted, destination_not_permitted.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "dataplane/stages/entry_judge.h"
@@ -23,89 +24,105 @@ struct Admit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    burst.leaving.entry = burst.leaving.opens = burst.leaving.stands = 0;
+    burst.entering.entry = burst.entering.opens = burst.entering.stands = 0;
+    burst.flow_version = worker.flows.version();
     // Sides that no rule has let pass: a live entry may.
-    uint64_t source_needs_entry = 0;
-    uint64_t destination_needs_entry = 0;
-    burst.source_entry = 0;
-    burst.destination_entry = 0;
-    for_each_packet(burst.live, [&](uint32_t i) {
-      const uint64_t bit = uint64_t{1} << i;
-      if (burst.source[i] != nullptr && !rules_permit_leaving<Group>(burst, tables, worker, i))
-        source_needs_entry |= bit;
-      if (burst.destination[i] != nullptr && !rules_permit_entering<Group>(burst, tables, worker, i))
-        destination_needs_entry |= bit;
+    const uint64_t source_needs_entry = ask_lists<Group, Direction::outbound>(burst, tables, worker);
+    const uint64_t destination_needs_entry = ask_lists<Group, Direction::inbound>(burst, tables, worker);
+    find_entries<Group>(burst.leaving, burst.source, burst.destination, burst.now_ms, worker.flows);
+    find_entries<Group>(burst.entering, burst.destination, burst.source, burst.now_ms, worker.flows);
+    for_each_packet(source_needs_entry, [&](uint32_t i) {
+      if (!entry_admits<Group, Direction::outbound>(burst, i, tables, worker))
+        drop(burst, worker, i, Drop::source_not_permitted);
     });
-    if ((burst.source_entry | burst.destination_entry) != 0) find_entries<Group>(burst, worker.flows);
-    for_each_packet(source_needs_entry | destination_needs_entry, [&](uint32_t i) {
-      const uint64_t bit = uint64_t{1} << i;
-      if ((source_needs_entry & bit) != 0 &&
-          !entry_admits<Group>(burst, i, *burst.source[i], burst.destination[i], Direction::outbound,
-                               burst.source_found[i], tables, worker))
-        return drop(burst, worker, i, Drop::source_not_permitted);
-      if ((destination_needs_entry & bit) != 0 &&
-          !entry_admits<Group>(burst, i, *burst.destination[i], burst.source[i], Direction::inbound,
-                               burst.destination_found[i], tables, worker))
-        return drop(burst, worker, i, Drop::destination_not_permitted);
+    for_each_packet(destination_needs_entry & burst.live, [&](uint32_t i) {
+      if (!entry_admits<Group, Direction::inbound>(burst, i, tables, worker))
+        drop(burst, worker, i, Drop::destination_not_permitted);
     });
   }
 
  private:
+  // Every packet that has a side of this direction. Returns those that none of its rules lets pass.
+  template <typename Group, Direction direction>
+  static uint64_t ask_lists(Burst& burst, const Tables& tables, const WorkerState& worker) {
+    constexpr bool leaves = direction == Direction::outbound;
+    const auto* const sides = leaves ? burst.source : burst.destination;
+    uint64_t refused = 0;
+    uint64_t longer = 0;
+    for_each_packet(burst.live & (leaves ? burst.has_source : burst.has_destination), [&](uint32_t i) {
+      const BindingRecord& side = *sides[i];
+      if (side.has_long_list()) [[unlikely]] {
+        longer |= uint64_t{1} << i;
+        tables.permit.prefetch(side.chunk);
+        return;
+      }
+      const auto find = [&](const PermitQuery& query) {
+        return find_inline_rule<Group>(side, query, tables);
+      };
+      refused |= uint64_t{!rules_permit<direction>(burst, worker, i, find)} << i;
+    });
+    for_each_packet(longer, [&](uint32_t i) {
+      const BindingRecord& side = *sides[i];
+      const auto find = [&](const PermitQuery& query) { return find_long_rule<Group>(side, query, tables); };
+      refused |= uint64_t{!rules_permit<direction>(burst, worker, i, find)} << i;
+    });
+    return refused;
+  }
+
+  template <Direction direction, typename Find>
+  static bool rules_permit(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
+    return direction == Direction::outbound ? rules_permit_leaving(burst, worker, i, find)
+                                            : rules_permit_entering(burst, worker, i, find);
+  }
+
   // Whether a rule of the source's list lets the packet leave. Stages the entry that the packet touches.
-  template <typename Group>
-  static bool rules_permit_leaving(Burst& burst, const Tables& tables, const WorkerState& worker,
-                                   uint32_t i) {
+  // `find`: the first rule of the list that matches.
+  template <typename Find>
+  static bool rules_permit_leaving(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
     const BindingRecord& side = *burst.source[i];
-    const BindingRecord* remote = burst.destination[i];
-    SideIntent& intent = burst.source_intent[i];
-    intent = SideIntent{.direction = Direction::outbound};
-    const Ipv4Addr remote_address = burst.destination_address[i];
+    const TagSetId remote_tags = tags_of(burst.destination[i]);
+    const Ipv4Addr remote = burst.ip[i].destination;
+    SideVerdicts& verdicts = burst.leaving;
     if (side.kinds.has_untracked() && may_be_stateless_reply(burst, i)) {
-      const auto rule =
-          find_rule<Group>(side, reversed_query(burst, i, remote_address, tags_of(remote)), tables);
-      if (rule && !rule->tracked) {
-        intent.hit = rule->hit;
+      const RuleMatch rule = find(reversed_query(burst, i, remote, remote_tags));
+      if (rule.is_one() && !rule.tracked) {
+        verdicts.hit[i] = rule.hit;
         return true;
       }
     }
-    std::optional<RuleMatch> rule;
-    if (side.kinds.has_outbound())
-      rule = find_rule<Group>(side, outbound_query(burst, i, remote_address, tags_of(remote)), tables);
-    if (!rule && !may_have_entry(side, worker)) {
-      burst.source_found[i] = FlowTable::none;
+    RuleMatch rule;
+    if (side.kinds.has_outbound()) rule = find(outbound_query(burst, i, remote, remote_tags));
+    verdicts.hit[i] = rule.hit;
+    if (!rule.is_one() && !may_have_entry(side, worker)) {
+      verdicts.found[i] = FlowTable::none;
       return false;
     }
-    burst.source_key[i] =
-        key_of(burst, i, side.eip, remote_address, burst.source_port[i], burst.destination_port[i]);
-    burst.source_entry |= uint64_t{1} << i;
-    if (!rule) return false;
-    intent.hit = rule->hit;
-    intent.may_open = can_open(burst, i);
-    return true;
+    const Ipv4Fields& ip = burst.ip[i];
+    touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.source_port, ip.destination_port),
+                rule.is_one() && can_open(burst, i));
+    return rule.is_one();
   }
 
   // Whether a rule of the destination's list lets the packet in. Stages the entry that the packet touches.
-  template <typename Group>
-  static bool rules_permit_entering(Burst& burst, const Tables& tables, const WorkerState& worker,
-                                    uint32_t i) {
+  template <typename Find>
+  static bool rules_permit_entering(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
     const BindingRecord& side = *burst.destination[i];
-    const BindingRecord* remote = burst.source[i];
-    SideIntent& intent = burst.destination_intent[i];
-    intent = SideIntent{.direction = Direction::inbound};
-    const Ipv4Addr remote_address = remote == nullptr ? burst.source_address[i] : remote->eip;
-    std::optional<RuleMatch> rule;
-    if (side.kinds.has_inbound())
-      rule = find_rule<Group>(side, inbound_query(burst, i, remote_address, tags_of(remote)), tables);
-    if (rule) intent.hit = rule->hit;
-    if (rule && !rule->tracked) return true;
-    if (!rule && !may_have_entry(side, worker)) {
-      burst.destination_found[i] = FlowTable::none;
+    const BindingRecord* source = burst.source[i];
+    const Ipv4Addr remote = source == nullptr ? burst.ip[i].source : source->eip;
+    SideVerdicts& verdicts = burst.entering;
+    RuleMatch rule;
+    if (side.kinds.has_inbound()) rule = find(inbound_query(burst, i, remote, tags_of(source)));
+    verdicts.hit[i] = rule.hit;
+    if (rule.is_one() && !rule.tracked) return true;
+    if (!rule.is_one() && !may_have_entry(side, worker)) {
+      verdicts.found[i] = FlowTable::none;
       return false;
     }
-    burst.destination_key[i] =
-        key_of(burst, i, side.eip, remote_address, burst.destination_port[i], burst.source_port[i]);
-    burst.destination_entry |= uint64_t{1} << i;
-    intent.may_open = rule && can_open(burst, i);
-    return rule.has_value();
+    const Ipv4Fields& ip = burst.ip[i];
+    touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.destination_port, ip.source_port),
+                rule.is_one() && can_open(burst, i));
+    return rule.is_one();
   }
 
   // A list that opens nothing has entries only from before it was so: mostly none, and the flow table need
@@ -114,58 +131,61 @@ struct Admit {
     return side.kinds.opens() || worker.flows.of_binding(side.id) != 0;
   }
 
+  static void touch_entry(SideVerdicts& verdicts, uint32_t i, const SideTuple& key, bool opens) {
+    verdicts.key[i] = key;
+    verdicts.entry |= uint64_t{1} << i;
+    verdicts.opens |= uint64_t{opens} << i;
+  }
+
   static SideTuple key_of(const Burst& burst, uint32_t i, Ipv4Addr local, Ipv4Addr remote, Port local_port,
                           Port remote_port) {
-    const bool icmp = burst.protocol[i] == ip_protocol::icmp;
-    return {.local = local,
-            .remote = remote,
-            .local_port = local_port,
-            .remote_port = remote_port,
-            .protocol = burst.protocol[i],
-            .icmp_query = icmp ? icmp_query_of(burst.icmp_type[i]) : uint8_t{0}};
+    const uint8_t protocol = burst.ip[i].protocol;
+    const bool icmp = protocol == ip_protocol::icmp;
+    return SideTuple::of(local, remote, local_port, remote_port, protocol,
+                         icmp ? icmp_query_of(burst.icmp_type[i]) : uint8_t{0});
   }
 
   // The entries of all keys: heads of buckets, then entries, each in a short loop of its own. A CPU asks for
   // a line only when its page is found, and looks no further ahead than a few hundred instructions: between
   // the rules of two packets such requests came one by one.
   template <typename Group>
-  static void find_entries(Burst& burst, const FlowTable& flows) {
-    const auto ask = [&](const SideTuple& key, uint32_t& hash) {
-      hash = flows.hash(key);
-      flows.prefetch(hash);
-    };
-    for_each_packet(burst.source_entry, [&](uint32_t i) { ask(burst.source_key[i], burst.source_hash[i]); });
-    for_each_packet(burst.destination_entry,
-                    [&](uint32_t i) { ask(burst.destination_key[i], burst.destination_hash[i]); });
-    for_each_packet(burst.source_entry, [&](uint32_t i) {
-      flows.prefetch_entry<Group>(burst.source_hash[i], burst.source_intent[i].may_open, burst.now_ms);
+  static void find_entries(SideVerdicts& verdicts, const BindingRecord* const* sides,
+                           const BindingRecord* const* remotes, uint64_t now_ms, const FlowTable& flows) {
+    for_each_packet(verdicts.entry, [&](uint32_t i) {
+      verdicts.hash[i] = flows.hash(verdicts.key[i]);
+      flows.prefetch(verdicts.hash[i]);
     });
-    for_each_packet(burst.destination_entry, [&](uint32_t i) {
-      flows.prefetch_entry<Group>(burst.destination_hash[i], burst.destination_intent[i].may_open,
-                                  burst.now_ms);
+    for_each_packet(verdicts.entry, [&](uint32_t i) {
+      verdicts.found[i] =
+          flows.prefetch_entry<Group>(verdicts.hash[i], (verdicts.opens >> i & 1) != 0, now_ms);
     });
-    burst.flow_version = flows.version();
-    for_each_packet(burst.source_entry, [&](uint32_t i) {
-      burst.source_found[i] = flows.find<Group>(burst.source_key[i], burst.source_hash[i], burst.now_ms);
+    for_each_packet(verdicts.entry, [&](uint32_t i) {
+      const uint32_t index =
+          flows.find_at<Group>(verdicts.found[i], verdicts.key[i], verdicts.hash[i], now_ms);
+      verdicts.found[i] = index;
+      const bool stands = index != FlowTable::none && is_current(flows.entry(index), *sides[i], remotes[i]);
+      verdicts.stands |= uint64_t{stands} << i;
     });
-    for_each_packet(burst.destination_entry, [&](uint32_t i) {
-      burst.destination_found[i] =
-          flows.find<Group>(burst.destination_key[i], burst.destination_hash[i], burst.now_ms);
+    for_each_packet(verdicts.opens & ~verdicts.stands, [&](uint32_t i) {
+      flows.prefetch_owners<Group>(sides[i]->id, verdicts.hash[i], now_ms);
     });
   }
 
   // Way 3: an exact reply to a live entry; for one that is kept, its opener's packets too.
-  template <typename Group>
-  static bool entry_admits(const Burst& burst, uint32_t i, const BindingRecord& side,
-                           const BindingRecord* remote, Direction direction, uint32_t index,
-                           const Tables& tables, const WorkerState& worker) {
-    if (burst.protocol[i] == ip_protocol::tcp && is_initial_syn(burst.tcp_flags[i])) return false;
-    if (index == FlowTable::none) return false;
-    const FlowEntry& entry = worker.flows.entry(index);
+  template <typename Group, Direction direction>
+  static bool entry_admits(const Burst& burst, uint32_t i, const Tables& tables, const WorkerState& worker) {
+    constexpr bool leaves = direction == Direction::outbound;
+    const SideVerdicts& verdicts = leaves ? burst.leaving : burst.entering;
+    const uint8_t protocol = burst.ip[i].protocol;
+    if (protocol == ip_protocol::tcp && is_initial_syn(burst.tcp_flags[i])) return false;
+    if (verdicts.found[i] == FlowTable::none) return false;
+    const FlowEntry& entry = worker.flows.entry(verdicts.found[i]);
     const bool from_opener = entry.opened == direction;
-    if (burst.protocol[i] == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener)
-      return false;
-    return judge_entry<Group>(entry, side, remote, tables) != Standing::invalid;
+    if (protocol == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener) return false;
+    if ((verdicts.stands >> i & 1) != 0) return true;
+    const BindingRecord* const side = leaves ? burst.source[i] : burst.destination[i];
+    const BindingRecord* const remote = leaves ? burst.destination[i] : burst.source[i];
+    return judge_entry<Group>(entry, *side, remote, tables) != Standing::invalid;
   }
 
   static constexpr bool is_initial_syn(uint8_t flags) {
@@ -173,8 +193,9 @@ struct Admit {
   }
 
   static bool may_be_stateless_reply(const Burst& burst, uint32_t i) {
-    if (burst.protocol[i] == ip_protocol::tcp) return !is_initial_syn(burst.tcp_flags[i]);
-    if (burst.protocol[i] == ip_protocol::icmp) return is_icmp_reply(burst.icmp_type[i]);
+    const uint8_t protocol = burst.ip[i].protocol;
+    if (protocol == ip_protocol::tcp) return !is_initial_syn(burst.tcp_flags[i]);
+    if (protocol == ip_protocol::icmp) return is_icmp_reply(burst.icmp_type[i]);
     return true;
   }
 
@@ -182,14 +203,15 @@ struct Admit {
   static PermitQuery reversed_query(const Burst& burst, uint32_t i, Ipv4Addr remote, TagSetId remote_tags) {
     PermitQuery query = outbound_query(burst, i, remote, remote_tags);
     query.direction = Direction::inbound;
-    if (burst.protocol[i] == ip_protocol::icmp) query.local_port = icmp_query_of(burst.icmp_type[i]);
+    if (query.protocol == ip_protocol::icmp) query.local_port = icmp_query_of(burst.icmp_type[i]);
     return query;
   }
 
   // UDP always, ICMP by a query, TCP by a SYN or, to pick up after a restart, by an ACK alone.
   static bool can_open(const Burst& burst, uint32_t i) {
-    if (burst.protocol[i] == ip_protocol::icmp) return is_icmp_query(burst.icmp_type[i]);
-    if (burst.protocol[i] != ip_protocol::tcp) return true;
+    const uint8_t protocol = burst.ip[i].protocol;
+    if (protocol == ip_protocol::icmp) return is_icmp_query(burst.icmp_type[i]);
+    if (protocol != ip_protocol::tcp) return true;
     constexpr uint8_t shape = tcp_flag::syn | tcp_flag::ack | tcp_flag::rst | tcp_flag::fin;
     const uint8_t flags = burst.tcp_flags[i] & shape;
     return is_initial_syn(burst.tcp_flags[i]) || flags == tcp_flag::ack;

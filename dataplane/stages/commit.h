@@ -20,23 +20,20 @@ struct Commit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    for_each_packet(burst.live & (burst.source_entry | burst.destination_entry), [&](uint32_t i) {
-      if (!refresh<Group>(burst, tables, worker, i)) entries<Group>(burst, tables, worker, i);
+    for_each_packet(burst.live & (burst.leaving.entry | burst.entering.entry), [&](uint32_t i) {
+      if (!refresh(burst, worker, i)) Group::template call<Entries>(burst, tables, worker, i);
     });
-    for_each_packet(burst.live, [&](uint32_t i) {
-      const uint32_t bytes = burst.total_length[i];
-      if (const BindingRecord* source = burst.source[i]; source != nullptr) {
-        SlotCounters& slot = worker.counters.slots[source->slot];
-        slot.out_packets.add(1);
-        slot.out_bytes.add(bytes);
-        count_hit(burst.source_intent[i].hit, slot, worker);
-      }
-      if (const BindingRecord* destination = burst.destination[i]; destination != nullptr) {
-        SlotCounters& slot = worker.counters.slots[destination->slot];
-        slot.in_packets.add(1);
-        slot.in_bytes.add(bytes);
-        count_hit(burst.destination_intent[i].hit, slot, worker);
-      }
+    for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
+      SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
+      slot.out_packets.add(1);
+      slot.out_bytes.add(burst.total_length[i]);
+      count_hit(burst.leaving.hit[i], slot, worker);
+    });
+    for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
+      SlotCounters& slot = worker.counters.slots[burst.destination[i]->slot];
+      slot.in_packets.add(1);
+      slot.in_bytes.add(burst.total_length[i]);
+      count_hit(burst.entering.hit[i], slot, worker);
     });
   }
 
@@ -47,6 +44,7 @@ struct Commit {
   struct Side {
     const BindingRecord* record;
     const BindingRecord* remote;
+    Direction direction;  // of the packet, as the side sees it
     const SideTuple* key = nullptr;
     uint32_t hash = 0;
     Action action = Action::none;
@@ -54,35 +52,37 @@ struct Commit {
     Standing standing = Standing::invalid;
   };
 
-  // Most packets: one side touches an entry, which is as admit found it and stands as it is. False, and
-  // nothing is done, for all others.
-  template <typename Group>
-  static bool refresh(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
-    if (((burst.source_entry & burst.destination_entry) >> i & 1) != 0) return false;
-    const bool of_source = (burst.source_entry >> i & 1) != 0;
-    const uint32_t index = of_source ? burst.source_found[i] : burst.destination_found[i];
-    if (index == FlowTable::none || worker.flows.version() != burst.flow_version) return false;
-    const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
+  // Most packets: one side touches an entry, which stands as it is. No packet of the burst can have taken it
+  // away since admit found it: an insert takes the way of a dead entry only. False, and nothing is done, for
+  // all others.
+  static bool refresh(Burst& burst, WorkerState& worker, uint32_t i) {
+    const uint64_t one_side = burst.leaving.entry ^ burst.entering.entry;
+    const uint64_t stands =
+        (burst.leaving.entry & burst.leaving.stands) | (burst.entering.entry & burst.entering.stands);
+    if (((one_side & stands) >> i & 1) == 0) return false;
+    const bool leaves = (burst.leaving.entry >> i & 1) != 0;
+    const uint32_t index = leaves ? burst.leaving.found[i] : burst.entering.found[i];
+    const Direction direction = leaves ? Direction::outbound : Direction::inbound;
     FlowEntry& entry = worker.flows.entry(index);
-    if (judge_entry<Group>(entry, *sides[of_source ? 0 : 1], sides[of_source ? 1 : 0], tables) !=
-        Standing::current)
-      return false;
-    const Direction direction = of_source ? Direction::outbound : Direction::inbound;
     worker.flows.set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i), burst.now_ms);
     return true;
   }
 
+  // All that refresh() leaves. A function of its own, so that the loop keeps its registers.
+  struct Entries {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker, const uint32_t i) noexcept {
+      entries<Group>(burst, tables, worker, i);
+    }
+  };
+
   template <typename Group>
   static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
-    Side source{.record = burst.source[i], .remote = burst.destination[i]};
-    Side destination{.record = burst.destination[i], .remote = burst.source[i]};
-    const uint64_t bit = uint64_t{1} << i;
-    if ((burst.source_entry & bit) != 0)
-      plan<Group>(source, burst.source_intent[i], burst.source_key[i], burst.source_hash[i],
-                  burst.source_found[i], burst, tables, worker);
-    if ((burst.destination_entry & bit) != 0)
-      plan<Group>(destination, burst.destination_intent[i], burst.destination_key[i],
-                  burst.destination_hash[i], burst.destination_found[i], burst, tables, worker);
+    Side source{.record = burst.source[i], .remote = burst.destination[i], .direction = Direction::outbound};
+    Side destination{
+        .record = burst.destination[i], .remote = burst.source[i], .direction = Direction::inbound};
+    plan<Group>(source, burst.leaving, i, burst, tables, worker);
+    plan<Group>(destination, burst.entering, i, burst, tables, worker);
     // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
     // source opens it, the destination finds it.
     const bool one_entry = source.action == Action::open && destination.action == Action::open &&
@@ -90,26 +90,27 @@ struct Commit {
     if (one_entry) destination.action = Action::refresh;
     if (const auto reason = refusal<Group>(source, destination, burst, worker))
       return drop(burst, worker, i, *reason);
-    write<Group>(source, burst.source_intent[i], burst, worker, i);
+    write<Group>(source, burst, worker, i);
     if (one_entry)
       destination.index = worker.flows.find<Group>(*destination.key, destination.hash, burst.now_ms);
-    write<Group>(destination, burst.destination_intent[i], burst, worker, i);
+    write<Group>(destination, burst, worker, i);
   }
 
-  // `found` is what admit found, which holds as long as no packet of the burst has opened an entry since.
+  // What admit found holds as long as no packet of the burst has opened an entry since.
   template <typename Group>
-  static void plan(Side& side, const SideIntent& intent, const SideTuple& key, uint32_t hash, uint32_t found,
-                   const Burst& burst, const Tables& tables, const WorkerState& worker) {
-    side.key = &key;
-    side.hash = hash;
+  static void plan(Side& side, const SideVerdicts& verdicts, uint32_t i, const Burst& burst,
+                   const Tables& tables, const WorkerState& worker) {
+    if ((verdicts.entry >> i & 1) == 0) return;
+    side.key = &verdicts.key[i];
+    side.hash = verdicts.hash[i];
     side.index = worker.flows.version() == burst.flow_version
-                     ? found
-                     : worker.flows.find<Group>(key, hash, burst.now_ms);
+                     ? verdicts.found[i]
+                     : worker.flows.find<Group>(*side.key, side.hash, burst.now_ms);
     if (side.index != FlowTable::none)
       side.standing = judge_entry<Group>(worker.flows.entry(side.index), *side.record, side.remote, tables);
     if (side.standing != Standing::invalid)
       side.action = Action::refresh;
-    else if (intent.may_open)
+    else if ((verdicts.opens >> i & 1) != 0)
       side.action = Action::open;
   }
 
@@ -136,12 +137,11 @@ struct Commit {
   }
 
   template <typename Group>
-  static void write(const Side& side, const SideIntent& intent, const Burst& burst, WorkerState& worker,
-                    uint32_t i) {
+  static void write(const Side& side, const Burst& burst, WorkerState& worker, uint32_t i) {
     if (side.action == Action::none) return;
     if (side.action == Action::refresh) {
       FlowEntry& entry = worker.flows.entry(side.index);
-      const uint64_t expires = advance(entry, entry.opened == intent.direction, burst, worker, i);
+      const uint64_t expires = advance(entry, entry.opened == side.direction, burst, worker, i);
       worker.flows.set_expiry(side.index, expires, burst.now_ms);
       // What is kept stays under the generation that let it in.
       if (side.standing == Standing::rejudged) record_generations(entry, side);
@@ -152,8 +152,8 @@ struct Commit {
                     .owner = side.record->id,
                     .owner_incarnation = side.record->incarnation,
                     .remote_incarnation = incarnation_of(side.remote),
-                    .opened = intent.direction,
-                    .icmp_code = burst.protocol[i] == ip_protocol::icmp ? burst.icmp_code[i] : uint8_t{0}};
+                    .opened = side.direction,
+                    .icmp_code = burst.ip[i].protocol == ip_protocol::icmp ? burst.icmp_code[i] : uint8_t{0}};
     record_generations(entry, side);
     entry.expires_ms = advance(entry, true, burst, worker, i);
     worker.flows.insert<Group>(entry, side.hash, burst.now_ms);
@@ -167,20 +167,25 @@ struct Commit {
   // Moves the state on and says when the entry expires now.
   static uint64_t advance(FlowEntry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
                           uint32_t i) {
-    entry.state = burst.protocol[i] == ip_protocol::tcp
-                      ? next_state(entry.state, classify_tcp(burst.tcp_flags[i], from_opener))
-                      : FlowState::opening;
-    const uint64_t expires = burst.now_ms + idle_ms(worker.tables.timeouts, burst.protocol[i], entry.state);
+    const FlowTimeouts& timeouts = worker.tables.timeouts;
+    const uint8_t protocol = burst.ip[i].protocol;
+    if (protocol != ip_protocol::tcp) {
+      entry.state = FlowState::opening;
+      return burst.now_ms + idle_ms(timeouts, protocol, FlowState::opening);
+    }
+    const uint8_t flags = burst.tcp_flags[i];
+    entry.state = next_state(entry.state, classify_tcp(flags, from_opener));
+    const uint64_t expires = burst.now_ms + idle_ms(timeouts, protocol, entry.state);
     // RFC 5961: a reset may be forged, so it may shorten an entry's life and not prolong it.
-    const bool reset = burst.protocol[i] == ip_protocol::tcp && (burst.tcp_flags[i] & tcp_flag::rst) != 0;
+    const bool reset = (flags & tcp_flag::rst) != 0;
     return reset ? std::min(entry.expires_ms, expires) : expires;
   }
 
   static void count_hit(RuleHit hit, SlotCounters& slot, WorkerState& worker) {
-    if ((hit.index & RuleHit::in_chunk) == 0)
-      slot.rule_hits[hit.index % inline_permit_rules].add(1);
-    else if (hit.index != RuleHit::none)
-      worker.counters.chunk_hits[hit.index & ~RuleHit::in_chunk].add(1);
+    if (hit.is_inline())
+      slot.rule_hits[hit.counter()].add(1);
+    else if (hit.is_one())
+      worker.counters.chunk_hits[hit.counter()].add(1);
   }
 };
 

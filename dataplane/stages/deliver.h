@@ -1,6 +1,6 @@
 // deliver: the frame for its next hop: MAC addresses, TTL less one (RFC 1812, 5.3.1), link padding taken off.
 //
-// Reads Burst::out_port, ::next_hop_mac, ::ttl, ::total_length; writes the frame. Drops nothing.
+// Reads Burst::out_port, ::next_hop_mac, ::ip, ::total_length; writes the frame. Drops nothing.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +28,10 @@ struct Deliver {
       std::memcpy(frame, &first, sizeof first);
       std::memcpy(frame + sizeof first, &rest, sizeof rest);
       uint8_t* const ip = frame + l3_offset;
-      ip[offsetof(Ipv4Header, ttl)] = static_cast<uint8_t>(burst.ttl[i] - 1);
+      ip[offsetof(Ipv4Header, ttl)] = static_cast<uint8_t>(burst.ip[i].ttl - 1);
       apply_to_field(ip + offsetof(Ipv4Header, checksum), ttl_less_one);
       const uint32_t length = l3_offset + burst.total_length[i];
-      if (burst.mbuf[i]->pkt_len > length)
+      if (burst.mbuf[i]->pkt_len > length) [[unlikely]]
         // Fails only when the last of several buffers is all padding; the padding then goes along.
         static_cast<void>(
             rte_pktmbuf_trim(burst.mbuf[i], static_cast<uint16_t>(burst.mbuf[i]->pkt_len - length)));

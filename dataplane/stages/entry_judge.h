@@ -26,24 +26,49 @@ inline TagSetId tags_of(const BindingRecord* record) {
   return record == nullptr ? empty_tag_set : record->tags;
 }
 
+// Standing::current, which most entries are: it needs no list.
+inline bool is_current(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote) {
+  return ((entry.owner_incarnation ^ side.incarnation) | (entry.remote_incarnation ^ incarnation_of(remote)) |
+          (entry.list_generation ^ side.list_generation) |
+          (entry.remote_generation ^ generation_of(remote))) == 0;
+}
+
+// A function of its own, for all entries that are not current.
+struct JudgeEntry {
+  template <typename Group>
+  static void run(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* const remote,
+                  const Tables& tables, Standing& standing) noexcept {
+    standing = Standing::invalid;
+    if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
+      return;
+    const bool same_remote = entry.remote_generation == generation_of(remote);
+    if (same_remote && entry.list_generation == side.list_generation) {
+      standing = Standing::current;
+      return;
+    }
+    // Generations wrap: a difference says which is newer.
+    if (same_remote && static_cast<int32_t>(entry.list_generation - side.kept_from) >= 0) {
+      standing = Standing::kept;
+      return;
+    }
+    const bool icmp = entry.key.protocol == ip_protocol::icmp;
+    const PermitQuery query = {
+        .direction = entry.opened,
+        .protocol = entry.key.protocol,
+        .local_port = icmp ? uint16_t{entry.key.icmp_query} : entry.key.local_port.host(),
+        .remote_port = icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(),
+        .remote = entry.key.remote,
+        .remote_tags = tags_of(remote)};
+    if (find_rule<Group>(side, query, tables).is_one()) standing = Standing::rejudged;
+  }
+};
+
 template <typename Group>
 inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote,
                             const Tables& tables) {
-  if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
-    return Standing::invalid;
-  const bool same_remote = entry.remote_generation == generation_of(remote);
-  if (same_remote && entry.list_generation == side.list_generation) return Standing::current;
-  // Generations wrap: a difference says which is newer.
-  if (same_remote && static_cast<int32_t>(entry.list_generation - side.kept_from) >= 0) return Standing::kept;
-  const bool icmp = entry.key.protocol == ip_protocol::icmp;
-  const PermitQuery query = {
-      .direction = entry.opened,
-      .protocol = entry.key.protocol,
-      .local_port = icmp ? uint16_t{entry.key.icmp_query} : entry.key.local_port.host(),
-      .remote_port = icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(),
-      .remote = entry.key.remote,
-      .remote_tags = tags_of(remote)};
-  return find_rule<Group>(side, query, tables) ? Standing::rejudged : Standing::invalid;
+  Standing standing;
+  Group::template call<JudgeEntry>(entry, side, remote, tables, standing);
+  return standing;
 }
 
 }  // namespace portcullis::stages

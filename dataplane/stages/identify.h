@@ -4,7 +4,7 @@
 // nowhere.
 //
 // Reads addresses, source MAC; the 128-byte BindingRecord is found, its first line prefetched for admit.
-// Writes Burst::source, ::destination.
+// Writes Burst::source, ::destination, ::has_source, ::has_destination.
 // Drops: spoofed_source, spoofed_mac, spoofed_pool_source, unbound, not_ours.
 #pragma once
 
@@ -22,6 +22,8 @@ struct Identify {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    burst.has_source = 0;
+    burst.has_destination = 0;
     if (burst.live == 0) return;
     if (burst.in_role == PortRole::uplink)
       from_uplink(burst, tables, worker);
@@ -39,12 +41,12 @@ struct Identify {
     Places places;
     uint64_t pooled_sources = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
-      pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.source_address[i])} << i;
-      places.of[i] = tables.binding.place_of(View::edge, burst.destination_address[i]);
+      pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.ip[i].source)} << i;
+      places.of[i] = tables.binding.place_of(View::edge, burst.ip[i].destination);
       prefetch_line(places.of[i]);
     });
     for_each_packet(pooled_sources, [&](uint32_t i) {
-      if (tables.binding.find(View::edge, burst.source_address[i]).in_any_pool())
+      if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
         drop(burst, worker, i, Drop::spoofed_pool_source);
     });
     for_each_packet(burst.live, [&](uint32_t i) {
@@ -53,6 +55,7 @@ struct Identify {
       burst.source[i] = nullptr;
       burst.destination[i] = prefetched(to.slot(), tables, worker);
     });
+    burst.has_destination = burst.live;
   }
 
   template <typename Group>
@@ -61,16 +64,16 @@ struct Identify {
     Places places;
     uint64_t pooled_destinations = 0;
     for_each_packet(burst.live, [&](uint32_t i) {
-      buckets[i] = tables.endpoint.bucket_of({.dip = burst.source_address[i], .port = burst.in_port});
+      buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .port = burst.in_port});
       tables.endpoint.prefetch(buckets[i]);
-      if (!tables.binding.may_be_pooled(burst.destination_address[i])) return;
+      if (!tables.binding.may_be_pooled(burst.ip[i].destination)) return;
       pooled_destinations |= uint64_t{1} << i;
-      places.of[i] = tables.binding.place_of(View::local, burst.destination_address[i]);
+      places.of[i] = tables.binding.place_of(View::local, burst.ip[i].destination);
       prefetch_line(places.of[i]);
     });
     for_each_packet(burst.live, [&](uint32_t i) {
       const Slot slot =
-          tables.endpoint.find<Group>({.dip = burst.source_address[i], .port = burst.in_port}, buckets[i]);
+          tables.endpoint.find<Group>({.dip = burst.ip[i].source, .port = burst.in_port}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched(slot, tables, worker);
     });
@@ -81,11 +84,14 @@ struct Identify {
       burst.destination[i] = nullptr;
       if ((pooled_destinations >> i & 1) == 0) return;
       const IndexEntry to = BindingTable::load(places.of[i]);
-      if (to.is_bound())
+      if (to.is_bound()) {
         burst.destination[i] = prefetched(to.slot(), tables, worker);
-      else if (to.in_local_pool())
+        burst.has_destination |= uint64_t{1} << i;
+      } else if (to.in_local_pool()) {
         drop(burst, worker, i, Drop::unbound);
+      }
     });
+    burst.has_source = burst.live;
   }
 
   // Both lines of the record, and that of its counters, which commit writes.

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <string_view>
 
 #include "dataplane/stages/martian.h"
@@ -26,15 +27,14 @@ struct Parse {
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     // A frame can be prefetched only by its mbuf, which is prefetched before it.
-    constexpr uint32_t frame_distance = 6;
-    constexpr uint32_t mbuf_distance = 12;
-    for (uint32_t i = 0; i < mbuf_distance && i < burst.count; ++i) rte_prefetch0(burst.mbuf[i]);
-    for (uint32_t i = 0; i < frame_distance && i < burst.count; ++i) rte_prefetch0(frame_of(burst.mbuf[i]));
+    constexpr uint32_t frame_distance = burst_lookahead / 2;
+    for (uint32_t i = 0; i < burst_lookahead; ++i) rte_prefetch0(burst.mbuf[i]);
+    for (uint32_t i = 0; i < frame_distance; ++i) rte_prefetch0(frame_of(burst.mbuf[i]));
     const MacWord own_mac(tables.ports.ports[burst.in_port].mac);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < burst.count; ++i) {
-      if (i + mbuf_distance < burst.count) rte_prefetch0(burst.mbuf[i + mbuf_distance]);
-      if (i + frame_distance < burst.count) rte_prefetch0(frame_of(burst.mbuf[i + frame_distance]));
+      rte_prefetch0(burst.mbuf[i + burst_lookahead]);
+      rte_prefetch0(frame_of(burst.mbuf[i + frame_distance]));
       bytes += burst.mbuf[i]->pkt_len;
       const Refusal refusal = is_plain(burst.mbuf[i], own_mac) ? plain(burst, i) : exact(burst, i, own_mac);
       if (refusal.is_one()) [[unlikely]]
@@ -46,7 +46,10 @@ struct Parse {
   }
 
  private:
-  static constexpr uint8_t without_options = 0x45;                // IPv4, a header of five words
+  static constexpr uint8_t without_options = 0x45;  // IPv4, a header of five words
+  static constexpr uint32_t plain_headers = l4_offset + sizeof(TcpHeader);
+  // As they lie in the frame.
+  static constexpr uint32_t plain_type_version = ether_type::ipv4.wire() | without_options << 16;
   static constexpr Be16 fragment_bits = Be16::from_host(0x3fff);  // more fragments, or an offset
 
   // std::optional<Drop> in one register.
@@ -65,16 +68,15 @@ struct Parse {
   // Most frames, by one test of a few words: IPv4 to this port, whole, without options, no martian, its
   // headers in one buffer. Which test fails does not matter here: exact() says so in the order of the RFCs.
   static bool is_plain(const rte_mbuf* mbuf, MacWord own_mac) {
-    constexpr uint32_t headers = l4_offset + sizeof(TcpHeader);
-    if (mbuf->data_len < headers) return false;
-    const HeaderView<std::array<uint8_t, headers>> frame(frame_of(mbuf));
+    if (mbuf->data_len < plain_headers) return false;
+    const HeaderView<std::array<uint8_t, plain_headers>> frame(frame_of(mbuf));
     const auto destination = MacWord::of_load(frame.load<uint64_t>(0));
-    const auto type = frame.load<Be16>(offsetof(EthernetHeader, ether_type));
-    const auto version_ihl = frame.load<uint8_t>(l3_offset);
+    // Ether type, version and header length, and the byte behind them, which may be anything.
+    const auto type_version = frame.load<uint32_t>(offsetof(EthernetHeader, ether_type));
     const auto fragment = frame.load<Be16>(l3_offset + offsetof(Ipv4Header, flags_fragment_offset));
     const uint32_t length = frame.load<Be16>(l3_offset + offsetof(Ipv4Header, total_length)).host();
-    const uint64_t differs = destination.differs(own_mac) | (type.wire() ^ ether_type::ipv4.wire()) |
-                             (version_ihl ^ without_options) | (fragment.wire() & fragment_bits.wire());
+    const uint64_t differs = destination.differs(own_mac) | ((type_version ^ plain_type_version) & 0xffffff) |
+                             (fragment.wire() & fragment_bits.wire());
     // One's complement sums of words of any width are alike modulo 0xffff (RFC 1071, 2.B).
     uint64_t sum = frame.load<uint64_t>(l3_offset);
     sum = with_carry(sum, frame.load<uint64_t>(l3_offset + 8));
@@ -82,8 +84,10 @@ struct Parse {
     const uint8_t martian =
         martian_octets[frame.load<uint8_t>(l3_offset + offsetof(Ipv4Header, source))] |
         martian_octets[frame.load<uint8_t>(l3_offset + offsetof(Ipv4Header, destination))];
-    return ((differs | martian) == 0) & (sum % 0xffff == 0) & (length >= sizeof(Ipv4Header)) &
-           (length <= mbuf->pkt_len - l3_offset);
+    // One comparison for both bounds of the length: what is below the lower one wraps.
+    constexpr uint32_t least = sizeof(Ipv4Header);
+    return ((differs | martian) == 0) & is_multiple_of_ffff(sum) &
+           (length - least <= mbuf->pkt_len - l3_offset - least);
   }
 
   static uint64_t with_carry(uint64_t sum, uint64_t word) {
@@ -91,13 +95,15 @@ struct Parse {
     return sum + uint64_t{sum < word};
   }
 
+  // By the inverse of 0xffff modulo 2^64: only multiples stay small. A remainder takes twice as long.
+  static bool is_multiple_of_ffff(uint64_t sum) {
+    constexpr uint64_t inverse = 0 - uint64_t{0x0001000100010001};
+    static_assert(inverse * 0xffff == 1);
+    return sum * inverse <= UINT64_MAX / 0xffff;
+  }
+
   static Refusal plain(Burst& burst, uint32_t i) {
-    const rte_mbuf* mbuf = burst.mbuf[i];
-    Cursor cursor({frame_of(mbuf), mbuf->data_len});
-    static_cast<void>(cursor.skip(l3_offset));
-    HeaderView<Ipv4Header> header;
-    static_cast<void>(cursor.view(header));
-    return accepted(burst, i, cursor, header);
+    return accepted(burst, i, frame_of(burst.mbuf[i]) + l3_offset, plain_headers - l4_offset);
   }
 
   [[gnu::noinline, gnu::cold]] static Refusal exact(Burst& burst, uint32_t i, MacWord own_mac) {
@@ -152,35 +158,35 @@ struct Parse {
     if (is_martian(header.load<Ipv4Addr>(offsetof(Ipv4Header, source)))) return Drop::martian_source;
     if (is_martian(header.load<Ipv4Addr>(offsetof(Ipv4Header, destination))))
       return Drop::martian_destination;
-    return accepted(burst, i, cursor, header);
+    return accepted(burst, i, frame_of(mbuf) + l3_offset, mbuf->data_len - l4_offset);
   }
 
-  // The header of layer 3 is as it must be.
-  static Refusal accepted(Burst& burst, uint32_t i, Cursor& cursor, const HeaderView<Ipv4Header>& header) {
-    const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
+  // The header of layer 3 is as it must be; of layer 4 there are `present` bytes in the same buffer.
+  static Refusal accepted(Burst& burst, uint32_t i, const uint8_t* ip, uint32_t present) {
+    const HeaderView<Ipv4Header> header(ip);
+    Ipv4Fields& fields = burst.ip[i];
+    std::memcpy(&fields, ip + offsetof(Ipv4Header, ttl),
+                present >= 2 * sizeof(Port) ? sizeof fields : offsetof(Ipv4Fields, source_port));
     const uint32_t total_length = header.load<Be16>(offsetof(Ipv4Header, total_length)).host();
-    burst.source_address[i] = header.load<Ipv4Addr>(offsetof(Ipv4Header, source));
-    burst.destination_address[i] = header.load<Ipv4Addr>(offsetof(Ipv4Header, destination));
     burst.total_length[i] = static_cast<uint16_t>(total_length);
-    burst.protocol[i] = protocol;
-    burst.ttl[i] = header.load<uint8_t>(offsetof(Ipv4Header, ttl));
-    const uint32_t l4_length = total_length - static_cast<uint32_t>(sizeof(Ipv4Header));
-    switch (protocol) {
+    const uint8_t* const l4 = ip + sizeof(Ipv4Header);
+    const uint32_t length = total_length - static_cast<uint32_t>(sizeof(Ipv4Header));
+    switch (header.load<uint8_t>(offsetof(Ipv4Header, protocol))) {
       case ip_protocol::tcp:
-        return tcp(burst, i, cursor, l4_length);
+        return tcp(burst, i, l4, length, present);
       case ip_protocol::udp:
-        return udp(burst, i, cursor, l4_length);
+        return udp(l4, length, present);
       case ip_protocol::icmp:
-        return icmp(burst, i, cursor, l4_length);
+        return icmp(burst, i, l4, length, present);
       default:
         return Drop::unknown_protocol;
     }
   }
 
-  static Refusal tcp(Burst& burst, uint32_t i, Cursor& cursor, uint32_t length) {
-    HeaderView<TcpHeader> header;
+  static Refusal tcp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
+    const HeaderView<TcpHeader> header(l4);
     if (length < sizeof(TcpHeader)) return Drop::tcp_header;
-    if (!cursor.view(header)) return Drop::headers_not_contiguous;
+    if (present < sizeof(TcpHeader)) return Drop::headers_not_contiguous;
     const uint32_t header_length = uint32_t{header.load<uint8_t>(offsetof(TcpHeader, data_offset))} / 16 * 4;
     if (header_length < sizeof(TcpHeader) || header_length > length) return Drop::tcp_header;
     constexpr uint8_t all = 0x3f;
@@ -195,31 +201,28 @@ struct Parse {
     }();
     if ((unused >> flags & 1) != 0) return Drop::tcp_flags;
     burst.tcp_flags[i] = flags;
-    burst.source_port[i] = header.load<Port>(offsetof(TcpHeader, source_port));
-    burst.destination_port[i] = header.load<Port>(offsetof(TcpHeader, destination_port));
     return Refusal();
   }
 
-  static Refusal udp(Burst& burst, uint32_t i, Cursor& cursor, uint32_t length) {
-    HeaderView<UdpHeader> header;
+  static Refusal udp(const uint8_t* l4, uint32_t length, uint32_t present) {
+    const HeaderView<UdpHeader> header(l4);
     if (length < sizeof(UdpHeader)) return Drop::udp_length;
-    if (!cursor.view(header)) return Drop::headers_not_contiguous;
+    if (present < sizeof(UdpHeader)) return Drop::headers_not_contiguous;
     const uint32_t claimed = header.load<Be16>(offsetof(UdpHeader, length)).host();
     if (claimed < sizeof(UdpHeader) || claimed > length) return Drop::udp_length;
-    burst.source_port[i] = header.load<Port>(offsetof(UdpHeader, source_port));
-    burst.destination_port[i] = header.load<Port>(offsetof(UdpHeader, destination_port));
     return Refusal();
   }
 
-  static Refusal icmp(Burst& burst, uint32_t i, Cursor& cursor, uint32_t length) {
-    IcmpHeader header;
-    if (length < sizeof header) return Drop::icmp_header;
-    if (!cursor.read(header)) return Drop::headers_not_contiguous;
-    if (!is_icmp_query(header.type) && !is_icmp_reply(header.type)) return Drop::icmp_type;
-    burst.icmp_type[i] = header.type;
-    burst.icmp_code[i] = header.code;
-    burst.source_port[i] = header.identifier;
-    burst.destination_port[i] = header.identifier;
+  static Refusal icmp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
+    const HeaderView<IcmpHeader> header(l4);
+    if (length < sizeof(IcmpHeader)) return Drop::icmp_header;
+    if (present < sizeof(IcmpHeader)) return Drop::headers_not_contiguous;
+    const auto type = header.load<uint8_t>(offsetof(IcmpHeader, type));
+    if (!is_icmp_query(type) && !is_icmp_reply(type)) return Drop::icmp_type;
+    burst.icmp_type[i] = type;
+    burst.icmp_code[i] = header.load<uint8_t>(offsetof(IcmpHeader, code));
+    burst.ip[i].source_port = header.load<Be16>(offsetof(IcmpHeader, identifier));
+    burst.ip[i].destination_port = burst.ip[i].source_port;
     return Refusal();
   }
 

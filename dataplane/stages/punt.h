@@ -26,7 +26,7 @@ struct Punt {
     for_each_packet(burst.live & burst.arp, [&](uint32_t i) { arp(burst, tables, worker, i); });
     uint64_t to_own = 0;
     for (const Ipv4Addr own : tables.gateway.addresses)
-      to_own |= Group::equal64(burst.destination_address, own);
+      to_own |= Group::equal64_words(burst.ip, offsetof(Ipv4Fields, destination) / sizeof own, own.wire());
     for_each_packet(burst.live & ~burst.arp & to_own,
                     [&](uint32_t i) { to_gateway(burst, tables, worker, i); });
   }
@@ -80,9 +80,9 @@ struct Punt {
 
   static void to_gateway(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
     if (burst.in_role != PortRole::uplink) return drop(burst, worker, i, Drop::gateway_not_permitted);
-    if (tables.binding.find(View::edge, burst.source_address[i]).in_any_pool())
+    if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
       return drop(burst, worker, i, Drop::gateway_spoofed_source);
-    const PermitQuery query = inbound_query(burst, i, burst.source_address[i], empty_tag_set);
+    const PermitQuery query = inbound_query(burst, i, burst.ip[i].source, empty_tag_set);
     const auto permits = [&](const PermitRule& rule) { return matches(rule, query, tables.tags); };
     if (std::none_of(tables.gateway.permit.begin(), tables.gateway.permit.end(), permits))
       return drop(burst, worker, i, Drop::gateway_not_permitted);

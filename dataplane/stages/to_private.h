@@ -17,11 +17,10 @@ struct ToPrivate {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    for_each_packet(burst.live, [&](uint32_t i) {
-      const BindingRecord* destination = burst.destination[i];
-      if (destination != nullptr && destination->dip != destination->eip)
-        replace_address(burst, i, offsetof(Ipv4Header, destination), destination->dip,
-                        destination->to_private);
+    for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
+      const BindingRecord& destination = *burst.destination[i];
+      if (destination.dip != destination.eip)
+        replace_address(burst, i, offsetof(Ipv4Header, destination), destination.dip, destination.to_private);
     });
   }
 };

@@ -16,10 +16,10 @@ struct ToPublic {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    for_each_packet(burst.live, [&](uint32_t i) {
-      const BindingRecord* source = burst.source[i];
-      if (source != nullptr && source->dip != source->eip)
-        replace_address(burst, i, offsetof(Ipv4Header, source), source->eip, source->to_public);
+    for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
+      const BindingRecord& source = *burst.source[i];
+      if (source.dip != source.eip)
+        replace_address(burst, i, offsetof(Ipv4Header, source), source.eip, source.to_public);
     });
   }
 };

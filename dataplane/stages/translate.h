@@ -25,9 +25,10 @@ inline void replace_address(const Burst& burst, uint32_t i, size_t address_offse
   std::memcpy(ip + address_offset, &address, sizeof address);
   apply_to_field(ip + offsetof(Ipv4Header, checksum), delta);
   uint8_t* const l4 = ip + sizeof(Ipv4Header);
-  if (burst.protocol[i] == ip_protocol::tcp) {
+  const uint8_t protocol = burst.ip[i].protocol;
+  if (protocol == ip_protocol::tcp) {
     apply_to_field(l4 + offsetof(TcpHeader, checksum), delta);
-  } else if (burst.protocol[i] == ip_protocol::udp) {
+  } else if (protocol == ip_protocol::udp) {
     uint8_t* const field = l4 + offsetof(UdpHeader, checksum);
     Be16 checksum;
     std::memcpy(&checksum, field, sizeof checksum);

@@ -49,6 +49,8 @@ struct alignas(64) BindingRecord {
   Slot slot = 0;                     // this record's own
   RuleKinds kinds;                   // of all of them
   PermitQuad rules;                  // the first four
+
+  [[nodiscard]] bool has_long_list() const { return rule_count > inline_permit_rules; }
 };
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);

@@ -8,24 +8,25 @@ Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int 
   if (capacity < ways || !std::has_single_bit(capacity))
     return fail(ErrorCode::invalid_argument,
                 "flow capacity " + std::to_string(capacity) + " is no power of two of at least 16");
-  auto buckets = TableArray<Bucket>::create("flow table", capacity / ways, numa_node);
-  if (!buckets) return tl::unexpected(buckets.error());
+  auto heads = TableArray<Head>::create("flow heads", capacity / ways, numa_node);
+  if (!heads) return tl::unexpected(heads.error());
+  auto entries = TableArray<FlowEntry>::create("flow table", capacity, numa_node);
+  if (!entries) return tl::unexpected(entries.error());
   auto owned = TableArray<Counter>::create("flow owners", bindings, numa_node);
   if (!owned) return tl::unexpected(owned.error());
   FlowTable table;
-  table.buckets_ = std::move(*buckets);
+  table.heads_ = std::move(*heads);
+  table.entries_ = std::move(*entries);
   table.owned_ = std::move(*owned);
   table.secret_ = secret;
   return table;
 }
 
 void FlowTable::erase(uint32_t index) {
-  Bucket& b = buckets_[index / ways];
-  const uint32_t way = index % ways;
-  Counter& owned = owned_[b.entries[way].owner];
+  Counter& owned = owned_[entries_[index].owner];
   owned.set(owned.get() - 1);
   size_.set(size_.get() - 1);
-  b.signatures[way] = 0;
+  heads_[index / ways].signatures[index % ways] = 0;
   ++version_;
 }
 

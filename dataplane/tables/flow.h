@@ -2,9 +2,10 @@
 // did), one cache line each, keyed by the side's public five-tuple so that one entry serves both directions.
 //
 // Layout: buckets of 16 ways. A bucket is one head line (16-bit signatures and coarse expiry times) and 16
-// entries, so a lookup touches the head and, on a match, one entry. Insertion takes a free or expired way of
-// its one bucket or is refused: bounded work, whatever arrives; the coarse times say which ways of a full
-// bucket may have expired without a look at their entries. Ageing walks a few buckets a poll.
+// entries, so a lookup touches the head and, on a match, one entry. Heads lie side by side in an array of
+// their own, a seventeenth of all, so that caches and TLB hold what they can of them. Insertion takes a free
+// or expired way of its one bucket or is refused: bounded work, whatever arrives; the coarse times say which
+// ways of a full bucket may have expired without a look at their entries. Ageing walks a few buckets a poll.
 //
 // An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it
 // (judge_entry in stages/entry_judge.h): incarnations of owner and remote must be the same, and when the
@@ -70,16 +71,38 @@ inline constexpr auto tcp_transition = [] {
 }();
 
 constexpr FlowState next_state(FlowState state, FlowEvent event) {
-  const FlowState next = tcp_transition[static_cast<size_t>(state)][static_cast<size_t>(event)];
-  return next == FlowState::none ? state : next;
+  // No transition: the state stays.
+  constexpr auto next = [] {
+    auto table = tcp_transition;
+    for (size_t from = 0; from < flow_state_count; ++from)
+      for (FlowState& to : table[from])
+        if (to == FlowState::none) to = static_cast<FlowState>(from);
+    return table;
+  }();
+  return next[static_cast<size_t>(state)][static_cast<size_t>(event)];
 }
 
-// RST before FIN before SYN before the rest.
+// RST before FIN before SYN before the rest. By a table: which flags come next cannot be predicted.
 constexpr FlowEvent classify_tcp(uint8_t flags, bool from_opener) {
-  if ((flags & tcp_flag::rst) != 0) return from_opener ? FlowEvent::opener_rst : FlowEvent::reply_rst;
-  if ((flags & tcp_flag::fin) != 0) return from_opener ? FlowEvent::opener_fin : FlowEvent::reply_fin;
-  if ((flags & tcp_flag::syn) != 0) return from_opener ? FlowEvent::opener_syn : FlowEvent::reply_syn_ack;
-  return from_opener ? FlowEvent::opener_ack : FlowEvent::reply_ack;
+  constexpr uint8_t looked_at = tcp_flag::fin | tcp_flag::syn | tcp_flag::rst;
+  constexpr auto events = [] {
+    std::array<std::array<FlowEvent, looked_at + 1>, 2> table{};
+    for (uint8_t f = 0; f <= looked_at; ++f) {
+      const bool rst = (f & tcp_flag::rst) != 0, fin = (f & tcp_flag::fin) != 0,
+                 syn = (f & tcp_flag::syn) != 0;
+      table[0][f] = rst   ? FlowEvent::reply_rst
+                    : fin ? FlowEvent::reply_fin
+                    : syn ? FlowEvent::reply_syn_ack
+                          : FlowEvent::reply_ack;
+      table[1][f] = rst   ? FlowEvent::opener_rst
+                    : fin ? FlowEvent::opener_fin
+                    : syn ? FlowEvent::opener_syn
+                          : FlowEvent::opener_ack;
+    }
+    return table;
+  }();
+  static_assert(looked_at == 7);
+  return events[from_opener ? 1 : 0][flags & looked_at];
 }
 
 constexpr uint32_t idle_ms(const FlowTimeouts& t, uint8_t protocol, FlowState state) {
@@ -116,14 +139,23 @@ class FlowTable {
   [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
   // The bucket's head; and, once that is there, the entry that it leads to.
-  void prefetch(uint32_t hash) const { prefetch_line(&buckets_[bucket_of(hash)]); }
-  // With `may_open`, when there is none: the way that an insert would take.
+  void prefetch(uint32_t hash) const { prefetch_line(&heads_[bucket_of(hash)]); }
+  // Which entry that is, to be given to find(); none if the head names none. With `may_open` the entry that
+  // an insert would take is asked for then.
   template <typename Group>
-  void prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const;
+  [[nodiscard]] uint32_t prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const;
+  // Before an insert, and after prefetch_entry(): the counts of the entry's owner, and of the owner of the one
+  // that gives way to it.
+  template <typename Group>
+  void prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const;
+  // The entry of `key` that is alive at `now_ms`, or none, by what prefetch_entry() said of it.
+  template <typename Group>
+  [[nodiscard]] uint32_t find_at(uint32_t candidate, const SideTuple& key, uint32_t hash,
+                                 uint64_t now_ms) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   template <typename Group = ScalarGroup>
   [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
-  [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (buckets_.size() - 1); }
+  [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (heads_.size() - 1); }
   // Whether the bucket has at least `wanted` ways that inserts could take now.
   template <typename Group>
   [[nodiscard]] bool has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const;
@@ -133,18 +165,16 @@ class FlowTable {
   uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);
   // Everything but the expiry may be written through it.
-  [[nodiscard]] FlowEntry& entry(uint32_t index) { return buckets_[index / ways].entries[index % ways]; }
-  [[nodiscard]] const FlowEntry& entry(uint32_t index) const {
-    return buckets_[index / ways].entries[index % ways];
-  }
+  [[nodiscard]] FlowEntry& entry(uint32_t index) { return entries_[index]; }
+  [[nodiscard]] const FlowEntry& entry(uint32_t index) const { return entries_[index]; }
   void set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms);
   // Raised by every insert and erase: while it stands, what find() said holds.
   [[nodiscard]] uint64_t version() const { return version_; }
   // Entries that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t of_binding(BindingId binding) const { return owned_[binding].get(); }
   [[nodiscard]] uint64_t size() const { return size_.get(); }
-  [[nodiscard]] uint32_t capacity() const { return buckets_.size() * ways; }
-  [[nodiscard]] size_t bytes() const { return buckets_.bytes() + owned_.bytes(); }
+  [[nodiscard]] uint32_t capacity() const { return entries_.size(); }
+  [[nodiscard]] size_t bytes() const { return heads_.bytes() + entries_.bytes() + owned_.bytes(); }
 
   // Visits entries of the next `buckets` buckets and erases those for which `dead(entry)` holds: all of them,
   // or only those that may have expired, which the heads say.
@@ -152,9 +182,9 @@ class FlowTable {
   template <typename Dead>
   void age(uint32_t buckets, Visit visit, uint64_t now_ms, Dead&& dead) {
     for (uint32_t n = 0; n < buckets; ++n) {
-      const uint32_t bucket = age_cursor_++ & (buckets_.size() - 1);
-      prefetch_line(&buckets_[(bucket + age_prefetch) & (buckets_.size() - 1)]);
-      const Bucket& b = buckets_[bucket];
+      const uint32_t bucket = age_cursor_++ & (heads_.size() - 1);
+      prefetch_line(&heads_[(bucket + age_prefetch) & (heads_.size() - 1)]);
+      const Head& b = heads_[bucket];
       for (uint32_t way = 0; way < ways; ++way) {
         if (b.signatures[way] == 0) continue;
         if (visit == Visit::expired && is_alive(b.expiry[way], now_ms)) continue;
@@ -166,25 +196,23 @@ class FlowTable {
       }
     }
   }
-  [[nodiscard]] uint32_t bucket_count() const { return buckets_.size(); }
+  [[nodiscard]] uint32_t bucket_count() const { return heads_.size(); }
 
   // Every entry that is in the table, dead ones too. The worker's thread, or with the worker at rest.
   template <typename Visit>
   void for_each(Visit&& visit) const {
-    for (uint32_t bucket = 0; bucket < buckets_.size(); ++bucket)
-      for (uint32_t way = 0; way < ways; ++way)
-        if (buckets_[bucket].signatures[way] != 0) visit(buckets_[bucket].entries[way]);
+    for (uint32_t index = 0; index < entries_.size(); ++index)
+      if (heads_[index / ways].signatures[index % ways] != 0) visit(entries_[index]);
   }
 
  private:
   static constexpr uint32_t age_prefetch = 4;
 
-  struct alignas(64) Bucket {
+  struct alignas(64) Head {
     uint16_t signatures[ways];  // 0: the way is free
-    uint16_t expiry[ways];      // coarse times of entries[way].expires_ms, for ways in use
-    FlowEntry entries[ways];
+    uint16_t expiry[ways];      // coarse times of the entries' expires_ms, for ways in use
   };
-  static_assert(sizeof(Bucket) == 64 + ways * sizeof(FlowEntry));
+  static_assert(sizeof(Head) == 64);
 
   // In units of 1.024 s, compared by wrapping difference. What lies farther ahead than nine hours is said to
   // lie there: a coarse time is never later than the time that it stands for.
@@ -199,7 +227,7 @@ class FlowTable {
   }
   // Ways in use whose entries may have expired.
   template <typename Group>
-  [[nodiscard]] static uint32_t maybe_expired(const Bucket& b, uint64_t now_ms) {
+  [[nodiscard]] static uint32_t maybe_expired(const Head& b, uint64_t now_ms) {
     return Group::not_after16(b.expiry, coarse(now_ms)) & ~Group::equal16(b.signatures, 0);
   }
   // Never 0, which marks a free way. The bucket takes the low bits, the signature the high ones.
@@ -207,10 +235,11 @@ class FlowTable {
   // In the head, what the entry says.
   void note_expiry(uint32_t index, uint64_t now_ms);
   template <typename Group>
-  [[nodiscard]] uint32_t way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const;
+  [[nodiscard]] uint32_t index_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const;
 
-  TableArray<Bucket> buckets_;
-  TableArray<Counter> owned_;  // by binding id
+  TableArray<Head> heads_;
+  TableArray<FlowEntry> entries_;  // of bucket b from b * ways on
+  TableArray<Counter> owned_;      // by binding id
   uint64_t secret_ = 0;
   uint64_t version_ = 0;
   Counter size_;
@@ -238,73 +267,102 @@ inline void FlowTable::set_expiry(uint32_t index, uint64_t expires_ms, uint64_t 
 }
 
 inline void FlowTable::note_expiry(uint32_t index, uint64_t now_ms) {
-  Bucket& b = buckets_[index / ways];
+  uint16_t& noted = heads_[index / ways].expiry[index % ways];
   // Mostly the same: the head is then not written.
-  const uint16_t expiry = coarse_expiry(b.entries[index % ways].expires_ms, now_ms);
-  if (b.expiry[index % ways] != expiry) b.expiry[index % ways] = expiry;
+  const uint16_t expiry = coarse_expiry(entries_[index].expires_ms, now_ms);
+  if (noted != expiry) noted = expiry;
 }
 
 template <typename Group>
-inline void FlowTable::prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const {
-  const Bucket& b = buckets_[bucket_of(hash)];
+inline uint32_t FlowTable::prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const {
+  const uint32_t bucket = bucket_of(hash);
+  const Head& b = heads_[bucket];
   uint32_t way = Group::equal16(b.signatures, signature_of(hash));
-  if (way == 0 && may_open) {
+  const bool is_candidate = way != 0;
+  if (way == 0) {
+    if (!may_open) return none;
     way = Group::equal16(b.signatures, 0);
     if (way == 0) way = maybe_expired<Group>(b, now_ms);
+    if (way == 0) return none;
   }
-  if (way != 0) prefetch_line(&b.entries[std::countr_zero(way)]);
+  const uint32_t index = bucket * ways + static_cast<uint32_t>(std::countr_zero(way));
+  prefetch_line(&entries_[index]);
+  return is_candidate ? index : none;
+}
+
+template <typename Group>
+inline void FlowTable::prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const {
+  prefetch_line(&owned_[owner]);
+  const uint32_t bucket = bucket_of(hash);
+  const Head& b = heads_[bucket];
+  if (Group::equal16(b.signatures, 0) != 0) return;
+  const uint32_t expired = maybe_expired<Group>(b, now_ms);
+  if (expired != 0)
+    prefetch_line(&owned_[entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner]);
+}
+
+template <typename Group>
+inline uint32_t FlowTable::find_at(uint32_t candidate, const SideTuple& key, uint32_t hash,
+                                   uint64_t now_ms) const {
+  if (candidate == none) return none;
+  const FlowEntry& first = entries_[candidate];
+  if (first.key == key) [[likely]]
+    return first.expires_ms > now_ms ? candidate : none;
+  return find<Group>(key, hash, now_ms);  // another entry of the bucket has the same signature
 }
 
 template <typename Group>
 inline uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
   const uint32_t bucket = bucket_of(hash);
-  const Bucket& b = buckets_[bucket];
+  const Head& b = heads_[bucket];
   for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
-    const auto way = static_cast<uint32_t>(std::countr_zero(found));
-    if (b.entries[way].key == key) return b.entries[way].expires_ms > now_ms ? bucket * ways + way : none;
+    const uint32_t index = bucket * ways + static_cast<uint32_t>(std::countr_zero(found));
+    if (entries_[index].key == key) return entries_[index].expires_ms > now_ms ? index : none;
   }
   return none;
 }
 
 template <typename Group>
-inline uint32_t FlowTable::way_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const {
-  const Bucket& b = buckets_[bucket_of(hash)];
+inline uint32_t FlowTable::index_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const {
+  const uint32_t bucket = bucket_of(hash);
+  const Head& b = heads_[bucket];
+  const auto index_of = [&](uint32_t found) {
+    return bucket * ways + static_cast<uint32_t>(std::countr_zero(found));
+  };
   // An entry of the same key goes first: a key is never there twice.
-  for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
-    const auto way = static_cast<uint32_t>(std::countr_zero(found));
-    if (b.entries[way].key == key) return way;
-  }
+  for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1)
+    if (entries_[index_of(found)].key == key) return index_of(found);
   const uint32_t free = Group::equal16(b.signatures, 0);
-  if (free != 0) return static_cast<uint32_t>(std::countr_zero(free));
-  for (uint32_t expired = maybe_expired<Group>(b, now_ms); expired != 0; expired &= expired - 1) {
-    const auto way = static_cast<uint32_t>(std::countr_zero(expired));
-    if (b.entries[way].expires_ms <= now_ms) return way;
-  }
+  if (free != 0) return index_of(free);
+  for (uint32_t expired = maybe_expired<Group>(b, now_ms); expired != 0; expired &= expired - 1)
+    if (entries_[index_of(expired)].expires_ms <= now_ms) return index_of(expired);
   return none;
 }
 
 template <typename Group>
 inline bool FlowTable::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const {
-  const Bucket& b = buckets_[bucket_of(hash)];
+  const uint32_t bucket = bucket_of(hash);
+  const Head& b = heads_[bucket];
   auto room = static_cast<uint32_t>(std::popcount(Group::equal16(b.signatures, 0)));
   if (room >= wanted) return true;
   for (uint32_t expired = maybe_expired<Group>(b, now_ms); room < wanted && expired != 0;
-       expired &= expired - 1)
-    room += b.entries[std::countr_zero(expired)].expires_ms <= now_ms ? 1 : 0;
+       expired &= expired - 1) {
+    const uint32_t index = bucket * ways + static_cast<uint32_t>(std::countr_zero(expired));
+    room += entries_[index].expires_ms <= now_ms ? 1 : 0;
+  }
   return room >= wanted;
 }
 
 template <typename Group>
 inline uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms) {
-  const uint32_t way = way_for<Group>(hash, now_ms, entry.key);
-  if (way == none) return none;
-  const uint32_t bucket = bucket_of(hash);
-  const uint32_t index = bucket * ways + way;
-  Bucket& b = buckets_[bucket];
+  const uint32_t index = index_for<Group>(hash, now_ms, entry.key);
+  if (index == none) return none;
+  Head& b = heads_[index / ways];
+  const uint32_t way = index % ways;
   if (b.signatures[way] != 0) erase(index);
   b.signatures[way] = signature_of(hash);
   b.expiry[way] = coarse_expiry(entry.expires_ms, now_ms);
-  b.entries[way] = entry;
+  entries_[index] = entry;
   owned_[entry.owner].add(1);
   size_.add(1);
   ++version_;

@@ -4,9 +4,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/isa.h"
-#include "src/net/address.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -47,17 +47,24 @@ struct ScalarGroup {
       found |= uint32_t{words[way].load(std::memory_order_relaxed) == wanted} << way;
     return found;
   }
-  // Which of 64 numbers, or addresses, equal `wanted`.
+  // Which of 64 numbers equal `wanted`.
   static uint64_t equal64(const uint16_t* numbers, uint16_t wanted) {
     uint64_t found = 0;
     for (uint32_t i = 0; i < 64; ++i) found |= uint64_t{numbers[i] == wanted} << i;
     return found;
   }
-  static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
+  // Which of 64 records of sixteen bytes have `wanted` as their word number `at`. Mostly none has.
+  static uint64_t equal64_words(const void* records, uint32_t at, uint32_t wanted) {
     uint64_t found = 0;
-    for (uint32_t i = 0; i < 64; ++i) found |= uint64_t{words[i] == wanted} << i;
+    for (uint32_t i = 0; i < 64; ++i) {
+      uint32_t word;
+      std::memcpy(&word, static_cast<const uint8_t*>(records) + i * record_bytes + at * sizeof word,
+                  sizeof word);
+      found |= uint64_t{word == wanted} << i;
+    }
     return found;
   }
+  static constexpr uint32_t record_bytes = 16;
 };
 
 #if defined(__x86_64__)
@@ -91,15 +98,18 @@ struct Avx2Group : ScalarGroup {
     for (uint32_t i = 0; i < 64; i += 16) found |= uint64_t{equal16(numbers + i, wanted)} << i;
     return found;
   }
-  PORTCULLIS_AVX2 static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
-    const __m256i all = _mm256_set1_epi32(static_cast<int>(wanted.wire()));
-    uint64_t found = 0;
-    for (uint32_t i = 0; i < 64; i += 8) {
-      const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i));
-      const __m256i equal = _mm256_cmpeq_epi32(some, all);
-      found |= uint64_t{static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)))} << i;
+  PORTCULLIS_AVX2 static uint64_t equal64_words(const void* records, uint32_t at, uint32_t wanted) {
+    const __m256i all = _mm256_set1_epi32(static_cast<int>(wanted));
+    __m256i any = _mm256_setzero_si256();
+    for (uint32_t i = 0; i < 64; i += 2) {
+      const auto* two = static_cast<const uint8_t*>(records) + i * record_bytes;
+      any = _mm256_or_si256(
+          any, _mm256_cmpeq_epi32(all, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(two))));
     }
-    return found;
+    const auto lanes = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(any)));
+    if ((lanes & 0x11u << at) == 0) [[likely]]
+      return 0;
+    return ScalarGroup::equal64_words(records, at, wanted);
   }
 };
 
@@ -129,13 +139,6 @@ struct Avx512Group : Avx2Group {
     const uint64_t low = _mm512_cmpeq_epi16_mask(_mm512_loadu_si512(numbers), all);
     const uint64_t high = _mm512_cmpeq_epi16_mask(_mm512_loadu_si512(numbers + 32), all);
     return low | high << 32;
-  }
-  PORTCULLIS_AVX512 static uint64_t equal64(const Ipv4Addr* words, Ipv4Addr wanted) {
-    const __m512i all = _mm512_set1_epi32(static_cast<int>(wanted.wire()));
-    uint64_t found = 0;
-    for (uint32_t i = 0; i < 64; i += 16)
-      found |= uint64_t{_mm512_cmpeq_epi32_mask(_mm512_loadu_si512(words + i), all)} << i;
-    return found;
   }
 };
 #endif

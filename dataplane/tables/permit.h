@@ -36,6 +36,11 @@ class PermitTable {
 
   // --- any thread ---
   [[nodiscard]] const PermitChunk& chunk(uint32_t index) const { return chunks_[index]; }
+  void prefetch(uint32_t index) const {
+    constexpr size_t line = 64;
+    for (size_t offset = 0; offset < sizeof(PermitChunk); offset += line)
+      prefetch_line(reinterpret_cast<const uint8_t*>(&chunks_[index]) + offset);
+  }
   // Which of the first `rules` rules of a plain chunk match, as bits.
   template <typename Group>
   [[nodiscard]] uint32_t matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,

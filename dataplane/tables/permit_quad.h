@@ -168,18 +168,22 @@ inline uint32_t match_quad(ScalarGroup, const PermitQuad& quad, const PermitQuer
 }
 #endif
 
+// Of the lanes that match but for their tags, those whose tag the remote bears.
+[[gnu::noinline]] inline uint32_t with_tags_of(TagSetId remote_tags, const PermitQuad& quad, uint32_t found,
+                                               const TagSetTable& tags) {
+  for (uint32_t left = found; left != 0; left &= left - 1) {
+    const auto lane = static_cast<uint32_t>(std::countr_zero(left));
+    if (quad.names_tag(lane) && !tags.contains(remote_tags, quad.remote[lane])) found &= ~(1u << lane);
+  }
+  return found;
+}
+
 // Which lanes match, as bits 0..3.
 template <typename Group>
 inline uint32_t matching_lanes(const PermitQuad& quad, const PermitQuery& query, const TagSetTable& tags) {
-  uint32_t found = match_quad(Group{}, quad, query);
+  const uint32_t found = match_quad(Group{}, quad, query);
   // Rare: only remotes that are EIPs with tags. A lane that names a tag is still a candidate.
-  if (query.remote_tags != empty_tag_set) [[unlikely]]
-    for (uint32_t left = found; left != 0; left &= left - 1) {
-      const auto lane = static_cast<uint32_t>(std::countr_zero(left));
-      if (quad.names_tag(lane) && !tags.contains(query.remote_tags, quad.remote[lane]))
-        found &= ~(1u << lane);
-    }
-  return found;
+  return query.remote_tags == empty_tag_set ? found : with_tags_of(query.remote_tags, quad, found, tags);
 }
 
 // The first rule of a quad that matches; PermitQuad::lanes if none does.

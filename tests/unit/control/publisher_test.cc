@@ -143,28 +143,30 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->rule_count, b.rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
     EXPECT_EQ(record->rules, first_rules(b));
-    std::set<uint32_t> hits;
-    for (uint32_t i = 0; i < b.rules.size(); ++i) hits.insert(find(*record, b.rules[i].rule));
-    EXPECT_FALSE(hits.contains(RuleHit::none));
+    std::set<std::pair<bool, uint32_t>> hits;
+    for (uint32_t i = 0; i < b.rules.size(); ++i) {
+      const RuleHit hit = find(*record, b.rules[i].rule);
+      EXPECT_TRUE(hit.is_one());
+      hits.emplace(hit.is_inline(), hit.counter());
+    }
     EXPECT_EQ(hits.size(), b.rules.size()) << "each rule has a counter of its own";
-    EXPECT_EQ(find(*record, {.remote = 0xffffffff, .protocol = 6, .local_ports = {1, 1}}), RuleHit::none);
+    EXPECT_FALSE(find(*record, {.remote = 0xffffffff, .protocol = 6, .local_ports = {1, 1}}).is_one());
   }
 
   // Where a packet's hit is counted that a rule lets in, if none before it does.
-  uint32_t find(const BindingRecord& record, const PermitRule& rule) const {
-    const auto match = stages::find_rule<ScalarGroup>(record, query_of(rule), *plane.tables);
-    return match ? match->hit.index : RuleHit::none;
+  RuleHit find(const BindingRecord& record, const PermitRule& rule) const {
+    return stages::find_rule<ScalarGroup>(record, query_of(rule), *plane.tables).hit;
   }
 
   // Counts hits of compiled rule `i` of a binding, as a worker's commit would.
   void hit(uint32_t n, uint32_t i, uint64_t packets) {
-    const uint32_t index =
-        find(*plane.find(View::local, eip_at(n)), published_.at(eip_at(n)).rules.at(i).rule);
-    ASSERT_NE(index, RuleHit::none);
-    if ((index & RuleHit::in_chunk) != 0)
-      plane.counters().chunk_hits[index & ~RuleHit::in_chunk].add(packets);
+    const BindingRecord& record = *plane.find(View::local, eip_at(n));
+    const RuleHit rule = find(record, published_.at(eip_at(n)).rules.at(i).rule);
+    ASSERT_TRUE(rule.is_one());
+    if (rule.is_inline())
+      plane.counters().slots[record.slot].rule_hits[rule.counter()].add(packets);
     else
-      plane.counters().slots[index / inline_permit_rules].rule_hits[index % inline_permit_rules].add(packets);
+      plane.counters().chunk_hits[rule.counter()].add(packets);
   }
   uint64_t hits(uint32_t n, const std::string& name) {
     for (const RuleHits& counted : publisher.statistics(eip_at(n)).rules)
@@ -657,7 +659,7 @@ class Reader {
       whole = whole && record.rules.port_low[lane] == mark;
     for (uint32_t n = 0; n < 25; ++n)
       whole = whole &&
-              stages::find_rule<ScalarGroup>(record, query_of(nth_rule(n, mark)), *plane.tables).has_value();
+              stages::find_rule<ScalarGroup>(record, query_of(nth_rule(n, mark)), *plane.tables).is_one();
     if (!whole) ++torn;
     if (record.list_generation < oldest) ++stale;
   }

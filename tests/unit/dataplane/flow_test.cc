@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 #include <vector>
@@ -43,6 +44,30 @@ TEST(FlowTable, FindsWhatWasInsertedUntilItExpires) {
   EXPECT_EQ(table.find(tuple(1), hash, 99), index);
   EXPECT_EQ(table.find(tuple(1), hash, 100), FlowTable::none) << "alive until expires_ms, not at it";
   EXPECT_EQ(table.find(tuple(2), table.hash(tuple(2)), 0), FlowTable::none);
+}
+
+// Signatures are 15 bits: two keys of a bucket may share one, and the first entry that has it is then not the
+// right one.
+TEST(FlowTable, FindsTheRightOneOfTwoWithTheSameSignature) {
+  FlowTable table = table_of(FlowTable::ways);  // one bucket
+  std::map<uint32_t, uint32_t> with_signature;
+  uint32_t n = 0, other = 0;
+  for (;; ++n) {
+    const auto [at, is_new] = with_signature.try_emplace(table.hash(tuple(n)) >> 17, n);
+    other = at->second;
+    if (!is_new) break;
+  }
+  const uint32_t first = table.insert(entry_of(other, 100), table.hash(tuple(other)), 0);
+  const auto find = [&](uint32_t key) {
+    const uint32_t hash = table.hash(tuple(key));
+    return table.find_at<ScalarGroup>(table.prefetch_entry<ScalarGroup>(hash, false, 0), tuple(key), hash, 0);
+  };
+  EXPECT_EQ(find(other), first);
+  EXPECT_EQ(find(n), FlowTable::none) << "the entry of another key";
+  const uint32_t second = table.insert(entry_of(n, 100), table.hash(tuple(n)), 0);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(find(other), first);
+  EXPECT_EQ(find(n), second);
 }
 
 TEST(FlowTable, CountsEntriesPerOwnerUntilTheyAreErased) {

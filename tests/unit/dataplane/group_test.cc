@@ -18,8 +18,9 @@ void compare() {
     const uint32_t values = 1 + below(5);
     std::array<uint16_t, 64> numbers;
     for (auto& number : numbers) number = static_cast<uint16_t>(below(values) * 0x1111);
-    std::array<Ipv4Addr, 64> addresses;
-    for (auto& address : addresses) address = Ipv4Addr::from_host(below(values) * 0x11223344);
+    std::array<std::array<uint32_t, 4>, 64> records;
+    for (auto& record : records)
+      for (auto& field : record) field = below(values * 20) * 0x11223344;
     std::array<std::atomic<uint32_t>, 8> words;
     for (auto& word : words) word = below(values) * 0x11223344;
     const auto number = static_cast<uint16_t>(below(values) * 0x1111);
@@ -28,8 +29,9 @@ void compare() {
     ASSERT_EQ(Group::not_after16(numbers.data(), number), ScalarGroup::not_after16(numbers.data(), number));
     ASSERT_EQ(Group::equal8(words.data(), word), ScalarGroup::equal8(words.data(), word));
     ASSERT_EQ(Group::equal64(numbers.data(), number), ScalarGroup::equal64(numbers.data(), number));
-    ASSERT_EQ(Group::equal64(addresses.data(), Ipv4Addr::from_host(word)),
-              ScalarGroup::equal64(addresses.data(), Ipv4Addr::from_host(word)));
+    for (uint32_t at = 0; at < 4; ++at)
+      ASSERT_EQ(Group::equal64_words(records.data(), at, word),
+                ScalarGroup::equal64_words(records.data(), at, word));
   }
 }
 
@@ -38,6 +40,10 @@ TEST(Group, TheScalarTwinSaysWhichAreEqual) {
   numbers[0] = numbers[15] = numbers[16] = numbers[63] = 7;
   EXPECT_EQ(ScalarGroup::equal16(numbers.data(), 7), 0x8001u);
   EXPECT_EQ(ScalarGroup::equal64(numbers.data(), 7), 0x8000000000018001u);
+  std::array<std::array<uint32_t, 4>, 64> records{};
+  records[0][2] = records[1][3] = records[63][2] = 7;
+  EXPECT_EQ(ScalarGroup::equal64_words(records.data(), 2, 7), 0x8000000000000001u);
+  EXPECT_EQ(ScalarGroup::equal64_words(records.data(), 3, 7), 2u);
   std::array<uint16_t, 16> times{};
   times = {0, 1, 5, 6, 0x7fff, 0x8004, 0x8005, 0x8006, 0xffff, 9, 9, 9, 9, 9, 9, 9};
   EXPECT_EQ(ScalarGroup::not_after16(times.data(), 5), 0b1'1100'0111u);

@@ -25,7 +25,6 @@ class Listed {
     EXPECT_TRUE(place.has_value()) << place.error().message;
     if (!place) return;
     place_ = std::move(*place);
-    record.slot = 7;
     record.rule_count = static_cast<uint32_t>(rules.size());
     record.chunk = place_.first;
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
@@ -35,9 +34,8 @@ class Listed {
   Listed& operator=(const Listed&) = delete;
 
   // Where the hit of a rule is counted.
-  [[nodiscard]] uint32_t hit_of(uint32_t rule) const {
-    return rule < inline_permit_rules ? record.slot * inline_permit_rules + rule
-                                      : RuleHit::in_chunk | place_.chunk_hit(rule);
+  [[nodiscard]] RuleHit hit_of(uint32_t rule) const {
+    return rule < inline_permit_rules ? RuleHit::of_inline(rule) : RuleHit::of_chunk(place_.chunk_hit(rule));
   }
   // The number of the first rule that matches, rules_.size() if none does.
   [[nodiscard]] size_t first_by_definition(const PermitQuery& query, const TagSetTable& tags) const {
@@ -56,8 +54,8 @@ class Listed {
   PermitPlace place_;
 };
 
-std::optional<stages::RuleMatch> find_on(Isa isa, const BindingRecord& record, const PermitQuery& query,
-                                         const Tables& tables) {
+stages::RuleMatch find_on(Isa isa, const BindingRecord& record, const PermitQuery& query,
+                          const Tables& tables) {
 #if defined(__x86_64__)
   if (isa == Isa::avx2) return stages::find_rule<Avx2Group>(record, query, tables);
   if (isa == Isa::avx512) return stages::find_rule<Avx512Group>(record, query, tables);
@@ -86,10 +84,10 @@ class PermitListOn : public ::testing::TestWithParam<Isa> {
   void expect_as_defined(const Listed& list, const PermitQuery& query) {
     const size_t expected = list.first_by_definition(query, tables_->tags);
     const auto found = find_on(GetParam(), list.record, query, *tables_);
-    ASSERT_EQ(found.has_value(), expected < list.rules().size());
-    if (!found) return;
-    ASSERT_EQ(found->hit.index, list.hit_of(static_cast<uint32_t>(expected))) << "rule " << expected;
-    ASSERT_EQ(found->tracked, list.rules()[expected].is_tracked());
+    ASSERT_EQ(found.is_one(), expected < list.rules().size());
+    if (!found.is_one()) return;
+    ASSERT_EQ(found.hit, list.hit_of(static_cast<uint32_t>(expected))) << "rule " << expected;
+    ASSERT_EQ(found.tracked, list.rules()[expected].is_tracked());
   }
 
   RandomPermits random_{11};
