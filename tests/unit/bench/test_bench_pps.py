@@ -29,10 +29,10 @@ FAULTS = [
     ("header checksum does not follow the TTL", STAGES + "deliver.h",
      r"apply_to_field\(ip \+ offsetof\(Ipv4Header, checksum\)[^;]*;", "", ["--rig", "A"]),
     ("destination_not_permitted is let through", STAGES + "admit.h",
-     r"return drop\([^;]*Drop::destination_not_permitted\);", "return;",
+     r"drop\([^;]*Drop::destination_not_permitted\);", "static_cast<void>(i);",
      ["--way", "both", "--eips", "16", "--flows", "1000"]),
     ("source_not_permitted is let through", STAGES + "admit.h",
-     r"return drop\([^;]*Drop::source_not_permitted\);", "return;",
+     r"drop\([^;]*Drop::source_not_permitted\);", "static_cast<void>(i);",
      ["--tracked", "--eips", "16", "--flows", "1000"]),
 ]
 
