@@ -116,8 +116,10 @@ def commit() -> str:
 def measure_peers(effort: Effort, options: argparse.Namespace, scratch: pathlib.Path) -> tuple[str, list[dict]]:
     file = scratch / "peers.json"
     say("Peers")
+    # It puts each peer on the CPU it wants, so it has all of them, though this program keeps off the worker's.
     done = subprocess.run([*TIED, PEERS, "--rounds", str(effort.peer_rounds), "--core", str(options.core), "--json", file],
-                          stdout=subprocess.PIPE, text=True, check=False, stdin=subprocess.DEVNULL)
+                          stdout=subprocess.PIPE, text=True, check=False, stdin=subprocess.DEVNULL,
+                          preexec_fn=lambda: os.sched_setaffinity(0, machine.CPUS))
     if not file.exists():
         return f"bench/peers/run ended with status {done.returncode} and no figures.\n", []
     return done.stdout, json.loads(file.read_text())["peers"]
