@@ -1,5 +1,5 @@
 // Up to 64 packets of one receive burst, in structure-of-arrays form: what one stage finds out and later ones
-// read. A burst is judged as one moment: one clock, one look at every table.
+// read. A burst is judged as one moment: one clock, and no packet sees what another one changes.
 //
 // Nothing is initialised that nobody reads: an array element is valid once the stage named beside it has run
 // and the packet is still live.
@@ -36,6 +36,13 @@ static_assert(sizeof(Ipv4Fields) == 16);
 static_assert(offsetof(Ipv4Fields, source) == offsetof(Ipv4Header, source) - offsetof(Ipv4Header, ttl));
 static_assert(offsetof(Ipv4Fields, source_port) == sizeof(Ipv4Header) - offsetof(Ipv4Header, ttl));
 
+// What a packet can be for a permit list, by its protocol and what its header says. Bits.
+struct CanBe {
+  static constexpr uint8_t reply = 1;      // a stateless one
+  static constexpr uint8_t opener = 2;     // the first packet of an entry
+  static constexpr uint8_t beginning = 4;  // TCP SYN without ACK, SCTP INIT: no entry admits it
+};
+
 // Where the hit of a rule is counted.
 class RuleHit {
  public:
@@ -58,7 +65,8 @@ class RuleHit {
 // What admit finds out about one side of each packet and commit acts on. Bit i of a mask: of packet i.
 struct SideVerdicts {
   RuleHit hit[burst_size];
-  // The side touches its flow entry: one that counts is refreshed. Only for these packets are valid:
+  // The side touches its flow entry: one that counts is refreshed. What follows is valid for these packets
+  // only.
   uint64_t entry = 0;
   SideTuple key[burst_size];
   uint32_t hash[burst_size];
@@ -75,12 +83,13 @@ struct Burst {
   uint64_t live = 0;      // bit i: packet i is still being judged
   uint64_t arp = 0;       // bit i: an ARP packet (parse)
   uint64_t answered = 0;  // bit i: rewritten in place as an answer, leaves by in_port (punt)
-  // Beyond `count`: the first again, so that prefetching ahead needs no bounds.
+  // Beyond `count`: the last again, so that prefetching ahead needs no bounds.
   rte_mbuf* mbuf[burst_size + burst_lookahead];
 
   // parse
   Ipv4Fields ip[burst_size];
   uint16_t total_length[burst_size];  // L3 bytes
+  uint8_t can_be[burst_size];         // bits of CanBe
   uint8_t tcp_flags[burst_size];
   uint8_t icmp_type[burst_size];
   uint8_t icmp_code[burst_size];

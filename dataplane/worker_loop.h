@@ -35,7 +35,7 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   Burst& burst = worker.burst;
   burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
   if (burst.count == 0) return false;
-  std::fill_n(burst.mbuf + burst.count, burst_lookahead, burst.mbuf[0]);
+  std::fill_n(burst.mbuf + burst.count, burst_lookahead, burst.mbuf[burst.count - 1]);
   burst.in_port = port;
   burst.in_role = worker.tables.ports.ports[port].role;
   burst.now_ms = now_ms;

@@ -7,7 +7,8 @@
 // in a second one. Nothing is changed here: what a verdict would do to an entry is staged as SideVerdicts for
 // commit.
 //
-// Reads BindingRecord (128 bytes), permit chunks, tag sets, flow entries; writes Burst::leaving, ::entering.
+// Reads BindingRecord (128 bytes), permit chunks, tag sets, flow entries; writes Burst::leaving, ::entering,
+// ::flow_version.
 // Drops: source_not_permitted, destination_not_permitted.
 #pragma once
 
@@ -84,7 +85,7 @@ struct Admit {
     const TagSetId remote_tags = tags_of(burst.destination[i]);
     const Ipv4Addr remote = burst.ip[i].destination;
     SideVerdicts& verdicts = burst.leaving;
-    if (side.kinds.has_untracked() && may_be_stateless_reply(burst, i)) {
+    if (side.kinds.has_untracked() && (burst.can_be[i] & CanBe::reply) != 0) {
       const RuleMatch rule = find(reversed_query(burst, i, remote, remote_tags));
       if (rule.is_one() && !rule.tracked) {
         verdicts.hit[i] = rule.hit;
@@ -94,13 +95,10 @@ struct Admit {
     RuleMatch rule;
     if (side.kinds.has_outbound()) rule = find(outbound_query(burst, i, remote, remote_tags));
     verdicts.hit[i] = rule.hit;
-    if (!rule.is_one() && !may_have_entry(side, worker)) {
-      verdicts.found[i] = FlowTable::none;
-      return false;
-    }
+    if (!rule.is_one() && !may_have_entry(side, worker)) return false;
     const Ipv4Fields& ip = burst.ip[i];
     touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.source_port, ip.destination_port),
-                rule.is_one() && can_open(burst, i));
+                rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
     return rule.is_one();
   }
 
@@ -115,13 +113,10 @@ struct Admit {
     if (side.kinds.has_inbound()) rule = find(inbound_query(burst, i, remote, tags_of(source)));
     verdicts.hit[i] = rule.hit;
     if (rule.is_one() && !rule.tracked) return true;
-    if (!rule.is_one() && !may_have_entry(side, worker)) {
-      verdicts.found[i] = FlowTable::none;
-      return false;
-    }
+    if (!rule.is_one() && !may_have_entry(side, worker)) return false;
     const Ipv4Fields& ip = burst.ip[i];
     touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.destination_port, ip.source_port),
-                rule.is_one() && can_open(burst, i));
+                rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
     return rule.is_one();
   }
 
@@ -176,27 +171,17 @@ struct Admit {
   static bool entry_admits(const Burst& burst, uint32_t i, const Tables& tables, const WorkerState& worker) {
     constexpr bool leaves = direction == Direction::outbound;
     const SideVerdicts& verdicts = leaves ? burst.leaving : burst.entering;
-    const uint8_t protocol = burst.ip[i].protocol;
-    if (protocol == ip_protocol::tcp && is_initial_syn(burst.tcp_flags[i])) return false;
-    if (verdicts.found[i] == FlowTable::none) return false;
+    if ((burst.can_be[i] & CanBe::beginning) != 0) return false;
+    if ((verdicts.entry >> i & 1) == 0 || verdicts.found[i] == FlowTable::none) return false;
     const FlowEntry& entry = worker.flows.entry(verdicts.found[i]);
     const bool from_opener = entry.opened == direction;
-    if (protocol == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener) return false;
-    if ((verdicts.stands >> i & 1) != 0) return true;
+    if (burst.ip[i].protocol == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener)
+      return false;
+    if (!from_opener && (verdicts.stands >> i & 1) != 0) return true;
     const BindingRecord* const side = leaves ? burst.source[i] : burst.destination[i];
     const BindingRecord* const remote = leaves ? burst.destination[i] : burst.source[i];
-    return judge_entry<Group>(entry, *side, remote, tables) != Standing::invalid;
-  }
-
-  static constexpr bool is_initial_syn(uint8_t flags) {
-    return (flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
-  }
-
-  static bool may_be_stateless_reply(const Burst& burst, uint32_t i) {
-    const uint8_t protocol = burst.ip[i].protocol;
-    if (protocol == ip_protocol::tcp) return !is_initial_syn(burst.tcp_flags[i]);
-    if (protocol == ip_protocol::icmp) return is_icmp_reply(burst.icmp_type[i]);
-    return true;
+    const Standing standing = judge_entry<Group>(entry, *side, remote, tables);
+    return from_opener ? standing == Standing::kept : standing != Standing::invalid;
   }
 
   // A leaving reply as the query or opening packet that it answers.
@@ -205,16 +190,6 @@ struct Admit {
     query.direction = Direction::inbound;
     if (query.protocol == ip_protocol::icmp) query.local_port = icmp_query_of(burst.icmp_type[i]);
     return query;
-  }
-
-  // UDP always, ICMP by a query, TCP by a SYN or, to pick up after a restart, by an ACK alone.
-  static bool can_open(const Burst& burst, uint32_t i) {
-    const uint8_t protocol = burst.ip[i].protocol;
-    if (protocol == ip_protocol::icmp) return is_icmp_query(burst.icmp_type[i]);
-    if (protocol != ip_protocol::tcp) return true;
-    constexpr uint8_t shape = tcp_flag::syn | tcp_flag::ack | tcp_flag::rst | tcp_flag::fin;
-    const uint8_t flags = burst.tcp_flags[i] & shape;
-    return is_initial_syn(burst.tcp_flags[i]) || flags == tcp_flag::ack;
   }
 };
 

@@ -52,8 +52,9 @@ struct Commit {
     Standing standing = Standing::invalid;
   };
 
-  // Most packets: one side touches an entry, which stands as it is. No packet of the burst can have taken it
-  // away since admit found it: an insert takes the way of a dead entry only. False, and nothing is done, for
+  // Most packets: one side touches an entry, which stands as it is. No packet of the burst can have given its
+  // way to another key since admit found it: an insert takes the way of an expired entry or of one of its own
+  // key, and what a packet refreshes lives for a second at least. False, and nothing is done, for
   // all others.
   static bool refresh(Burst& burst, WorkerState& worker, uint32_t i) {
     const uint64_t one_side = burst.leaving.entry ^ burst.entering.entry;

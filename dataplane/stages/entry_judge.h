@@ -42,10 +42,6 @@ struct JudgeEntry {
     if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
       return;
     const bool same_remote = entry.remote_generation == generation_of(remote);
-    if (same_remote && entry.list_generation == side.list_generation) {
-      standing = Standing::current;
-      return;
-    }
     // Generations wrap: a difference says which is newer.
     if (same_remote && static_cast<int32_t>(entry.list_generation - side.kept_from) >= 0) {
       standing = Standing::kept;
@@ -66,6 +62,7 @@ struct JudgeEntry {
 template <typename Group>
 inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote,
                             const Tables& tables) {
+  if (is_current(entry, side, remote)) return Standing::current;
   Standing standing;
   Group::template call<JudgeEntry>(entry, side, remote, tables, standing);
   return standing;

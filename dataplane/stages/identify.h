@@ -3,7 +3,7 @@
 // an uplink no source may lie in a pool of the provider. A destination in a local pool is delivered here or
 // nowhere.
 //
-// Reads addresses, source MAC; the 128-byte BindingRecord is found, its first line prefetched for admit.
+// Reads addresses, source MAC; the 128-byte BindingRecord is found, and with its counters prefetched.
 // Writes Burst::source, ::destination, ::has_source, ::has_destination.
 // Drops: spoofed_source, spoofed_mac, spoofed_pool_source, unbound, not_ours.
 #pragma once

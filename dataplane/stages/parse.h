@@ -1,6 +1,6 @@
-// parse: from bytes to fields. Bounded reads, checks in the order of RFC 791, 9293, 768 and 792, lengths
-// before use. L4 checksums are not verified: they are only ever changed by differences, so a wrong one stays
-// wrong.
+// parse: from bytes to fields. Bounded reads, checks in the order of RFC 791, 9293, 768, 9260 and 792,
+// lengths before use. Protocols without ports or queries have both ports 0. L4 checksums are not verified:
+// they are only ever changed by differences, so a wrong one stays wrong.
 //
 // Reads the frame; writes the "parse" fields of Burst, Burst::arp and the port's receive counters.
 // Drops: unknown_ether_type … icmp_type.
@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "dataplane/stages/martian.h"
+#include "dataplane/stages/tcp_flags.h"
 #include "dataplane/worker_state.h"
 #include "src/net/checksum.h"
 #include "src/net/cursor.h"
@@ -171,15 +172,19 @@ struct Parse {
     burst.total_length[i] = static_cast<uint16_t>(total_length);
     const uint8_t* const l4 = ip + sizeof(Ipv4Header);
     const uint32_t length = total_length - static_cast<uint32_t>(sizeof(Ipv4Header));
-    switch (header.load<uint8_t>(offsetof(Ipv4Header, protocol))) {
-      case ip_protocol::tcp:
-        return tcp(burst, i, l4, length, present);
+    // TCP by itself: a switch with many cases is a jump through a table.
+    const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
+    if (protocol == ip_protocol::tcp) [[likely]]
+      return tcp(burst, i, l4, length, present);
+    switch (protocol) {
       case ip_protocol::udp:
-        return udp(l4, length, present);
+        return udp(burst, i, l4, length, present);
       case ip_protocol::icmp:
         return icmp(burst, i, l4, length, present);
+      case ip_protocol::sctp:
+        return sctp(burst, i, l4, length, present);
       default:
-        return Drop::unknown_protocol;
+        return by_address(burst, i);
     }
   }
 
@@ -189,27 +194,57 @@ struct Parse {
     if (present < sizeof(TcpHeader)) return Drop::headers_not_contiguous;
     const uint32_t header_length = uint32_t{header.load<uint8_t>(offsetof(TcpHeader, data_offset))} / 16 * 4;
     if (header_length < sizeof(TcpHeader) || header_length > length) return Drop::tcp_header;
-    constexpr uint8_t all = 0x3f;
-    constexpr uint8_t syn_fin = tcp_flag::syn | tcp_flag::fin;
-    constexpr uint8_t syn_rst = tcp_flag::syn | tcp_flag::rst;
-    const uint8_t flags = header.load<uint8_t>(offsetof(TcpHeader, flags)) & all;
-    constexpr uint64_t unused = [] {
-      uint64_t set = 0;
-      for (uint32_t f = 0; f <= all; ++f)
-        if (f == 0 || (f & syn_fin) == syn_fin || (f & syn_rst) == syn_rst) set |= uint64_t{1} << f;
-      return set;
-    }();
-    if ((unused >> flags & 1) != 0) return Drop::tcp_flags;
+    const uint8_t flags = header.load<uint8_t>(offsetof(TcpHeader, flags)) & all_tcp_flags;
+    const uint8_t can_be = can_be_by_tcp_flags[flags];
+    if (can_be == 0) return Drop::tcp_flags;
     burst.tcp_flags[i] = flags;
+    burst.can_be[i] = can_be;
     return Refusal();
   }
 
-  static Refusal udp(const uint8_t* l4, uint32_t length, uint32_t present) {
+  static Refusal udp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
     const HeaderView<UdpHeader> header(l4);
     if (length < sizeof(UdpHeader)) return Drop::udp_length;
     if (present < sizeof(UdpHeader)) return Drop::headers_not_contiguous;
     const uint32_t claimed = header.load<Be16>(offsetof(UdpHeader, length)).host();
     if (claimed < sizeof(UdpHeader) || claimed > length) return Drop::udp_length;
+    burst.can_be[i] = CanBe::reply | CanBe::opener;
+    return Refusal();
+  }
+
+  static Refusal sctp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
+    const HeaderView<SctpHeader> header(l4);
+    if (length < sizeof(SctpHeader)) return Drop::sctp_header;
+    if (present < sizeof(SctpHeader)) return Drop::headers_not_contiguous;
+    const auto chunk = header.load<uint8_t>(offsetof(SctpHeader, chunk_type));
+    burst.can_be[i] = can_be_by_sctp_chunk(chunk);
+    return Refusal();
+  }
+
+  static constexpr uint8_t can_be_by_sctp_chunk(uint8_t chunk) {
+    switch (chunk) {
+      case sctp_chunk::init:
+        return CanBe::beginning | CanBe::opener;
+      // What a sender has no reason to send first.
+      case sctp_chunk::init_ack:
+      case sctp_chunk::heartbeat_ack:
+      case sctp_chunk::abort:
+      case sctp_chunk::shutdown_ack:
+      case sctp_chunk::error:
+      case sctp_chunk::cookie_ack:
+      case sctp_chunk::shutdown_complete:
+        return CanBe::reply;
+      default:
+        return CanBe::reply | CanBe::opener;
+    }
+  }
+
+  // GRE, ESP and all others: only addresses tell their packets apart.
+  static Refusal by_address(Burst& burst, uint32_t i) {
+    Ipv4Fields& fields = burst.ip[i];
+    if (ip_protocol::has_no_meaning_in_ipv4(fields.protocol)) return Drop::unknown_protocol;
+    fields.source_port = fields.destination_port = Port();
+    burst.can_be[i] = CanBe::opener;
     return Refusal();
   }
 
@@ -219,6 +254,7 @@ struct Parse {
     if (present < sizeof(IcmpHeader)) return Drop::headers_not_contiguous;
     const auto type = header.load<uint8_t>(offsetof(IcmpHeader, type));
     if (!is_icmp_query(type) && !is_icmp_reply(type)) return Drop::icmp_type;
+    burst.can_be[i] = is_icmp_query(type) ? CanBe::opener : CanBe::reply;
     burst.icmp_type[i] = type;
     burst.icmp_code[i] = header.load<uint8_t>(offsetof(IcmpHeader, code));
     burst.ip[i].source_port = header.load<Be16>(offsetof(IcmpHeader, identifier));

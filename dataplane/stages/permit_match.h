@@ -2,7 +2,6 @@
 #pragma once
 
 #include <bit>
-#include <optional>
 
 #include "dataplane/burst.h"
 #include "dataplane/tables/permit.h"

@@ -18,7 +18,7 @@ inline void apply_to_field(uint8_t* field, ChecksumDelta delta) {
 }
 
 // `address_offset`: of the address within the IPv4 header. TCP and UDP cover addresses by their
-// pseudo-header, ICMP does not (RFC 792).
+// pseudo-header, ICMP (RFC 792) and SCTP (RFC 9260) do not.
 inline void replace_address(const Burst& burst, uint32_t i, size_t address_offset, Ipv4Addr address,
                             ChecksumDelta delta) {
   uint8_t* const ip = frame_of(burst.mbuf[i]) + l3_offset;

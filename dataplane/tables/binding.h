@@ -7,8 +7,8 @@
 // An entry is also where pool membership is kept, so that one load answers "whose address is this".
 //
 // Records are immutable once published: a change takes a new slot, moves the index to it, and frees the old
-// slot after a grace period. A slot is where a record lies; a binding id is stable for the life of a binding
-// and is what counters, quotas and flows use.
+// slot after a grace period. A slot is where a record and its counters lie; a binding id is stable for the
+// life of a binding and is what quotas and flows use.
 #pragma once
 
 #include <atomic>

@@ -36,6 +36,7 @@ struct FlowTimeouts {
   uint32_t tcp_transitory_ms = 240'000;
   uint32_t udp_ms = 120'000;
   uint32_t icmp_ms = 60'000;
+  uint32_t other_ms = 600'000;  // SCTP and what has no ports; no RFC says, this is what Linux does
 };
 
 enum class FlowState : uint8_t { none, opening, established, closing };
@@ -108,6 +109,7 @@ constexpr FlowEvent classify_tcp(uint8_t flags, bool from_opener) {
 constexpr uint32_t idle_ms(const FlowTimeouts& t, uint8_t protocol, FlowState state) {
   if (protocol == ip_protocol::udp) return t.udp_ms;
   if (protocol == ip_protocol::icmp) return t.icmp_ms;
+  if (protocol != ip_protocol::tcp) return t.other_ms;
   return state == FlowState::established ? t.tcp_established_ms : t.tcp_transitory_ms;
 }
 
@@ -140,12 +142,12 @@ class FlowTable {
   [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
   // The bucket's head; and, once that is there, the entry that it leads to.
   void prefetch(uint32_t hash) const { prefetch_line(&heads_[bucket_of(hash)]); }
-  // Which entry that is, to be given to find(); none if the head names none. With `may_open` the entry that
-  // an insert would take is asked for then.
+  // Which entry that is, to be given to find_at(); none if the head names none. With `may_open` the entry
+  // that an insert would take is asked for then, and not returned.
   template <typename Group>
   [[nodiscard]] uint32_t prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const;
-  // Before an insert, and after prefetch_entry(): the counts of the entry's owner, and of the owner of the one
-  // that gives way to it.
+  // Before an insert, and after prefetch_entry(): the counts of the entry's owner, and of the owner of the
+  // one that gives way to it.
   template <typename Group>
   void prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const;
   // The entry of `key` that is alive at `now_ms`, or none, by what prefetch_entry() said of it.
@@ -159,8 +161,8 @@ class FlowTable {
   // Whether the bucket has at least `wanted` ways that inserts could take now.
   template <typename Group>
   [[nodiscard]] bool has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const;
-  // Takes a way for entry.key: that of a dead entry of the same key, else a free one, else an expired one;
-  // none when the bucket is full. The key must not be there alive.
+  // Takes a way for entry.key: that of an entry of the same key, which counts no more; else a free one, else
+  // an expired one; none when the bucket is full.
   template <typename Group = ScalarGroup>
   uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);

@@ -16,13 +16,14 @@ namespace portcullis {
 
 // Bit w of a result: element w of the group.
 //
-// `call` runs a stage compiled for the back end. Each stage is one function, with all that it calls inlined
-// into it: none of that is shared with a CPU that cannot run it.
+// `call` runs a body - a stage, or what stages leave out of line - compiled for the back end: one function,
+// with all that it calls inlined into it, so that none of it is shared with a CPU that cannot run it. Left
+// out are further calls of `call`, and functions marked noinline, which are compiled for any CPU.
 struct ScalarGroup {
   static constexpr Isa isa = Isa::scalar;
-  template <typename Stage, typename... World>
+  template <typename Body, typename... World>
   [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
-    Stage::template run<ScalarGroup>(world...);
+    Body::template run<ScalarGroup>(world...);
   }
   // Which of 16 signatures equal `wanted`.
   static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
@@ -70,9 +71,9 @@ struct ScalarGroup {
 #if defined(__x86_64__)
 struct Avx2Group : ScalarGroup {
   static constexpr Isa isa = Isa::avx2;
-  template <typename Stage, typename... World>
+  template <typename Body, typename... World>
   PORTCULLIS_AVX2 [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
-    Stage::template run<Avx2Group>(world...);
+    Body::template run<Avx2Group>(world...);
   }
   PORTCULLIS_AVX2 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));
@@ -115,9 +116,9 @@ struct Avx2Group : ScalarGroup {
 
 struct Avx512Group : Avx2Group {
   static constexpr Isa isa = Isa::avx512;
-  template <typename Stage, typename... World>
+  template <typename Body, typename... World>
   PORTCULLIS_AVX512 [[gnu::flatten, gnu::noinline]] static void call(World&... world) noexcept {
-    Stage::template run<Avx512Group>(world...);
+    Body::template run<Avx512Group>(world...);
   }
   PORTCULLIS_AVX512 static uint32_t equal16(const uint16_t* signatures, uint16_t wanted) {
     const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signatures));

@@ -186,11 +186,4 @@ inline uint32_t matching_lanes(const PermitQuad& quad, const PermitQuery& query,
   return query.remote_tags == empty_tag_set ? found : with_tags_of(query.remote_tags, quad, found, tags);
 }
 
-// The first rule of a quad that matches; PermitQuad::lanes if none does.
-template <typename Group>
-inline uint32_t first_match(const PermitQuad& quad, const PermitQuery& query, const TagSetTable& tags) {
-  const uint32_t found = matching_lanes<Group>(quad, query, tags);
-  return found == 0 ? PermitQuad::lanes : static_cast<uint32_t>(std::countr_zero(found));
-}
-
 }  // namespace portcullis

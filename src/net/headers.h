@@ -41,6 +41,27 @@ namespace ip_protocol {
 inline constexpr uint8_t icmp = 1;
 inline constexpr uint8_t tcp = 6;
 inline constexpr uint8_t udp = 17;
+inline constexpr uint8_t gre = 47;
+inline constexpr uint8_t esp = 50;
+inline constexpr uint8_t ah = 51;
+inline constexpr uint8_t sctp = 132;
+
+// IPv6's own (RFC 8200, RFC 4443: options, routing, fragment, ICMPv6, no next header, destination options)
+// and what IANA reserves: they have no meaning in an IPv4 packet.
+constexpr bool has_no_meaning_in_ipv4(uint8_t protocol) {
+  switch (protocol) {
+    case 0:
+    case 43:
+    case 44:
+    case 58:
+    case 59:
+    case 60:
+    case 255:
+      return true;
+    default:
+      return false;
+  }
+}
 }  // namespace ip_protocol
 
 // RFC 9293, 3.1.
@@ -72,6 +93,30 @@ struct UdpHeader {
   Be16 checksum;
 };
 static_assert(sizeof(UdpHeader) == 8);
+
+// RFC 9260, 3.1 and 3.2: the common header and that of the first chunk. The checksum does not cover
+// addresses.
+struct SctpHeader {
+  Port source_port;
+  Port destination_port;
+  Be32 verification_tag;
+  Be32 checksum;
+  uint8_t chunk_type;
+  uint8_t chunk_flags;
+  Be16 chunk_length;
+};
+static_assert(sizeof(SctpHeader) == 16);
+
+namespace sctp_chunk {
+inline constexpr uint8_t init = 1;
+inline constexpr uint8_t init_ack = 2;
+inline constexpr uint8_t heartbeat_ack = 5;
+inline constexpr uint8_t abort = 6;
+inline constexpr uint8_t shutdown_ack = 8;
+inline constexpr uint8_t error = 9;
+inline constexpr uint8_t cookie_ack = 11;
+inline constexpr uint8_t shutdown_complete = 14;
+}  // namespace sctp_chunk
 
 // RFC 792: the query messages (echo, timestamp), which carry an identifier.
 struct IcmpHeader {

@@ -1,6 +1,7 @@
 #include "tests/model/frames.h"
 
 #include <cstdio>
+#include <initializer_list>
 
 namespace portcullis::testing {
 namespace {
@@ -43,6 +44,35 @@ uint16_t transport_sum(const Bytes& frame) {
   return fold(sum);
 }
 
+bool has_internet_checksum(uint8_t protocol) {
+  return protocol == tcp || protocol == udp || protocol == icmp;
+}
+
+// Of other protocols' headers there is nothing to build: all is payload.
+size_t transport_header(uint8_t protocol) {
+  return protocol == tcp ? 20 : protocol == sctp ? 16 : has_internet_checksum(protocol) ? 8 : 0;
+}
+
+// Of an SCTP packet whose checksum field counts as zero (RFC 9260, 6.8 and appendix A), as its bytes lie in
+// the field, the first one lowest.
+uint32_t crc32c(const Bytes& frame) {
+  constexpr uint32_t reflected_polynomial = 0x82f63b78;
+  const size_t field = transport_at + 8;
+  const size_t end = ip_at + get16(frame, ip_at + 2);
+  uint32_t crc = UINT32_MAX;
+  for (size_t i = transport_at; i < end; ++i) {
+    crc ^= i >= field && i < field + 4 ? 0u : frame[i];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? reflected_polynomial : 0);
+  }
+  return ~crc;
+}
+
+uint32_t sctp_checksum(const Bytes& frame) {
+  uint32_t checksum = 0;
+  for (size_t i = 0; i < 4; ++i) checksum |= uint32_t{frame[transport_at + 8 + i]} << 8 * i;
+  return checksum;
+}
+
 size_t checksum_at(uint8_t protocol) {
   return transport_at + (protocol == tcp ? 16 : protocol == udp ? 6 : 2);
 }
@@ -69,7 +99,7 @@ Mac get_mac(const Bytes& bytes, size_t at) {
 }
 
 Bytes build(const Packet& p) {
-  const size_t header = p.protocol == tcp ? 20 : 8;
+  const size_t header = transport_header(p.protocol);
   Bytes b;
   append(b, p.to);
   append(b, p.from);
@@ -97,7 +127,14 @@ Bytes build(const Packet& p) {
     append16(b, p.destination_port);
     append16(b, static_cast<uint16_t>(header + p.payload.size()));
     append16(b, 0);
-  } else {
+  } else if (p.protocol == sctp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    for (const uint16_t word : std::initializer_list<uint16_t>{0x1234, 0x5678, 0, 0}) append16(b, word);
+    b.push_back(p.sctp_chunk);
+    b.push_back(0);
+    append16(b, static_cast<uint16_t>(4 + p.payload.size()));
+  } else if (p.protocol == icmp) {
     b.push_back(p.icmp_type);
     b.push_back(p.icmp_code);
     append16(b, 0);
@@ -105,8 +142,13 @@ Bytes build(const Packet& p) {
     append16(b, 1);
   }
   b.insert(b.end(), p.payload.begin(), p.payload.end());
-  const auto checksum = static_cast<uint16_t>(~transport_sum(b));
-  put16(b, checksum_at(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
+  if (has_internet_checksum(p.protocol)) {
+    const auto checksum = static_cast<uint16_t>(~transport_sum(b));
+    put16(b, checksum_at(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
+  } else if (p.protocol == sctp) {
+    const uint32_t checksum = crc32c(b);
+    for (size_t i = 0; i < 4; ++i) b[transport_at + 8 + i] = static_cast<uint8_t>(checksum >> 8 * i);
+  }
   fix_header_checksum(b);
   return b;
 }
@@ -143,11 +185,14 @@ bool header_checksum_right(const Bytes& frame) {
 bool transport_checksum_right(const Bytes& frame) {
   const uint8_t protocol = frame[ip_at + 9];
   if (protocol == udp && get16(frame, checksum_at(udp)) == 0) return true;
+  if (protocol == sctp) return sctp_checksum(frame) == crc32c(frame);
+  if (!has_internet_checksum(protocol)) return true;  // none that is known here
   return transport_sum(frame) == 0xffff;
 }
 
 size_t transport_checksum_at(const Bytes& frame) {
-  return frame[ip_at + 9] == icmp ? 0 : checksum_at(frame[ip_at + 9]);
+  const uint8_t protocol = frame[ip_at + 9];
+  return protocol == tcp || protocol == udp ? checksum_at(protocol) : 0;
 }
 
 std::string describe(const Bytes& frame) {
@@ -167,6 +212,8 @@ std::string describe(const Bytes& frame) {
       if ((frame[transport_at + 13] >> bit & 1) != 0) what += "FSRPAUEC"[bit];
   } else if (protocol == udp) {
     what = "udp";
+  } else if (protocol == sctp && frame.size() >= transport_at + 16) {
+    what = "sctp chunk " + std::to_string(frame[transport_at + 12]);
   } else if (protocol == icmp) {
     what = "icmp " + std::to_string(frame[transport_at]) + "/" + std::to_string(frame[transport_at + 1]) +
            " id " + std::to_string(get16(frame, transport_at + 4));

@@ -11,7 +11,7 @@ namespace portcullis::testing {
 
 using Bytes = std::vector<uint8_t>;
 
-inline constexpr uint8_t icmp = 1, tcp = 6, udp = 17;
+inline constexpr uint8_t icmp = 1, tcp = 6, udp = 17, gre = 47, esp = 50, sctp = 132;
 inline constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 inline constexpr size_t ip_at = 14, transport_at = 34;
 
@@ -25,6 +25,7 @@ struct Packet {
   uint8_t flags = ack;                   // TCP
   uint8_t icmp_type = 8, icmp_code = 0;  // ICMP
   uint16_t icmp_id = 0;
+  uint8_t sctp_chunk = 0;  // DATA
   Bytes payload;
 };
 

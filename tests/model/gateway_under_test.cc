@@ -123,7 +123,8 @@ void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
   tables_->timeouts = {.tcp_established_ms = setup.timeouts.tcp_established_ms,
                        .tcp_transitory_ms = setup.timeouts.tcp_transitory_ms,
                        .udp_ms = setup.timeouts.udp_ms,
-                       .icmp_ms = setup.timeouts.icmp_ms};
+                       .icmp_ms = setup.timeouts.icmp_ms,
+                       .other_ms = setup.timeouts.other_ms};
 }
 
 void GatewayUnderTest::set_online(bool online) {

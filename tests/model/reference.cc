@@ -21,9 +21,13 @@ constexpr size_t arp_bytes = 28;
 // Replies of the next hop are not to be crowded out by what the gateway's list permits.
 constexpr uint32_t next_hop_replies_a_second = 64;
 
-constexpr uint8_t icmp = 1, tcp = 6, udp = 17;
+constexpr uint8_t icmp = 1, tcp = 6, udp = 17, sctp = 132;
 constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 constexpr uint8_t echo_reply = 0, echo = 8, timestamp = 13, timestamp_reply = 14;
+
+constexpr uint8_t sctp_init = 1;
+// INIT ACK, HEARTBEAT ACK, ABORT, SHUTDOWN ACK, ERROR, COOKIE ACK, SHUTDOWN COMPLETE.
+const std::set<uint8_t> sctp_answers{2, 5, 6, 8, 9, 11, 14};
 
 uint16_t get16(const Bytes& bytes, size_t at) {
   return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
@@ -166,18 +170,28 @@ struct Gateway::Packet {
   uint16_t source_port = 0, destination_port = 0;  // ICMP: the identifier, twice
   uint8_t tcp_flags = 0;
   uint8_t icmp_type = 0, icmp_code = 0;
+  uint8_t sctp_chunk = 0;  // type of the first one
   // identify, admit
   Side from, to;
   // route
   PortNumber out = 0;
 
-  [[nodiscard]] bool is_syn() const { return protocol == tcp && (tcp_flags & (syn | ack)) == syn; }
+  // A SYN without ACK, an INIT: what asks for a connection is no reply.
+  [[nodiscard]] bool asks_for_connection() const {
+    return protocol == sctp ? sctp_chunk == sctp_init : protocol == tcp && (tcp_flags & (syn | ack)) == syn;
+  }
+  // Without state only these can be told to be replies.
+  [[nodiscard]] bool may_be_reply() const {
+    if (protocol == icmp) return !is_icmp_query();
+    return protocol == udp || ((protocol == tcp || protocol == sctp) && !asks_for_connection());
+  }
   [[nodiscard]] bool is_icmp_query() const { return protocol == icmp && is_query(icmp_type); }
 
   [[nodiscard]] bool can_open() const {
-    if (protocol == udp) return true;
     if (protocol == icmp) return is_icmp_query();
-    return is_syn() || ((tcp_flags & ack) != 0 && (tcp_flags & (syn | rst | fin)) == 0);
+    if (protocol == sctp) return !sctp_answers.contains(sctp_chunk);
+    if (protocol != tcp) return true;
+    return asks_for_connection() || ((tcp_flags & ack) != 0 && (tcp_flags & (syn | rst | fin)) == 0);
   }
 
   [[nodiscard]] SideTuple key(const Side& side) const {
@@ -387,8 +401,24 @@ std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
         return "icmp_type";
       packet.source_port = packet.destination_port = get16(b, transport_at + 4);
       return std::nullopt;
-    default:
+    case sctp:
+      if (length < 16) return "sctp_header";
+      if (!together(16)) return "headers_not_contiguous";
+      packet.source_port = get16(b, transport_at);
+      packet.destination_port = get16(b, transport_at + 2);
+      packet.sctp_chunk = b[transport_at + 12];
+      return std::nullopt;
+    // Hop-by-hop options, routing, fragment, ICMPv6, no next header, destination options; reserved.
+    case 0:
+    case 43:
+    case 44:
+    case 58:
+    case 59:
+    case 60:
+    case 255:
       return "unknown_protocol";
+    default:
+      return std::nullopt;  // by address
   }
 }
 
@@ -562,7 +592,7 @@ std::optional<std::string> Gateway::match(const Eip& owner, const Question& q,
 Gateway::Judgement Gateway::judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const {
   const Question question = packet.ask(side);
   // 1. A stateless reply: turned round, it is let in by a rule that tracks nothing.
-  if (!packet.is_syn() && !packet.is_icmp_query()) {
+  if (packet.may_be_reply()) {
     Question reversed = question;
     reversed.direction = Direction::inbound;
     if (packet.protocol == icmp) reversed.icmp_type = query_of_reply(packet.icmp_type);
@@ -584,11 +614,12 @@ Gateway::Judgement Gateway::judge_entering(const Packet& packet, const Side& sid
 
 Gateway::Judgement Gateway::judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const {
   Judgement refused;
-  if (packet.is_syn()) return refused;
+  if (packet.asks_for_connection()) return refused;
   const Flow* flow = valid_flow(packet.key(side), side, now_ms);
   if (flow == nullptr) return refused;
   const bool is_reply = side.direction() != flow->opened;
   if (packet.protocol == icmp && packet.is_icmp_query() == is_reply) return refused;
+  if (!is_reply && !is_kept(*flow, *side.owner, side.remote)) return refused;
   return {true, true, false, std::nullopt};
 }
 
@@ -755,7 +786,8 @@ Bytes Gateway::translate(const Packet& packet) const {
   if (packet.from.owner != nullptr) source = packet.from.owner->address;
   if (packet.to.owner != nullptr) destination = vm_of(*packet.to.owner).dip;
 
-  if (packet.protocol != icmp && (source != packet.source || destination != packet.destination)) {
+  if ((packet.protocol == tcp || packet.protocol == udp) &&
+      (source != packet.source || destination != packet.destination)) {
     const size_t at = transport_at + (packet.protocol == tcp ? 16 : 6);
     uint16_t checksum = get16(b, at);
     if (packet.protocol == tcp || checksum != 0) {
@@ -779,6 +811,7 @@ Bytes Gateway::translate(const Packet& packet) const {
 uint32_t Gateway::idle_ms(uint8_t protocol, FlowState state) const {
   if (protocol == udp) return setup_.timeouts.udp_ms;
   if (protocol == icmp) return setup_.timeouts.icmp_ms;
+  if (protocol != tcp) return setup_.timeouts.other_ms;
   return state == FlowState::established ? setup_.timeouts.tcp_established_ms
                                          : setup_.timeouts.tcp_transitory_ms;
 }

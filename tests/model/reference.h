@@ -44,6 +44,7 @@ struct Timeouts {
   uint32_t tcp_transitory_ms = 240'000;
   uint32_t udp_ms = 120'000;
   uint32_t icmp_ms = 60'000;
+  uint32_t other_ms = 600'000;
 };
 
 struct FlowShape {

@@ -80,8 +80,11 @@ reference::Setup Scenario::make_setup() {
          .protocol = tcp,
          .local_ports = {80, 443}});
   if (chance(60))
-    setup.timeouts = {
-        .tcp_established_ms = 9'000, .tcp_transitory_ms = 3'000, .udp_ms = 2'000, .icmp_ms = 1'000};
+    setup.timeouts = {.tcp_established_ms = 9'000,
+                      .tcp_transitory_ms = 3'000,
+                      .udp_ms = 2'000,
+                      .icmp_ms = 1'000,
+                      .other_ms = 2'500};
   setup.flow_quota = pick<uint32_t>({1, 3, 8, 200});
   return setup;
 }
@@ -170,14 +173,16 @@ PermitRule Scenario::make_rule(const std::string& name) {
   rule.name = name;
   rule.direction = chance(55) ? Direction::inbound : Direction::outbound;
   rule.remote = make_remote();
-  const uint64_t kind = below(7);
-  if (kind == 0) {
+  const uint64_t kind = below(9);
+  if (kind == 8) {
+    rule.protocol = pick<uint8_t>({gre, esp, 4});
+  } else if (kind == 0) {
   } else if (kind == 1) {
     rule.protocol = icmp;
     if (chance(60)) rule.icmp_type = pick<uint8_t>({8, 8, 13, 0, 14});
     if (rule.icmp_type && chance(30)) rule.icmp_code = static_cast<uint8_t>(below(2));
   } else {
-    rule.protocol = kind < 5 ? tcp : udp;
+    rule.protocol = kind < 5 ? tcp : kind < 7 ? udp : sctp;
     if (chance(60)) rule.local_ports = pick<PortRange>({{80, 80}, {22, 443}, {443, 5000}, {5000, 5001}});
     if (chance(20)) rule.remote_ports = pick<PortRange>({{80, 80}, {22, 443}, {5000, 65535}});
   }
@@ -323,7 +328,8 @@ uint8_t Scenario::make_flags() {
 }
 
 void Scenario::choose_transport(Packet& packet) {
-  packet.protocol = pick<uint8_t>({tcp, tcp, tcp, udp, udp, icmp});
+  packet.protocol = pick<uint8_t>({tcp, tcp, tcp, tcp, udp, udp, udp, icmp, icmp, sctp, gre, esp});
+  packet.sctp_chunk = chance(40) ? 1 : static_cast<uint8_t>(below(16));
   packet.source_port = pick(ports);
   packet.destination_port = pick(ports);
   packet.flags = make_flags();
@@ -367,6 +373,8 @@ void Scenario::aim(Packet& packet, Ipv4Addr address, bool leaving) {
   (leaving ? packet.destination_port : packet.source_port) = port_in(rule.remote_ports);
   if (leaving && rule.direction == Direction::inbound && chance(80))
     packet.flags = pick<uint8_t>({syn | ack, ack, rst});
+  if (leaving && rule.direction == Direction::inbound && chance(80))
+    packet.sctp_chunk = pick<uint8_t>({0, 2, 3, 6, 11});
 }
 
 Packet Scenario::from_uplink() {
@@ -421,7 +429,7 @@ Bytes Scenario::make_frame(PortNumber port) {
   size_t payload = below(20);
   if (chance(6)) {
     // About as long as some port's MTU.
-    const size_t headers = 20 + (packet.protocol == tcp ? 20 : 8);
+    const size_t headers = build(packet).size() - ip_at;
     payload = pick(port_setups_).mtu - headers + below(3) - 1;
   }
   packet.payload.resize(payload);
@@ -503,6 +511,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
       if (frame[ip_at + 9] == tcp) frame[transport_at + 12] = static_cast<uint8_t>(below(16) << 4);
       if (frame[ip_at + 9] == udp) put16(frame, transport_at + 4, static_cast<uint16_t>(below(40)));
       if (frame[ip_at + 9] == icmp) frame[transport_at] = any_byte();
+      if (frame[ip_at + 9] == sctp) frame[transport_at + 12] = any_byte();
       return;
     case 16:
       if (frame[ip_at + 9] == tcp) set_flags(frame, pick<uint8_t>({0, syn | fin, syn | rst, 0xc0, 0x3f}));
@@ -528,8 +537,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
 
 // RFC 768: a UDP checksum that comes out as zero is sent as all ones. Chosen so that it does.
 void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
-  const uint8_t protocol = frame[ip_at + 9];
-  if (protocol == icmp) return;
+  if (transport_checksum_at(frame) == 0) return;
   const Ipv4Addr source = get_address(frame, ip_at + 12);
   const Ipv4Addr destination = get_address(frame, ip_at + 16);
   Ipv4Addr new_source = source;
@@ -604,7 +612,7 @@ void Scenario::answer(PortNumber port, const Bytes& frame) {
     if (frame[transport_at] == 13) reply.icmp_type = 14;
     reply.icmp_code = frame[transport_at + 1];
     reply.icmp_id = get16(frame, transport_at + 4);
-  } else {
+  } else if (frame.size() >= transport_at + 4) {
     reply.source_port = get16(frame, transport_at + 2);
     reply.destination_port = get16(frame, transport_at);
   }
@@ -614,6 +622,8 @@ void Scenario::answer(PortNumber port, const Bytes& frame) {
                       ? pick<uint8_t>({syn | ack, syn | ack, rst | ack})
                       : pick<uint8_t>({ack, ack, ack, psh | ack, fin | ack, rst, syn});
   }
+  if (reply.protocol == sctp)
+    reply.sctp_chunk = frame[transport_at + 12] == 1 ? pick<uint8_t>({2, 2, 6}) : pick<uint8_t>({0, 3, 3, 1});
   link_.send(port, build(reply));
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dataplane/stages/permit_match.h"
+#include "tests/support/first_match.h"
 #include "tests/unit/control/data_plane.h"
 
 namespace portcullis::publish {

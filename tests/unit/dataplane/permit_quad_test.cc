@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "tests/support/first_match.h"
 #include "tests/unit/dataplane/permit_cases.h"
 
 namespace portcullis {

@@ -313,8 +313,11 @@ TEST_F(PipelineRows, ParseRefusesByName) {
     row("martian source", edited(good, 26, {a, b, 0, 1}), Drop::martian_source);
     row("martian destination", edited(good, 30, {a, b, 0, 1}), Drop::martian_destination);
   }
-  row("GRE", edited(good, 23, {47}), Drop::unknown_protocol);
-  row("SCTP", edited(good, 23, {132}), Drop::unknown_protocol);
+  for (const uint8_t protocol : std::initializer_list<uint8_t>{0, 43, 44, 58, 59, 60, 255})
+    row("a protocol of IPv6, or reserved", edited(good, 23, {protocol}), Drop::unknown_protocol);
+  Packet association = from_client();
+  association.protocol = testing::sctp;
+  row("SCTP of 15 bytes", edited(cut(build(association), 49), 16, {0, 35}), Drop::sctp_header);
   row("TCP of 19 bytes", edited(cut(good, 53), 16, {0, 39}), Drop::tcp_header);
   row("TCP data offset 4", edited(good, 46, {0x40}), Drop::tcp_header);
   row("TCP data offset beyond", edited(good, 46, {0xf0}), Drop::tcp_header);
