@@ -367,6 +367,7 @@ class Checker {
     out.tcp_transitory_ms = idle_ms("flows.tcp_transitory", flows.tcp_transitory(), out.tcp_transitory_ms);
     out.udp_ms = idle_ms("flows.udp", flows.udp(), out.udp_ms);
     out.icmp_ms = idle_ms("flows.icmp", flows.icmp(), out.icmp_ms);
+    out.other_ms = idle_ms("flows.other", flows.other(), out.other_ms);
     settings_.quarantine_ms =
         idle_ms("flows.quarantine", flows.quarantine(), static_cast<uint32_t>(settings_.quarantine_ms));
   }

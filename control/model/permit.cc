@@ -51,10 +51,11 @@ Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const
     return refuse(field, "ports " + std::to_string(range.first) + "-" + std::to_string(range.last) +
                              " are the wrong way round; the first may not exceed the last");
   }
-  const bool has_ports = rule.protocol == ip_protocol::tcp || rule.protocol == ip_protocol::udp;
+  const bool has_ports = rule.protocol == ip_protocol::tcp || rule.protocol == ip_protocol::udp ||
+                         rule.protocol == ip_protocol::sctp;
   if (!has_ports && !range.is_any()) {
-    return refuse(field,
-                  "only TCP and UDP have ports; name one of them as the protocol, or leave the ports out");
+    return refuse(
+        field, "only TCP, UDP and SCTP have ports; name one of them as the protocol, or leave the ports out");
   }
   return {};
 }
@@ -80,10 +81,10 @@ Expected<void> check_icmp(const PermitRule& rule, const std::string& field) {
 
 Expected<void> check_rule(const PermitRule& rule, const std::string& field) {
   if (!is_valid_id(rule.name)) return refuse(field + ".name", describe_invalid_id("rule name", rule.name));
-  constexpr std::array carried{ip_protocol::icmp, ip_protocol::tcp, ip_protocol::udp};
-  if (rule.protocol && std::find(carried.begin(), carried.end(), *rule.protocol) == carried.end()) {
-    return refuse(field + ".protocol", "protocol " + std::to_string(*rule.protocol) +
-                                           " is not carried; name tcp, udp, icmp or any");
+  if (rule.protocol && ip_protocol::has_no_meaning_in_ipv4(*rule.protocol)) {
+    return refuse(field + ".protocol",
+                  "protocol " + std::to_string(*rule.protocol) +
+                      " is reserved, or has a meaning in IPv6 alone; name another, or any");
   }
   if (auto check = check_remote(rule.remote, field + ".remote"); !check) return check;
   if (auto check = check_ports(rule, rule.local_ports, field + ".local_ports"); !check) return check;

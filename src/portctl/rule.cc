@@ -39,6 +39,15 @@ std::optional<uint32_t> number(std::string_view text, uint32_t max) {
   return value;
 }
 
+// Those that have a name; others are numbers.
+struct Protocol {
+  std::string_view name;
+  uint32_t number;
+};
+constexpr std::array protocols{Protocol{"tcp", 6},    Protocol{"udp", 17}, Protocol{"icmp", 1},
+                               Protocol{"sctp", 132}, Protocol{"gre", 47}, Protocol{"esp", 50},
+                               Protocol{"ah", 51}};
+
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
@@ -88,23 +97,19 @@ class Parser {
   }
 
   bool protocol() {
-    if (done()) return expected("a protocol (tcp, udp, icmp, any or an IANA number)");
+    if (done()) return expected("a protocol (tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA number)");
     const Word word = take();
     const std::optional<uint32_t> value = number(word.text, 255);
-    if (word.text == "tcp" || value == 6u) {
-      rule_.set_protocol("tcp");
-    } else if (word.text == "udp" || value == 17u) {
-      rule_.set_protocol("udp");
-    } else if (word.text == "icmp" || value == 1u) {
-      rule_.set_protocol("icmp");
-    } else if (word.text == "any") {
-      rule_.set_protocol("any");
-    } else if (value.has_value()) {
-      rule_.set_protocol(std::to_string(*value));
-    } else {
-      return fail(
-          word, quoted(word.text) + " is no protocol: write tcp, udp, icmp, any or an IANA number up to 255");
+    for (const Protocol& known : protocols) {
+      if (word.text != known.name && value != known.number) continue;
+      rule_.set_protocol(std::string(known.name));
+      return true;
     }
+    if (word.text != "any" && !value.has_value())
+      return fail(word, quoted(word.text) +
+                            " is no protocol: write tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA "
+                            "number up to 255");
+    rule_.set_protocol(value.has_value() ? std::to_string(*value) : "any");
     return true;
   }
 
@@ -200,8 +205,8 @@ class Parser {
   }
 
   bool ports(Word word, v1::PortRange& range) {
-    if (rule_.protocol() != "tcp" && rule_.protocol() != "udp")
-      return fail(word, "ports are for tcp and udp, this rule is for " + rule_.protocol());
+    if (rule_.protocol() != "tcp" && rule_.protocol() != "udp" && rule_.protocol() != "sctp")
+      return fail(word, "ports are for tcp, udp and sctp, this rule is for " + rule_.protocol());
     const size_t dash = word.text.find('-');
     const std::optional<uint32_t> first = number(word.text.substr(0, dash), 65535);
     const std::optional<uint32_t> last =

@@ -117,8 +117,9 @@ void add_set_permit_list(CLI::App& parent, const std::string& name, const Option
   command->footer(R"(
 A rule:
   [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
-  PROTO is tcp, udp, icmp, any or an IANA number. PORTS, 80 or 80-90, are the endpoint's own; the other end's
-  follow the word port. An `in` rule permits replies too; so does an `out` rule.
+  PROTO is tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA number. PORTS, 80 or 80-90, are the endpoint's own;
+  the other end's follow the word port. An `in` rule permits replies too, by tcp, udp, icmp and sctp; an `out` rule
+  always does.
 
 Examples:
   portctl permit set 203.0.113.1 in tcp 80 from any

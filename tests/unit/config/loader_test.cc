@@ -252,7 +252,7 @@ const Row rows[] = {
      "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND remote { any: true "
      "}\n"
      "  protocol: \"icmp\"\n  local_ports { first: 1 last: 2 } } }",
-     {"c:7:3: gateway.permit[0].local_ports is wrong: only TCP and UDP have ports; name one of them as the "
+     {"c:7:3: gateway.permit[0].local_ports is wrong: only TCP, UDP and SCTP have ports; name one of them as the "
       "protocol, "
       "or leave "
       "the ports out"}},
@@ -356,6 +356,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->timeouts.tcp_transitory_ms, 240'000u);
   EXPECT_EQ(settings->timeouts.udp_ms, 120'000u);
   EXPECT_EQ(settings->timeouts.icmp_ms, 60'000u);
+  EXPECT_EQ(settings->timeouts.other_ms, 600'000u);
   EXPECT_EQ(settings->quarantine_ms, 600'000);
   EXPECT_EQ(settings->api_socket, "/run/portcullis/api.sock");
   EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
@@ -363,7 +364,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
 
 TEST(Config, WhatIsGivenIsTaken) {
   auto lines = good_lines();
-  lines.emplace_back("capacity { eips: 100 flows: 1024 } flows { udp: 5 quarantine: 2 }");
+  lines.emplace_back("capacity { eips: 100 flows: 1024 } flows { udp: 5 other: 7 quarantine: 2 }");
   lines[3] = R"(gateway { addresses: "198.51.100.1/24" tap: "gw0"
                  permit { name: "ping" direction: INBOUND remote { any: true } protocol: "icmp" icmp_type: 8 } })";
   const auto settings = parse("c", join(lines), two_cores);
@@ -374,6 +375,7 @@ TEST(Config, WhatIsGivenIsTaken) {
   EXPECT_EQ(settings->capacity.eips_per_tenant, 100u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 1024u);
   EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
+  EXPECT_EQ(settings->timeouts.other_ms, 7'000u);
   EXPECT_EQ(settings->quarantine_ms, 2'000);
   EXPECT_EQ(settings->gateway.tap, "gw0");
   ASSERT_EQ(settings->gateway.permit.size(), 1u);

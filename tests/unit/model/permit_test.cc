@@ -103,7 +103,20 @@ const RuleCase rule_cases[] = {
     {"any protocol", [](PermitRule& r) { r.protocol.reset(); }, nullptr, nullptr},
     {"UDP", [](PermitRule& r) { r.protocol = 17; }, nullptr, nullptr},
     {"ICMP", [](PermitRule& r) { r.protocol = 1; }, nullptr, nullptr},
-    {"SCTP", [](PermitRule& r) { r.protocol = 132; }, ".protocol", "protocol 132"},
+    {"SCTP", [](PermitRule& r) { r.protocol = 132; }, nullptr, nullptr},
+    {"a port of SCTP",
+     [](PermitRule& r) {
+       r.protocol = 132, r.local_ports = {2905, 2905};
+     },
+     nullptr, nullptr},
+    {"GRE", [](PermitRule& r) { r.protocol = 47; }, nullptr, nullptr},
+    {"a port of GRE",
+     [](PermitRule& r) {
+       r.protocol = 47, r.local_ports = {80, 80};
+     },
+     ".local_ports", "only TCP, UDP and SCTP"},
+    {"ICMPv6", [](PermitRule& r) { r.protocol = 58; }, ".protocol", "protocol 58"},
+    {"reserved", [](PermitRule& r) { r.protocol = 255; }, ".protocol", "protocol 255"},
     {"HOPOPT", [](PermitRule& r) { r.protocol = 0; }, ".protocol", "protocol 0"},
     {"prefixes",
      [](PermitRule& r) {
@@ -152,17 +165,17 @@ const RuleCase rule_cases[] = {
      [](PermitRule& r) {
        r.protocol.reset(), r.local_ports = {80, 80};
      },
-     ".local_ports", "only TCP and UDP"},
+     ".local_ports", "only TCP, UDP and SCTP"},
     {"remote ports of any",
      [](PermitRule& r) {
        r.protocol.reset(), r.remote_ports = {80, 80};
      },
-     ".remote_ports", "only TCP and UDP"},
+     ".remote_ports", "only TCP, UDP and SCTP"},
     {"ports of ICMP",
      [](PermitRule& r) {
        r.protocol = 1, r.local_ports = {0, 0};
      },
-     ".local_ports", "only TCP and UDP"},
+     ".local_ports", "only TCP, UDP and SCTP"},
     {"echo", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 8; }, nullptr, nullptr},
     {"echo with code", [](PermitRule& r) { r.protocol = 1, r.icmp_type = 8, r.icmp_code = 0; }, nullptr,
      nullptr},

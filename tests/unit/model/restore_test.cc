@@ -132,7 +132,7 @@ TEST_F(RestoreTest, WhatNoCallCouldHaveMade) {
               s.vms.at({"acme", "web"}).dip = s.vms.at({"acme", "db"}).dip;
             }).find("private address"),
             std::string::npos);
-  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit[0].protocol = 132; }).find("protocol 132"),
+  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit[0].protocol = 58; }).find("protocol 58"),
             std::string::npos);
 }
 

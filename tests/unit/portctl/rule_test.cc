@@ -75,7 +75,16 @@ const Good good[] = {
      "direction: INBOUND protocol: 'udp' remote { any: true } remote_ports { first: 123 last: 123 } tracked: "
      "true",
      "in udp from any port 123 tracked"},
-    {"out 132 to any", "direction: OUTBOUND protocol: '132' remote { any: true }", "out 132 to any"},
+    {"out 132 to any", "direction: OUTBOUND protocol: 'sctp' remote { any: true }", "out sctp to any"},
+    {"in sctp 2905 from any",
+     "direction: INBOUND protocol: 'sctp' local_ports { first: 2905 last: 2905 } remote { any: true }",
+     "in sctp 2905 from any"},
+    {"in gre from 192.0.2.1",
+     "direction: INBOUND protocol: 'gre' remote { prefixes { prefixes: '192.0.2.1/32' } }",
+     "in gre from 192.0.2.1/32"},
+    {"out 50 to any", "direction: OUTBOUND protocol: 'esp' remote { any: true }", "out esp to any"},
+    {"in ah from any", "direction: INBOUND protocol: 'ah' remote { any: true }", "in ah from any"},
+    {"out 112 to any", "direction: OUTBOUND protocol: '112' remote { any: true }", "out 112 to any"},
 };
 INSTANTIATE_TEST_SUITE_P(, GoodRule, testing::ValuesIn(good));
 
@@ -124,8 +133,8 @@ const Bad bad[] = {
     {"in tcp 80- from any", "80-", "neither a port"},
     {"in tcp 80,90 from any", "80,90", "neither a port"},
     {"in tcp http from any", "http", "neither a port"},
-    {"in icmp 80 from any", "80", "ports are for tcp and udp"},
-    {"in any 80 from any", "80", "ports are for tcp and udp"},
+    {"in icmp 80 from any", "80", "ports are for tcp, udp and sctp"},
+    {"in any 80 from any", "80", "ports are for tcp, udp and sctp"},
     {"in tcp 80 81 from any", "81", "from is expected"},
     {"in tcp 80 to any", "to", "an in rule says from"},
     {"out tcp 80 from any", "from", "an out rule says to"},
@@ -146,7 +155,7 @@ const Bad bad[] = {
     {"in tcp 80 from any port", "", "a port or FIRST-LAST"},
     {"in tcp 80 from any port x", "x", "neither a port"},
     {"in tcp 80 from any port 1 port 2", "port", "given twice"},
-    {"in icmp from any port 1", "1", "ports are for tcp and udp"},
+    {"in icmp from any port 1", "1", "ports are for tcp, udp and sctp"},
     {"in tcp from any type 8", "type", "type is for icmp"},
     {"in icmp from any type", "", "an ICMP type"},
     {"in icmp from any type 256", "256", "neither an ICMP type"},

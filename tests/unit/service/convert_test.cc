@@ -39,7 +39,8 @@ TEST(Rules, ComeBackEqual) {
       "name: 'c' direction: INBOUND remote { tags { tags: 'web' tags: 'db' } } protocol: 'icmp' icmp_type: 8"
       "  icmp_code: 0",
       "name: 'd' direction: INBOUND remote { any: true } protocol: 'any' tracked: true",
-      "name: 'e' direction: INBOUND remote { any: true } protocol: '132'",
+      "name: 'e' direction: INBOUND remote { any: true } protocol: 'sctp' local_ports { first: 2905 last: "
+      "2905 }",
   };
   for (const char* row : rows) {
     SCOPED_TRACE(row);
