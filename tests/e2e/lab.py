@@ -55,10 +55,10 @@ class Host:
     def raw(self) -> netns.RawPort:
         return netns.RawPort(self.namespace, "eth0")
 
-    def open(self, kind: socket.SocketKind, port: int = 0, address: str = "") -> socket.socket:
+    def open(self, kind: socket.SocketKind, port: int = 0, address: str = "", protocol: int = 0) -> socket.socket:
         """A socket of this process that lives on the host, bound."""
         with netns.entered(self.namespace):
-            made = socket.socket(socket.AF_INET, kind)
+            made = socket.socket(socket.AF_INET, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.settimeout(3)
         made.bind((address, port))
@@ -69,6 +69,10 @@ class Host:
 
     def tcp(self, port: int = 0, address: str = "") -> socket.socket:
         return self.open(socket.SOCK_STREAM, port, address)
+
+    def protocol(self, number: int) -> socket.socket:
+        """Sends what follows an IP header of that protocol, and receives whole packets of it."""
+        return self.open(socket.SOCK_RAW, protocol=number)
 
     def listener(self, port: int) -> socket.socket:
         made = self.tcp(port)
