@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "control/publish/publisher.h"
 #include "dataplane/tables/tables.h"
@@ -278,8 +279,12 @@ Bytes cut(Bytes frame, size_t length) {
 
 TEST_F(PipelineRows, ParseRefusesByName) {
   const Bytes good = build(from_client());
-  const auto row = [&](const char* name, const Bytes& frame, Drop reason) {
-    expect_drop(name, uplink(), frame, reason);
+  std::set<std::string_view> met;
+  size_t kinds = 0;
+  const auto row = [&](const char* name, const Bytes& frame, Drop reason, uint32_t first_segment = 0) {
+    expect_drop(name, uplink(), frame, reason, first_segment);
+    met.insert(describe(reason).name);
+    ++kinds;
   };
   row("IPv6", edited(good, 12, {0x86, 0xdd}, false), Drop::unknown_ether_type);
   row("VLAN tag", edited(good, 12, {0x81, 0x00}, false), Drop::unknown_ether_type);
@@ -338,8 +343,24 @@ TEST_F(PipelineRows, ParseRefusesByName) {
   row("ICMP of 7 bytes", edited(cut(icmp, 41), 16, {0, 27}), Drop::icmp_header);
   row("ICMP redirect", edited(icmp, 34, {5}), Drop::icmp_type);
   row("ICMP unreachable", edited(icmp, 34, {3}), Drop::icmp_type);
-  expect_drop("headers over two buffers", uplink(), good, Drop::headers_not_contiguous, 30);
-  expect_drop("TCP header in the second buffer", uplink(), good, Drop::headers_not_contiguous, 40);
+  row("ICMP source quench", edited(icmp, 34, {4}), Drop::icmp_type);
+  row("ICMP time exceeded", edited(icmp, 34, {11}), Drop::icmp_type);
+  row("ICMP router advertisement", edited(icmp, 34, {9}), Drop::icmp_type);
+  row("Ethernet header over two buffers", good, Drop::headers_not_contiguous, 13);
+  row("IPv4 header over two buffers", good, Drop::headers_not_contiguous, 30);
+  row("TCP header in the second buffer", good, Drop::headers_not_contiguous, 40);
+  row("UDP header in the second buffer", udp, Drop::headers_not_contiguous, 41);
+  row("ICMP header in the second buffer", icmp, Drop::headers_not_contiguous, 41);
+  row("SCTP header in the second buffer", build(association), Drop::headers_not_contiguous, 49);
+  const Bytes arp =
+      build(Arp{.to = broadcast_mac, .from = router_mac, .sender_mac = router_mac, .target = web});
+  row("ARP cut short", cut(arp, 41), Drop::arp_malformed);
+  row("ARP over two buffers", arp, Drop::headers_not_contiguous, 20);
+  row("ARP for IPv6", edited(arp, 16, {0x86, 0xdd}, false), Drop::arp_malformed);
+  row("ARP of another hardware", edited(arp, 14, {0, 6}, false), Drop::arp_malformed);
+  EXPECT_GE(kinds, 40u);
+  for (const DropInfo& info : drop_registry)
+    EXPECT_TRUE(info.stage != "parse" || met.contains(info.name)) << info.name << " is never met";
 }
 
 TEST_F(PipelineRows, ArpIsAnsweredOnlyForWhatIsOurs) {
