@@ -180,7 +180,7 @@ PermitRule Scenario::make_rule(const std::string& name) {
   } else if (kind == 1) {
     rule.protocol = icmp;
     if (chance(60)) rule.icmp_type = pick<uint8_t>({8, 8, 13, 0, 14});
-    if (rule.icmp_type && chance(30)) rule.icmp_code = static_cast<uint8_t>(below(2));
+    if (rule.icmp_type && chance(60)) rule.icmp_code = static_cast<uint8_t>(below(2));
   } else {
     rule.protocol = kind < 5 ? tcp : kind < 7 ? udp : sctp;
     if (chance(60)) rule.local_ports = pick<PortRange>({{80, 80}, {22, 443}, {443, 5000}, {5000, 5001}});
@@ -415,12 +415,15 @@ Packet Scenario::from_endpoint(PortNumber port) {
 Bytes Scenario::make_frame(PortNumber port) {
   if (chance(4)) return make_arp(port);
   if (!sent_before_.empty() && chance(25)) {
-    // Something seen before, perhaps with other flags or from the other side of a narrowed list.
+    // Something seen before, perhaps with other flags or another ICMP code, or from the other side of a
+    // narrowed list.
     const auto& [from, frame] = sent_before_[below(sent_before_.size())];
     if (from == port) {
       Bytes again = frame;
       if (chance(50) && is_ipv4(again) && again[ip_at + 9] == tcp && again.size() > transport_at + 13)
         set_flags(again, make_flags());
+      if (chance(30) && is_ipv4(again) && again[ip_at + 9] == icmp && again.size() > transport_at + 1)
+        again[transport_at + 1] ^= 1;
       return again;
     }
   }
