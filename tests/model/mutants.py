@@ -26,8 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = "tests/model/property"
 STAGES = "dataplane/worker.cc"  # includes every stage
-BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "300", "PORTCULLIS_PROPERTY_STEPS": "200"}
-RUN_SECONDS = 60
+BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "800", "PORTCULLIS_PROPERTY_STEPS": "200"}
+RUN_SECONDS = 180
 # What the CPU must have for the fault of one back end to be reached (dataplane/isa.cc).
 CPU_FLAGS = {"avx2": {"avx2", "bmi1", "bmi2"}, "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}}
 # Options of the build that a throw-away object does without.
