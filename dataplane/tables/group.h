@@ -65,7 +65,7 @@ struct ScalarGroup {
     }
     return found;
   }
-  static constexpr uint32_t record_bytes = 16;
+  static constexpr size_t record_bytes = 16;
 };
 
 #if defined(__x86_64__)

@@ -252,7 +252,8 @@ const Row rows[] = {
      "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND remote { any: true "
      "}\n"
      "  protocol: \"icmp\"\n  local_ports { first: 1 last: 2 } } }",
-     {"c:7:3: gateway.permit[0].local_ports is wrong: only TCP, UDP and SCTP have ports; name one of them as the "
+     {"c:7:3: gateway.permit[0].local_ports is wrong: only TCP, UDP and SCTP have ports; name one of them as "
+      "the "
       "protocol, "
       "or leave "
       "the ports out"}},

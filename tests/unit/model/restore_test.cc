@@ -18,6 +18,7 @@ class RestoreTest : public ModelTest {
     const Eip db = add_eip("acme", "db");
     const Eip gone = add_eip("umbrella", "gone");
     std::vector<PermitRule> rules;
+    rules.reserve(20);
     for (int i = 0; i < 20; ++i) rules.push_back(rule("r-" + std::to_string(i)));
     set_list(web, rules);
     carry_out(model_.plan_set_tag("acme", db.address, {"db"}));

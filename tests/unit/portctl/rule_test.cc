@@ -200,6 +200,7 @@ v1::PermitRule rule_of(const std::string& line) {
 std::vector<std::string> names(std::vector<v1::PermitRule> rules) {
   name_rules(rules);
   std::vector<std::string> names;
+  names.reserve(rules.size());
   for (const v1::PermitRule& rule : rules) names.push_back(rule.name());
   return names;
 }
