@@ -67,8 +67,8 @@ struct PermitRule {
   Direction direction = Direction::inbound;
   Remote remote;
   std::optional<uint8_t> protocol;   // IANA number; any if absent (then no ports, no ICMP type)
-  PortRange local_ports;             // TCP and UDP only
-  PortRange remote_ports;            // TCP and UDP only
+  PortRange local_ports;             // TCP, UDP and SCTP only
+  PortRange remote_ports;            // TCP, UDP and SCTP only
   std::optional<uint8_t> icmp_type;  // ICMP only
   std::optional<uint8_t> icmp_code;  // only with a type
   bool tracked = false;              // inbound only
