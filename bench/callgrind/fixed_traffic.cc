@@ -188,7 +188,7 @@ const std::vector<Case>& cases() {
 
 using Turn = void (*)(Worker& worker, uint64_t now_ms);
 
-void turn(Worker& worker, uint64_t now_ms) {
+static void plain_turn(Worker& worker, uint64_t now_ms) {
   worker.poll(now_ms);
   worker.age(now_ms);
 }
@@ -196,7 +196,7 @@ void turn(Worker& worker, uint64_t now_ms) {
 // What is counted, by these names (guard.py): callgrind switches on and off at the first, and writes what it
 // has at the end of the second.
 extern "C" [[gnu::noinline]] void fixed_traffic_turn(Worker& worker, uint64_t now_ms) {
-  turn(worker, now_ms);
+  plain_turn(worker, now_ms);
   asm volatile("" ::: "memory");
 }
 
@@ -236,7 +236,7 @@ class Bench {
 
   void run(const Case& what) {
     const Traffic traffic = what.make();
-    if (std::string(what.name) != "new_flows") meet(traffic, turn);
+    if (std::string(what.name) != "new_flows") meet(traffic, plain_turn);
     fixed_traffic_case(*this, traffic);
     const uint64_t sent = traffic.in.size() + traffic.out.size();
     if (came_out != (traffic.passes ? sent : 0))

@@ -51,8 +51,7 @@ Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const
     return refuse(field, "ports " + std::to_string(range.first) + "-" + std::to_string(range.last) +
                              " are the wrong way round; the first may not exceed the last");
   }
-  const bool has_ports = rule.protocol == ip_protocol::tcp || rule.protocol == ip_protocol::udp ||
-                         rule.protocol == ip_protocol::sctp;
+  const bool has_ports = rule.protocol && ip_protocol::has_ports(*rule.protocol);
   if (!has_ports && !range.is_any()) {
     return refuse(
         field, "only TCP, UDP and SCTP have ports; name one of them as the protocol, or leave the ports out");

@@ -1,14 +1,13 @@
 #include "control/service/convert.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "control/compile/compile.h"
 #include "control/model/names.h"
-#include "src/net/headers.h"
+#include "src/net/protocol_name.h"
 
 namespace portcullis::service {
 namespace {
@@ -50,16 +49,6 @@ Expected<std::pair<std::string, std::string>> tenant_object(const std::string& n
 
 // --- rules ---
 
-struct ProtocolName {
-  std::string_view name;
-  uint8_t number;
-};
-constexpr std::array protocol_names{
-    ProtocolName{"icmp", ip_protocol::icmp}, ProtocolName{"tcp", ip_protocol::tcp},
-    ProtocolName{"udp", ip_protocol::udp},   ProtocolName{"sctp", ip_protocol::sctp},
-    ProtocolName{"gre", ip_protocol::gre},   ProtocolName{"esp", ip_protocol::esp},
-    ProtocolName{"ah", ip_protocol::ah}};
-
 Expected<std::optional<uint8_t>> decode_protocol(const std::string& text, const std::string& field) {
   if (text.empty() || text == "any") return std::nullopt;
   for (const ProtocolName& protocol : protocol_names) {
@@ -68,10 +57,9 @@ Expected<std::optional<uint8_t>> decode_protocol(const std::string& text, const 
   uint8_t number = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (status != std::errc() || end != text.data() + text.size())
-    return refuse(
-        quoted(text) +
-            " is no protocol; give tcp, udp, icmp, sctp, gre, esp, ah, an IANA number up to 255, or any",
-        field);
+    return refuse(quoted(text) + " is no protocol; give " + listed_protocol_names() +
+                      ", an IANA number up to 255, or any",
+                  field);
   return number;
 }
 

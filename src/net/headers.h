@@ -46,6 +46,10 @@ inline constexpr uint8_t esp = 50;
 inline constexpr uint8_t ah = 51;
 inline constexpr uint8_t sctp = 132;
 
+constexpr bool has_ports(uint8_t protocol) {
+  return protocol == tcp || protocol == udp || protocol == sctp;
+}
+
 // IPv6's own (RFC 8200, RFC 4443: options, routing, fragment, ICMPv6, no next header, destination options)
 // and what IANA reserves: they have no meaning in an IPv4 packet.
 constexpr bool has_no_meaning_in_ipv4(uint8_t protocol) {

@@ -1,13 +1,13 @@
 #include "src/portctl/rule.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
 #include <set>
 
 #include "src/net/address.h"
+#include "src/net/protocol_name.h"
 
 namespace portcullis::portctl {
 namespace {
@@ -38,15 +38,6 @@ std::optional<uint32_t> number(std::string_view text, uint32_t max) {
     return std::nullopt;
   return value;
 }
-
-// Those that have a name; others are numbers.
-struct Protocol {
-  std::string_view name;
-  uint32_t number;
-};
-constexpr std::array protocols{Protocol{"tcp", 6},    Protocol{"udp", 17}, Protocol{"icmp", 1},
-                               Protocol{"sctp", 132}, Protocol{"gre", 47}, Protocol{"esp", 50},
-                               Protocol{"ah", 51}};
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -97,18 +88,17 @@ class Parser {
   }
 
   bool protocol() {
-    if (done()) return expected("a protocol (tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA number)");
+    if (done()) return expected("a protocol (" + listed_protocol_names() + ", any or an IANA number)");
     const Word word = take();
     const std::optional<uint32_t> value = number(word.text, 255);
-    for (const Protocol& known : protocols) {
+    for (const ProtocolName& known : protocol_names) {
       if (word.text != known.name && value != known.number) continue;
       rule_.set_protocol(std::string(known.name));
       return true;
     }
     if (word.text != "any" && !value.has_value())
-      return fail(word, quoted(word.text) +
-                            " is no protocol: write tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA "
-                            "number up to 255");
+      return fail(word, quoted(word.text) + " is no protocol: write " + listed_protocol_names() +
+                            ", any or an IANA number up to 255");
     rule_.set_protocol(value.has_value() ? std::to_string(*value) : "any");
     return true;
   }
