@@ -294,30 +294,33 @@ nlohmann::ordered_json description() {
           {"cases", names},          {"packets", sizes}};
 }
 
-}  // namespace
-}  // namespace portcullis::bench
-
-int main(int argc, char** argv) {
-  using namespace portcullis::bench;
+int run(int argc, char** argv) {
   CLI::App app{"The same packets in every run, for callgrind to count instructions; see guard.py."};
   std::string isa = "scalar";
   bool describe = false;
   app.add_option("--isa", isa, "back end: scalar, avx2, avx512")->capture_default_str();
   app.add_flag("--describe", describe, "print what would run, as JSON");
   CLI11_PARSE(app, argc, argv);
+  if (describe) {
+    std::printf("%s\n", description().dump(2).c_str());
+    return 0;
+  }
+  const auto chosen = isa_of(isa);
+  if (!chosen) throw std::runtime_error("--isa: there is no back end '" + isa + "'");
+  testing::start_eal();
+  Bench bench(*chosen);
+  for (const Case& one : cases()) bench.run(one);
+  return 0;
+}
+
+}  // namespace
+}  // namespace portcullis::bench
+
+int main(int argc, char** argv) {
   try {
-    if (describe) {
-      std::printf("%s\n", description().dump(2).c_str());
-      return 0;
-    }
-    const auto chosen = portcullis::isa_of(isa);
-    if (!chosen) throw std::runtime_error("--isa: there is no back end '" + isa + "'");
-    portcullis::testing::start_eal();
-    Bench bench(*chosen);
-    for (const Case& one : cases()) bench.run(one);
+    return portcullis::bench::run(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "fixed-traffic: %s\n", error.what());
     return 1;
   }
-  return 0;
 }

@@ -25,6 +25,9 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = "tests/model/property"
+# Where the CPU lacks AVX-512 (tests/support/avx512_emulated.h); built only there.
+EMULATED = "tests/model/property-avx512-emulated"
+LIBRARIES = {PROGRAM: "dataplane/libdataplane.a.p/", EMULATED: "tests/libdataplane-emulated.a.p/"}
 STAGES = "dataplane/worker.cc"  # includes every stage
 BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "800", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 180
@@ -63,13 +66,15 @@ class Outcome:
 class Workshop:
     """Compiles, links and runs mutants with the commands of an existing build."""
 
-    def __init__(self, build: pathlib.Path, scratch: pathlib.Path):
+    def __init__(self, build: pathlib.Path, scratch: pathlib.Path, program: str):
         self.build = build
         self.scratch = scratch
         entries = json.loads((build / "compile_commands.json").read_text())
+        # A source that only one target compiles, or the one of the library that the program is linked with.
         self.compile_commands = {
-            os.path.relpath(build / entry["file"], ROOT): shlex.split(entry["command"]) for entry in entries}
-        commands = subprocess.run(["ninja", "-C", build, "-t", "commands", PROGRAM], check=True, text=True,
+            os.path.relpath(build / entry["file"], ROOT): shlex.split(entry["command"])
+            for entry in sorted(entries, key=lambda entry: entry["output"].startswith(LIBRARIES[program]))}
+        commands = subprocess.run(["ninja", "-C", build, "-t", "commands", program], check=True, text=True,
                                   stdout=subprocess.PIPE).stdout.strip().splitlines()
         self.link_command = shlex.split(commands[-1])
 
@@ -81,8 +86,6 @@ class Workshop:
     def try_out(self, mutant: Mutant | None) -> Outcome:
         began = time.monotonic()
         name = mutant.name if mutant else "no fault at all"
-        if mutant and not CPU_FLAGS.get(mutant.isa, set()) <= cpu_flags():
-            return Outcome(name, False, f"this CPU has no {mutant.isa}", skipped=True)
         directory = self.scratch / "".join(letter if letter.isalnum() else "-" for letter in name)
         directory.mkdir(parents=True)
         try:
@@ -139,6 +142,21 @@ class Workshop:
         return self.run(command)
 
 
+class Workshops:
+    """One for each program that a fault may need."""
+
+    def __init__(self, build: pathlib.Path, scratch: pathlib.Path):
+        self.plain = Workshop(build, scratch, PROGRAM)
+        self.emulated = Workshop(build, scratch, EMULATED) if (build / EMULATED).exists() else None
+
+    def try_out(self, mutant: Mutant) -> Outcome:
+        if CPU_FLAGS.get(mutant.isa, set()) <= cpu_flags():
+            return self.plain.try_out(mutant)
+        if mutant.isa == "avx512" and self.emulated:
+            return self.emulated.try_out(mutant)
+        return Outcome(mutant.name, False, f"this CPU has no {mutant.isa}", skipped=True)
+
+
 def cpu_flags() -> set[str]:
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("flags"):
@@ -186,7 +204,7 @@ def main() -> int:
     build = arguments.build.resolve()
     scratch = build / "tests/model/mutants"
     shutil.rmtree(scratch, ignore_errors=True)
-    workshop = Workshop(build, scratch)
+    workshops = Workshops(build, scratch)
 
     def show(outcome: Outcome) -> Outcome:
         word = "skipped" if outcome.skipped else "caught" if outcome.caught else "MISSED"
@@ -194,7 +212,7 @@ def main() -> int:
               flush=True)
         return outcome
 
-    sound = workshop.try_out(None)
+    sound = workshops.plain.try_out(None)
     # Here to survive is right.
     outcomes = [Outcome(sound.name, sound.how == "survived", sound.how, sound.detail, sound.seconds)]
     if not outcomes[0].caught:
@@ -203,7 +221,7 @@ def main() -> int:
     else:
         print(f"sound   {sound.seconds:5.1f} s  without a fault the tests pass", flush=True)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            outcomes += [show(outcome) for outcome in pool.map(workshop.try_out, mutants)]
+            outcomes += [show(outcome) for outcome in pool.map(workshops.try_out, mutants)]
     shutil.rmtree(scratch, ignore_errors=True)
     if arguments.junit:
         write_junit(arguments.junit, outcomes)
