@@ -69,11 +69,13 @@ class Workshop:
     def __init__(self, build: pathlib.Path, scratch: pathlib.Path, program: str):
         self.build = build
         self.scratch = scratch
+        self.program = program
         entries = json.loads((build / "compile_commands.json").read_text())
-        # A source that only one target compiles, or the one of the library that the program is linked with.
-        self.compile_commands = {
-            os.path.relpath(build / entry["file"], ROOT): shlex.split(entry["command"])
-            for entry in sorted(entries, key=lambda entry: entry["output"].startswith(LIBRARIES[program]))}
+        # What only one target compiles, and what more than one does as the program's own library does.
+        entries.sort(key=lambda entry: entry["output"].startswith(LIBRARIES[program]))
+        names = [os.path.relpath(build / entry["file"], ROOT) for entry in entries]
+        self.compile_commands = {name: shlex.split(entry["command"]) for name, entry in zip(names, entries)}
+        self.objects = {name: entry["output"] for name, entry in zip(names, entries)}
         commands = subprocess.run(["ninja", "-C", build, "-t", "commands", program], check=True, text=True,
                                   stdout=subprocess.PIPE).stdout.strip().splitlines()
         self.link_command = shlex.split(commands[-1])
@@ -103,10 +105,11 @@ class Workshop:
             planted = directory / mutant.file
             planted.parent.mkdir(parents=True)
             planted.write_text(good.replace(mutant.old, mutant.new))
-        made = self.compile(mutant.unit() if mutant else STAGES, directory)
+        unit = mutant.unit() if mutant else STAGES
+        made = self.compile(unit, directory)
         if made.returncode != 0:
             return Outcome(name, False, "does not compile", made.stdout)
-        made = self.link(directory)
+        made = self.link(unit, directory)
         if made.returncode != 0:
             return Outcome(name, False, "does not link", made.stdout)
         try:
@@ -135,10 +138,15 @@ class Workshop:
         source = planted if planted.exists() else ROOT / unit
         return self.run([*command, "-w", "-O1", "-c", source, "-o", directory / "unit.o"])
 
-    def link(self, directory: pathlib.Path) -> subprocess.CompletedProcess:
+    def link(self, unit: str, directory: pathlib.Path) -> subprocess.CompletedProcess:
         command = list(self.link_command)
         command[command.index("-o") + 1] = str(directory / "program")
-        command.insert(command.index("-o") + 2, str(directory / "unit.o"))
+        # In the place of the good one, or before the library that has it.
+        own = [n for n, argument in enumerate(command) if argument == self.objects[unit]]
+        if own:
+            command[own[0]] = str(directory / "unit.o")
+        else:
+            command.insert(command.index("-o") + 2, str(directory / "unit.o"))
         return self.run(command)
 
 
@@ -148,6 +156,16 @@ class Workshops:
     def __init__(self, build: pathlib.Path, scratch: pathlib.Path):
         self.plain = Workshop(build, scratch, PROGRAM)
         self.emulated = Workshop(build, scratch, EMULATED) if (build / EMULATED).exists() else None
+
+    def sound(self) -> list[Outcome]:
+        """Without any fault the tests pass: here to survive is right."""
+        outcomes = []
+        for workshop in filter(None, [self.plain, self.emulated]):
+            outcome = workshop.try_out(None)
+            outcome.name += f" in {workshop.program}"
+            outcome.caught = outcome.how == "survived"
+            outcomes.append(outcome)
+        return outcomes
 
     def try_out(self, mutant: Mutant) -> Outcome:
         if CPU_FLAGS.get(mutant.isa, set()) <= cpu_flags():
@@ -212,14 +230,12 @@ def main() -> int:
               flush=True)
         return outcome
 
-    sound = workshops.plain.try_out(None)
-    # Here to survive is right.
-    outcomes = [Outcome(sound.name, sound.how == "survived", sound.how, sound.detail, sound.seconds)]
-    if not outcomes[0].caught:
-        show(outcomes[0])
-        print(outcomes[0].detail)
-    else:
-        print(f"sound   {sound.seconds:5.1f} s  without a fault the tests pass", flush=True)
+    outcomes = workshops.sound()
+    for outcome in outcomes:
+        print(f"{'sound' if outcome.caught else 'UNSOUND':7} {outcome.seconds:5.1f} s  {outcome.name}", flush=True)
+        if not outcome.caught:
+            print(outcome.how, outcome.detail)
+    if not any(outcome.missed() for outcome in outcomes):
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             outcomes += [show(outcome) for outcome in pool.map(workshops.try_out, mutants)]
     shutil.rmtree(scratch, ignore_errors=True)
