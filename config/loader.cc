@@ -16,6 +16,8 @@
 #include "control/model/model.h"
 #include "control/model/names.h"
 #include "control/service/convert.h"
+#include "dataplane/tables/error_rate.h"
+#include "dataplane/tables/fragment.h"
 
 namespace portcullis::config {
 namespace {
@@ -172,6 +174,8 @@ class Checker {
       }
     }
     permit(gateway);
+    out.icmp_error_rate = number("gateway.icmp_error_rate", gateway.icmp_error_rate(), out.icmp_error_rate, 1,
+                                 ErrorRate::highest);
     if (!gateway.tap().empty()) out.tap = gateway.tap();
     static const std::regex interface("[A-Za-z0-9][A-Za-z0-9_.-]*");
     if (out.tap.size() > max_interface_name || !std::regex_match(out.tap, interface))
@@ -340,10 +344,10 @@ class Checker {
     out.rules_per_eip =
         number("capacity.rules_per_eip", capacity.rules_per_eip(), roomy, 1, max_permit_rules);
     out.flows = number("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
-    if (!std::has_single_bit(out.flows))
-      text_.mistake("capacity.flows", "is " + std::to_string(out.flows) + ", expected a power of two: " +
-                                          std::to_string(std::bit_floor(out.flows)) + " or " +
-                                          std::to_string(std::bit_ceil(out.flows)));
+    power_of_two("capacity.flows", out.flows);
+    out.fragments =
+        number("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
+    power_of_two("capacity.fragments", out.fragments);
     out.flows_per_eip = number("capacity.flows_per_eip", capacity.flows_per_eip(),
                                std::min(out.flows_per_eip, out.flows), 1, out.flows);
     out.tag_sets = number("capacity.tag_sets", capacity.tag_sets(), out.eips, 1, most);
@@ -354,6 +358,13 @@ class Checker {
                                                    ", expected 1024.." + std::to_string(most) +
                                                    ", or 0 for as many as queues and bursts need");
     out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
+  }
+
+  void power_of_two(const std::string& path, uint32_t value) {
+    if (!std::has_single_bit(value))
+      text_.mistake(path, "is " + std::to_string(value) +
+                              ", expected a power of two: " + std::to_string(std::bit_floor(value)) + " or " +
+                              std::to_string(std::bit_ceil(value)));
   }
 
   uint32_t idle_ms(const std::string& path, uint32_t seconds, uint32_t otherwise_ms) {
@@ -368,6 +379,7 @@ class Checker {
     out.udp_ms = idle_ms("flows.udp", flows.udp(), out.udp_ms);
     out.icmp_ms = idle_ms("flows.icmp", flows.icmp(), out.icmp_ms);
     out.other_ms = idle_ms("flows.other", flows.other(), out.other_ms);
+    out.fragment_ms = idle_ms("flows.fragment", flows.fragment(), out.fragment_ms);
     settings_.quarantine_ms =
         idle_ms("flows.quarantine", flows.quarantine(), static_cast<uint32_t>(settings_.quarantine_ms));
   }

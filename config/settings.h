@@ -47,6 +47,7 @@ struct Settings {
     std::vector<InterfaceAddress> addresses;
     std::vector<model::PermitRule> permit;  // inbound, prefixes or any, not tracked
     std::string tap = "portcullis0";
+    uint32_t icmp_error_rate = 100;  // a second, of one EIP
   };
 
   struct Capacity {
@@ -60,6 +61,7 @@ struct Settings {
     uint32_t eips_per_tenant = 65536;
     uint32_t packet_buffers = 0;  // 0: as many as queues and bursts need
     uint32_t vms = 65536;
+    uint32_t fragments = 4096;
   };
 
   Eal eal;

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "dataplane/tables/binding.h"
+#include "dataplane/tables/fragment.h"
 #include "dataplane/tables/port.h"
 #include "src/net/five_tuple.h"
 #include "src/net/headers.h"
@@ -41,6 +42,27 @@ struct CanBe {
   static constexpr uint8_t reply = 1;      // a stateless one
   static constexpr uint8_t opener = 2;     // the first packet of an entry
   static constexpr uint8_t beginning = 4;  // TCP SYN without ACK, SCTP INIT: no entry admits it
+};
+
+// The packet that an ICMP error is about: what is left of it behind the error's own header.
+struct QuotedPacket {
+  Ipv4Addr source;
+  Ipv4Addr destination;
+  Port source_port;  // for ICMP queries and their replies both ports hold the identifier
+  Port destination_port;
+  uint8_t protocol;
+  uint8_t icmp_type;
+  uint8_t icmp_code;
+  uint16_t ip_offset;  // in the frame
+  uint16_t l4_offset;
+  uint16_t l4_length;  // bytes of layer 4 that are quoted
+};
+
+// Where in its datagram a fragment lies.
+struct FragmentPlace {
+  Be16 identification;
+  FragmentSpan span;
+  bool is_last;
 };
 
 // Where the hit of a rule is counted.
@@ -80,9 +102,12 @@ struct Burst {
   PortId in_port = 0;
   PortRole in_role = PortRole::none;
   uint64_t now_ms = 0;
-  uint64_t live = 0;      // bit i: packet i is still being judged
-  uint64_t arp = 0;       // bit i: an ARP packet (parse)
-  uint64_t answered = 0;  // bit i: rewritten in place as an answer, leaves by in_port (punt)
+  uint64_t live = 0;             // bit i: packet i is still being judged
+  uint64_t arp = 0;              // bit i: an ARP packet (parse)
+  uint64_t errors = 0;           // bit i: an ICMP error (parse)
+  uint64_t fragments = 0;        // bit i: a fragment (parse)
+  uint64_t later_fragments = 0;  // bit i: not the first of its datagram: it has no transport header (parse)
+  uint64_t answered = 0;         // bit i: rewritten in place as an answer, leaves by in_port (punt, route)
   // Beyond `count`: the last again, so that prefetching ahead needs no bounds.
   rte_mbuf* mbuf[burst_size + burst_lookahead];
 
@@ -93,6 +118,8 @@ struct Burst {
   uint8_t tcp_flags[burst_size];
   uint8_t icmp_type[burst_size];
   uint8_t icmp_code[burst_size];
+  QuotedPacket quoted[burst_size];     // of errors only
+  FragmentPlace fragment[burst_size];  // of fragments only
 
   // identify
   uint64_t has_source = 0;  // bit i: the source is an endpoint here

@@ -4,13 +4,12 @@
 //   parse       bounded parse, malformed packets leave by name
 //   punt        ARP answered; what is for the gateway itself goes to the punt thread
 //   identify    source endpoint (location, DIP, anti-spoofing) and destination endpoint (address)
+//   fragments   a later fragment gets the ports of its first
 //   admit       the permit list of each side that exists; entries are looked up, intents staged
 //   route       next hop, TTL, MTU: the last refusals that need no memory
-//   commit      flow entries, EIP counters, rule hits: the one place where tables change
-//   to_public   source DIP -> EIP
-//   to_private  destination EIP -> DIP
-//   deliver     TTL and MAC addresses for the next hop
-//   transmit    per-port queues, burst
+//   commit      flow entries, fragmented datagrams, EIP counters, rule hits: the one place where tables
+//   change to_public   source DIP -> EIP to_private  destination EIP -> DIP deliver     TTL and MAC addresses
+//   for the next hop transmit    per-port queues, burst
 //
 // After commit only a full transmit queue drops.
 #pragma once
@@ -21,6 +20,7 @@
 #include "dataplane/stages/admit.h"
 #include "dataplane/stages/commit.h"
 #include "dataplane/stages/deliver.h"
+#include "dataplane/stages/fragments.h"
 #include "dataplane/stages/identify.h"
 #include "dataplane/stages/parse.h"
 #include "dataplane/stages/punt.h"
@@ -32,8 +32,8 @@
 namespace portcullis {
 
 using Pipeline =
-    std::tuple<stages::Parse, stages::Punt, stages::Identify, stages::Admit, stages::Route, stages::Commit,
-               stages::ToPublic, stages::ToPrivate, stages::Deliver, stages::Transmit>;
+    std::tuple<stages::Parse, stages::Punt, stages::Identify, stages::Fragments, stages::Admit, stages::Route,
+               stages::Commit, stages::ToPublic, stages::ToPrivate, stages::Deliver, stages::Transmit>;
 
 // Runs a burst through every stage. `Group`: the back end (tables/group.h). `probe(name)` is called after
 // each stage: nothing in production, clocks per stage in bench/pps.

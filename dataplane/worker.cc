@@ -56,14 +56,21 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
                 "this CPU has no " + std::string(name_of(config.isa)) + ": choose a narrower back end");
   auto counters = WorkerCounters::create(tables.binding, tables.permit, config.numa_node);
   if (!counters) return tl::unexpected(counters.error());
-  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node,
-                                 config.flow_secret != 0 ? config.flow_secret : rte_rand());
+  const uint64_t secret = config.flow_secret != 0 ? config.flow_secret : rte_rand();
+  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node, secret);
   if (!flows) return tl::unexpected(flows.error());
+  auto error_rate =
+      ErrorRate::create(tables.gateway.icmp_error_rate, tables.binding.capacity(), config.numa_node);
+  if (!error_rate) return tl::unexpected(error_rate.error());
+  auto fragments = FragmentTable::create(config.fragment_capacity, config.numa_node, secret);
+  if (!fragments) return tl::unexpected(fragments.error());
   auto state = std::unique_ptr<WorkerState>(new WorkerState{.config = config,
                                                             .tables = tables,
                                                             .rcu = rcu,
                                                             .counters = std::move(*counters),
                                                             .flows = std::move(*flows),
+                                                            .error_rate = std::move(*error_rate),
+                                                            .fragments = std::move(*fragments),
                                                             .tsc_hz = rte_get_tsc_hz()});
   for (const PortId port : tables.ports.in_use) {
     if (auto done = configure(state->punt_meters[port], tables.ports.ports[port].punt_rate); !done)
@@ -175,7 +182,8 @@ const WorkerConfig& Worker::config() const {
 }
 
 size_t Worker::bytes() const {
-  return state_->flows.bytes() + state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
+  return state_->flows.bytes() + state_->error_rate.bytes() + state_->fragments.bytes() +
+         state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
 }
 
 }  // namespace portcullis

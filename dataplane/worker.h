@@ -23,7 +23,8 @@ struct WorkerConfig {
   uint32_t core = 0;
   int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
-  uint64_t flow_secret = 0;  // of the flow table's hash; 0: a random one
+  uint32_t fragment_capacity = 4096;
+  uint64_t flow_secret = 0;  // of the flow and fragment tables' hashes; 0: a random one
   Isa isa = widest_isa();    // create() refuses what this CPU lacks
   uint32_t idle_polls = 0;   // 0: never sleep
   uint32_t idle_sleep_us = 50;

@@ -10,7 +10,9 @@
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
+#include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/flow.h"
+#include "dataplane/tables/fragment.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 
@@ -36,6 +38,8 @@ struct WorkerState {
   rte_rcu_qsbr* rcu;
   WorkerCounters counters;
   FlowTable flows;
+  ErrorRate error_rate;
+  FragmentTable fragments;
   uint64_t tsc_hz;
   uint64_t aged_until_ms = 0;
   uint32_t sweep_left = 0;     // buckets of this sweep of ageing
@@ -49,10 +53,15 @@ struct WorkerState {
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
-// The only way to lose a packet: count why, give the buffer back, stop judging it.
-[[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+// The only way to lose a packet: count why, stop judging it. Its buffer is the caller's.
+inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   worker.counters.dropped[static_cast<size_t>(reason)].add(1);
   burst.live &= ~(uint64_t{1} << i);
+}
+
+// The same, and the buffer goes back.
+[[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+  lose(burst, worker, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 

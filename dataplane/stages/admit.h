@@ -3,6 +3,7 @@
 //   1  stateless reply (leaving): the reversed packet matches an inbound rule that is not `tracked`; no entry
 //   2  a rule of the packet's direction; an outbound or tracked one stages an entry
 //   3  a live entry of that side
+// ICMP errors are judged by what they quote (admit_errors.h).
 // Lists that lie in their records are asked in a first loop over the burst, longer ones, asked for meanwhile,
 // in a second one. Nothing is changed here: what a verdict would do to an entry is staged as SideVerdicts for
 // commit.
@@ -14,6 +15,7 @@
 
 #include <string_view>
 
+#include "dataplane/stages/admit_errors.h"
 #include "dataplane/stages/entry_judge.h"
 #include "dataplane/stages/permit_match.h"
 #include "dataplane/worker_state.h"
@@ -28,6 +30,8 @@ struct Admit {
     burst.leaving.entry = burst.leaving.opens = burst.leaving.stands = 0;
     burst.entering.entry = burst.entering.opens = burst.entering.stands = 0;
     burst.flow_version = worker.flows.version();
+    if ((burst.live & burst.errors) != 0) [[unlikely]]
+      Group::template call<AdmitErrors>(burst, tables, worker);
     // Sides that no rule has let pass: a live entry may.
     const uint64_t source_needs_entry = ask_lists<Group, Direction::outbound>(burst, tables, worker);
     const uint64_t destination_needs_entry = ask_lists<Group, Direction::inbound>(burst, tables, worker);
@@ -51,7 +55,8 @@ struct Admit {
     const auto* const sides = leaves ? burst.source : burst.destination;
     uint64_t refused = 0;
     uint64_t longer = 0;
-    for_each_packet(burst.live & (leaves ? burst.has_source : burst.has_destination), [&](uint32_t i) {
+    const uint64_t has_side = leaves ? burst.has_source : burst.has_destination;
+    for_each_packet(burst.live & ~burst.errors & has_side, [&](uint32_t i) {
       const BindingRecord& side = *sides[i];
       if (side.has_long_list()) [[unlikely]] {
         longer |= uint64_t{1} << i;

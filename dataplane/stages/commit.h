@@ -2,8 +2,9 @@
 // it, the EIPs' counters and the rules' hits move. Packets that touch entries commit in order, so a quota or
 // a full bucket is decided in order; both sides' entries are checked before either is written.
 //
-// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), SlotCounters (64 bytes), hits
-// of rules in chunks. Drops: flow_quota, flow_table_full.
+// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), the fragment table (64-byte
+// FragmentEntry), SlotCounters (64 bytes), hits of rules in chunks, rates of ICMP errors.
+// Drops: icmp_error_rate, fragment_first_lost, fragment_overlap, flow_quota, flow_table_full.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <string_view>
 
 #include "dataplane/stages/entry_judge.h"
+#include "dataplane/stages/fragments.h"
 #include "dataplane/worker_state.h"
 
 namespace portcullis::stages {
@@ -20,8 +22,15 @@ struct Commit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    for_each_packet(burst.live & (burst.leaving.entry | burst.entering.entry), [&](uint32_t i) {
-      if (!refresh(burst, worker, i)) Group::template call<Entries>(burst, tables, worker, i);
+    for_each_packet(burst.live & burst.errors, [&](uint32_t i) {
+      if (!has_token(burst, worker, i)) drop(burst, worker, i, Drop::icmp_error_rate);
+    });
+    const uint64_t touch = burst.leaving.entry | burst.entering.entry;
+    for_each_packet(burst.live & (touch | burst.fragments), [&](uint32_t i) {
+      if ((burst.fragments >> i & 1) != 0) [[unlikely]]
+        Group::template call<Datagrams>(burst, tables, worker, i);
+      else if (!refresh(burst, worker, i))
+        Group::template call<Entries>(burst, tables, worker, i);
     });
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
       SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
@@ -38,6 +47,16 @@ struct Commit {
   }
 
  private:
+  // Takes one from each side of an ICMP error, or from none.
+  [[gnu::noinline, gnu::cold]] static bool has_token(const Burst& burst, WorkerState& worker, uint32_t i) {
+    const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
+    for (const BindingRecord* side : sides)
+      if (side != nullptr && !worker.error_rate.has_token(side->id, burst.now_ms)) return false;
+    for (const BindingRecord* side : sides)
+      if (side != nullptr) worker.error_rate.take(side->id, burst.now_ms);
+    return true;
+  }
+
   enum class Action : uint8_t { none, refresh, open };
 
   // One side of the packet on its way through commit.
@@ -68,6 +87,41 @@ struct Commit {
     worker.flows.set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i), burst.now_ms);
     return true;
   }
+
+  // A fragment: its place in its datagram, and its flow entries as of any packet.
+  struct Datagrams {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker, const uint32_t i) noexcept {
+      const FragmentKey key = fragment_key(burst, i);
+      const BindingRecord& owner = fragment_owner(burst, i);
+      const bool is_first = (burst.later_fragments >> i & 1) == 0;
+      const uint32_t index = worker.fragments.find(key, owner.eip, burst.now_ms);
+      if (!is_first && index == FragmentTable::none) return drop(burst, worker, i, Drop::fragment_first_lost);
+      FragmentEntry datagram;
+      if (index != FragmentTable::none) datagram = worker.fragments.entry(index);
+      const bool fits = (index == FragmentTable::none || !is_first) && !datagram.refuses &&
+                        datagram.spans.add(burst.fragment[i].span, burst.fragment[i].is_last);
+      if (!fits) {
+        // A refusal that changes something: nothing more of the datagram passes (RFC 5722).
+        worker.fragments.entry(index).refuses = true;
+        return drop(burst, worker, i, Drop::fragment_overlap);
+      }
+      const uint64_t touch = burst.leaving.entry | burst.entering.entry;
+      if ((touch >> i & 1) != 0 && !refresh(burst, worker, i)) entries<Group>(burst, tables, worker, i);
+      if ((burst.live >> i & 1) == 0) return;
+      if (is_first)
+        worker.fragments.insert({.key = key,
+                                 .first = transport_fields(burst, i),
+                                 .expires_ms = burst.now_ms + tables.timeouts.fragment_ms,
+                                 .spans = datagram.spans,
+                                 .owner = owner.id},
+                                owner.eip, burst.now_ms);
+      else if (datagram.spans.is_whole())
+        worker.fragments.erase(index);
+      else
+        worker.fragments.entry(index).spans = datagram.spans;
+    }
+  };
 
   // All that refresh() leaves. A function of its own, so that the loop keeps its registers.
   struct Entries {

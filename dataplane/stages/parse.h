@@ -1,18 +1,21 @@
 // parse: from bytes to fields. Bounded reads, checks in the order of RFC 791 and then of the transport
-// (parse_transport.h), lengths before use. L4 checksums are not verified: they are only ever changed by
-// differences, so a wrong one stays wrong.
+// (parse_transport.h), of fragments (parse_fragment.h) or of what an ICMP error quotes (parse_quoted.h),
+// lengths before use. L4 checksums are not verified: they are only ever changed by differences, so a wrong
+// one stays wrong.
 //
 // Reads the frame; writes the "parse" fields of Burst, Burst::arp and the port's receive counters.
-// Drops: unknown_ether_type … icmp_type.
+// Drops: unknown_ether_type … arp_malformed.
 #pragma once
 
 #include <rte_prefetch.h>
 
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "dataplane/stages/martian.h"
+#include "dataplane/stages/parse_fragment.h"
 #include "dataplane/stages/parse_transport.h"
 #include "dataplane/worker_state.h"
 #include "src/net/checksum.h"
@@ -90,7 +93,10 @@ struct Parse {
   }
 
   static Refusal plain(Burst& burst, uint32_t i) {
-    return ParseTransport::accepted(burst, i, frame_of(burst.mbuf[i]) + l3_offset, plain_headers - l4_offset);
+    const uint8_t* const ip = frame_of(burst.mbuf[i]) + l3_offset;
+    const auto total_length = HeaderView<Ipv4Header>(ip).load<Be16>(offsetof(Ipv4Header, total_length));
+    return ParseTransport::accepted(burst, i, ip, sizeof(Ipv4Header), plain_headers - l4_offset,
+                                    total_length.host() - static_cast<uint32_t>(sizeof(Ipv4Header)));
   }
 
   [[gnu::noinline, gnu::cold]] static Refusal exact(Burst& burst, uint32_t i, MacWord own_mac) {
@@ -134,18 +140,36 @@ struct Parse {
     }
     const uint32_t total_length = header.load<Be16>(offsetof(Ipv4Header, total_length)).host();
     if (total_length < header_length || total_length > present) return Drop::ip_total_length;
-    if (version_ihl != without_options) [[unlikely]] {
-      if (!cursor.skip(header_length - sizeof(Ipv4Header))) return Drop::headers_not_contiguous;
-      const bool right = internet_sum({frame_of(mbuf) + l3_offset, header_length}) == 0xffff;
-      return right ? Drop::ip_options : Drop::ip_checksum;
-    }
-    if (internet_sum({frame_of(mbuf) + l3_offset, header_length}) != 0xffff) return Drop::ip_checksum;
-    const auto fragment = header.load<Be16>(offsetof(Ipv4Header, flags_fragment_offset));
-    if ((fragment.wire() & fragment_bits.wire()) != 0) return Drop::fragment;
+    if (!cursor.skip(header_length - sizeof(Ipv4Header))) return Drop::headers_not_contiguous;
+    const std::span<const uint8_t> whole(frame_of(mbuf) + l3_offset, header_length);
+    if (internet_sum(whole) != 0xffff) return Drop::ip_checksum;
+    if (const Refusal refusal = options(whole.subspan(sizeof(Ipv4Header))); refusal.is_one()) return refusal;
     if (is_martian(header.load<Ipv4Addr>(offsetof(Ipv4Header, source)))) return Drop::martian_source;
     if (is_martian(header.load<Ipv4Addr>(offsetof(Ipv4Header, destination))))
       return Drop::martian_destination;
-    return ParseTransport::accepted(burst, i, frame_of(mbuf) + l3_offset, mbuf->data_len - l4_offset);
+    const uint32_t in_buffer = mbuf->data_len - l3_offset - header_length;
+    const auto fragment = header.load<Be16>(offsetof(Ipv4Header, flags_fragment_offset));
+    if ((fragment.wire() & fragment_bits.wire()) != 0)
+      return ParseFragment::accepted(burst, i, whole.data(), header_length, in_buffer);
+    return ParseTransport::accepted(burst, i, whole.data(), header_length, in_buffer,
+                                    total_length - header_length);
+  }
+
+  // RFC 791, 3.1: two options are one byte long, all others say their length. The sender does not choose the
+  // way (RFC 7126, 4.3 and 4.4); all other options are for hosts and routers beyond, and stay as they are.
+  static Refusal options(std::span<const uint8_t> options) {
+    while (!options.empty() && options[0] != ip_option::end_of_list) {
+      if (options[0] == ip_option::loose_source_route || options[0] == ip_option::strict_source_route)
+        return Drop::ip_source_route;
+      size_t length = 1;
+      if (options[0] != ip_option::no_operation) {
+        if (options.size() < 2) return Drop::ip_options;
+        length = options[1];
+        if (length < 2 || length > options.size()) return Drop::ip_options;
+      }
+      options = options.subspan(length);
+    }
+    return Refusal();
   }
 
   static Drop cut_short(const rte_mbuf* mbuf, Drop reason) {

@@ -2,13 +2,17 @@
 // permit list. Bounded reads in the order of RFC 9293, 768, 9260 and 792, lengths before use. Protocols
 // without ports or queries have both ports 0.
 //
-// Reads the frame; writes Burst::ip, ::total_length, ::can_be, ::tcp_flags, ::icmp_type, ::icmp_code.
-// Drops: unknown_protocol … icmp_type, headers_not_contiguous.
+// Reads the frame; writes Burst::ip, ::total_length, ::can_be, ::tcp_flags, ::icmp_type, ::icmp_code,
+// ::quoted,
+// ::errors.
+// Drops: unknown_protocol … icmp_error_quote, headers_not_contiguous.
 #pragma once
 
 #include <cstddef>
 #include <cstring>
 
+#include "dataplane/stages/parse_quoted.h"
+#include "dataplane/stages/refusal.h"
 #include "dataplane/stages/tcp_flags.h"
 #include "dataplane/worker_state.h"
 #include "src/net/cursor.h"
@@ -16,30 +20,20 @@
 
 namespace portcullis::stages {
 
-// std::optional<Drop> in one register.
-class Refusal {
- public:
-  constexpr Refusal() : code_(none) {}
-  constexpr Refusal(Drop reason) : code_(static_cast<uint32_t>(reason)) {}
-  [[nodiscard]] constexpr bool is_one() const { return code_ != none; }
-  [[nodiscard]] constexpr Drop reason() const { return static_cast<Drop>(code_); }
-
- private:
-  static constexpr uint32_t none = drop_count;
-  uint32_t code_;
-};
-
 struct ParseTransport {
-  // The header of layer 3 is as it must be; of layer 4 there are `present` bytes in the same buffer.
-  static Refusal accepted(Burst& burst, uint32_t i, const uint8_t* ip, uint32_t present) {
+  // The header of layer 3, of `header_length` bytes, is as it must be; of layer 4 there are `present` bytes
+  // in the same buffer, or more. `length`: of layer 4, as far as its own header may speak of it.
+  static Refusal accepted(Burst& burst, uint32_t i, const uint8_t* ip, uint32_t header_length,
+                          uint32_t present, uint32_t length) {
     const HeaderView<Ipv4Header> header(ip);
     Ipv4Fields& fields = burst.ip[i];
     std::memcpy(&fields, ip + offsetof(Ipv4Header, ttl),
                 present >= 2 * sizeof(Port) ? sizeof fields : offsetof(Ipv4Fields, source_port));
     const uint32_t total_length = header.load<Be16>(offsetof(Ipv4Header, total_length)).host();
     burst.total_length[i] = static_cast<uint16_t>(total_length);
-    const uint8_t* const l4 = ip + sizeof(Ipv4Header);
-    const uint32_t length = total_length - static_cast<uint32_t>(sizeof(Ipv4Header));
+    const uint8_t* const l4 = ip + header_length;
+    if (header_length != sizeof(Ipv4Header) && present >= 2 * sizeof(Port)) [[unlikely]]
+      std::memcpy(&fields.source_port, l4, 2 * sizeof(Port));
     // TCP by itself: a switch with many cases is a jump through a table.
     const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
     if (protocol == ip_protocol::tcp) [[likely]]
@@ -122,10 +116,11 @@ struct ParseTransport {
     if (length < sizeof(IcmpHeader)) return Drop::icmp_header;
     if (present < sizeof(IcmpHeader)) return Drop::headers_not_contiguous;
     const auto type = header.load<uint8_t>(offsetof(IcmpHeader, type));
-    if (!is_icmp_query(type) && !is_icmp_reply(type)) return Drop::icmp_type;
-    burst.can_be[i] = is_icmp_query(type) ? CanBe::opener : CanBe::reply;
     burst.icmp_type[i] = type;
     burst.icmp_code[i] = header.load<uint8_t>(offsetof(IcmpHeader, code));
+    if (!is_icmp_query(type) && !is_icmp_reply(type)) [[unlikely]]
+      return is_icmp_error(type) ? ParseQuoted::accepted(burst, i, l4, length) : Drop::icmp_type;
+    burst.can_be[i] = is_icmp_query(type) ? CanBe::opener : CanBe::reply;
     burst.ip[i].source_port = header.load<Be16>(offsetof(IcmpHeader, identifier));
     burst.ip[i].destination_port = burst.ip[i].source_port;
     return Refusal();

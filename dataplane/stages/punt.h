@@ -82,6 +82,8 @@ struct Punt {
     if (burst.in_role != PortRole::uplink) return drop(burst, worker, i, Drop::gateway_not_permitted);
     if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
       return drop(burst, worker, i, Drop::gateway_spoofed_source);
+    // The kernel would put them together, whatever the first one was permitted as.
+    if ((burst.fragments >> i & 1) != 0) return drop(burst, worker, i, Drop::gateway_not_permitted);
     const PermitQuery query = inbound_query(burst, i, burst.ip[i].source, empty_tag_set);
     const auto permits = [&](const PermitRule& rule) { return matches(rule, query, tables.tags); };
     if (std::none_of(tables.gateway.permit.begin(), tables.gateway.permit.end(), permits))

@@ -1,12 +1,16 @@
-// route: where the packet leaves, and the last refusals that need no memory: TTL, MTU, next hop.
+// route: where the packet leaves, and the last refusals that need no memory: TTL, MTU, next hop. Who sent
+// what is refused for its TTL or length is told by ICMP.
 //
-// Reads Burst::destination, ::ip, ::total_length; writes ::out_port, ::next_hop_mac.
-// Drops: ttl_exceeded, packet_too_big, next_hop_unresolved.
+// Reads Burst::destination, ::ip, ::total_length; writes ::out_port, ::next_hop_mac, ::answered, the EIPs'
+// rates of ICMP errors. Drops: ttl_exceeded, packet_too_big, next_hop_unresolved.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
+#include "dataplane/stages/icmp_answer.h"
 #include "dataplane/worker_state.h"
+#include "src/net/cursor.h"
 
 namespace portcullis::stages {
 
@@ -15,32 +19,51 @@ struct Route {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    const auto passes = [&](uint32_t i, PortId out_port) {
-      if (burst.ip[i].ttl <= 1) {
-        drop(burst, worker, i, Drop::ttl_exceeded);
-      } else if (burst.total_length[i] > tables.ports.ports[out_port].mtu) {
-        drop(burst, worker, i, Drop::packet_too_big);
-      } else {
-        burst.out_port[i] = out_port;
-        return true;
-      }
-      return false;
+    uint64_t refused = 0;
+    const auto leaves_by = [&](uint32_t i, PortId out_port) {
+      burst.out_port[i] = out_port;
+      const bool passes = (burst.ip[i].ttl > 1) & (burst.total_length[i] <= tables.ports.ports[out_port].mtu);
+      refused |= uint64_t{!passes} << i;
     };
     for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
       const BindingRecord& destination = *burst.destination[i];
-      if (passes(i, destination.port)) burst.next_hop_mac[i] = MacWord(destination.mac);
+      burst.next_hop_mac[i] = MacWord(destination.mac);
+      leaves_by(i, destination.port);
     });
     const uint64_t outside = burst.live & ~burst.has_destination;
-    if (outside == 0) return;
-    const PortId uplink = tables.ports.uplink;
-    MacWord next_hop;
-    const bool resolved = tables.next_hop.find(uplink, next_hop);
-    for_each_packet(outside, [&](uint32_t i) {
-      if (!passes(i, uplink)) return;
-      burst.next_hop_mac[i] = next_hop;
-      if (!resolved) drop(burst, worker, i, Drop::next_hop_unresolved);
-    });
+    if (outside != 0) {
+      const PortId uplink = tables.ports.uplink;
+      MacWord next_hop;
+      const bool resolved = tables.next_hop.find(uplink, next_hop);
+      for_each_packet(outside, [&](uint32_t i) {
+        burst.next_hop_mac[i] = next_hop;
+        leaves_by(i, uplink);
+      });
+      if (!resolved) [[unlikely]]
+        for_each_packet(outside & ~refused,
+                        [&](uint32_t i) { drop(burst, worker, i, Drop::next_hop_unresolved); });
+    }
+    for_each_packet(refused, [&](uint32_t i) { refuse(burst, tables, worker, i); });
   }
+
+ private:
+  [[gnu::noinline, gnu::cold]] static void refuse(Burst& burst, const Tables& tables, WorkerState& worker,
+                                                  uint32_t i) {
+    if (burst.ip[i].ttl <= 1)
+      return IcmpAnswer::drop_and_answer(burst, tables, worker, i, Drop::ttl_exceeded,
+                                         {.type = icmp_type::time_exceeded, .code = 0});
+    // RFC 791: without this flag the sender does not ask to be told.
+    constexpr Be16 dont_fragment = Be16::from_host(0x4000);
+    const HeaderView<Ipv4Header> header(frame_of(burst.mbuf[i]) + l3_offset);
+    const auto flags = header.load<Be16>(offsetof(Ipv4Header, flags_fragment_offset));
+    if ((flags.wire() & dont_fragment.wire()) == 0) return drop(burst, worker, i, Drop::packet_too_big);
+    const uint16_t mtu = tables.ports.ports[burst.out_port[i]].mtu;
+    IcmpAnswer::drop_and_answer(
+        burst, tables, worker, i, Drop::packet_too_big,
+        {.type = icmp_type::destination_unreachable, .code = fragmentation_needed, .next_hop_mtu = mtu});
+  }
+
+  static constexpr uint8_t fragmentation_needed = 4;
 };
 
 }  // namespace portcullis::stages

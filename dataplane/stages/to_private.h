@@ -1,5 +1,5 @@
-// to_private: the destination in its private form, EIP -> DIP. An endpoint whose DIP is its EIP passes
-// unchanged.
+// to_private: the destination in its private form, EIP -> DIP; in what ICMP errors to it quote it is the
+// source. An endpoint whose DIP is its EIP passes unchanged.
 //
 // Reads BindingRecord::dip, ::to_private; writes the frame. Drops nothing.
 #pragma once
@@ -17,10 +17,23 @@ struct ToPrivate {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
+    const uint64_t translated = burst.live & burst.has_destination;
+    for_each_packet(translated & ~burst.later_fragments, [&](uint32_t i) {
       const BindingRecord& destination = *burst.destination[i];
       if (destination.dip != destination.eip)
         replace_address(burst, i, offsetof(Ipv4Header, destination), destination.dip, destination.to_private);
+    });
+    for_each_packet(translated & burst.later_fragments, [&](uint32_t i) {
+      const BindingRecord& destination = *burst.destination[i];
+      if (destination.dip != destination.eip)
+        replace_in_header(frame_of(burst.mbuf[i]) + l3_offset, offsetof(Ipv4Header, destination),
+                          destination.dip, destination.to_private);
+    });
+    for_each_packet(translated & burst.errors, [&](uint32_t i) {
+      const BindingRecord& destination = *burst.destination[i];
+      if (destination.dip != destination.eip)
+        replace_quoted_address(burst, i, offsetof(Ipv4Header, source), destination.dip,
+                               destination.to_private);
     });
   }
 };

@@ -1,4 +1,5 @@
-// to_public: the source in its public form, DIP -> EIP. An endpoint whose DIP is its EIP passes unchanged.
+// to_public: the source in its public form, DIP -> EIP; in what its ICMP errors quote it is the destination.
+// An endpoint whose DIP is its EIP passes unchanged.
 //
 // Reads BindingRecord::eip, ::to_public; writes the frame. Drops nothing.
 #pragma once
@@ -16,10 +17,22 @@ struct ToPublic {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
+    const uint64_t translated = burst.live & burst.has_source;
+    for_each_packet(translated & ~burst.later_fragments, [&](uint32_t i) {
       const BindingRecord& source = *burst.source[i];
       if (source.dip != source.eip)
         replace_address(burst, i, offsetof(Ipv4Header, source), source.eip, source.to_public);
+    });
+    for_each_packet(translated & burst.later_fragments, [&](uint32_t i) {
+      const BindingRecord& source = *burst.source[i];
+      if (source.dip != source.eip)
+        replace_in_header(frame_of(burst.mbuf[i]) + l3_offset, offsetof(Ipv4Header, source), source.eip,
+                          source.to_public);
+    });
+    for_each_packet(translated & burst.errors, [&](uint32_t i) {
+      const BindingRecord& source = *burst.source[i];
+      if (source.dip != source.eip)
+        replace_quoted_address(burst, i, offsetof(Ipv4Header, destination), source.eip, source.to_public);
     });
   }
 };

@@ -1,5 +1,5 @@
-// One address of an IPv4 packet replaced, with every checksum that covers it (RFC 1624, equation 3). What
-// to_public and to_private share.
+// One address of an IPv4 packet replaced, with every checksum that covers it (RFC 1624, equation 3), also
+// within what an ICMP error quotes. What to_public and to_private share.
 #pragma once
 
 #include <cstring>
@@ -17,28 +17,60 @@ inline void apply_to_field(uint8_t* field, ChecksumDelta delta) {
   std::memcpy(field, &checksum, sizeof checksum);
 }
 
+// The same for UDP. RFC 768: zero says that there is no checksum, and a sum of zero is sent as all ones.
+inline void apply_to_udp(uint8_t* field, ChecksumDelta delta) {
+  Be16 checksum;
+  std::memcpy(&checksum, field, sizeof checksum);
+  constexpr Be16 none = Be16::from_host(0);
+  if (checksum == none) return;
+  checksum = delta.apply(checksum);
+  if (checksum == none) checksum = Be16::from_host(0xffff);
+  std::memcpy(field, &checksum, sizeof checksum);
+}
+
+// An address and the checksum of its own header: all of that is in a fragment after the first.
+inline void replace_in_header(uint8_t* ip, size_t address_offset, Ipv4Addr address, ChecksumDelta delta) {
+  std::memcpy(ip + address_offset, &address, sizeof address);
+  apply_to_field(ip + offsetof(Ipv4Header, checksum), delta);
+}
+
 // `address_offset`: of the address within the IPv4 header. TCP and UDP cover addresses by their
 // pseudo-header, ICMP (RFC 792) and SCTP (RFC 9260) do not.
 inline void replace_address(const Burst& burst, uint32_t i, size_t address_offset, Ipv4Addr address,
                             ChecksumDelta delta) {
   uint8_t* const ip = frame_of(burst.mbuf[i]) + l3_offset;
-  std::memcpy(ip + address_offset, &address, sizeof address);
-  apply_to_field(ip + offsetof(Ipv4Header, checksum), delta);
-  uint8_t* const l4 = ip + sizeof(Ipv4Header);
+  replace_in_header(ip, address_offset, address, delta);
+  uint8_t* const l4 = ip + size_t{*ip & 0xfu} * 4;
   const uint8_t protocol = burst.ip[i].protocol;
   if (protocol == ip_protocol::tcp) {
     apply_to_field(l4 + offsetof(TcpHeader, checksum), delta);
   } else if (protocol == ip_protocol::udp) {
-    uint8_t* const field = l4 + offsetof(UdpHeader, checksum);
-    Be16 checksum;
-    std::memcpy(&checksum, field, sizeof checksum);
-    // RFC 768: zero says that there is no checksum, and a sum of zero is sent as all ones.
-    constexpr Be16 none = Be16::from_host(0);
-    if (checksum == none) return;
-    checksum = delta.apply(checksum);
-    if (checksum == none) checksum = Be16::from_host(0xffff);
-    std::memcpy(field, &checksum, sizeof checksum);
+    apply_to_udp(l4 + offsetof(UdpHeader, checksum), delta);
   }
+}
+
+// The same in the packet that an ICMP error quotes, whose layer 4 may be cut off before its checksum. The
+// error's own checksum covers the quote as plain bytes: the address and the quoted header's checksum make up
+// for each other, so it changes only with the checksum of the quoted layer 4.
+[[gnu::noinline, gnu::cold]] inline void replace_quoted_address(const Burst& burst, uint32_t i,
+                                                                size_t address_offset, Ipv4Addr address,
+                                                                ChecksumDelta delta) {
+  uint8_t* const frame = frame_of(burst.mbuf[i]);
+  const QuotedPacket& quoted = burst.quoted[i];
+  uint8_t* const ip = frame + quoted.ip_offset;
+  replace_in_header(ip, address_offset, address, delta);
+  const bool tcp = quoted.protocol == ip_protocol::tcp;
+  if (!tcp && quoted.protocol != ip_protocol::udp) return;
+  const size_t offset = tcp ? offsetof(TcpHeader, checksum) : offsetof(UdpHeader, checksum);
+  if (quoted.l4_length < offset + sizeof(Be16)) return;
+  uint8_t* const field = frame + quoted.l4_offset + offset;
+  Be16 before, after;
+  std::memcpy(&before, field, sizeof before);
+  tcp ? apply_to_field(field, delta) : apply_to_udp(field, delta);
+  std::memcpy(&after, field, sizeof after);
+  if (before == after) return;
+  apply_to_field(frame + quoted.ip_offset - sizeof(IcmpHeader) + offsetof(IcmpHeader, checksum),
+                 ChecksumDelta().replace(before, after));
 }
 
 }  // namespace portcullis::stages

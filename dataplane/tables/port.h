@@ -28,6 +28,7 @@ struct PortInfo {
 struct GatewayInfo {
   std::vector<Ipv4Addr> addresses;  // on the uplink; at most a few
   std::vector<PermitRule> permit;   // inbound, prefixes or any
+  uint32_t icmp_error_rate = 100;   // a second, of one EIP
 };
 
 struct PortTable {

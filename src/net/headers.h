@@ -37,6 +37,14 @@ struct Ipv4Header {
 };
 static_assert(sizeof(Ipv4Header) == 20);
 
+// RFC 791, 3.1: the whole octet, copied flag and class included.
+namespace ip_option {
+inline constexpr uint8_t end_of_list = 0;
+inline constexpr uint8_t no_operation = 1;
+inline constexpr uint8_t loose_source_route = 131;
+inline constexpr uint8_t strict_source_route = 137;
+}  // namespace ip_option
+
 namespace ip_protocol {
 inline constexpr uint8_t icmp = 1;
 inline constexpr uint8_t tcp = 6;
@@ -134,7 +142,10 @@ static_assert(sizeof(IcmpHeader) == 8);
 
 namespace icmp_type {
 inline constexpr uint8_t echo_reply = 0;
+inline constexpr uint8_t destination_unreachable = 3;
 inline constexpr uint8_t echo_request = 8;
+inline constexpr uint8_t time_exceeded = 11;
+inline constexpr uint8_t parameter_problem = 12;
 inline constexpr uint8_t timestamp = 13;
 inline constexpr uint8_t timestamp_reply = 14;
 }  // namespace icmp_type
@@ -144,6 +155,12 @@ constexpr bool is_icmp_query(uint8_t type) {
 }
 constexpr bool is_icmp_reply(uint8_t type) {
   return type == icmp_type::echo_reply || type == icmp_type::timestamp_reply;
+}
+// What is said about another packet, whose beginning it quotes behind its own header of eight bytes. Of RFC
+// 792's the redirect is none that a router forwards, and the source quench is no more (RFC 6633).
+constexpr bool is_icmp_error(uint8_t type) {
+  return type == icmp_type::destination_unreachable || type == icmp_type::time_exceeded ||
+         type == icmp_type::parameter_problem;
 }
 // The query of a pair, from either message of it.
 constexpr uint8_t icmp_query_of(uint8_t type) {

@@ -169,6 +169,7 @@ Expected<void> Gateway::create_tables() {
 
   for (const InterfaceAddress& address : settings_.gateway.addresses)
     tables_->gateway.addresses.push_back(address.address);
+  tables_->gateway.icmp_error_rate = settings_.gateway.icmp_error_rate;
   for (const compile::CompiledRule& rule : compile::compile_rules({}, settings_.gateway.permit))
     tables_->gateway.permit.push_back(rule.rule);
 
@@ -205,6 +206,7 @@ Expected<void> Gateway::create_worker() {
   config.core = settings_.workers.cores[0];
   config.numa_node = numa_node_of_core(config.core);
   config.flow_capacity = settings_.capacity.flows;
+  config.fragment_capacity = settings_.capacity.fragments;
   config.idle_polls = settings_.workers.idle_polls;
   config.idle_sleep_us = settings_.workers.idle_sleep_us;
   config.to_punt = to_punt_.get();

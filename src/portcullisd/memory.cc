@@ -67,9 +67,11 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
   const uint64_t flows = settings.capacity.flows * workers;
+  const uint64_t fragments = settings.capacity.fragments * workers;
   const uint64_t buffers = packet_buffers(settings);
-  const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + sizeof(Counter)) +
-                                            chunks * permit_chunk_rules * sizeof(Counter));
+  const uint64_t counter_bytes =
+      workers * (records * (sizeof(SlotCounters) + sizeof(Counter) + ErrorRate::bytes_each) +
+                 chunks * permit_chunk_rules * sizeof(Counter));
   return {{
       {"binding records", records, records * sizeof(BindingRecord)},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
@@ -77,6 +79,7 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
       {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
       {"flow entries", flows, flows / FlowTable::ways * flow_bucket_bytes},
+      {"fragmented datagrams", fragments, fragments * sizeof(FragmentEntry)},
       {"EIP and rule counters", records, counter_bytes},
       {"packet buffers", buffers, packet_pool_bytes(static_cast<uint32_t>(buffers), largest_mtu(settings))},
   }};

@@ -23,6 +23,7 @@ from gateway import Gateway
 from nest import Nest
 
 CLIENT = "198.51.100.2"
+CLIENT_MAC = "02:00:00:00:00:02"
 CLIENT_ALIASES = ("198.51.100.77", "192.0.2.7")  # further addresses of the client: one on-link, one beyond
 GATEWAY = "198.51.100.1"
 POOL = "203.0.113.0/25"
@@ -169,11 +170,27 @@ class Lab(Nest):
             time.sleep(0.05)
         raise AssertionError(f"received + originated is {into}, but transmitted + dropped + punted + held is {out}")
 
+    def host_behind_client(self, name: str, address: str, router: str, mtu: int) -> Host:
+        """A further outside host, to which the client is the router. `mtu`: of the link between them, of which the
+        host's TCP says nothing to its peers."""
+        host = self._host(name, "uplink", address, "02:00:00:00:00:03")
+        client = self.client.namespace
+        self._link(host.namespace, "eth0", host.mac, client, name)
+        netns.ip("-n", client, "link", "set", name, "mtu", str(mtu))
+        netns.ip("-n", client, "address", "add", f"{router}/32", "dev", name)
+        netns.ip("-n", client, "route", "add", f"{address}/32", "dev", name)
+        netns.run(["ip", "netns", "exec", client, "sysctl", "-qw", "net.ipv4.ip_forward=1",
+                   "net.ipv4.icmp_ratelimit=0", f"net.ipv4.conf.{name}.rp_filter=0"])
+        netns.ip("-n", host.namespace, "address", "add", f"{address}/32", "dev", "eth0")
+        netns.ip("-n", host.namespace, "route", "add", "default", "via", router, "dev", "eth0", "onlink",
+                 "mtu", str(mtu), "advmss", "1460")
+        return host
+
     # --- building ---
 
     def _build(self, settings: Mapping) -> None:
         gateway_namespace = self.namespace("gw")
-        self.client = self._host("client", "uplink", CLIENT, "02:00:00:00:00:02")
+        self.client = self._host("client", "uplink", CLIENT, CLIENT_MAC)
         self._link(self.client.namespace, "eth0", self.client.mac, gateway_namespace, "uplink")
         netns.ip("-n", self.client.namespace, "address", "add", f"{CLIENT}/24", "dev", "eth0")
         for alias in CLIENT_ALIASES:
@@ -212,7 +229,10 @@ class Lab(Nest):
 
     def _link(self, left: str, left_name: str, left_mac: str | None, right: str, right_name: str) -> None:
         mac = ["address", left_mac] if left_mac else []
-        netns.ip("-n", left, "link", "add", left_name, *mac, "type", "veth", "peer", "name", right_name, "netns", right)
+        # An af_xdp port receives from one queue.
+        queues = ["numtxqueues", "1", "numrxqueues", "1"]
+        netns.ip("-n", left, "link", "add", left_name, *mac, *queues, "type", "veth",
+                 "peer", "name", right_name, *queues, "netns", right)
         for namespace, name in ((left, left_name), (right, right_name)):
             netns.run(["ip", "netns", "exec", namespace, "ethtool", "-K", name,
                        "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"])
@@ -220,18 +240,20 @@ class Lab(Nest):
 
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
-                gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0,
+                driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
+    # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
+    next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
     ports = "\n".join(
-        f'ports {{ name: "{name}" device: "net_af_packet{number},iface={name}" role: ENDPOINT'
+        f'ports {{ name: "{name}" device: "{driver}{number},iface={name}" role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} }}'
         for number, name in enumerate(endpoint_ports, start=1))
     return f"""\
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
 ports {{
-  name: "uplink" device: "net_af_packet0,iface=uplink" role: UPLINK
-  next_hop {{ address: "{CLIENT}" }} proxy_arp: true
+  name: "uplink" device: "{driver}0,iface=uplink" role: UPLINK
+  next_hop {{ address: "{CLIENT}" {next_hop_mac} }} proxy_arp: true
 }}
 {ports}
 workers {{ cores: 1 idle_polls: 256 idle_sleep_us: 50 }}

@@ -80,6 +80,34 @@ def iperf_running(host: Host, address: str, *options: str, port: int = 5201) -> 
         yield process
 
 
+def traceroute(host: Host, address: str, *options: str) -> list[str]:
+    """The address of each hop, "*" for one that says nothing, up to the destination or five hops."""
+    done = host.run("traceroute", "-n", "-q", "1", "-w", "1", "-m", "5", *options, address, check=True)
+    return [line.split()[1] for line in done.stdout.splitlines()[1:]]
+
+
+def path_mtu(host: Host, address: str) -> int:
+    """What tracepath finds."""
+    done = host.run("tracepath", "-n", "-m", "5", address, check=True)
+    resume = next(line for line in done.stdout.splitlines() if "Resume:" in line)
+    return int(resume.split("pmtu")[1].split()[0])
+
+
+def refused(host: Host, address: str, port: int) -> bool:
+    """Whether a datagram to a port where nobody is gets an ICMP error."""
+    with host.udp() as sender:
+        sender.settimeout(1)
+        sender.connect((address, port))
+        sender.send(b"is anybody there?")
+        try:
+            sender.recv(100)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    raise AssertionError("somebody answers")
+
+
 def nmap(host: Host, address: str, scan: str, ports: str) -> dict[int, str]:
     """Port -> state, as nmap names it."""
     done = host.run("nmap", "-n", "-Pn", "--disable-arp-ping", "--max-retries", "1", "--host-timeout", "60s",

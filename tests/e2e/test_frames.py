@@ -4,7 +4,8 @@ kind stands one that is as it should be, and passes with exactly the changes tha
 import contextlib
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet import (ICMP, IP, TCP, UDP, IPOption, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert,
+                               IPOption_SSRR)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -87,7 +88,12 @@ MALFORMED = [
     ("total length below the header", "ip_total_length", changed(IP, len=19)),
     ("total length beyond the frame", "ip_total_length", changed(IP, len=200)),
     ("wrong header checksum", "ip_checksum", broken_checksum),
-    ("router alert", "ip_options", changed(IP, options=[IPOption_Router_Alert()])),
+    ("loose source route", "ip_source_route",
+     changed(IP, options=[IPOption_NOP(), IPOption_LSRR(routers=[ELSEWHERE])])),
+    ("strict source route", "ip_source_route", changed(IP, options=[IPOption_SSRR(routers=[ELSEWHERE])])),
+    ("option longer than the header", "ip_options", 
+     changed(IP, options=[IPOption(option=7, length=9, value=b"\x04\0")])),
+    ("option of length 1", "ip_options", changed(IP, options=[IPOption(optclass=2, option=4, length=1, value=b"\0\0")])),
     ("loopback source", "martian_source", changed(IP, src="127.0.0.1")),
     ("link-local source", "martian_source", changed(IP, src="169.254.1.1")),
     ("this-network source", "martian_source", changed(IP, src="0.0.0.0")),
@@ -109,11 +115,12 @@ MALFORMED = [
     ("UDP length 7", "udp_length", changed(UDP, len=7)),
     ("UDP length beyond the packet", "udp_length", changed(UDP, len=200)),
     ("ICMP header cut short", "icmp_header", payload(1, Raw(b"\x08\0\0\0\0\0\0"))),
-    ("ICMP unreachable", "icmp_type", payload(1, ICMP(type=3, code=3))),
     ("ICMP redirect", "icmp_type", payload(1, ICMP(type=5))),
-    ("ICMP time exceeded", "icmp_type", payload(1, ICMP(type=11))),
-    ("TTL 1", "ttl_exceeded", changed(IP, ttl=1)),
-    ("TTL 0", "ttl_exceeded", changed(IP, ttl=0)),
+    ("ICMP source quench", "icmp_type", payload(1, ICMP(type=4))),
+    ("ICMP unreachable about nothing", "icmp_error_quote", payload(1, ICMP(type=3, code=3))),
+    ("ICMP time exceeded about half a header", "icmp_error_quote", payload(1, ICMP(type=11) / Raw(b"E" + b"\0" * 10))),
+    ("ICMP unreachable about another's packet", "icmp_error_quote",
+     payload(1, ICMP(type=3, code=3) / IP(src="192.0.2.88", dst=CLIENT) / UDP(sport=9000, dport=9000))),
 ]
 
 FROM_OUTSIDE = [
@@ -147,6 +154,8 @@ WELL_FORMED = [
     ("TCP SYN", tcp(options=[("MSS", 1460), ("WScale", 7)])),
     ("TCP ACK", tcp(flags="A", seq=5, ack=9)),
     ("ICMP echo", carrying(ICMP(type=8, id=77, seq=3))),
+    ("router alert", changed(IP, options=[IPOption_Router_Alert()])),
+    ("options of TCP's packet", lambda packet: changed(IP, options=[IPOption_NOP()] * 4)(tcp(flags="A")(packet))),
 ]
 
 

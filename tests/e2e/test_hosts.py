@@ -155,13 +155,13 @@ def test_nmap_ack_scan(lab, tenant):
 
 
 def test_nmap_udp_scan(lab, tenant):
-    """A closed port looks as one that is not permitted: its ICMP error does not cross in this release."""
+    """A permitted port that is closed says so, by an ICMP error; what is not permitted says nothing."""
     web = tenant.endpoint("web")
     web.permit(*PERMITTED)
     with udp_echo(web.host, 53), udp_echo(web.host, 55):
         states = nmap(lab.client, web.address, "-sU", "53-55,161")
     silent = "open|filtered"
-    assert states == {53: "open", 54: silent, 55: silent, 161: silent}
+    assert states == {53: "open", 54: "closed", 55: silent, 161: silent}
 
 
 def test_nmap_sees_nothing_of_an_endpoint_without_rules(lab, tenant):

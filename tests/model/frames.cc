@@ -34,13 +34,17 @@ uint16_t fold(uint32_t sum) {
   return static_cast<uint16_t>(sum);
 }
 
+size_t transport_of(const Bytes& frame) {
+  return ip_at + size_t{frame[ip_at] & 0xfu} * 4;
+}
+
 // The whole transport segment, and for TCP and UDP the addresses, protocol and length (RFC 9293, 3.1).
 uint16_t transport_sum(const Bytes& frame) {
+  const size_t begin = transport_of(frame);
   const size_t end = ip_at + get16(frame, ip_at + 2);
-  uint32_t sum = sum_of(frame, transport_at, end);
+  uint32_t sum = sum_of(frame, begin, end);
   if (frame[ip_at + 9] != icmp)
-    sum +=
-        sum_of(frame, ip_at + 12, ip_at + 20) + frame[ip_at + 9] + static_cast<uint32_t>(end - transport_at);
+    sum += sum_of(frame, ip_at + 12, ip_at + 20) + frame[ip_at + 9] + static_cast<uint32_t>(end - begin);
   return fold(sum);
 }
 
@@ -57,10 +61,11 @@ size_t transport_header(uint8_t protocol) {
 // the field, the first one lowest.
 uint32_t crc32c(const Bytes& frame) {
   constexpr uint32_t reflected_polynomial = 0x82f63b78;
-  const size_t field = transport_at + 8;
+  const size_t begin = transport_of(frame);
+  const size_t field = begin + 8;
   const size_t end = ip_at + get16(frame, ip_at + 2);
   uint32_t crc = UINT32_MAX;
-  for (size_t i = transport_at; i < end; ++i) {
+  for (size_t i = begin; i < end; ++i) {
     crc ^= i >= field && i < field + 4 ? 0u : frame[i];
     for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? reflected_polynomial : 0);
   }
@@ -69,12 +74,12 @@ uint32_t crc32c(const Bytes& frame) {
 
 uint32_t sctp_checksum(const Bytes& frame) {
   uint32_t checksum = 0;
-  for (size_t i = 0; i < 4; ++i) checksum |= uint32_t{frame[transport_at + 8 + i]} << 8 * i;
+  for (size_t i = 0; i < 4; ++i) checksum |= uint32_t{frame[transport_of(frame) + 8 + i]} << 8 * i;
   return checksum;
 }
 
-size_t checksum_at(uint8_t protocol) {
-  return transport_at + (protocol == tcp ? 16 : protocol == udp ? 6 : 2);
+size_t checksum_offset(uint8_t protocol) {
+  return protocol == tcp ? 16 : protocol == udp ? 6 : 2;
 }
 
 }  // namespace
@@ -144,7 +149,8 @@ Bytes build(const Packet& p) {
   b.insert(b.end(), p.payload.begin(), p.payload.end());
   if (has_internet_checksum(p.protocol)) {
     const auto checksum = static_cast<uint16_t>(~transport_sum(b));
-    put16(b, checksum_at(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
+    put16(b, transport_at + checksum_offset(p.protocol),
+          p.protocol == udp && checksum == 0 ? 0xffff : checksum);
   } else if (p.protocol == sctp) {
     const uint32_t checksum = crc32c(b);
     for (size_t i = 0; i < 4; ++i) b[transport_at + 8 + i] = static_cast<uint8_t>(checksum >> 8 * i);
@@ -178,13 +184,19 @@ void fix_header_checksum(Bytes& frame) {
   put16(frame, ip_at + 10, static_cast<uint16_t>(~fold(sum_of(frame, ip_at, ip_at + length))));
 }
 
+void fix_icmp_checksum(Bytes& frame) {
+  const size_t at = transport_of(frame) + checksum_offset(icmp);
+  put16(frame, at, 0);
+  put16(frame, at, static_cast<uint16_t>(~transport_sum(frame)));
+}
+
 bool header_checksum_right(const Bytes& frame) {
-  return fold(sum_of(frame, ip_at, transport_at)) == 0xffff;
+  return fold(sum_of(frame, ip_at, transport_of(frame))) == 0xffff;
 }
 
 bool transport_checksum_right(const Bytes& frame) {
   const uint8_t protocol = frame[ip_at + 9];
-  if (protocol == udp && get16(frame, checksum_at(udp)) == 0) return true;
+  if (protocol == udp && get16(frame, transport_of(frame) + checksum_offset(udp)) == 0) return true;
   if (protocol == sctp) return sctp_checksum(frame) == crc32c(frame);
   if (!has_internet_checksum(protocol)) return true;  // none that is known here
   return transport_sum(frame) == 0xffff;
@@ -192,7 +204,24 @@ bool transport_checksum_right(const Bytes& frame) {
 
 size_t transport_checksum_at(const Bytes& frame) {
   const uint8_t protocol = frame[ip_at + 9];
-  return protocol == tcp || protocol == udp ? checksum_at(protocol) : 0;
+  if (protocol != tcp && protocol != udp) return 0;
+  const size_t at = transport_of(frame) + checksum_offset(protocol);
+  return at + 2 <= frame.size() ? at : 0;
+}
+
+bool is_fragment(const Bytes& frame) {
+  return is_ipv4(frame) && (get16(frame, ip_at + 6) & 0x3fff) != 0;
+}
+
+bool is_icmp_error(const Bytes& frame) {
+  if (!is_ipv4(frame) || frame[ip_at + 9] != icmp) return false;
+  const uint8_t type = frame[transport_of(frame)];
+  return type == 3 || type == 11 || type == 12;
+}
+
+bool quoted_header_checksum_right(const Bytes& frame) {
+  const size_t begin = transport_of(frame) + 8;
+  return fold(sum_of(frame, begin, begin + size_t{frame[begin] & 0xfu} * 4)) == 0xffff;
 }
 
 std::string describe(const Bytes& frame) {

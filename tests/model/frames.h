@@ -50,11 +50,19 @@ void put16(Bytes& bytes, size_t at, uint16_t value);
 [[nodiscard]] bool is_ipv4(const Bytes& frame);
 // After a change of the header: its checksum made right again.
 void fix_header_checksum(Bytes& frame);
-// Of an unfragmented TCP, UDP or ICMP packet without options. UDP without a checksum counts as right.
+// After a change of an ICMP message: its checksum made right again.
+void fix_icmp_checksum(Bytes& frame);
+// Of an unfragmented packet. UDP without a checksum counts as right.
 [[nodiscard]] bool header_checksum_right(const Bytes& frame);
 [[nodiscard]] bool transport_checksum_right(const Bytes& frame);
-// Where the transport checksum lies; 0 for ICMP, which does not cover addresses.
+// Where the transport checksum lies; 0 for ICMP, which does not cover addresses, and if the frame ends
+// before.
 [[nodiscard]] size_t transport_checksum_at(const Bytes& frame);
+
+[[nodiscard]] bool is_fragment(const Bytes& frame);
+[[nodiscard]] bool is_icmp_error(const Bytes& frame);
+// Of what an ICMP error that passed quotes.
+[[nodiscard]] bool quoted_header_checksum_right(const Bytes& frame);
 
 // "tcp S 10.0.0.1:80 > 10.0.0.2:5000 ttl 64 length 40", or what else it is.
 [[nodiscard]] std::string describe(const Bytes& frame);

@@ -88,6 +88,7 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   to_punt_ = make_ring("to-punt-" + number, punt_room);
   from_punt_ = make_ring("from-punt-" + number, punt_room);
   worker_ = must(Worker::create({.flow_capacity = sizes.flow_capacity,
+                                 .fragment_capacity = sizes.fragment_capacity,
                                  .flow_secret = flow_secret,
                                  .isa = sizes.isa,
                                  .to_punt = to_punt_.get(),
@@ -119,12 +120,14 @@ void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
     if (port.uplink) tables_->ports.uplink = id;
   }
   tables_->gateway.addresses = setup.gateway_addresses;
+  tables_->gateway.icmp_error_rate = setup.icmp_error_rate;
   tables_->gateway.permit = compiled(setup.gateway_permit);
   tables_->timeouts = {.tcp_established_ms = setup.timeouts.tcp_established_ms,
                        .tcp_transitory_ms = setup.timeouts.tcp_transitory_ms,
                        .udp_ms = setup.timeouts.udp_ms,
                        .icmp_ms = setup.timeouts.icmp_ms,
-                       .other_ms = setup.timeouts.other_ms};
+                       .other_ms = setup.timeouts.other_ms,
+                       .fragment_ms = setup.timeouts.fragment_ms};
 }
 
 void GatewayUnderTest::set_online(bool online) {

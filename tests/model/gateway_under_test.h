@@ -33,6 +33,7 @@ struct Sizes {
   uint32_t rules_per_eip = 600;
   uint32_t tag_sets = 32;
   uint32_t flow_capacity = 1024;
+  uint32_t fragment_capacity = 128;
   Isa isa = widest_isa();
   int64_t quarantine_ms = 10'000;
   model::Generation generation = 0;  // as if so many changes had been before

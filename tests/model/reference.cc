@@ -15,7 +15,6 @@ using model::PoolKind;
 constexpr size_t ethernet_bytes = 14;
 constexpr size_t ip_at = ethernet_bytes;
 constexpr size_t ip_bytes = 20;
-constexpr size_t transport_at = ip_at + ip_bytes;  // headers with options never get that far
 constexpr size_t arp_bytes = 28;
 
 // Replies of the next hop are not to be crowded out by what the gateway's list permits.
@@ -24,6 +23,11 @@ constexpr uint32_t next_hop_replies_a_second = 64;
 constexpr uint8_t icmp = 1, tcp = 6, udp = 17, sctp = 132;
 constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 constexpr uint8_t echo_reply = 0, echo = 8, timestamp = 13, timestamp_reply = 14;
+constexpr uint8_t unreachable = 3, time_exceeded = 11, parameter_problem = 12;
+
+// ICMP errors of one EIP: so many at once, the rest as they fall due, on a clock of 64 ticks a millisecond.
+constexpr uint64_t errors_at_once = 32;
+constexpr uint64_t error_ticks_per_ms = 64;
 
 constexpr uint8_t sctp_init = 1;
 // INIT ACK, HEARTBEAT ACK, ABORT, SHUTDOWN ACK, ERROR, COOKIE ACK, SHUTDOWN COMPLETE.
@@ -89,6 +93,19 @@ bool is_martian(Ipv4Addr a) {
 
 bool is_query(uint8_t type) {
   return type == echo || type == timestamp;
+}
+bool is_reply(uint8_t type) {
+  return type == echo_reply || type == timestamp_reply;
+}
+bool is_error(uint8_t type) {
+  return type == unreachable || type == time_exceeded || type == parameter_problem;
+}
+bool has_ports(uint8_t protocol) {
+  return protocol == tcp || protocol == udp || protocol == sctp;
+}
+// Hop-by-hop options, routing, fragment, ICMPv6, no next header, destination options; reserved.
+bool is_meaningless(uint8_t protocol) {
+  return (std::set<uint8_t>{0, 43, 44, 58, 59, 60, 255}).contains(protocol);
 }
 uint8_t query_of_reply(uint8_t type) {
   return type == echo_reply ? echo : timestamp;
@@ -156,6 +173,20 @@ struct Gateway::Side {
   [[nodiscard]] Direction direction() const { return leaving ? Direction::outbound : Direction::inbound; }
 };
 
+// What an ICMP error says of the packet that it is about.
+struct Gateway::Quote {
+  size_t ip_at = 0, transport_at = 0, end = 0;
+  Ipv4Addr source, destination;
+  uint8_t protocol = 0;
+  uint16_t source_port = 0, destination_port = 0;  // ICMP: the identifier, twice
+  uint8_t icmp_type = 0, icmp_code = 0;
+
+  // Ports alone do not tell whether TCP asked for a connection.
+  [[nodiscard]] bool may_be_reply() const {
+    return protocol == icmp ? is_reply(icmp_type) : has_ports(protocol);
+  }
+};
+
 struct Gateway::Packet {
   PortNumber in = 0;
   Bytes bytes;
@@ -171,6 +202,11 @@ struct Gateway::Packet {
   uint8_t tcp_flags = 0;
   uint8_t icmp_type = 0, icmp_code = 0;
   uint8_t sctp_chunk = 0;  // type of the first one
+  size_t transport_at = 0;
+  std::optional<Quote> quote;  // of ICMP errors
+  bool is_fragment = false, is_first = true, is_last = true;
+  uint16_t identification = 0;
+  uint32_t first_part = 0, end_part = 0;  // of eight bytes
   // identify, admit
   Side from, to;
   // route
@@ -340,7 +376,7 @@ std::optional<std::string> Gateway::parse(Packet& packet) const {
   }
 
   if (present < ip_bytes) return "truncated";
-  if (!together(transport_at)) return "headers_not_contiguous";
+  if (!together(ip_at + ip_bytes)) return "headers_not_contiguous";
   if (b[ip_at] >> 4 != 4) return "ip_version";
   const size_t header = size_t{b[ip_at] & 0xfu} * 4;
   if (header < ip_bytes || header > present) return "ip_header_length";
@@ -351,20 +387,62 @@ std::optional<std::string> Gateway::parse(Packet& packet) const {
   const uint16_t right = header_checksum(b, ip_at, header);
   // Plus and minus zero are one number.
   if (checksum % 0xffff != right % 0xffff) return "ip_checksum";
-  if (header > ip_bytes) return "ip_options";
-  if ((get16(b, ip_at + 6) & 0x3fff) != 0) return "fragment";  // more fragments, or an offset
+  for (size_t at = ip_at + ip_bytes; at < ip_at + header && b[at] != 0;) {
+    if (b[at] == 131 || b[at] == 137) return "ip_source_route";  // loose, strict
+    if (b[at] == 1) {
+      ++at;  // no operation
+      continue;
+    }
+    const size_t left = ip_at + header - at;
+    if (left < 2 || b[at + 1] < 2 || b[at + 1] > left) return "ip_options";
+    at += b[at + 1];
+  }
+  packet.transport_at = ip_at + header;
   packet.source = get_address(b, ip_at + 12);
   packet.destination = get_address(b, ip_at + 16);
   if (is_martian(packet.source)) return "martian_source";
   if (is_martian(packet.destination)) return "martian_destination";
   packet.ttl = b[ip_at + 8];
   packet.protocol = b[ip_at + 9];
-  return parse_transport(packet);
+  if ((get16(b, ip_at + 6) & 0x3fff) == 0) return parse_transport(packet);  // no more follow, and no offset
+  if (auto refused = parse_fragment(packet)) return refused;
+  return packet.is_first ? parse_transport(packet) : std::nullopt;
+}
+
+// RFC 791: a part of a datagram, which says where it belongs. Only the first has the transport's header, and
+// must have it whole.
+std::optional<std::string> Gateway::parse_fragment(Packet& packet) const {
+  const Bytes& b = packet.bytes;
+  const uint16_t field = get16(b, ip_at + 6);
+  const size_t offset = size_t{field & 0x1fffu} * 8;
+  const size_t length = ip_at + packet.length - packet.transport_at;
+  packet.is_fragment = true;
+  packet.is_first = offset == 0;
+  packet.is_last = (field & 0x2000) == 0;
+  packet.identification = get16(b, ip_at + 4);
+  if (length == 0 || (!packet.is_last && length % 8 != 0) ||
+      packet.transport_at - ip_at + offset + length > 65535)
+    return "fragment_length";
+  const size_t header = packet.protocol == tcp                              ? 20
+                        : packet.protocol == sctp                           ? 16
+                        : packet.protocol == udp || packet.protocol == icmp ? 8
+                                                                            : 0;
+  if (packet.is_first && length < header) return "fragment_short";
+  if (!packet.is_first && offset < header) return "fragment_offset";
+  if (!packet.is_first && is_meaningless(packet.protocol)) return "unknown_protocol";
+  packet.first_part = static_cast<uint32_t>(offset / 8);
+  packet.end_part = static_cast<uint32_t>((offset + length + 7) / 8);
+  const bool type_in_sight = packet.first_segment == 0 || packet.transport_at + 1 <= packet.first_segment;
+  if (packet.is_first && packet.protocol == icmp && type_in_sight && is_error(b[packet.transport_at]))
+    return "icmp_error_quote";
+  return std::nullopt;
 }
 
 std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
   const Bytes& b = packet.bytes;
-  const size_t length = packet.length - ip_bytes;
+  const size_t transport_at = packet.transport_at;
+  // A first fragment speaks of more than it has.
+  const size_t length = packet.is_fragment ? 65535 : packet.length + ip_at - transport_at;
   const auto together = [&](size_t header) {
     return packet.first_segment == 0 || transport_at + header <= packet.first_segment;
   };
@@ -396,9 +474,8 @@ std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
       if (!together(8)) return "headers_not_contiguous";
       packet.icmp_type = b[transport_at];
       packet.icmp_code = b[transport_at + 1];
-      if (!is_query(packet.icmp_type) && packet.icmp_type != echo_reply &&
-          packet.icmp_type != timestamp_reply)
-        return "icmp_type";
+      if (is_error(packet.icmp_type)) return parse_quote(packet);
+      if (!is_query(packet.icmp_type) && !is_reply(packet.icmp_type)) return "icmp_type";
       packet.source_port = packet.destination_port = get16(b, transport_at + 4);
       return std::nullopt;
     case sctp:
@@ -408,18 +485,46 @@ std::optional<std::string> Gateway::parse_transport(Packet& packet) const {
       packet.destination_port = get16(b, transport_at + 2);
       packet.sctp_chunk = b[transport_at + 12];
       return std::nullopt;
-    // Hop-by-hop options, routing, fragment, ICMPv6, no next header, destination options; reserved.
-    case 0:
-    case 43:
-    case 44:
-    case 58:
-    case 59:
-    case 60:
-    case 255:
-      return "unknown_protocol";
-    default:
-      return std::nullopt;  // by address
+    default:  // by address
+      return is_meaningless(packet.protocol) ? std::optional<std::string>("unknown_protocol") : std::nullopt;
   }
+}
+
+// RFC 792: an error quotes the header of the packet that it is about, and at least eight bytes more. Errors
+// are sent to who sent that packet, and never about other errors or about fragments after the first (RFC
+// 1122).
+std::optional<std::string> Gateway::parse_quote(Packet& packet) const {
+  const Bytes& b = packet.bytes;
+  const size_t end = ip_at + packet.length;
+  const auto together = [&](size_t to) { return packet.first_segment == 0 || to <= packet.first_segment; };
+  Quote quote;
+  quote.ip_at = packet.transport_at + 8;
+  quote.end = end;
+  if (end < quote.ip_at + ip_bytes) return "icmp_error_quote";
+  if (!together(quote.ip_at + ip_bytes)) return "headers_not_contiguous";
+  const size_t header = size_t{b[quote.ip_at] & 0xfu} * 4;
+  if (b[quote.ip_at] >> 4 != 4 || header < ip_bytes) return "icmp_error_quote";
+  quote.transport_at = quote.ip_at + header;
+  if (end < quote.transport_at) return "icmp_error_quote";
+  if (!together(std::min(end, quote.transport_at + 20))) return "headers_not_contiguous";
+  if ((get16(b, quote.ip_at + 6) & 0x1fff) != 0) return "icmp_error_quote";  // not the first fragment
+  quote.source = get_address(b, quote.ip_at + 12);
+  quote.destination = get_address(b, quote.ip_at + 16);
+  quote.protocol = b[quote.ip_at + 9];
+  if (quote.source != packet.destination || is_meaningless(quote.protocol)) return "icmp_error_quote";
+  if (has_ports(quote.protocol) || quote.protocol == icmp) {
+    if (end < quote.transport_at + 8) return "icmp_error_quote";
+    quote.source_port = get16(b, quote.transport_at);
+    quote.destination_port = get16(b, quote.transport_at + 2);
+  }
+  if (quote.protocol == icmp) {
+    quote.icmp_type = b[quote.transport_at];
+    quote.icmp_code = b[quote.transport_at + 1];
+    quote.source_port = quote.destination_port = get16(b, quote.transport_at + 4);
+    if (!is_query(quote.icmp_type) && !is_reply(quote.icmp_type)) return "icmp_error_quote";
+  }
+  packet.quote = quote;
+  return std::nullopt;
 }
 
 // --- punt ---
@@ -430,6 +535,7 @@ std::optional<Verdict> Gateway::to_gateway(Packet& packet, uint64_t now_ms) {
   if (std::ranges::find(own, packet.destination) == own.end()) return std::nullopt;
   if (!setup_.ports[packet.in].uplink) return drop("gateway_not_permitted");
   if (pool_of(packet.source) != nullptr) return drop("gateway_spoofed_source");
+  if (packet.is_fragment) return drop("gateway_not_permitted");
   Eip gateway;
   gateway.permit = setup_.gateway_permit;
   const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
@@ -623,6 +729,47 @@ Gateway::Judgement Gateway::judge_by_flow(const Packet& packet, const Side& side
   return {true, true, false, std::nullopt};
 }
 
+// An ICMP error passes a side by what it quotes, which must have passed that side the other way: let in by a
+// rule that tracks nothing, or out as a reply to that, or as part of a flow that is there.
+Gateway::Judgement Gateway::judge_error(const Packet& packet, Side& side, uint64_t now_ms) const {
+  const Quote& quote = *packet.quote;
+  const bool quoted_came_in = side.leaving;
+  if (side.leaving) {
+    if (quote.destination != vm_of(*side.owner).dip) return {};
+  } else if (packet.from.owner == nullptr) {
+    // Who reports it need not be who it was sent to.
+    const Pool* pool = pool_of(quote.destination);
+    if (pool != nullptr && pool->kind == PoolKind::local) return {};
+    side.remote_address = quote.destination;
+  }
+  Question question{Direction::inbound,
+                    side.remote_address,
+                    side.remote,
+                    quote.protocol,
+                    quoted_came_in ? quote.destination_port : quote.source_port,
+                    quoted_came_in ? quote.source_port : quote.destination_port,
+                    quote.icmp_type,
+                    quote.icmp_code};
+  if (quote.protocol == icmp && is_reply(quote.icmp_type) && !quoted_came_in)
+    question.icmp_type = query_of_reply(quote.icmp_type);
+  if (quoted_came_in || quote.may_be_reply())
+    if (auto rule = match(*side.owner, question, false)) return {true, false, false, std::move(rule)};
+
+  SideTuple key;
+  key.local = side.owner->address;
+  key.remote = side.remote_address;
+  key.local_port = Port::from_host(question.local_port);
+  key.remote_port = Port::from_host(question.remote_port);
+  key.protocol = quote.protocol;
+  if (quote.protocol == icmp)
+    key.icmp_query = is_query(quote.icmp_type) ? quote.icmp_type : query_of_reply(quote.icmp_type);
+  const Flow* flow = valid_flow(key, side, now_ms);
+  if (flow == nullptr) return {};
+  const bool by_opener = (flow->opened == Direction::inbound) == quoted_came_in;
+  if (quote.protocol == icmp && is_query(quote.icmp_type) != by_opener) return {};
+  return {true, false, false, std::nullopt};
+}
+
 const Flow* Gateway::valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const {
   const auto found = flows_.find(key);
   if (found == flows_.end() || found->second.expires_ms <= now_ms) return nullptr;
@@ -667,8 +814,155 @@ std::optional<std::string> Gateway::route(Packet& packet) const {
   return std::nullopt;
 }
 
+// --- fragments ---
+
+const Eip& Gateway::sharer(const Packet& packet) {
+  return packet.to.owner != nullptr ? *packet.to.owner : *packet.from.owner;
+}
+
+Gateway::Datagram* Gateway::datagram_of(const Packet& packet, uint64_t now_ms) {
+  for (Datagram& datagram : datagrams_)
+    if (datagram.expires_ms > now_ms && datagram.source == packet.source &&
+        datagram.destination == packet.destination && datagram.identification == packet.identification &&
+        datagram.protocol == packet.protocol && datagram.in == packet.in &&
+        setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address))
+      return &datagram;
+  return nullptr;
+}
+
+// What has no header of its own is judged by that of its first: the nearest one before it in the burst that
+// is still judged, or one that has passed.
+std::optional<std::string> Gateway::follow(Packet& packet, const std::vector<Packet*>& firsts,
+                                           uint64_t now_ms) {
+  const auto take = [&](const auto& first) {
+    packet.source_port = first.source_port;
+    packet.destination_port = first.destination_port;
+    packet.tcp_flags = first.tcp_flags;
+    packet.icmp_type = first.icmp_type;
+    packet.icmp_code = first.icmp_code;
+    packet.sctp_chunk = first.sctp_chunk;
+  };
+  for (auto first = firsts.rbegin(); first != firsts.rend(); ++first)
+    if ((*first)->source == packet.source && (*first)->destination == packet.destination &&
+        (*first)->identification == packet.identification && (*first)->protocol == packet.protocol) {
+      take(**first);
+      return std::nullopt;
+    }
+  const Datagram* datagram = datagram_of(packet, now_ms);
+  if (datagram == nullptr) return "fragment_first_unseen";
+  take(*datagram);
+  return std::nullopt;
+}
+
+// False if a part of it has come before, if it lies beyond the end or moves it, or if there would be more
+// than four stretches of parts.
+bool Gateway::add_part(Datagram& datagram, const Packet& packet) {
+  std::set<uint32_t> parts = datagram.parts;
+  if (datagram.end != 0 && (packet.is_last || packet.end_part > datagram.end)) return false;
+  if (packet.is_last && !parts.empty() && *parts.rbegin() >= packet.end_part) return false;
+  for (uint32_t part = packet.first_part; part < packet.end_part; ++part)
+    if (!parts.insert(part).second) return false;
+  const auto stretches =
+      std::ranges::count_if(parts, [&](uint32_t part) { return part == 0 || !parts.contains(part - 1); });
+  if (stretches > 4) return false;
+  datagram.parts = std::move(parts);
+  if (packet.is_last) datagram.end = packet.end_part;
+  return true;
+}
+
+// Room for it: the EIP's own oldest one goes if it has its share, else the oldest of a full bucket.
+void Gateway::keep(Datagram datagram, uint64_t now_ms) {
+  std::erase_if(datagrams_, [&](const Datagram& other) { return other.expires_ms <= now_ms; });
+  const auto bucket_of = setup_.fragments.bucket_of;
+  const uint32_t bucket = bucket_of(datagram.eip);
+  const auto is_own = [&](const Datagram& other) { return other.incarnation == datagram.incarnation; };
+  const auto is_near = [&](const Datagram& other) { return bucket_of(other.eip) == bucket; };
+  if (std::ranges::count_if(datagrams_, is_own) >= setup_.fragments.share)
+    datagrams_.erase(std::ranges::find_if(datagrams_, is_own));
+  else if (std::ranges::count_if(datagrams_, is_near) >= setup_.fragments.ways)
+    datagrams_.erase(std::ranges::find_if(datagrams_, is_near));
+  datagrams_.push_back(std::move(datagram));
+}
+
+uint64_t Gateway::error_due(const Eip& eip, uint64_t now_ms) const {
+  const auto due = errors_due_.find(eip.created);
+  return std::max(due == errors_due_.end() ? 0 : due->second, now_ms * error_ticks_per_ms);
+}
+
+bool Gateway::may_have_error(const Eip& eip, uint64_t now_ms) const {
+  const uint64_t interval = error_ticks_per_ms * 1000 / setup_.icmp_error_rate;
+  return error_due(eip, now_ms) - now_ms * error_ticks_per_ms <= interval * (errors_at_once - 1);
+}
+
+void Gateway::take_error(const Eip& eip, uint64_t now_ms) {
+  errors_due_[eip.created] = error_due(eip, now_ms) + error_ticks_per_ms * 1000 / setup_.icmp_error_rate;
+}
+
+// The refusals of route that the sender is told of, in the packet's stead.
+Verdict Gateway::drop_and_tell(const Packet& packet, const std::string& reason, uint64_t now_ms) {
+  Verdict verdict = drop(reason);
+  const Bytes& b = packet.bytes;
+  const bool told = reason == "ttl_exceeded" ||
+                    (reason == "packet_too_big" && (get16(b, ip_at + 6) & 0x4000) != 0);  // do not fragment
+  const Eip& charged = packet.from.owner != nullptr ? *packet.from.owner : *packet.to.owner;
+  if (!told || packet.quote || !packet.is_first || !may_have_error(charged, now_ms)) return verdict;
+  take_error(charged, now_ms);
+  ++counts_.originated;
+
+  const PortSetup& port = setup_.ports[packet.in];
+  const size_t quoted =
+      std::min<size_t>({packet.length, 576 - 28,
+                        (packet.first_segment == 0 ? b.size() : packet.first_segment) - ethernet_bytes});
+  Bytes error(ip_at + 28);
+  put_mac(error, 0, packet.sender);
+  put_mac(error, 6, port.mac);
+  put16(error, 12, 0x0800);
+  put16(error, ip_at, 0x45c0);
+  put16(error, ip_at + 2, static_cast<uint16_t>(28 + quoted));
+  error[ip_at + 8] = 64;
+  error[ip_at + 9] = icmp;
+  const bool to_endpoint = !port.uplink;
+  put_address(error, ip_at + 12,
+              to_endpoint                        ? port.endpoint_next_hop
+              : setup_.gateway_addresses.empty() ? Ipv4Addr::of(192, 0, 0, 8)  // RFC 7600
+                                                 : setup_.gateway_addresses.front());
+  put_address(error, ip_at + 16, packet.source);
+  put16(error, ip_at + 10, header_checksum(error, ip_at, ip_bytes));
+  const size_t at = ip_at + ip_bytes;
+  const bool too_big = reason == "packet_too_big";
+  error[at] = too_big ? unreachable : time_exceeded;
+  error[at + 1] = too_big ? 4 : 0;
+  if (too_big) put16(error, at + 6, setup_.ports[packet.out].mtu);
+  error.insert(error.end(), b.begin() + ip_at, b.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
+  uint32_t sum = 0;
+  for (size_t i = at; i < error.size(); i += 2)
+    sum += static_cast<uint32_t>(error[i] << 8) + (i + 1 < error.size() ? error[i + 1] : 0u);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  put16(error, at + 2, static_cast<uint16_t>(~sum));
+  verdict.fate = Fate::answered;
+  verdict.port = packet.in;
+  verdict.bytes = std::move(error);
+  return verdict;
+}
+
 // All that this packet changes, or the reason why it changes nothing.
 std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms) {
+  if (packet.quote) {
+    for (const Side* side : {&packet.from, &packet.to})
+      if (side->owner != nullptr && !may_have_error(*side->owner, now_ms)) return "icmp_error_rate";
+    for (const Side* side : {&packet.from, &packet.to})
+      if (side->owner != nullptr) take_error(*side->owner, now_ms);
+  }
+  Datagram* const known = packet.is_fragment ? datagram_of(packet, now_ms) : nullptr;
+  Datagram datagram;
+  if (packet.is_fragment) {
+    if (!packet.is_first && known == nullptr) return "fragment_first_lost";
+    if (known != nullptr) datagram = *known;
+    if ((packet.is_first && known != nullptr) || datagram.refuses || !add_part(datagram, packet)) {
+      known->refuses = true;  // RFC 5722: nothing more of it
+      return "fragment_overlap";
+    }
+  }
   std::vector<std::pair<const Side*, SideTuple>> touches, opens;
   for (const Side* side : {&packet.from, &packet.to}) {
     if (side->owner == nullptr || !side->judgement.touches) continue;
@@ -683,6 +977,27 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
   if (no_room(opens, now_ms)) return "flow_table_full";
 
   for (const auto& [side, key] : touches) write_flow(packet, *side, key, now_ms);
+  if (known != nullptr) {
+    *known = datagram;
+    if (known->parts.size() == known->end) known->expires_ms = 0;  // it is whole
+  } else if (packet.is_fragment) {
+    const Eip& eip = sharer(packet);
+    datagram.source = packet.source;
+    datagram.destination = packet.destination;
+    datagram.identification = packet.identification;
+    datagram.protocol = packet.protocol;
+    datagram.in = packet.in;
+    datagram.eip = eip.address;
+    datagram.incarnation = eip.created;
+    datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;
+    datagram.source_port = packet.source_port;
+    datagram.destination_port = packet.destination_port;
+    datagram.tcp_flags = packet.tcp_flags;
+    datagram.icmp_type = packet.icmp_type;
+    datagram.icmp_code = packet.icmp_code;
+    datagram.sctp_chunk = packet.sctp_chunk;
+    keep(std::move(datagram), now_ms);
+  }
   for (const Side* side : {&packet.from, &packet.to}) {
     if (side->owner == nullptr) continue;
     EipCount& count = eip_counts_[side->owner->address];
@@ -786,9 +1101,9 @@ Bytes Gateway::translate(const Packet& packet) const {
   if (packet.from.owner != nullptr) source = packet.from.owner->address;
   if (packet.to.owner != nullptr) destination = vm_of(*packet.to.owner).dip;
 
-  if ((packet.protocol == tcp || packet.protocol == udp) &&
+  if (packet.is_first && (packet.protocol == tcp || packet.protocol == udp) &&
       (source != packet.source || destination != packet.destination)) {
-    const size_t at = transport_at + (packet.protocol == tcp ? 16 : 6);
+    const size_t at = packet.transport_at + (packet.protocol == tcp ? 16 : 6);
     uint16_t checksum = get16(b, at);
     if (packet.protocol == tcp || checksum != 0) {
       checksum = moved_checksum(checksum, words_of(packet.source) + words_of(packet.destination),
@@ -800,10 +1115,35 @@ Bytes Gateway::translate(const Packet& packet) const {
   put_address(b, ip_at + 12, source);
   put_address(b, ip_at + 16, destination);
   b[ip_at + 8] = static_cast<uint8_t>(packet.ttl - 1);
-  put16(b, ip_at + 10, header_checksum(b, ip_at, ip_bytes));
+  put16(b, ip_at + 10, header_checksum(b, ip_at, packet.transport_at - ip_at));
+  if (packet.quote) translate_quote(packet, b);
   put_mac(b, 0, packet.to.owner != nullptr ? vm_of(*packet.to.owner).location.mac : *neighbour_);
   put_mac(b, 6, setup_.ports[packet.out].mac);
   return b;
+}
+
+// The quoted packet went the other way: its source is whom the error is sent to.
+void Gateway::translate_quote(const Packet& packet, Bytes& b) const {
+  const Quote& quote = *packet.quote;
+  const Ipv4Addr source = packet.to.owner != nullptr ? vm_of(*packet.to.owner).dip : quote.source;
+  const Ipv4Addr destination = packet.from.owner != nullptr ? packet.from.owner->address : quote.destination;
+  const uint64_t before = words_of(quote.source) + words_of(quote.destination);
+  const uint64_t after = words_of(source) + words_of(destination);
+  if (source == quote.source && destination == quote.destination) return;
+  put_address(b, quote.ip_at + 12, source);
+  put_address(b, quote.ip_at + 16, destination);
+  put16(b, quote.ip_at + 10, moved_checksum(get16(b, quote.ip_at + 10), before, after));
+  if (quote.protocol != tcp && quote.protocol != udp) return;
+  const size_t at = quote.transport_at + (quote.protocol == tcp ? 16 : 6);
+  if (at + 2 > quote.end) return;
+  const uint16_t old = get16(b, at);
+  if (quote.protocol == udp && old == 0) return;
+  uint16_t moved = moved_checksum(old, before, after);
+  if (quote.protocol == udp && moved == 0) moved = 0xffff;
+  put16(b, at, moved);
+  // That the addresses and the header's checksum change makes no difference to their sum.
+  if (moved != old)
+    put16(b, packet.transport_at + 2, moved_checksum(get16(b, packet.transport_at + 2), old, moved));
 }
 
 // --- flows ---
@@ -850,18 +1190,19 @@ void Gateway::flush(PortNumber port, Turn& turn) {
   }
 }
 
-// Why a parsed packet that is not for the gateway itself may not pass.
-std::optional<std::string> Gateway::refusal(Packet& packet, uint64_t now_ms) const {
-  if (auto refused = identify(packet)) return refused;
+// Why no list lets it pass.
+std::optional<std::string> Gateway::admit(Packet& packet, uint64_t now_ms) const {
   if (packet.from.owner != nullptr) {
-    packet.from.judgement = judge_leaving(packet, packet.from, now_ms);
+    packet.from.judgement =
+        packet.quote ? judge_error(packet, packet.from, now_ms) : judge_leaving(packet, packet.from, now_ms);
     if (!packet.from.judgement.permitted) return "source_not_permitted";
   }
   if (packet.to.owner != nullptr) {
-    packet.to.judgement = judge_entering(packet, packet.to, now_ms);
+    packet.to.judgement =
+        packet.quote ? judge_error(packet, packet.to, now_ms) : judge_entering(packet, packet.to, now_ms);
     if (!packet.to.judgement.permitted) return "destination_not_permitted";
   }
-  return route(packet);
+  return std::nullopt;
 }
 
 // One burst of one port. First every packet is judged, by tables that none of them has changed yet; then
@@ -887,7 +1228,17 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
   for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
   for_each_open([&](Packet& packet) { return packet.is_arp ? Settled(arp(packet, now_ms)) : std::nullopt; });
   for_each_open([&](Packet& packet) { return to_gateway(packet, now_ms); });
-  for_each_open([&](Packet& packet) { return dropped(refusal(packet, now_ms)); });
+  for_each_open([&](Packet& packet) { return dropped(identify(packet)); });
+  std::vector<Packet*> firsts;
+  for_each_open([&](Packet& packet) {
+    if (packet.is_fragment && packet.is_first) firsts.push_back(&packet);
+    return packet.is_first ? std::nullopt : dropped(follow(packet, firsts, now_ms));
+  });
+  for_each_open([&](Packet& packet) { return dropped(admit(packet, now_ms)); });
+  for_each_open([&](Packet& packet) {
+    const auto refused = route(packet);
+    return refused ? Settled(drop_and_tell(packet, *refused, now_ms)) : std::nullopt;
+  });
   for_each_open([&](Packet& packet) { return dropped(commit(packet, now_ms)); });
   for_each_open([&](Packet& packet) {
     return Settled({Fate::transmitted, {}, packet.out, translate(packet)});

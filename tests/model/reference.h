@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -45,6 +46,7 @@ struct Timeouts {
   uint32_t udp_ms = 120'000;
   uint32_t icmp_ms = 60'000;
   uint32_t other_ms = 600'000;
+  uint32_t fragment_ms = 15'000;
 };
 
 struct FlowShape {
@@ -53,13 +55,22 @@ struct FlowShape {
   std::function<uint32_t(const SideTuple&)> bucket_of;
 };
 
+// Where a datagram in fragments may lie: that decides which one makes room.
+struct FragmentShape {
+  uint32_t ways = 64;
+  uint32_t share = 16;  // of one EIP in its bucket
+  std::function<uint32_t(Ipv4Addr eip)> bucket_of;
+};
+
 struct Setup {
   std::vector<PortSetup> ports;  // polled in this order; one is the uplink
   std::vector<Ipv4Addr> gateway_addresses;
   std::vector<model::PermitRule> gateway_permit;
   Timeouts timeouts;
   FlowShape flows;
+  FragmentShape fragments;
   uint32_t flow_quota = 0;          // entries an EIP may own
+  uint32_t icmp_error_rate = 100;   // a second, of one EIP
   uint32_t hold_limit = 512;        // frames that wait for room on one port
   uint32_t punt_room = UINT32_MAX;  // frames the punt thread's ring takes between two collections
 };
@@ -168,6 +179,22 @@ class Gateway {
   [[nodiscard]] bool in_edge_view(const model::Eip& eip) const;
 
  private:
+  // A datagram of which the first fragment has passed.
+  struct Datagram {
+    Ipv4Addr source, destination;
+    uint16_t identification = 0;
+    uint8_t protocol = 0;
+    PortNumber in = 0;
+    Ipv4Addr eip;              // whose share it has
+    uint64_t incarnation = 0;  // of that EIP
+    uint64_t expires_ms = 0;
+    bool refuses = false;      // parts overlapped
+    std::set<uint32_t> parts;  // of eight bytes, by number
+    uint32_t end = 0;          // 0: the last one has not come
+    uint16_t source_port = 0, destination_port = 0;
+    uint8_t tcp_flags = 0, icmp_type = 0, icmp_code = 0, sctp_chunk = 0;
+  };
+  struct Quote;
   struct Packet;
   struct Side;
   struct Question;
@@ -176,6 +203,8 @@ class Gateway {
   // parse
   [[nodiscard]] std::optional<std::string> parse(Packet& packet) const;
   [[nodiscard]] std::optional<std::string> parse_transport(Packet& packet) const;
+  [[nodiscard]] std::optional<std::string> parse_quote(Packet& packet) const;
+  [[nodiscard]] std::optional<std::string> parse_fragment(Packet& packet) const;
   // punt
   [[nodiscard]] std::optional<Verdict> to_gateway(Packet& packet, uint64_t now_ms);
   [[nodiscard]] Verdict arp(Packet& packet, uint64_t now_ms);
@@ -188,8 +217,10 @@ class Gateway {
   [[nodiscard]] const model::Vm& vm_of(const model::Eip& eip) const;
   [[nodiscard]] bool is_external(const model::PermitRule& rule) const;
   // admit
+  [[nodiscard]] std::optional<std::string> admit(Packet& packet, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] Judgement judge_error(const Packet& packet, Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] static bool names(const model::Remote& remote, const model::TenantId& tenant,
                                   const Question& q);
@@ -201,8 +232,19 @@ class Gateway {
   [[nodiscard]] bool is_kept(const Flow& flow, const model::Eip& owner, const model::Eip* remote) const;
   [[nodiscard]] bool list_permits(const SideTuple& key, const Flow& flow, const model::Eip& owner,
                                   const model::Eip* remote) const;
+  // fragments
+  [[nodiscard]] std::optional<std::string> follow(Packet& packet, const std::vector<Packet*>& firsts,
+                                                  uint64_t now_ms);
+  [[nodiscard]] static const model::Eip& sharer(const Packet& packet);
+  [[nodiscard]] Datagram* datagram_of(const Packet& packet, uint64_t now_ms);
+  [[nodiscard]] static bool add_part(Datagram& datagram, const Packet& packet);
+  void keep(Datagram datagram, uint64_t now_ms);
   // route, commit, translate
   [[nodiscard]] std::optional<std::string> route(Packet& packet) const;
+  [[nodiscard]] Verdict drop_and_tell(const Packet& packet, const std::string& reason, uint64_t now_ms);
+  [[nodiscard]] uint64_t error_due(const model::Eip& eip, uint64_t now_ms) const;
+  [[nodiscard]] bool may_have_error(const model::Eip& eip, uint64_t now_ms) const;
+  void take_error(const model::Eip& eip, uint64_t now_ms);
   [[nodiscard]] std::optional<std::string> commit(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] bool over_quota(const std::vector<std::pair<const Side*, SideTuple>>& opens) const;
   [[nodiscard]] bool no_room(const std::vector<std::pair<const Side*, SideTuple>>& opens,
@@ -210,11 +252,11 @@ class Gateway {
   [[nodiscard]] uint32_t way_for(const SideTuple& key, uint64_t now_ms) const;
   void write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms);
   [[nodiscard]] Bytes translate(const Packet& packet) const;
+  void translate_quote(const Packet& packet, Bytes& bytes) const;
   [[nodiscard]] uint32_t idle_ms(uint8_t protocol, FlowState state) const;
 
   [[nodiscard]] std::vector<Verdict> receive(PortNumber in, const std::vector<Arrival>& arrivals,
                                              uint64_t now_ms);
-  [[nodiscard]] std::optional<std::string> refusal(Packet& packet, uint64_t now_ms) const;
   Verdict drop(std::string reason);
   void queue(Verdict& verdict);
   void flush(PortNumber port, Turn& turn);
@@ -238,6 +280,8 @@ class Gateway {
   std::vector<Meter> punt_meters_, next_hop_meters_;
   uint64_t punt_ring_ = 0;
   FlowMap flows_;
+  std::list<Datagram> datagrams_;            // in fragments, the oldest first
+  std::map<uint64_t, uint64_t> errors_due_;  // by Eip::created; when the next one is due, in ticks
   Counts counts_;
   std::map<Ipv4Addr, EipCount> eip_counts_;
   std::map<Ipv4Addr, std::map<std::string, uint64_t>> hits_;  // by rule

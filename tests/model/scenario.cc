@@ -86,12 +86,16 @@ reference::Setup Scenario::make_setup() {
                       .icmp_ms = 1'000,
                       .other_ms = 2'500};
   setup.flow_quota = pick<uint32_t>({1, 3, 8, 200});
+  setup.timeouts.fragment_ms = pick<uint32_t>({1'000, 4'000});
+  setup.icmp_error_rate = pick<uint32_t>({7, 100, 1000});
+  if (chance(15)) setup.gateway_addresses.clear();
   return setup;
 }
 
 Sizes Scenario::make_sizes() {
   Sizes sizes;
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
+  sizes.fragment_capacity = pick<uint32_t>({64, 128});
   sizes.index_pages = 5;
   std::vector<Isa> isas;
   std::ranges::copy_if(all_isas, std::back_inserter(isas), is_supported);
@@ -440,6 +444,37 @@ Bytes Scenario::make_frame(PortNumber port) {
   return build(packet);
 }
 
+// Leaves the first fragment in `frame`; the others come after it, mostly in order and each once.
+void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
+  if (!is_ipv4(frame) || frame.size() < transport_at + 24) return;
+  const size_t longest = 1 + below(chance(80) ? 4 : 2);  // times eight bytes
+  std::vector<Bytes> parts;
+  const auto identification = static_cast<uint16_t>(below(chance(70) ? 65536 : 3));
+  for (size_t at = transport_at; at < frame.size();) {
+    // The first one mostly holds what it must.
+    const size_t length =
+        std::min(frame.size() - at, 8 * (at == transport_at && chance(85) ? 3 : 1 + below(longest)));
+    Bytes part = frame;
+    part.erase(part.begin() + static_cast<std::ptrdiff_t>(at + length), part.end());
+    part.erase(part.begin() + transport_at, part.begin() + static_cast<std::ptrdiff_t>(at));
+    put16(part, ip_at + 2, static_cast<uint16_t>(20 + length));
+    put16(part, ip_at + 4, identification);
+    const bool more = at + length < frame.size();
+    put16(part, ip_at + 6, static_cast<uint16_t>((more ? 0x2000 : 0) | (at - transport_at) / 8));
+    at += length;
+    if (chance(4)) part[ip_at + 7] ^= static_cast<uint8_t>(1 + below(3));  // elsewhere: an overlap, or a gap
+    if (chance(2)) part[ip_at + 6] ^= 0x20;
+    fix_header_checksum(part);
+    parts.push_back(std::move(part));
+  }
+  if (chance(25)) std::ranges::shuffle(parts, random_);
+  if (chance(10)) parts.push_back(parts[below(parts.size())]);
+  if (chance(15)) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(below(parts.size())));
+  if (parts.empty()) return;
+  frame = parts.front();
+  parts_[port].insert(parts_[port].end(), parts.begin() + 1, parts.end());
+}
+
 Bytes Scenario::make_arp(PortNumber port) {
   Arp arp;
   arp.from = arp.sender_mac =
@@ -489,14 +524,25 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
       frame[ip_at + 10 + below(2)] ^= static_cast<uint8_t>(1 + below(255));
       return;
     case 9: {
-      const auto options = pick<std::array<uint8_t, 4>>({{1, 1, 1, 0}, {0, 0, 0, 0}});
+      // Right ones, some that say a wrong length, source routes.
+      const auto options = pick<std::array<uint8_t, 4>>({{1, 1, 1, 0},
+                                                         {0, 0, 0, 0},
+                                                         {148, 4, 0, 0},
+                                                         {1, 7, 3, 4},
+                                                         {0, 131, 4, 4},
+                                                         {7, 1, 0, 0},
+                                                         {7, 0, 0, 0},
+                                                         {68, 5, 5, 0},
+                                                         {1, 1, 1, 7},
+                                                         {131, 4, 4, 0},
+                                                         {1, 137, 3, 4}});
       frame.insert(frame.begin() + transport_at, options.begin(), options.end());
       frame[ip_at] = 0x46;
       put16(frame, ip_at + 2, static_cast<uint16_t>(get16(frame, ip_at + 2) + 4));
       break;
     }
     case 10:
-      put16(frame, ip_at + 6, pick<uint16_t>({0x2000, 0x0001, 0x1fff, 0x6000}));
+      put16(frame, ip_at + 6, pick<uint16_t>({0x2000, 0x0001, 0x0002, 0x1fff, 0x6000, 0x3fff}));
       break;
     case 11:
       frame[ip_at + 12] = pick<uint8_t>({0, 127, 224, 239, 240, 255});
@@ -561,9 +607,14 @@ void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
 
 Arrival Scenario::make_arrival(PortNumber port) {
   Bytes frame;
-  if (chance(40) && link_.receive(port, frame)) {
+  std::deque<Bytes>& parts = parts_[port];
+  if (!parts.empty() && chance(80)) {
+    frame = std::move(parts.front());
+    parts.pop_front();
+  } else if (chance(40) && link_.receive(port, frame)) {
   } else {
     frame = make_frame(port);
+    if (chance(6)) cut_into_parts(port, frame);
   }
   if (chance(12) && is_ipv4(frame) && frame.size() > transport_at + 20) damage(port, frame);
   sent_before_.emplace_back(port, frame);
@@ -603,7 +654,8 @@ void Scenario::deliver(std::vector<std::vector<Arrival>> arrivals) {
 }
 
 void Scenario::answer(PortNumber port, const Bytes& frame) {
-  if (!is_ipv4(frame)) return;
+  if (!is_ipv4(frame) || frame.size() < transport_at + 14) return;
+  if (chance(20)) return report(port, frame);
   Packet reply;
   reply.to = get_mac(frame, 6);
   reply.from = get_mac(frame, 0);
@@ -628,6 +680,29 @@ void Scenario::answer(PortNumber port, const Bytes& frame) {
   if (reply.protocol == sctp)
     reply.sctp_chunk = frame[transport_at + 12] == 1 ? pick<uint8_t>({2, 2, 6}) : pick<uint8_t>({0, 3, 3, 1});
   link_.send(port, build(reply));
+}
+
+// An ICMP error about `frame`, by the host that got it from `port` or by a router on its way there, as much
+// of it quoted as hosts and routers do; now and then about something else.
+void Scenario::report(PortNumber port, const Bytes& frame) {
+  Packet error;
+  error.to = get_mac(frame, 6);
+  error.from = get_mac(frame, 0);
+  error.source = port == uplink && chance(50) ? outside_host() : get_address(frame, ip_at + 16);
+  error.destination = get_address(frame, ip_at + 12);
+  error.protocol = icmp;
+  error.icmp_type = pick<uint8_t>({3, 3, 11, 12, 4, 5});
+  error.icmp_code = static_cast<uint8_t>(below(5));
+  const size_t quoted = std::min<size_t>(pick<size_t>({19, 27, 28, 28, 34, 38, 40, 60, 548}),
+                                         ip_at + get16(frame, ip_at + 2) - ip_at);
+  error.payload.assign(frame.begin() + ip_at, frame.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
+  if (quoted >= 20 && chance(25)) {
+    // What it quotes was never sent, or by another one.
+    constexpr std::array<size_t, 8> interesting{0, 6, 9, 12, 15, 16, 19, 20};
+    const size_t at = chance(60) ? pick(interesting) : below(quoted);
+    error.payload[at] ^= static_cast<uint8_t>(1 + below(chance(50) ? 2 : 255));
+  }
+  link_.send(port, build(error));
 }
 
 // More to the gateway's own address in one moment than its meter or its ring takes.

@@ -71,6 +71,7 @@ class Scenario {
   void deliver(std::vector<std::vector<reference::Arrival>> arrivals);
   [[nodiscard]] reference::Arrival make_arrival(reference::PortNumber port);
   [[nodiscard]] Bytes make_frame(reference::PortNumber port);
+  void cut_into_parts(reference::PortNumber port, Bytes& frame);
   [[nodiscard]] Bytes make_arp(reference::PortNumber port);
   [[nodiscard]] Packet from_uplink();
   [[nodiscard]] Packet from_endpoint(reference::PortNumber port);
@@ -84,6 +85,7 @@ class Scenario {
   void make_zero_after_translation(reference::PortNumber port, Bytes& frame);
   // What the host that got `frame` from `port` answers.
   void answer(reference::PortNumber port, const Bytes& frame);
+  void report(reference::PortNumber port, const Bytes& frame);
   [[nodiscard]] Ipv4Addr outside_host();
   [[nodiscard]] Ipv4Addr some_destination();
 
@@ -94,6 +96,7 @@ class Scenario {
   std::unique_ptr<World> world_;
   std::vector<reference::PortSetup> port_setups_;
   Link link_;
+  std::map<reference::PortNumber, std::deque<Bytes>> parts_;  // fragments still to come
   std::deque<std::pair<reference::PortNumber, Bytes>> sent_before_;
   unsigned next_vm_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "dataplane/drop.h"
+#include "dataplane/tables/fragment.h"
 
 namespace portcullis::testing {
 namespace {
@@ -37,7 +38,8 @@ std::string show(const reference::Verdict& verdict) {
     case Fate::transmitted:
       return "-> port " + std::to_string(verdict.port) + ": " + describe(verdict.bytes);
     case Fate::answered:
-      return "answered";
+      return (verdict.reason.empty() ? "answered" : "dropped: " + verdict.reason + ", and answered: ") +
+             describe(verdict.bytes);
     case Fate::punted:
       return "punted";
     case Fate::dropped:
@@ -123,6 +125,11 @@ reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t 
   setup.flows.buckets = sizes.flow_capacity / FlowTable::ways;
   setup.flows.bucket_of = [buckets = setup.flows.buckets](const SideTuple& key) {
     return FlowTable::hash(key, flow_secret) % buckets;
+  };
+  setup.fragments.ways = FragmentTable::ways;
+  setup.fragments.share = FragmentTable::share;
+  setup.fragments.bucket_of = [buckets = sizes.fragment_capacity / FragmentTable::ways](Ipv4Addr eip) {
+    return FragmentTable::bucket_of(eip, buckets, flow_secret);
   };
   return setup;
 }
@@ -378,8 +385,16 @@ void World::compare_checksums(const std::vector<std::vector<Arrival>>& arrivals)
   for (PortNumber port = 0; port < ports_.size(); ++port)
     for (size_t i = 0; i < arrivals[port].size(); ++i) {
       const reference::Verdict& verdict = turn_.verdicts[port][i];
+      if (verdict.fate == Fate::answered && is_icmp_error(verdict.bytes)) {
+        expect_equal("header checksum of an answer right", true, header_checksum_right(verdict.bytes));
+        expect_equal("ICMP checksum of an answer right", true, transport_checksum_right(verdict.bytes));
+      }
       if (verdict.fate != Fate::transmitted) continue;
+      if (is_icmp_error(verdict.bytes))
+        expect_equal("quoted header checksum right", quoted_header_checksum_right(arrivals[port][i].bytes),
+                     quoted_header_checksum_right(verdict.bytes));
       expect_equal("header checksum right", true, header_checksum_right(verdict.bytes));
+      if (is_fragment(verdict.bytes)) continue;  // the checksum is of the whole datagram
       expect_equal("transport checksum right", transport_checksum_right(arrivals[port][i].bytes),
                    transport_checksum_right(verdict.bytes));
     }

@@ -10,8 +10,11 @@
 #include <set>
 
 #include "control/publish/publisher.h"
+#include "dataplane/tables/error_rate.h"
+#include "dataplane/tables/fragment.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
+#include "dataplane/worker_state.h"
 #include "tests/model/frames.h"
 #include "tests/model/ring_port.h"
 #include "tests/unit/control/data_plane.h"
@@ -277,6 +280,35 @@ Bytes cut(Bytes frame, size_t length) {
   return frame;
 }
 
+// What an ICMP error quotes of a packet: `length` bytes from its IPv4 header on, or all.
+Bytes quote_of(const Packet& packet, size_t length = SIZE_MAX) {
+  const Bytes frame = build(packet);
+  const auto begin = frame.begin() + testing::ip_at;
+  return {begin, begin + static_cast<std::ptrdiff_t>(std::min(frame.size() - testing::ip_at, length))};
+}
+
+// An error that the gateway makes itself about the packet in `frame`, which came in by `port`.
+Bytes answer_about(const Bytes& frame, Mac port, Ipv4Addr own, uint8_t type, uint8_t code, uint16_t mtu) {
+  Packet error{.to = testing::get_mac(frame, 6),
+               .from = port,
+               .source = own,
+               .destination = testing::get_address(frame, 26),
+               .protocol = testing::icmp,
+               .icmp_type = type,
+               .icmp_code = code,
+               .payload = {}};
+  error.payload.assign(frame.begin() + testing::ip_at,
+                       frame.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(frame.size(), 14 + 548)));
+  Bytes answer = build(error);
+  answer[15] = 0xc0;              // RFC 1812, 4.3.2.5: internetwork control
+  testing::put16(answer, 18, 0);  // no identification
+  testing::put16(answer, 20, 0);  // may be fragmented
+  testing::put16(answer, 40, mtu);
+  testing::fix_header_checksum(answer);
+  testing::fix_icmp_checksum(answer);
+  return answer;
+}
+
 TEST_F(PipelineRows, ParseRefusesByName) {
   const Bytes good = build(from_client());
   std::set<std::string_view> met;
@@ -298,19 +330,29 @@ TEST_F(PipelineRows, ParseRefusesByName) {
   row("total length below header", edited(good, 16, {0, 19}), Drop::ip_total_length);
   row("total length beyond frame", edited(good, 16, {1, 0}), Drop::ip_total_length);
   row("checksum", edited(good, 24, {0xde, 0xad}, false), Drop::ip_checksum);
-  {
-    Bytes options(good);
-    options.insert(options.begin() + 34, {7, 4, 0, 0});
-    options[14] = 0x46;
-    testing::put16(options, 16, static_cast<uint16_t>(options.size() - 14));
-    uint32_t sum = 0;
-    testing::put16(options, 24, 0);
-    for (size_t at = 14; at < 38; at += 2) sum += testing::get16(options, at);
-    testing::put16(options, 24, static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16))));
-    row("options", options, Drop::ip_options);
-  }
-  row("first fragment", edited(good, 20, {0x20, 0x00}), Drop::fragment);
-  row("later fragment", edited(good, 20, {0x00, 0x01}), Drop::fragment);
+  const auto with_options = [&](std::array<uint8_t, 4> options) {
+    Bytes frame(good);
+    frame.insert(frame.begin() + 34, options.begin(), options.end());
+    frame[14] = 0x46;
+    testing::put16(frame, 16, static_cast<uint16_t>(frame.size() - 14));
+    testing::fix_header_checksum(frame);
+    return frame;
+  };
+  row("option of length 0", with_options({7, 0, 0, 0}), Drop::ip_options);
+  row("option of length 1", with_options({1, 7, 1, 0}), Drop::ip_options);
+  row("option beyond the header", with_options({7, 5, 4, 0}), Drop::ip_options);
+  row("option without a length", with_options({1, 1, 1, 7}), Drop::ip_options);
+  row("loose source route", with_options({131, 4, 4, 0}), Drop::ip_source_route);
+  row("strict source route", with_options({1, 137, 3, 4}), Drop::ip_source_route);
+  row("fragment of no multiple of eight", edited(good, 20, {0x20, 0x00}), Drop::fragment_length);
+  row("empty fragment", edited(cut(good, 34), 16, {0, 20, 0, 0, 0x20, 0x00}), Drop::fragment_length);
+  row("fragment that ends beyond 65,535", edited(good, 20, {0x1f, 0xff}), Drop::fragment_length);
+  row("first fragment of 16 bytes of TCP", edited(cut(good, 50), 16, {0, 36, 0, 0, 0x20, 0x00}),
+      Drop::fragment_short);
+  row("fragment that reaches TCP's flags", edited(good, 20, {0x00, 0x01}), Drop::fragment_offset);
+  row("fragment that reaches TCP's checksum", edited(good, 20, {0x00, 0x02}), Drop::fragment_offset);
+  row("later fragment of a reserved protocol", edited(good, 20, {0x00, 0x04, 64, 255}),
+      Drop::unknown_protocol);
   for (const auto& [first_octet, second_octet] :
        {std::pair{0, 1}, {127, 0}, {169, 254}, {224, 0}, {240, 0}, {255, 255}}) {
     const auto a = static_cast<uint8_t>(first_octet);
@@ -342,10 +384,36 @@ TEST_F(PipelineRows, ParseRefusesByName) {
   const Bytes icmp = build(ping);
   row("ICMP of 7 bytes", edited(cut(icmp, 41), 16, {0, 27}), Drop::icmp_header);
   row("ICMP redirect", edited(icmp, 34, {5}), Drop::icmp_type);
-  row("ICMP unreachable", edited(icmp, 34, {3}), Drop::icmp_type);
   row("ICMP source quench", edited(icmp, 34, {4}), Drop::icmp_type);
-  row("ICMP time exceeded", edited(icmp, 34, {11}), Drop::icmp_type);
   row("ICMP router advertisement", edited(icmp, 34, {9}), Drop::icmp_type);
+  {
+    Packet quoted = from_web();
+    quoted.source = web;
+    Packet error = from_client();
+    error.protocol = testing::icmp;
+    error.icmp_type = 3;
+    const auto quoting = [&](const Bytes& quote) {
+      error.payload = quote;
+      return build(error);
+    };
+    const Bytes quote = quote_of(quoted);
+    row("error that quotes nothing", quoting({}), Drop::icmp_error_quote);
+    row("error that quotes 19 bytes", quoting(cut(quote, 19)), Drop::icmp_error_quote);
+    row("error that quotes 7 bytes of TCP", quoting(cut(quote, 27)), Drop::icmp_error_quote);
+    row("error about IPv6", quoting(edited(quote, 0, {0x60}, false)), Drop::icmp_error_quote);
+    row("error about IHL 4", quoting(edited(quote, 0, {0x44}, false)), Drop::icmp_error_quote);
+    row("error about a header that it does not quote whole", quoting(edited(quote, 0, {0x4f}, false)),
+        Drop::icmp_error_quote);
+    row("error about a later fragment", quoting(edited(quote, 6, {0, 1}, false)), Drop::icmp_error_quote);
+    row("error about another's packet", quoting(edited(quote, 15, {11}, false)), Drop::icmp_error_quote);
+    row("error about a reserved protocol", quoting(edited(quote, 9, {255}, false)), Drop::icmp_error_quote);
+    quoted.protocol = testing::icmp;
+    quoted.icmp_type = 11;
+    row("error about an error", quoting(quote_of(quoted)), Drop::icmp_error_quote);
+    row("error in fragments", edited(quoting(cut(quote, 32)), 20, {0x20, 0x00}), Drop::icmp_error_quote);
+    row("quoted header in the second buffer", quoting(quote), Drop::headers_not_contiguous, 50);
+    row("quoted TCP header over two buffers", quoting(quote), Drop::headers_not_contiguous, 70);
+  }
   row("Ethernet header over two buffers", good, Drop::headers_not_contiguous, 13);
   row("IPv4 header over two buffers", good, Drop::headers_not_contiguous, 30);
   row("TCP header in the second buffer", good, Drop::headers_not_contiguous, 40);
@@ -678,12 +746,23 @@ TEST_F(PipelineRows, QuotaRefusesByNameAndExistingFlowsGoOn) {
 TEST_F(PipelineRows, RouteRefusesLast) {
   Packet packet = from_client();
   packet.ttl = 1;
-  expect_drop("TTL 1", uplink(), build(packet), Drop::ttl_exceeded);
+  const auto expect_answer = [&](const char* row, testing::RingPort& port, const Bytes& frame, Drop reason,
+                                 const Bytes& answer) {
+    expect_out(row, port, frame, port, answer,
+               {{"drop " + std::string(describe(reason).name), 1}, {"originated", 1}});
+  };
+  const auto time_exceeded = [&](const Bytes& frame) {
+    return answer_about(frame, mac_of(uplink()), gateway, 11, 0, 0);
+  };
+  expect_answer("TTL 1", uplink(), build(packet), Drop::ttl_exceeded, time_exceeded(build(packet)));
   packet.ttl = 0;
-  expect_drop("TTL 0", uplink(), build(packet), Drop::ttl_exceeded);
+  expect_answer("TTL 0", uplink(), build(packet), Drop::ttl_exceeded, time_exceeded(build(packet)));
   packet = from_client();
   packet.payload.resize(1500 - 40 + 1);
-  expect_drop("1501 bytes", uplink(), build(packet), Drop::packet_too_big);
+  const Bytes too_big = build(packet);
+  expect_answer("1501 bytes that must not be fragmented", uplink(), too_big, Drop::packet_too_big,
+                answer_about(too_big, mac_of(uplink()), gateway, 3, 4, 1500));
+  expect_drop("1501 bytes that may be", uplink(), edited(too_big, 20, {0, 0}), Drop::packet_too_big);
   packet.payload.resize(1500 - 40);
   EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u);
   Packet big{.to = mac_of(first()),
@@ -695,10 +774,268 @@ TEST_F(PipelineRows, RouteRefusesLast) {
              .destination_port = 443,
              .flags = testing::syn,
              .payload = Bytes(1000 - 40 + 1, 0)};
-  expect_drop("the MTU is that of the port it leaves by, and nothing was opened", first(), build(big),
-              Drop::packet_too_big);
+  expect_answer("the MTU is that of the port it leaves by, and nothing was opened", first(), build(big),
+                Drop::packet_too_big,
+                answer_about(build(big), mac_of(first()), link_local_next_hop, 3, 4, 1000));
   tables_->next_hop.clear(uplink().id());
   expect_drop("next hop unresolved", first(), build(from_web()), Drop::next_hop_unresolved);
+}
+
+TEST_F(PipelineRows, AnswersAreAsManyAsTheRateAllows) {
+  Packet packet = from_client();
+  packet.ttl = 1;
+  for (uint32_t n = 0; n < ErrorRate::burst; ++n) EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u);
+  expect_drop("one too many at once", uplink(), build(packet), Drop::ttl_exceeded);
+  packet.destination = same;
+  EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u) << "every EIP has its own";
+  packet.destination = web;
+  now_ms_ += 10;  // 100 a second
+  EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u);
+  expect_drop("one too soon", uplink(), build(packet), Drop::ttl_exceeded);
+  now_ms_ += (uint64_t{1} << 26) - 10'000;  // the clock of the rate is about to wrap
+  for (uint32_t n = 0; n < ErrorRate::burst; ++n) EXPECT_EQ(pass(uplink(), build(packet)).size(), 1u);
+}
+
+TEST_F(PipelineRows, AGatewayWithoutAnAddressAnswersByTheDummyOne) {
+  tables_->gateway.addresses.clear();
+  Packet packet = from_client();
+  packet.ttl = 1;
+  const auto seen = pass(uplink(), build(packet));
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(testing::get_address(seen.begin()->second[0], 26), Ipv4Addr::of(192, 0, 0, 8));
+}
+
+TEST_F(PipelineRows, ErrorsComeInByWhatTheyQuote) {
+  Packet reply = from_web();  // what the web server's list lets out, as it was seen outside
+  reply.source = web;
+  Packet error = from_client();
+  error.source = stranger;  // a router on the way
+  error.protocol = testing::icmp;
+  error.icmp_type = 3;
+  error.icmp_code = 4;
+  Packet expected = error;
+  expected.to = web_mac;
+  expected.from = mac_of(first());
+  expected.destination = web_dip;
+  expected.ttl = 63;
+  const auto passes = [&](const char* row, Packet quoted, size_t length, Moved also) {
+    error.payload = quote_of(quoted, length);
+    quoted.source = web_dip;
+    expected.payload = quote_of(quoted, length);
+    also[binding("in", web)] = 1;
+    expect_out(row, uplink(), build(error), first(), build(expected), std::move(also));
+  };
+  const auto refused = [&](const char* row, const Packet& quoted) {
+    error.payload = quote_of(quoted);
+    expect_drop(row, uplink(), build(error), Drop::destination_not_permitted);
+  };
+  passes("about a reply by TCP", reply, SIZE_MAX, {{"rule hits", 1}});
+  passes("with as little as RFC 792 asks for", reply, 28, {{"rule hits", 1}});
+  passes("with half a checksum", reply, 37, {{"rule hits", 1}});
+  reply.source_port = 81;
+  refused("about a port that no rule names", reply);
+  reply.protocol = testing::udp;
+  reply.source_port = 53;
+  passes("about a reply by UDP", reply, SIZE_MAX, {{"rule hits", 1}});
+  reply.protocol = testing::icmp;
+  reply.icmp_type = 0;
+  passes("about an answer to a ping", reply, SIZE_MAX, {{"rule hits", 1}});
+  reply.icmp_type = 8;
+  refused("about a ping that no rule lets out", reply);
+
+  Packet opener = from_web();
+  opener.source_port = 50000;
+  opener.destination_port = 443;
+  opener.flags = testing::syn;
+  Packet seen = opener;
+  seen.source = web;
+  refused("about a flow that nobody opened, though a rule would let it out", seen);
+  EXPECT_EQ(pass(first(), build(opener)).size(), 1u);
+  passes("about a flow that is there", seen, SIZE_MAX, {});
+  seen.destination_port = 444;
+  refused("about another flow", seen);
+  seen.destination_port = 443;
+  seen.destination = inner;
+  refused("about a packet to an EIP, which nobody outside can have seen", seen);
+}
+
+TEST_F(PipelineRows, ErrorsLeaveByWhatTheyQuote) {
+  Packet query = from_client();  // as the web server's vm got it
+  query.protocol = testing::udp;
+  query.destination = web_dip;
+  query.destination_port = 53;
+  Packet error = from_web();
+  error.protocol = testing::icmp;
+  error.icmp_type = 3;
+  error.icmp_code = 3;
+  Packet expected = error;
+  expected.to = router_mac;
+  expected.from = mac_of(uplink());
+  expected.source = web;
+  expected.ttl = 63;
+  const auto passes = [&](const char* row, Packet quoted, Moved also) {
+    error.payload = quote_of(quoted);
+    quoted.destination = web;
+    expected.payload = quote_of(quoted);
+    also[binding("out", web)] = 1;
+    expect_out(row, first(), build(error), uplink(), build(expected), std::move(also));
+  };
+  const auto refused = [&](const char* row, const Packet& quoted) {
+    error.payload = quote_of(quoted);
+    expect_drop(row, first(), build(error), Drop::source_not_permitted);
+  };
+  passes("about what a rule let in", query, {{"rule hits", 1}});
+  query.destination_port = 54;
+  refused("about what no rule lets in", query);
+  query.destination_port = 123;
+  refused("about what a tracked rule would let in", query);
+  Packet tracked = query;
+  tracked.destination = web;
+  EXPECT_EQ(pass(uplink(), build(tracked)).size(), 1u);
+  passes("about what it did let in", query, {});
+  query.destination_port = 53;
+  query.destination = Ipv4Addr::of(10, 0, 0, 11);
+  refused("about a packet to another address", query);
+}
+
+TEST_F(PipelineRows, ErrorsOfAnEndpointAreAsManyAsItsRateAllows) {
+  Packet reply = from_web();
+  reply.source = web;
+  Packet error = from_client();
+  error.protocol = testing::icmp;
+  error.icmp_type = 11;
+  error.payload = quote_of(reply);
+  for (uint32_t n = 0; n < ErrorRate::burst; ++n) EXPECT_EQ(pass(uplink(), build(error)).size(), 1u);
+  expect_drop("one too many", uplink(), build(error), Drop::icmp_error_rate);
+}
+
+// `packet` in fragments whose payloads are `sizes` long; the last one holds the rest.
+std::vector<Bytes> in_fragments(const Packet& packet, std::initializer_list<size_t> sizes) {
+  const Bytes whole = build(packet);
+  std::vector<Bytes> fragments;
+  size_t at = testing::transport_at;
+  const auto add = [&](size_t size, bool more) {
+    Bytes fragment(whole.begin(), whole.begin() + testing::transport_at);
+    fragment.resize(testing::transport_at + size);
+    std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(at), size,
+                fragment.begin() + testing::transport_at);
+    testing::put16(fragment, 16, static_cast<uint16_t>(20 + size));
+    testing::put16(fragment, 20,
+                   static_cast<uint16_t>((more ? 0x2000 : 0) | (at - testing::transport_at) / 8));
+    testing::fix_header_checksum(fragment);
+    fragments.push_back(std::move(fragment));
+    at += size;
+  };
+  for (const size_t size : sizes) add(size, true);
+  add(whole.size() - at, false);
+  return fragments;
+}
+
+class FragmentRows : public PipelineRows {
+ protected:
+  // A query to the web server's port 53, in three fragments, and what its vm gets.
+  std::vector<Bytes> sent(uint16_t port = 53, uint8_t last_octet_of_id = 0x34) {
+    Packet query = from_client();
+    query.protocol = testing::udp;
+    query.destination_port = port;
+    query.payload = Bytes(60, 0x5a);
+    std::vector<Bytes> fragments = in_fragments(query, {24, 16});
+    for (Bytes& fragment : fragments) fragment = edited(fragment, 19, {last_octet_of_id});
+    return fragments;
+  }
+  std::vector<Bytes> received() {
+    Packet query = from_client();
+    query.to = web_mac;
+    query.from = mac_of(first());
+    query.destination = web_dip;
+    query.ttl = 63;
+    query.protocol = testing::udp;
+    query.destination_port = 53;
+    query.payload = Bytes(60, 0x5a);
+    return in_fragments(query, {24, 16});
+  }
+  void expect_in(const char* row, const Bytes& fragment, const Bytes& expected) {
+    expect_out(row, uplink(), fragment, first(), expected, {{binding("in", web), 1}, {"rule hits", 1}});
+  }
+  [[nodiscard]] uint64_t under_way() { return worker_->state().fragments.live(now_ms_); }
+};
+
+TEST_F(FragmentRows, LaterOnesFollowTheirFirst) {
+  const auto in = sent();
+  const auto out = received();
+  expect_drop("before its first", uplink(), in[1], Drop::fragment_first_unseen);
+  expect_in("first", in[0], out[0]);
+  EXPECT_EQ(under_way(), 1u);
+  expect_in("last", in[2], out[2]);
+  expect_drop("of another datagram", uplink(), edited(in[1], 19, {9}), Drop::fragment_first_unseen);
+  expect_drop("of another sender", uplink(), edited(in[1], 29, {77}), Drop::fragment_first_unseen);
+  expect_in("middle", in[1], out[1]);
+  EXPECT_EQ(under_way(), 0u) << "it is whole";
+  expect_drop("once more", uplink(), in[1], Drop::fragment_first_unseen);
+}
+
+TEST_F(FragmentRows, AllInOneBurst) {
+  for (const Bytes& fragment : sent()) EXPECT_TRUE(uplink().feed(fragment));
+  worker_->poll(now_ms_);
+  EXPECT_EQ(first().collect(), received());
+  EXPECT_EQ(under_way(), 0u);
+}
+
+TEST_F(FragmentRows, WhatFollowsARefusedOneIsRefused) {
+  const auto in = sent(54);
+  expect_drop("first", uplink(), in[0], Drop::destination_not_permitted);
+  expect_drop("later", uplink(), in[1], Drop::fragment_first_unseen);
+  EXPECT_EQ(under_way(), 0u);
+  before_ = take();
+  for (const Bytes& fragment : in) EXPECT_TRUE(uplink().feed(fragment));
+  worker_->poll(now_ms_);
+  EXPECT_TRUE(first().collect().empty());
+  EXPECT_EQ(take().since(before_)["drop destination_not_permitted"], 3);
+}
+
+TEST_F(FragmentRows, AnOverlapEndsTheDatagram) {
+  const auto in = sent();
+  const auto out = received();
+  expect_in("first", in[0], out[0]);
+  expect_in("second", in[1], out[1]);
+  expect_drop("the second again", uplink(), in[1], Drop::fragment_overlap);
+  expect_drop("a fragment that fits", uplink(), in[2], Drop::fragment_overlap);
+  expect_drop("another first", uplink(), in[0], Drop::fragment_overlap);
+  now_ms_ += 15'000;
+  expect_in("when it is forgotten", in[0], out[0]);
+}
+
+TEST_F(FragmentRows, AnEipHasItsShareAndNoMore) {
+  for (uint8_t id = 0; id < FragmentTable::share + 2; ++id)
+    EXPECT_EQ(pass(uplink(), sent(53, id)[0]).size(), 1u);
+  EXPECT_EQ(under_way(), FragmentTable::share);
+  expect_drop("its oldest made room", uplink(), sent(53, 1)[1], Drop::fragment_first_unseen);
+  EXPECT_EQ(pass(uplink(), sent(53, 2)[1]).size(), 1u);
+}
+
+TEST_F(FragmentRows, AReplyInFragmentsLeavesTranslated) {
+  Packet reply = from_web();
+  reply.protocol = testing::udp;
+  reply.source_port = 53;
+  reply.payload = Bytes(60, 0xa5);
+  Packet seen = reply;
+  seen.to = router_mac;
+  seen.from = mac_of(uplink());
+  seen.source = web;
+  seen.ttl = 63;
+  const auto in = in_fragments(reply, {24, 16});
+  const auto out = in_fragments(seen, {24, 16});
+  for (size_t n = 0; n < in.size(); ++n)
+    expect_out("part", first(), in[n], uplink(), out[n], {{binding("out", web), 1}, {"rule hits", 1}});
+}
+
+TEST_F(FragmentRows, NoneIsForTheGatewayItself) {
+  Packet ping = from_client();
+  ping.destination = gateway;
+  ping.protocol = testing::icmp;
+  ping.payload = Bytes(40, 0);
+  for (const Bytes& fragment : in_fragments(ping, {24}))
+    expect_drop("part of a ping", uplink(), fragment, Drop::gateway_not_permitted);
 }
 
 TEST_F(PipelineRows, AFullPortHoldsThenDropsByName) {

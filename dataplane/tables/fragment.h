@@ -1,0 +1,175 @@
+// Datagrams whose fragments pass: what the header of their first fragment said, for those that follow it, and
+// which parts have come (RFC 1858, 3128, 5722). Nothing is held back and put together.
+//
+// It can be filled from outside by whoever a rule lets in, so it is bounded, and so is each EIP's share: an
+// EIP has its place in one bucket, and there at most `share` datagrams. A further one takes the place of that
+// EIP's oldest, or where the bucket is full by others, of the oldest in it.
+//
+// Thread: the worker's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/memory.h"
+#include "src/net/address.h"
+
+namespace portcullis {
+
+// RFC 791, 3.2: what the fragments of a datagram share. Addresses as the packet arrived with them.
+struct FragmentKey {
+  Ipv4Addr source;
+  Ipv4Addr destination;
+  Be16 identification;
+  uint8_t protocol = 0;
+  uint8_t zero = 0;
+  uint32_t port = 0;  // that it came in by: endpoints of two ports may have one private address
+  friend constexpr bool operator==(const FragmentKey&, const FragmentKey&) = default;
+};
+static_assert(sizeof(FragmentKey) == 16);
+
+// What only the first fragment says, as parse and Burst know it.
+struct TransportFields {
+  Port source_port;
+  Port destination_port;
+  uint8_t can_be = 0;
+  uint8_t tcp_flags = 0;
+  uint8_t icmp_type = 0;
+  uint8_t icmp_code = 0;
+};
+
+// A part of a datagram, in units of eight bytes.
+struct FragmentSpan {
+  uint16_t begin = 0;
+  uint16_t end = 0;
+  friend constexpr bool operator==(FragmentSpan, FragmentSpan) = default;
+};
+
+// The parts that have come.
+class FragmentSpans {
+ public:
+  // False, and nothing is changed, if it overlaps one that has come, reaches beyond the end, says that the
+  // end is elsewhere, or leaves more gaps than are kept track of.
+  [[nodiscard]] bool add(FragmentSpan part, bool is_last) {
+    if (end_ != 0 && (part.end > end_ || is_last)) return false;
+    FragmentSpan merged = part;
+    std::array<FragmentSpan, most> kept{};
+    uint32_t count = 0;
+    for (uint32_t n = 0; n < count_; ++n) {
+      const FragmentSpan span = spans_[n];
+      if (part.begin < span.end && span.begin < part.end) return false;
+      if (is_last && span.end > part.end) return false;
+      if (span.end == part.begin)
+        merged.begin = span.begin;
+      else if (span.begin == part.end)
+        merged.end = span.end;
+      else
+        kept[count++] = span;
+    }
+    if (count == most) return false;
+    kept[count++] = merged;
+    spans_ = kept;
+    count_ = static_cast<uint8_t>(count);
+    if (is_last) end_ = part.end;
+    return true;
+  }
+  [[nodiscard]] bool is_whole() const {
+    return end_ != 0 && count_ == 1 && spans_[0] == FragmentSpan{0, end_};
+  }
+
+ private:
+  static constexpr uint32_t most = 4;
+  std::array<FragmentSpan, most> spans_{};
+  uint16_t end_ = 0;  // 0: the last part has not come
+  uint8_t count_ = 0;
+};
+
+struct alignas(64) FragmentEntry {
+  FragmentKey key;
+  TransportFields first;
+  uint64_t expires_ms = 0;  // 0: the place is free
+  FragmentSpans spans;
+  uint32_t serial = 0;  // the order of age; it wraps
+  BindingId owner = 0;
+  bool refuses = false;  // parts overlapped: no further one passes (RFC 5722)
+};
+static_assert(sizeof(FragmentEntry) == 64);
+
+class FragmentTable {
+ public:
+  static constexpr uint32_t ways = 64;
+  static constexpr uint32_t share = 16;
+  static constexpr uint32_t none = UINT32_MAX;
+
+  // `capacity`: datagrams, a power of two of at least 64.
+  [[nodiscard]] static Expected<FragmentTable> create(uint32_t capacity, int numa_node, uint64_t secret) {
+    auto entries = TableArray<FragmentEntry>::create("fragmented datagrams", capacity, numa_node);
+    if (!entries) return tl::unexpected(entries.error());
+    FragmentTable table;
+    table.entries_ = std::move(*entries);
+    table.secret_ = secret;
+    return table;
+  }
+
+  [[nodiscard]] static uint32_t bucket_of(Ipv4Addr eip, uint32_t buckets, uint64_t secret) {
+    const uint64_t mixed = (eip.host() ^ secret) * 0x9e3779b97f4a7c15u;
+    return static_cast<uint32_t>(mixed >> 32) & (buckets - 1);
+  }
+  // The datagram of `key`, of which a fragment that passes has come in the last while, or none. `eip`: whose
+  // share it has.
+  [[nodiscard]] uint32_t find(const FragmentKey& key, Ipv4Addr eip, uint64_t now_ms) const {
+    const uint32_t first = bucket(eip) * ways;
+    for (uint32_t index = first; index < first + ways; ++index)
+      if (entries_[index].expires_ms > now_ms && entries_[index].key == key) return index;
+    return none;
+  }
+  [[nodiscard]] FragmentEntry& entry(uint32_t index) { return entries_[index]; }
+  [[nodiscard]] const FragmentEntry& entry(uint32_t index) const { return entries_[index]; }
+  // Its serial is given here.
+  void insert(FragmentEntry entry, Ipv4Addr eip, uint64_t now_ms) {
+    entry.serial = ++serial_;
+    entries_[place_for(entry.owner, eip, now_ms)] = entry;
+  }
+  void erase(uint32_t index) { entries_[index].expires_ms = 0; }
+  // Datagrams under way, those that have expired since they were last asked for not among them.
+  [[nodiscard]] uint64_t live(uint64_t now_ms) const {
+    uint64_t count = 0;
+    for (uint32_t index = 0; index < entries_.size(); ++index)
+      count += entries_[index].expires_ms > now_ms ? 1 : 0;
+    return count;
+  }
+  [[nodiscard]] uint32_t capacity() const { return entries_.size(); }
+  [[nodiscard]] size_t bytes() const { return entries_.bytes(); }
+
+ private:
+  [[nodiscard]] uint32_t bucket(Ipv4Addr eip) const {
+    return bucket_of(eip, entries_.size() / ways, secret_);
+  }
+  [[nodiscard]] uint32_t place_for(BindingId owner, Ipv4Addr eip, uint64_t now_ms) const {
+    const uint32_t first = bucket(eip) * ways;
+    uint32_t free = none, oldest = none, own_oldest = none, owned = 0;
+    const auto is_older = [&](const FragmentEntry& entry, uint32_t than) {
+      return than == none || static_cast<int32_t>(entry.serial - entries_[than].serial) < 0;
+    };
+    for (uint32_t index = first; index < first + ways; ++index) {
+      const FragmentEntry& entry = entries_[index];
+      if (entry.expires_ms <= now_ms) {
+        free = index;
+        continue;
+      }
+      if (is_older(entry, oldest)) oldest = index;
+      if (entry.owner != owner) continue;
+      ++owned;
+      if (is_older(entry, own_oldest)) own_oldest = index;
+    }
+    if (owned >= share) return own_oldest;
+    return free != none ? free : oldest;
+  }
+
+  TableArray<FragmentEntry> entries_;
+  uint64_t secret_ = 0;
+  uint32_t serial_ = 0;
+};
+
+}  // namespace portcullis
