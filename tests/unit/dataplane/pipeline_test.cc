@@ -822,6 +822,9 @@ TEST_F(PipelineRows, ErrorsComeInByWhatTheyQuote) {
     error.payload = quote_of(quoted, length);
     quoted.source = web_dip;
     expected.payload = quote_of(quoted, length);
+    constexpr size_t half_of_tcps_checksum = 36;
+    if (length == half_of_tcps_checksum + 1)
+      expected.payload[half_of_tcps_checksum] = error.payload[half_of_tcps_checksum];
     also[binding("in", web)] = 1;
     expect_out(row, uplink(), build(error), first(), build(expected), std::move(also));
   };
@@ -831,7 +834,7 @@ TEST_F(PipelineRows, ErrorsComeInByWhatTheyQuote) {
   };
   passes("about a reply by TCP", reply, SIZE_MAX, {{"rule hits", 1}});
   passes("with as little as RFC 792 asks for", reply, 28, {{"rule hits", 1}});
-  passes("with half a checksum", reply, 37, {{"rule hits", 1}});
+  passes("with half a checksum, which stays as it is", reply, 37, {{"rule hits", 1}});
   reply.source_port = 81;
   refused("about a port that no rule names", reply);
   reply.protocol = testing::udp;
