@@ -467,6 +467,21 @@ void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
     fix_header_checksum(part);
     parts.push_back(std::move(part));
   }
+  if (port != uplink && parts.size() > 1 && chance(30)) {
+    // Another endpoint with the same private address, at another port, sends what looks like a part of it.
+    for (const auto& [address, eip] : world_->state().eips) {
+      const model::Vm& vm = world_->vm_of(address);
+      for (PortNumber other = 1; other < port_setups_.size(); ++other) {
+        if (other == port || port_setups_[other].name != vm.location.port ||
+            vm.dip != get_address(frame, ip_at + 12))
+          continue;
+        Bytes part = parts[1];
+        std::ranges::copy(port_setups_[other].mac.bytes, part.begin());
+        std::ranges::copy(vm.location.mac.bytes, part.begin() + 6);
+        parts_[other].push_back(std::move(part));
+      }
+    }
+  }
   if (chance(25)) std::ranges::shuffle(parts, random_);
   if (chance(10)) parts.push_back(parts[below(parts.size())]);
   if (chance(15)) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(below(parts.size())));
@@ -696,6 +711,13 @@ void Scenario::report(PortNumber port, const Bytes& frame) {
   const size_t quoted = std::min<size_t>(pick<size_t>({19, 27, 28, 28, 34, 38, 40, 60, 548}),
                                          ip_at + get16(frame, ip_at + 2) - ip_at);
   error.payload.assign(frame.begin() + ip_at, frame.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
+  if (chance(10)) error.ttl = static_cast<uint8_t>(below(2));
+  if (quoted >= 20 && port == uplink && chance(15)) {
+    // As if a packet to another endpoint had been seen outside.
+    const std::optional<Ipv4Addr> eip = some_eip();
+    for (size_t i = 0; eip && i < 4; ++i)
+      error.payload[16 + i] = static_cast<uint8_t>(eip->host() >> (24 - 8 * i));
+  }
   if (quoted >= 20 && chance(25)) {
     // What it quotes was never sent, or by another one.
     constexpr std::array<size_t, 8> interesting{0, 6, 9, 12, 15, 16, 19, 20};
@@ -736,6 +758,32 @@ void Scenario::storm() {
   for (int i = 0; i < 4; ++i) deliver({});
 }
 
+// More datagrams of one sender at once than an EIP has a share for, and what follows some of them.
+void Scenario::fragment_storm() {
+  const auto port = PortNumber{below(port_setups_.size())};
+  Packet packet = port == uplink ? from_uplink() : from_endpoint(port);
+  packet.payload.assign(40, 0x33);
+  const Bytes whole = build(packet);
+  const auto part = [&](uint16_t identification, bool is_first) {
+    Bytes bytes = whole;
+    const size_t cut = transport_at + 24;
+    bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(is_first ? cut : transport_at),
+                is_first ? bytes.end() : bytes.begin() + static_cast<std::ptrdiff_t>(cut));
+    put16(bytes, ip_at + 2, static_cast<uint16_t>(bytes.size() - ip_at));
+    put16(bytes, ip_at + 4, identification);
+    put16(bytes, ip_at + 6, is_first ? 0x2000 : 3);
+    fix_header_checksum(bytes);
+    return Arrival{std::move(bytes)};
+  };
+  const size_t count = 10 + below(30);
+  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  for (size_t n = 0; n < count; ++n) arrivals[port].push_back(part(static_cast<uint16_t>(n), true));
+  deliver(arrivals);
+  arrivals[port].clear();
+  for (size_t n = 0; n < 20; ++n) arrivals[port].push_back(part(static_cast<uint16_t>(below(count)), false));
+  deliver(arrivals);
+}
+
 // --- time ---
 
 void Scenario::let_time_pass() {
@@ -763,7 +811,7 @@ bool Scenario::step() {
   else if (kind < 97)
     world_->age_all();
   else if (kind < 98)
-    punt_flood();
+    chance(50) ? punt_flood() : fragment_storm();
   else if (kind < 99)
     storm();
   else

@@ -68,6 +68,7 @@ class Scenario {
   void traffic();
   void punt_flood();
   void storm();
+  void fragment_storm();
   void deliver(std::vector<std::vector<reference::Arrival>> arrivals);
   [[nodiscard]] reference::Arrival make_arrival(reference::PortNumber port);
   [[nodiscard]] Bytes make_frame(reference::PortNumber port);

@@ -1032,6 +1032,19 @@ TEST_F(FragmentRows, AReplyInFragmentsLeavesTranslated) {
     expect_out("part", first(), in[n], uplink(), out[n], {{binding("out", web), 1}, {"rule hits", 1}});
 }
 
+TEST_F(FragmentRows, OnePrivateAddressAtTwoPortsIsTwoSenders) {
+  Packet datagram = from_web();
+  datagram.protocol = testing::udp;
+  datagram.source_port = 53;
+  datagram.destination = same;
+  datagram.payload = Bytes(60, 0xa5);
+  EXPECT_EQ(pass(first(), in_fragments(datagram, {24})[0]).size(), 1u);
+  datagram.to = mac_of(second());
+  datagram.from = inner_mac;
+  expect_drop("the same part from the other port", second(), in_fragments(datagram, {24})[1],
+              Drop::fragment_first_unseen);
+}
+
 TEST_F(FragmentRows, NoneIsForTheGatewayItself) {
   Packet ping = from_client();
   ping.destination = gateway;
