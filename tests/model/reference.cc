@@ -958,8 +958,10 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
   if (packet.is_fragment) {
     if (!packet.is_first && known == nullptr) return "fragment_first_lost";
     if (known != nullptr) datagram = *known;
-    if ((packet.is_first && known != nullptr) || datagram.refuses || !add_part(datagram, packet)) {
-      known->refuses = true;  // RFC 5722: nothing more of it
+    const bool fits =
+        (known == nullptr || !packet.is_first) && !datagram.refuses && add_part(datagram, packet);
+    if (!fits) {
+      if (known != nullptr) known->refuses = true;  // RFC 5722: nothing more of it
       return "fragment_overlap";
     }
   }
