@@ -214,7 +214,7 @@ bool is_fragment(const Bytes& frame) {
 }
 
 bool is_icmp_error(const Bytes& frame) {
-  if (!is_ipv4(frame) || frame[ip_at + 9] != icmp) return false;
+  if (!is_ipv4(frame) || is_fragment(frame) || frame[ip_at + 9] != icmp) return false;
   const uint8_t type = frame[transport_of(frame)];
   return type == 3 || type == 11 || type == 12;
 }
