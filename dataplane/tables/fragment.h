@@ -127,9 +127,10 @@ class FragmentTable {
   [[nodiscard]] FragmentEntry& entry(uint32_t index) { return entries_[index]; }
   [[nodiscard]] const FragmentEntry& entry(uint32_t index) const { return entries_[index]; }
   // Its serial is given here.
-  void insert(FragmentEntry entry, Ipv4Addr eip, uint64_t now_ms) {
-    entry.serial = ++serial_;
-    entries_[place_for(entry.owner, eip, now_ms)] = entry;
+  void insert(const FragmentEntry& entry, Ipv4Addr eip, uint64_t now_ms) {
+    FragmentEntry& place = entries_[place_for(entry.owner, eip, now_ms)];
+    place = entry;
+    place.serial = ++serial_;
   }
   void erase(uint32_t index) { entries_[index].expires_ms = 0; }
   // Datagrams under way, those that have expired since they were last asked for not among them.

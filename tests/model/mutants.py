@@ -27,7 +27,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = "tests/model/property"
 # Where the CPU lacks AVX-512 (tests/support/avx512_emulated.h); built only there.
 EMULATED = "tests/model/property-avx512-emulated"
-LIBRARIES = {PROGRAM: "dataplane/libdataplane.a.p/", EMULATED: "tests/libdataplane-emulated.a.p/"}
+LIBRARY = "dataplane/libdataplane.a.p/"
+EMULATED_LIBRARY = "tests/libdataplane-emulated.a.p/"
 STAGES = "dataplane/worker.cc"  # includes every stage
 BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "800", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 180
@@ -66,13 +67,13 @@ class Outcome:
 class Workshop:
     """Compiles, links and runs mutants with the commands of an existing build."""
 
-    def __init__(self, build: pathlib.Path, scratch: pathlib.Path, program: str):
+    def __init__(self, build: pathlib.Path, scratch: pathlib.Path, program: str, library: str = LIBRARY):
         self.build = build
         self.scratch = scratch
         self.program = program
         entries = json.loads((build / "compile_commands.json").read_text())
         # What only one target compiles, and what more than one does as the program's own library does.
-        entries.sort(key=lambda entry: entry["output"].startswith(LIBRARIES[program]))
+        entries.sort(key=lambda entry: entry["output"].startswith(library))
         names = [os.path.relpath(build / entry["file"], ROOT) for entry in entries]
         self.compile_commands = {name: shlex.split(entry["command"]) for name, entry in zip(names, entries)}
         self.objects = {name: entry["output"] for name, entry in zip(names, entries)}
@@ -155,7 +156,7 @@ class Workshops:
 
     def __init__(self, build: pathlib.Path, scratch: pathlib.Path):
         self.plain = Workshop(build, scratch, PROGRAM)
-        self.emulated = Workshop(build, scratch, EMULATED) if (build / EMULATED).exists() else None
+        self.emulated = Workshop(build, scratch, EMULATED, EMULATED_LIBRARY) if (build / EMULATED).exists() else None
 
     def sound(self) -> list[Outcome]:
         """Without any fault the tests pass: here to survive is right."""

@@ -441,7 +441,12 @@ Bytes Scenario::make_frame(PortNumber port) {
   }
   packet.payload.resize(payload);
   for (uint8_t& byte : packet.payload) byte = static_cast<uint8_t>(random_());
-  return build(packet);
+  Bytes frame = build(packet);
+  if (chance(30)) {
+    put16(frame, ip_at + 6, 0);  // may be fragmented
+    fix_header_checksum(frame);
+  }
+  return frame;
 }
 
 // Leaves the first fragment in `frame`; the others come after it, mostly in order and each once.
@@ -784,6 +789,18 @@ void Scenario::fragment_storm() {
   deliver(arrivals);
 }
 
+// What expires at the gateway, of many senders, more than they are told of.
+void Scenario::expiry_storm() {
+  const auto port = PortNumber{below(port_setups_.size())};
+  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  while (arrivals[port].size() < 64) {
+    Packet packet = port == uplink ? from_uplink() : from_endpoint(port);
+    packet.ttl = 1;
+    arrivals[port].push_back({build(packet)});
+  }
+  for (int turn = 0; turn < 8; ++turn) deliver(arrivals);
+}
+
 // --- time ---
 
 void Scenario::let_time_pass() {
@@ -813,7 +830,7 @@ bool Scenario::step() {
   else if (kind < 98)
     chance(50) ? punt_flood() : fragment_storm();
   else if (kind < 99)
-    storm();
+    chance(50) ? storm() : expiry_storm();
   else
     world_->set_neighbour(chance(60)
                               ? std::optional(Mac{{0x02, 0xee, 0, 0, 0, static_cast<uint8_t>(below(3))}})

@@ -69,6 +69,7 @@ class Scenario {
   void punt_flood();
   void storm();
   void fragment_storm();
+  void expiry_storm();
   void deliver(std::vector<std::vector<reference::Arrival>> arrivals);
   [[nodiscard]] reference::Arrival make_arrival(reference::PortNumber port);
   [[nodiscard]] Bytes make_frame(reference::PortNumber port);

@@ -46,8 +46,7 @@ def measure(program: pathlib.Path, options: list[str]) -> subprocess.CompletedPr
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> mutants.Workshop:
     if not (BUILD / PROGRAM).exists():
         pytest.skip(f"{PROGRAM} is not built")
-    mutants.PROGRAM = PROGRAM
-    return mutants.Workshop(BUILD, tmp_path_factory.mktemp("faults"))
+    return mutants.Workshop(BUILD, tmp_path_factory.mktemp("faults"), PROGRAM)
 
 
 @pytest.mark.parametrize("options", [["--row", "1a"], ["--tracked", "--flows", "1000"], ["--row", "16b"],
@@ -74,7 +73,7 @@ def test_wrong_packets_make_none(workshop: mutants.Workshop, file: str, old: str
     planted = directory / file
     planted.parent.mkdir(parents=True)
     planted.write_text(bad)
-    for made in (workshop.compile(mutants.STAGES, directory), workshop.link(directory)):
+    for made in (workshop.compile(mutants.STAGES, directory), workshop.link(mutants.STAGES, directory)):
         assert made.returncode == 0, made.stdout
 
     wrong = measure(directory / "program", options)
