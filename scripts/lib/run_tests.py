@@ -108,14 +108,14 @@ def check_sources(full: bool) -> list[Case]:
 # --- Meson's tests: unit, property, and both again under sanitizers ---
 
 
-def configure(directory: pathlib.Path, options: list[str]) -> Case | None:
+def configure(directory: pathlib.Path, options: list[str], environment: dict[str, str] | None = None) -> Case | None:
     """None if all is well."""
     if (directory / "build.ninja").exists():
         return None
     say(f"Configuring {directory.name}/")
     shutil.rmtree(directory, ignore_errors=True)  # what a configuration that was cut short left
-    case = check("build", directory.name, ["meson", "setup", directory, *options])
-    return case if case.outcome == "failed" else None
+    done = run(["meson", "setup", directory, *options], env=os.environ | (environment or {}))
+    return Case("build", directory.name, "failed", done.stdout) if done.returncode != 0 else None
 
 
 def tests_of(directory: pathlib.Path, wanted: Callable[[dict], bool]) -> list[dict]:
@@ -292,10 +292,47 @@ def e2e(full: bool) -> list[Case]:
     return pytest("e2e", ROOT / "tests/e2e", seconds=1500)
 
 
+# --- fuzzing ---
+
+
+# Leaks are looked for at the end of a run: doing so after each input would take most of the time.
+FUZZER = ["-max_len=8192", "-timeout=30", "-detect_leaks=0"]
+
+
 def fuzz(full: bool) -> list[Case]:
-    del full
-    say("Fuzzing: this release has no fuzz targets")
-    return []
+    """Each target for a while, from the inputs it begins with; what it finds is kept in build-fuzz/."""
+    directory = ROOT / "build-fuzz"
+    failure = configure(directory, ["-Dfuzz=true", "-Db_sanitize=address,undefined", *INSTRUMENTED],
+                        {"CC": "clang", "CXX": "clang++"})
+    if failure:
+        return [failure]
+    targets = ["frames"]
+    programs = [f"tests/fuzz/{target}-{part}" for target in targets for part in ("fuzz", "corpus")]
+    say(f"Building {len(programs)} programs in {directory.name}/")
+    if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
+        return [Case("fuzz", f"build of {directory.name}", "failed", "the compiler's messages are above")]
+    return [fuzzed(directory / "tests/fuzz", target, 1200 if full else 60) for target in targets]
+
+
+def fuzzed(directory: pathlib.Path, target: str, seconds: int) -> Case:
+    """For so long; then every input that was worth keeping once more, to be judged by what they reach."""
+    say(f"Fuzzing {target}: {seconds} s")
+    corpus = directory / f"{target}.inputs"
+    shutil.rmtree(corpus, ignore_errors=True)
+    began = time.monotonic()
+    for environment, command in (
+            ({}, [f"{target}-corpus", corpus]),
+            ({}, [f"{target}-fuzz", f"-max_total_time={seconds}", *FUZZER, f"-artifact_prefix={directory}/{target}-",
+                  corpus]),
+            ({"PORTCULLIS_FUZZ_JUDGES": "1"}, [f"{target}-fuzz", "-runs=0", *FUZZER, corpus])):
+        program, *arguments = command
+        # Without address randomisation, as for the other sanitizers.
+        done = run(["setarch", "--addr-no-randomize", directory / program, *arguments],
+                   env=os.environ | SANITIZERS | {"RUNTIME_DIRECTORY": str(directory)} | environment)
+        print("\n".join(line for line in done.stdout.splitlines() if line.startswith(f"{target}: ")), flush=True)
+        if done.returncode != 0:
+            break
+    return Case("fuzz", target, "passed" if done.returncode == 0 else "failed", done.stdout, time.monotonic() - began)
 
 
 KINDS = {"unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}

@@ -288,9 +288,7 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
            show(turn_.verdicts[port][i]));
   compare_frames();
   compare_checksums(arrivals);
-  compare_counters();
-  compare_eips();
-  compare_flows();
+  if (counts_each_turn_) compare_counts();
   return turn_;
 }
 
@@ -309,7 +307,7 @@ void World::age_all() {
   } else {
     gateway_->worker().age_all(now_ms_);
   }
-  compare_flows();
+  if (counts_each_turn_) compare_flows();
 }
 
 const model::Vm& World::vm_of(Ipv4Addr eip) const {
@@ -398,6 +396,12 @@ void World::compare_checksums(const std::vector<std::vector<Arrival>>& arrivals)
       expect_equal("transport checksum right", transport_checksum_right(arrivals[port][i].bytes),
                    transport_checksum_right(verdict.bytes));
     }
+}
+
+void World::compare_counts() {
+  compare_counters();
+  compare_eips();
+  compare_flows();
 }
 
 void World::compare_counters() {

@@ -56,6 +56,9 @@ class World {
   void block(reference::PortNumber port, bool blocked);
   // Whether the punt ring is emptied after each turn.
   void collect_punts(bool collect) { collect_punts_ = collect; }
+  // Whether counters and flows are compared after each turn, or only when it is asked for; frames always are.
+  void compare_counts_each_turn(bool compare) { counts_each_turn_ = compare; }
+  void compare_counts();
 
   // One turn of both. By in-port; missing ports get nothing.
   const reference::Turn& poll(std::vector<std::vector<reference::Arrival>> arrivals,
@@ -99,6 +102,7 @@ class World {
   std::unique_ptr<GatewayUnderTest> gateway_;
   std::set<reference::PortNumber> blocked_;
   bool collect_punts_ = true;
+  bool counts_each_turn_ = true;
   uint64_t aged_ms_ = 0;
   reference::Turn turn_;
   std::vector<std::vector<Bytes>> sent_;  // by port: what the reference has sent since the last collection
