@@ -107,6 +107,7 @@ struct Burst {
   uint64_t errors = 0;           // bit i: an ICMP error (parse)
   uint64_t fragments = 0;        // bit i: a fragment (parse)
   uint64_t later_fragments = 0;  // bit i: not the first of its datagram: it has no transport header (parse)
+  uint64_t options = 0;          // bit i: its IPv4 header has options (parse)
   uint64_t answered = 0;         // bit i: rewritten in place as an answer, leaves by in_port (punt, route)
   // Beyond `count`: the last again, so that prefetching ahead needs no bounds.
   rte_mbuf* mbuf[burst_size + burst_lookahead];

@@ -7,9 +7,11 @@
 //   fragments   a later fragment gets the ports of its first
 //   admit       the permit list of each side that exists; entries are looked up, intents staged
 //   route       next hop, TTL, MTU: the last refusals that need no memory
-//   commit      flow entries, fragmented datagrams, EIP counters, rule hits: the one place where tables
-//   change to_public   source DIP -> EIP to_private  destination EIP -> DIP deliver     TTL and MAC addresses
-//   for the next hop transmit    per-port queues, burst
+//   commit      flow entries, datagrams, EIP counters, rule hits: the one place where tables change
+//   to_public   source DIP -> EIP
+//   to_private  destination EIP -> DIP
+//   deliver     TTL and MAC addresses for the next hop
+//   transmit    per-port queues, burst
 //
 // After commit only a full transmit queue drops.
 #pragma once

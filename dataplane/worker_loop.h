@@ -43,6 +43,7 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.errors = 0;
   burst.fragments = 0;
   burst.later_fragments = 0;
+  burst.options = 0;
   burst.answered = 0;
   burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
   return true;

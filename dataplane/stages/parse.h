@@ -3,7 +3,7 @@
 // lengths before use. L4 checksums are not verified: they are only ever changed by differences, so a wrong
 // one stays wrong.
 //
-// Reads the frame; writes the "parse" fields of Burst, Burst::arp and the port's receive counters.
+// Reads the frame; writes the "parse" fields of Burst, Burst::arp, ::options and the port's receive counters.
 // Drops: unknown_ether_type … arp_malformed.
 #pragma once
 
@@ -141,6 +141,7 @@ struct Parse {
     const uint32_t total_length = header.load<Be16>(offsetof(Ipv4Header, total_length)).host();
     if (total_length < header_length || total_length > present) return Drop::ip_total_length;
     if (!cursor.skip(header_length - sizeof(Ipv4Header))) return Drop::headers_not_contiguous;
+    burst.options |= uint64_t{header_length != sizeof(Ipv4Header)} << i;
     const std::span<const uint8_t> whole(frame_of(mbuf) + l3_offset, header_length);
     if (internet_sum(whole) != 0xffff) return Drop::ip_checksum;
     if (const Refusal refusal = options(whole.subspan(sizeof(Ipv4Header))); refusal.is_one()) return refusal;

@@ -3,8 +3,7 @@
 // without ports or queries have both ports 0.
 //
 // Reads the frame; writes Burst::ip, ::total_length, ::can_be, ::tcp_flags, ::icmp_type, ::icmp_code,
-// ::quoted,
-// ::errors.
+// ::quoted, ::errors.
 // Drops: unknown_protocol … icmp_error_quote, headers_not_contiguous.
 #pragma once
 

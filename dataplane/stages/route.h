@@ -22,8 +22,8 @@ struct Route {
     uint64_t refused = 0;
     const auto leaves_by = [&](uint32_t i, PortId out_port) {
       burst.out_port[i] = out_port;
-      const bool passes = (burst.ip[i].ttl > 1) & (burst.total_length[i] <= tables.ports.ports[out_port].mtu);
-      refused |= uint64_t{!passes} << i;
+      if (burst.ip[i].ttl <= 1 || burst.total_length[i] > tables.ports.ports[out_port].mtu) [[unlikely]]
+        refused |= uint64_t{1} << i;
     };
     for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
       const BindingRecord& destination = *burst.destination[i];

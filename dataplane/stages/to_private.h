@@ -17,24 +17,9 @@ struct ToPrivate {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    const uint64_t translated = burst.live & burst.has_destination;
-    for_each_packet(translated & ~burst.later_fragments, [&](uint32_t i) {
-      const BindingRecord& destination = *burst.destination[i];
-      if (destination.dip != destination.eip)
-        replace_address(burst, i, offsetof(Ipv4Header, destination), destination.dip, destination.to_private);
-    });
-    for_each_packet(translated & burst.later_fragments, [&](uint32_t i) {
-      const BindingRecord& destination = *burst.destination[i];
-      if (destination.dip != destination.eip)
-        replace_in_header(frame_of(burst.mbuf[i]) + l3_offset, offsetof(Ipv4Header, destination),
-                          destination.dip, destination.to_private);
-    });
-    for_each_packet(translated & burst.errors, [&](uint32_t i) {
-      const BindingRecord& destination = *burst.destination[i];
-      if (destination.dip != destination.eip)
-        replace_quoted_address(burst, i, offsetof(Ipv4Header, source), destination.dip,
-                               destination.to_private);
-    });
+    translate<&BindingRecord::dip, &BindingRecord::to_private>(
+        burst, burst.live & burst.has_destination, burst.destination, offsetof(Ipv4Header, destination),
+        offsetof(Ipv4Header, source));
   }
 };
 

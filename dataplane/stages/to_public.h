@@ -17,23 +17,9 @@ struct ToPublic {
 
   template <typename Group>
   static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    const uint64_t translated = burst.live & burst.has_source;
-    for_each_packet(translated & ~burst.later_fragments, [&](uint32_t i) {
-      const BindingRecord& source = *burst.source[i];
-      if (source.dip != source.eip)
-        replace_address(burst, i, offsetof(Ipv4Header, source), source.eip, source.to_public);
-    });
-    for_each_packet(translated & burst.later_fragments, [&](uint32_t i) {
-      const BindingRecord& source = *burst.source[i];
-      if (source.dip != source.eip)
-        replace_in_header(frame_of(burst.mbuf[i]) + l3_offset, offsetof(Ipv4Header, source), source.eip,
-                          source.to_public);
-    });
-    for_each_packet(translated & burst.errors, [&](uint32_t i) {
-      const BindingRecord& source = *burst.source[i];
-      if (source.dip != source.eip)
-        replace_quoted_address(burst, i, offsetof(Ipv4Header, destination), source.eip, source.to_public);
-    });
+    translate<&BindingRecord::eip, &BindingRecord::to_public>(burst, burst.live & burst.has_source,
+                                                              burst.source, offsetof(Ipv4Header, source),
+                                                              offsetof(Ipv4Header, destination));
   }
 };
 

@@ -34,13 +34,13 @@ inline void replace_in_header(uint8_t* ip, size_t address_offset, Ipv4Addr addre
   apply_to_field(ip + offsetof(Ipv4Header, checksum), delta);
 }
 
-// `address_offset`: of the address within the IPv4 header. TCP and UDP cover addresses by their
-// pseudo-header, ICMP (RFC 792) and SCTP (RFC 9260) do not.
-inline void replace_address(const Burst& burst, uint32_t i, size_t address_offset, Ipv4Addr address,
-                            ChecksumDelta delta) {
+// `address_offset`: of the address within the IPv4 header, which has `header_length` bytes. TCP and UDP cover
+// addresses by their pseudo-header, ICMP (RFC 792) and SCTP (RFC 9260) do not.
+inline void replace_address(const Burst& burst, uint32_t i, size_t header_length, size_t address_offset,
+                            Ipv4Addr address, ChecksumDelta delta) {
   uint8_t* const ip = frame_of(burst.mbuf[i]) + l3_offset;
   replace_in_header(ip, address_offset, address, delta);
-  uint8_t* const l4 = ip + size_t{*ip & 0xfu} * 4;
+  uint8_t* const l4 = ip + header_length;
   const uint8_t protocol = burst.ip[i].protocol;
   if (protocol == ip_protocol::tcp) {
     apply_to_field(l4 + offsetof(TcpHeader, checksum), delta);
@@ -71,6 +71,32 @@ inline void replace_address(const Burst& burst, uint32_t i, size_t address_offse
   if (before == after) return;
   apply_to_field(frame + quoted.ip_offset - sizeof(IcmpHeader) + offsetof(IcmpHeader, checksum),
                  ChecksumDelta().replace(before, after));
+}
+
+// One side of a burst: the address that its packets carry at `field`, and the packets that ICMP errors quote
+// at `quoted_field`, becomes the one of its record.
+template <auto address, auto delta>
+inline void translate(const Burst& burst, uint64_t packets, const BindingRecord* const* sides, size_t field,
+                      size_t quoted_field) {
+  const auto for_each_translated = [&](uint64_t some, auto&& body) {
+    for_each_packet(some, [&](uint32_t i) {
+      const BindingRecord& side = *sides[i];
+      if (side.dip != side.eip) body(i, side.*address, side.*delta);
+    });
+  };
+  // Where layer 4 begins need not be read from these.
+  const uint64_t unusual = burst.later_fragments | burst.options;
+  for_each_translated(packets & ~unusual, [&](uint32_t i, Ipv4Addr to, ChecksumDelta by) {
+    replace_address(burst, i, sizeof(Ipv4Header), field, to, by);
+  });
+  for_each_translated(packets & unusual, [&](uint32_t i, Ipv4Addr to, ChecksumDelta by) {
+    uint8_t* const ip = frame_of(burst.mbuf[i]) + l3_offset;
+    if ((burst.later_fragments >> i & 1) != 0) return replace_in_header(ip, field, to, by);
+    replace_address(burst, i, size_t{*ip & 0xfu} * 4, field, to, by);
+  });
+  for_each_translated(packets & burst.errors, [&](uint32_t i, Ipv4Addr to, ChecksumDelta by) {
+    replace_quoted_address(burst, i, quoted_field, to, by);
+  });
 }
 
 }  // namespace portcullis::stages
