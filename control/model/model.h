@@ -38,6 +38,9 @@ class Model {
 
   // vms. A repeat with equal properties is a success; with others ALREADY_EXISTS. A vm with an EIP cannot go.
   [[nodiscard]] Expected<Plan<Vm>> plan_create_vm(const Vm& vm) const;
+  // Its frames come from and go to another place; its EIP, list, tags and flow entries stay. ALREADY_EXISTS
+  // if another vm has its private address there.
+  [[nodiscard]] Expected<Plan<Vm>> plan_move_vm(const VmKey& key, const Location& location) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_vm(const VmKey& key) const;
 
   // pools. A pool with EIPs in it cannot go; one that overlaps another is refused.
@@ -90,6 +93,9 @@ class Model {
   template <typename Reply>
   [[nodiscard]] Plan<Reply> changed(Change change, Reply reply) const;
 
+  // `field`: of the location in the request; `name`: of the vm.
+  [[nodiscard]] Expected<void> check_port(const Location& location, const std::string& field,
+                                          const std::string& name) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
   [[nodiscard]] Expected<Ipv4Addr> free_address(const std::string& pool, int64_t now_ms) const;

@@ -203,16 +203,21 @@ Expected<std::optional<model::TenantId>> parent_tenant(const std::string& parent
 Expected<model::Vm> to_model(const v1::Vm& vm) {
   const Expected<model::VmKey> key = vm_key(vm.name(), "vm.name");
   if (!key) return Unexpected(key.error());
-  if (vm.location().port().empty())
-    return refuse("the vm has no port; name a configured endpoint port", "vm.location.port");
-  const std::optional<Mac> mac = Mac::parse(vm.location().mac());
-  if (!mac.has_value())
-    return refuse(quoted(vm.location().mac()) + " is no MAC; give six bytes, 02:00:00:00:00:01",
-                  "vm.location.mac");
+  Expected<model::Location> location = to_model(vm.location(), "vm.location");
+  if (!location) return Unexpected(std::move(location.error()));
   const std::optional<Ipv4Addr> dip = Ipv4Addr::parse(vm.dip());
   if (!dip.has_value())
     return refuse(quoted(vm.dip()) + " is no IPv4 address; give the vm's own, 10.0.0.2", "vm.dip");
-  return model::Vm{key->first, key->second, {vm.location().port(), *mac}, *dip};
+  return model::Vm{key->first, key->second, std::move(*location), *dip};
+}
+
+Expected<model::Location> to_model(const v1::Location& location, const std::string& field) {
+  if (location.port().empty())
+    return refuse("the vm has no port; name a configured endpoint port", field + ".port");
+  const std::optional<Mac> mac = Mac::parse(location.mac());
+  if (!mac.has_value())
+    return refuse(quoted(location.mac()) + " is no MAC; give six bytes, 02:00:00:00:00:01", field + ".mac");
+  return model::Location{location.port(), *mac};
 }
 
 Expected<model::Pool> to_model(const v1::Pool& pool) {

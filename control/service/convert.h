@@ -33,6 +33,7 @@ struct EipKey {
 
 // --- requests ---
 [[nodiscard]] Expected<model::Vm> to_model(const v1::Vm& vm);
+[[nodiscard]] Expected<model::Location> to_model(const v1::Location& location, const std::string& field);
 [[nodiscard]] Expected<model::Pool> to_model(const v1::Pool& pool);
 [[nodiscard]] Expected<std::vector<model::PermitRule>> to_model(
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules);

@@ -24,12 +24,11 @@ model::VmKey vm_after(const std::string& key) {
 
 }  // namespace
 
-grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
-                                       v1::CreateVmResponse* reply) {
-  const Expected<model::Vm> vm = to_model(request->vm());
-  if (!vm) return to_status(vm.error());
+// Carries out what makes or changes a vm, and answers with it.
+template <typename Planner, typename Reply>
+grpc::Status ProviderService::put_vm(Planner&& planner, Reply* reply) {
   auto applied = control_.mutate([&](const Model& model) {
-    return model.plan_create_vm(*vm).map([&](model::Plan<model::Vm> plan) {
+    return planner(model).map([&](model::Plan<model::Vm> plan) {
       return model::Plan<v1::Vm>{std::move(plan.changes), to_proto(model, plan.reply)};
     });
   });
@@ -37,6 +36,13 @@ grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmR
   *reply->mutable_vm() = std::move(applied->reply);
   reply->set_generation(applied->generation);
   return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
+                                       v1::CreateVmResponse* reply) {
+  const Expected<model::Vm> vm = to_model(request->vm());
+  if (!vm) return to_status(vm.error());
+  return put_vm([&](const Model& model) { return model.plan_create_vm(*vm); }, reply);
 }
 
 grpc::Status ProviderService::GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) {
@@ -70,6 +76,15 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
     }));
   });
   return listed ? grpc::Status::OK : to_status(listed.error());
+}
+
+grpc::Status ProviderService::MoveVm(grpc::ServerContext*, const v1::MoveVmRequest* request,
+                                     v1::MoveVmResponse* reply) {
+  const Expected<model::VmKey> key = vm_key(request->name(), "name");
+  if (!key) return to_status(key.error());
+  const Expected<model::Location> location = to_model(request->location(), "location");
+  if (!location) return to_status(location.error());
+  return put_vm([&](const Model& model) { return model.plan_move_vm(*key, *location); }, reply);
 }
 
 grpc::Status ProviderService::DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,

@@ -16,6 +16,8 @@ class ProviderService final : public v1::ProviderService::Service {
   grpc::Status GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) override;
   grpc::Status ListVms(grpc::ServerContext*, const v1::ListVmsRequest* request,
                        v1::ListVmsResponse* reply) override;
+  grpc::Status MoveVm(grpc::ServerContext*, const v1::MoveVmRequest* request,
+                      v1::MoveVmResponse* reply) override;
   grpc::Status DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,
                         v1::DeleteVmResponse* reply) override;
   grpc::Status CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
@@ -27,6 +29,9 @@ class ProviderService final : public v1::ProviderService::Service {
                           v1::DeletePoolResponse* reply) override;
 
  private:
+  template <typename Planner, typename Reply>
+  grpc::Status put_vm(Planner&& planner, Reply* reply);
+
   Control& control_;
 };
 

@@ -265,13 +265,9 @@ def property_(full: bool) -> list[Case]:
 def mutants() -> list[Case]:
     """Faults planted in the pipeline, each of which the property tests must catch."""
     say("Seeded faults")
-    report = BUILD / "mutants.junit.xml"
-    report.unlink(missing_ok=True)
-    status = run_live([ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit", report])
-    cases = junit_cases("mutants", report)
-    if status != 0 and not any(case.outcome == "failed" for case in cases):
-        cases.append(Case("mutants", "mutants.py", "failed", f"exit status {status}"))
-    return cases
+    return reporting("mutants", BUILD / "mutants.junit.xml",
+                     lambda report: [ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit",
+                                     report], seconds=2700)
 
 
 def tsan(full: bool) -> list[Case]:
@@ -280,7 +276,13 @@ def tsan(full: bool) -> list[Case]:
     failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *INSTRUMENTED])
     if failure:
         return [failure]
-    return meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
+    cases = meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
+    if any(case.outcome == "failed" for case in cases):
+        return cases
+    say("Seeded races")
+    return cases + reporting("races", directory / "races.junit.xml",
+                             lambda report: [ROOT / "tests/model/races.py", "--build", directory, "--junit", report],
+                             seconds=1500)
 
 
 # --- end to end ---

@@ -60,6 +60,23 @@ void add_vm(CLI::App& app, const Options& options) {
     });
   });
 
+  CLI::App* move = noun.add_subcommand("move", "Give a vm another place; EIP, list, tags and flows stay");
+  move->add_option("ID", args->id, "The vm")->required();
+  move->add_option("--port", args->port, "Configured endpoint port its frames come from now")->required();
+  move->add_option("--mac", args->mac, "Its MAC there, 02:00:00:00:00:01")->required();
+  move->footer("\nExample:\n  portctl vm move web --port vm1 --mac 02:00:00:00:00:01");
+  move->callback([&options, args] {
+    v1::MoveVmRequest request;
+    request.set_name(vm_name(options, args->id));
+    request.mutable_location()->set_port(args->port);
+    request.mutable_location()->set_mac(args->mac);
+    const v1::MoveVmResponse reply = Client(options).call(&Provider::MoveVm, request);
+    print(options, reply, [&] {
+      return "vm " + id_of(reply.vm().name()) + " is at " + reply.vm().location().port() +
+             at_generation(reply.generation());
+    });
+  });
+
   auto id = std::make_shared<std::string>();
   CLI::App* remove = noun.add_subcommand("delete", "Forget a vm; it must have no EIP");
   remove->add_option("ID", *id, "The vm")->required();

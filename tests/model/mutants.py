@@ -113,8 +113,12 @@ class Workshop:
         made = self.link(unit, directory)
         if made.returncode != 0:
             return Outcome(name, False, "does not link", made.stdout)
+        return self.judge(name, directory / "program")
+
+    def judge(self, name: str, program: pathlib.Path) -> Outcome:
+        """Runs the tests, of which one should fail."""
         try:
-            ran = self.run([directory / "program", "--gtest_brief=1"], timeout=RUN_SECONDS, env=os.environ | BUDGET)
+            ran = self.run([program, "--gtest_brief=1"], timeout=RUN_SECONDS, env=os.environ | BUDGET)
         except subprocess.TimeoutExpired:
             return Outcome(name, True, "hangs")
         if ran.returncode < 0:
@@ -194,11 +198,17 @@ def first_difference(output: str) -> str:
     return "failed"
 
 
-def write_junit(path: pathlib.Path, outcomes: list[Outcome]) -> None:
-    suite = ET.Element("testsuite", name="mutants", tests=str(len(outcomes)),
+def show(outcome: Outcome) -> Outcome:
+    word = "skipped" if outcome.skipped else "caught" if outcome.caught else "MISSED"
+    print(f"{word:7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}", flush=True)
+    return outcome
+
+
+def write_junit(path: pathlib.Path, outcomes: list[Outcome], name: str = "mutants") -> None:
+    suite = ET.Element("testsuite", name=name, tests=str(len(outcomes)),
                        failures=str(sum(outcome.missed() for outcome in outcomes)))
     for outcome in outcomes:
-        case = ET.SubElement(suite, "testcase", classname="mutants", name=outcome.name,
+        case = ET.SubElement(suite, "testcase", classname=name, name=outcome.name,
                              time=f"{outcome.seconds:.3f}")
         if outcome.skipped:
             ET.SubElement(case, "skipped", message=outcome.how)
@@ -224,12 +234,6 @@ def main() -> int:
     scratch = build / "tests/model/mutants"
     shutil.rmtree(scratch, ignore_errors=True)
     workshops = Workshops(build, scratch)
-
-    def show(outcome: Outcome) -> Outcome:
-        word = "skipped" if outcome.skipped else "caught" if outcome.caught else "MISSED"
-        print(f"{word:7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}",
-              flush=True)
-        return outcome
 
     outcomes = workshops.sound()
     for outcome in outcomes:

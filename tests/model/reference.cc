@@ -284,6 +284,13 @@ void Gateway::create_vm(const model::Vm& vm) {
   state_.vms[{vm.tenant, vm.id}] = vm;
 }
 
+void Gateway::move_vm(const model::VmKey& key, const model::Location& location) {
+  ++state_.generation;
+  state_.vms.at(key).location = location;
+  for (auto& [address, eip] : state_.eips)
+    if (model::VmKey(eip.tenant, eip.vm) == key) eip.binding_generation = state_.generation;
+}
+
 void Gateway::delete_vm(const model::VmKey& key) {
   ++state_.generation;
   state_.vms.erase(key);

@@ -144,6 +144,7 @@ class Gateway {
   void create_pool(const model::Pool& pool);
   void delete_pool(const std::string& id);
   void create_vm(const model::Vm& vm);
+  void move_vm(const model::VmKey& key, const model::Location& location);
   void delete_vm(const model::VmKey& key);
   void request_eip(const model::VmKey& vm, Ipv4Addr address);  // address: the one that the model chose
   void release_eip(Ipv4Addr address);

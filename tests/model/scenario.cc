@@ -281,10 +281,12 @@ void Scenario::change_pools() {
 }
 
 void Scenario::change_vms() {
-  if (chance(50) && !world_->state().vms.empty())
-    world_->delete_vm(pick(world_->state().vms).first);
-  else
+  if (world_->state().vms.empty() || chance(40))
     world_->create_vm(make_vm());
+  else if (chance(50))
+    world_->move_vm(pick(world_->state().vms).first, make_vm().location);
+  else
+    world_->delete_vm(pick(world_->state().vms).first);
 }
 
 // --- packets ---

@@ -204,6 +204,12 @@ bool World::create_vm(const model::Vm& vm) {
               gateway_->model().plan_create_vm(vm), [&](const auto&) { reference_.create_vm(vm); });
 }
 
+bool World::move_vm(const model::VmKey& key, const model::Location& location) {
+  return call(
+      "move vm " + key.first + "/" + key.second + " to " + location.port + " " + location.mac.to_string(),
+      gateway_->model().plan_move_vm(key, location), [&](const auto&) { reference_.move_vm(key, location); });
+}
+
 bool World::delete_vm(const model::VmKey& key) {
   return call("delete vm " + key.first + "/" + key.second, gateway_->model().plan_delete_vm(key),
               [&](const auto&) { reference_.delete_vm(key); });

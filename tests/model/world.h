@@ -42,6 +42,7 @@ class World {
   bool create_pool(const model::Pool& pool);
   bool delete_pool(const std::string& id);
   bool create_vm(const model::Vm& vm);
+  bool move_vm(const model::VmKey& key, const model::Location& location);
   bool delete_vm(const model::VmKey& key);
   std::optional<Ipv4Addr> request_eip(const model::VmKey& vm, const std::string& pool = {});
   bool release_eip(Ipv4Addr eip);

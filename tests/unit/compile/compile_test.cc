@@ -243,7 +243,9 @@ class RandomCalls {
 
   void step() {
     now_ms_ += 1;
-    switch (below(8)) {
+    switch (below(9)) {
+      case 8:
+        return done(model_.plan_move_vm(random_vm_key(), random_vm().location));
       case 0:
         return done(model_.plan_create_vm(random_vm()));
       case 1:

@@ -82,6 +82,47 @@ TEST_F(VmTest, PrivateAddressIsUniqueOnItsPort) {
   EXPECT_TRUE(model_.plan_create_vm(vm("umbrella", "web"))) << "free again";
 }
 
+TEST_F(VmTest, AMoveChangesThePlaceAlone) {
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+  const Eip eip = add_eip("acme", "web");
+  set_list(eip, {rule("a")});
+  const Eip before = model_.state().eips.at(eip.address);
+  const Location there{"more", mac("02:00:00:00:00:09")};
+  const Vm moved = carry_out(model_.plan_move_vm({"acme", "web"}, there));
+  EXPECT_EQ(moved.location, there);
+  EXPECT_EQ(**model_.find_vm({"acme", "web"}), moved);
+  Eip after = before;
+  after.binding_generation = generation();
+  EXPECT_EQ(model_.state().eips.at(eip.address), after);
+  EXPECT_TRUE(is_unchanged(model_.plan_move_vm({"acme", "web"}, there), generation()));
+  carry_out(model_.plan_create_vm(vm("umbrella", "web")));  // the place it left is free
+}
+
+TEST_F(VmTest, AMoveWithoutAnEip) {
+  add_vm("acme", "web");
+  const auto plan = model_.plan_move_vm({"acme", "web"}, {"more", mac("02:00:00:00:00:01")});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->changes, (ChangeSet{2, {PutVm{vm("acme", "web", "10.0.0.2", "more")}}}));
+}
+
+TEST_F(VmTest, AMoveIsRefused) {
+  add_vm("acme", "web");
+  carry_out(model_.plan_create_vm(vm("umbrella", "db", "10.0.0.2", "more")));
+  const auto move = [&](const std::string& port, const char* to = "02:00:00:00:00:01") {
+    return model_.plan_move_vm({"acme", "web"}, {port, mac(to)});
+  };
+  const std::string name = "tenants/acme/vms/web";
+  EXPECT_TRUE(refused(model_.plan_move_vm({"acme", "none"}, {"more", mac("02:00:00:00:00:01")}),
+                      ErrorCode::not_found, "name", "tenants/acme/vms/none", "does not exist"));
+  EXPECT_TRUE(
+      refused(move("uplink"), ErrorCode::invalid_argument, "location.port", name, "no endpoint port"));
+  EXPECT_TRUE(refused(move("vms", "01:00:5e:00:00:01"), ErrorCode::invalid_argument, "location.mac", name,
+                      "unicast"));
+  EXPECT_TRUE(refused(move("more"), ErrorCode::already_exists, "location.port", name,
+                      "belongs to tenants/umbrella/vms/db"));
+  EXPECT_TRUE(move("vms", "02:00:00:00:00:02")) << "another interface at the same port";
+}
+
 TEST_F(VmTest, Capacity) {
   use({.vms = 2});
   add_vm("acme", "a");

@@ -188,6 +188,8 @@ const Row rows[] = {
      "}"},
     {"--tenant acme vm get web", "ProviderService/GetVm", "name: 'tenants/acme/vms/web'"},
     {"vm list --tenant -", "ProviderService/ListVms", "parent: 'tenants/-'"},
+    {"vm move web --port vm1 --mac 02:00:00:00:00:01", "ProviderService/MoveVm",
+     "name: 'tenants/default/vms/web' location { port: 'vm1' mac: '02:00:00:00:00:01' }"},
     {"vm delete tenants/acme/vms/web", "ProviderService/DeleteVm", "name: 'tenants/acme/vms/web'"},
     {"pool create public 203.0.113.0/24", "ProviderService/CreatePool",
      "pool { name: 'pools/public' prefix: '203.0.113.0/24' kind: LOCAL }"},

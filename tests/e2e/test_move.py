@@ -1,0 +1,134 @@
+"""A vm moves to another port under traffic: after the reply nothing is lost, and nothing goes to where it was.
+
+The host `app` has the private address of `web` at another port; it is where the vm `web` arrives.
+"""
+
+import contextlib
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from scapy.layers.inet import UDP
+
+from frames import inward, marker, outward
+from gateway import Refused
+from lab import CLIENT
+
+PORT = 9000
+GAP = 0.0005  # seconds between two datagrams
+
+
+class Stream:
+    """Datagrams with ascending numbers, sent until the block ends."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._stop = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self, host, address: str) -> Iterator["Stream"]:
+        with host.udp() as sender:
+            def send() -> None:
+                while not self._stop.is_set():
+                    sender.sendto(struct.pack("!Q", self.sent), (address, PORT))
+                    self.sent += 1
+                    time.sleep(GAP)
+
+            thread = threading.Thread(target=send, daemon=True)
+            thread.start()
+            try:
+                yield self
+            finally:
+                self._stop.set()
+                thread.join(timeout=5)
+
+    def wait_for(self, more: int) -> None:
+        goal = self.sent + more
+        deadline = time.monotonic() + 10
+        while self.sent < goal:
+            assert time.monotonic() < deadline, "the stream stands still"
+            time.sleep(0.01)
+
+
+def numbers(frames: list[bytes]) -> list[int]:
+    """Those of the stream's datagrams among the frames."""
+    return [struct.unpack_from("!Q", frame, 42)[0] for frame in frames
+            if frame[12:14] == b"\x08\x00" and frame[23] == 17 and struct.unpack_from("!H", frame, 36)[0] == PORT]
+
+
+def move(lab, to) -> None:
+    lab.gateway.portctl("vm", "move", "web", "--port", to.port, "--mac", to.mac)
+
+
+def test_a_stream_follows_the_vm(lab, tenant):
+    web = tenant.endpoint("web")
+    web.permit(f"in udp {PORT} from {CLIENT}")
+    old, new = lab.vms["web"], lab.vms["app"]
+    with old.udp(PORT), new.udp(PORT), lab.watch() as watch, Stream().running(lab.client, web.address) as stream:
+        for source, target in ((old, new), (new, old)):
+            stream.wait_for(300)
+            move(lab, target)
+            replied = stream.sent + 1  # one may have been on its way to be counted
+            stream.wait_for(300)
+            until = stream.sent - 50  # what has had the time to arrive
+            time.sleep(0.2)
+            at_target = [n for n in numbers(watch[target.name].received()) if replied <= n < until]
+            at_source = [n for n in numbers(watch[source.name].received()) if replied <= n < until]
+            assert at_target == list(range(replied, until))
+            assert at_source == []
+
+
+def test_who_speaks_for_it_is_where_it_is(lab, tenant):
+    """Its flow entry stays; the answer goes to the new place; the old place is nobody."""
+    web = tenant.endpoint("web")
+    web.permit(f"out udp to {CLIENT}")
+    old, new = lab.vms["web"], lab.vms["app"]
+    with lab.client.udp(PORT) as far, old.udp(5000) as before, new.udp(5000) as after:
+        before.sendto(b"question", (CLIENT, PORT))
+        _, peer = far.recvfrom(100)
+        assert web.flow_entries() == 1
+        move(lab, new)
+        assert web.flow_entries() == 1
+        far.sendto(b"answer", peer)
+        assert after.recv(100) == b"answer"
+        after.sendto(b"from the new place", (CLIENT, PORT))
+        assert far.recv(100) == b"from the new place"
+        with lab.gateway.drops(expected=1) as drops:
+            before.sendto(b"from the old place", (CLIENT, PORT))
+        assert drops.moved == {"spoofed_source": 1}
+        before.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            before.recv(100)
+
+
+def test_another_interface_at_the_same_port(lab, tenant):
+    """Only the MAC changes: frames carry the new one, and must."""
+    db = tenant.endpoint("db")
+    db.permit(f"in udp {PORT} from {CLIENT}", f"out udp to {CLIENT}")
+    other = "02:00:00:00:03:77"
+    lab.gateway.portctl("vm", "move", "db", "--port", db.host.port, "--mac", other)
+    text = marker()
+    with lab.vms["db"].raw() as port, lab.client.raw() as client:
+        client.send(bytes(inward(lab, db) / text))
+        assert port.wait_for(text)[:6] == bytes.fromhex(other.replace(":", ""))
+        frame = outward(lab, db) / marker()
+        with lab.gateway.drops(expected=1) as drops:
+            port.send(bytes(frame))
+        assert drops.moved == {"spoofed_mac": 1}
+        frame.src = other
+        port.send(bytes(frame))
+        client.wait_for(bytes(frame[UDP].payload))
+
+
+def test_a_place_that_is_taken_is_refused_and_nothing_changes(lab, tenant):
+    web = tenant.endpoint("web")
+    tenant.create_vm("app")
+    web.permit(f"in udp {PORT} from {CLIENT}")
+    with pytest.raises(Refused, match="belongs to tenants/default/vms/app"):
+        move(lab, lab.vms["app"])
+    text = marker()
+    with lab.vms["web"].raw() as port, lab.client.raw() as client:
+        client.send(bytes(inward(lab, web) / text))
+        port.wait_for(text)
