@@ -13,8 +13,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import CLIENT, Host, Lab  # noqa: E402  (found by the path above)
-from programs import iperf_server, udp_echo, web_server  # noqa: E402
+from lab import CLIENT, GATEWAY, Host, Lab  # noqa: E402  (found by the path above)
+from programs import iperf_server, refused, udp_echo, web_server  # noqa: E402
 
 COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 HEADING, COMMAND, GOOD, BAD, PLAIN = (
@@ -177,6 +177,19 @@ def silent(receiver: Host, iperf: Iperf, seconds: float) -> bool:
         return all(frame[12:14] == b"\x08\x06" for frame in port.received())
 
 
+def errors(demo: Demo, client: Host, eip: str) -> None:
+    demo.step("What goes wrong is told, to whom it may concern", """\
+ICMP errors cross with the packet that they are about: closed ports answer and traceroute works, where a rule lets the
+packet pass. The vm's private address is in none of them.""")
+    demo.portctl("permit", "set", eip, "in udp 33434-33534 from any")
+    path = demo.on(client, f"traceroute -n -q 1 -w 1 -m 4 {eip}")
+    hops = [line.split()[1] for line in path.stdout.splitlines()[1:]]
+    demo.expect(hops == [GATEWAY, eip], f"the client sees the gateway, {GATEWAY}, and the vm by its public address")
+    demo.expect(refused(client, eip, 33500), "a permitted port at which nobody listens says so")
+    demo.expect(not refused(client, eip, 33600), "one that is not permitted says nothing")
+    demo.portctl("permit", "set", eip, "--empty")
+
+
 def tags(demo: Demo, app: Host, db: Host) -> None:
     demo.step("Two vms talk by tag", """\
 Tags instead of addresses: 'app' may send to whatever is tagged db, and 'db' lets in whatever is tagged app.""")
@@ -229,6 +242,29 @@ default) 'app' gets it, with the very same permit list. The old flow's packets s
         _, source = peer.recvfrom(100)
         peer.sendto(b"welcome", source)
         demo.expect(new.recv(100) == b"welcome", "its own flow, with the same ports, is answered")
+    demo.portctl("eip", "release", eip)
+
+
+def moves(demo: Demo, client: Host, here: Host, there: Host) -> None:
+    demo.step("A vm moves, and all that it has with it", f"""\
+'web' moves from port {here.port} to port {there.port}. Address, list and flows stay; the client notices nothing.""")
+    demo.portctl("vm", "delete", there.name)
+    eip = demo.portctl("eip", "request", "web")
+    demo.portctl("permit", "set", eip, "in udp 9000 from any")
+    with client.udp() as peer, here.udp(9000) as before, there.udp(9000) as after:
+        peer.sendto(b"one", (eip, 9000))
+        demo.expect(before.recv(100) == b"one", f"a datagram of the client reaches it at {here.port}")
+        demo.portctl("vm", "move", "web", "--port", there.port, "--mac", there.mac)
+        peer.sendto(b"two", (eip, 9000))
+        payload, source = after.recvfrom(100)
+        demo.expect(payload == b"two", f"the next one reaches it at {there.port}")
+        after.sendto(b"three", source)
+        demo.expect(peer.recvfrom(100) == (b"three", (eip, 9000)), "its answer comes from the same address")
+        demo.expect(nothing_arrives(before), "nothing more arrives at the old place")
+        demo.moved()
+        before.sendto(b"it is still me", source)
+        demo.expect(nothing_arrives(peer), "and who is at the old place does not speak for it any more")
+        demo.expect(demo.moved("spoofed_source") == {"spoofed_source": 1}, "that is dropped as spoofed")
 
 
 def nothing_arrives(receiver: socket.socket) -> bool:
@@ -263,9 +299,11 @@ def tour(demo: Demo) -> None:
         one_rule(demo, client, web, eip)
         outward(demo, web, eip)
     withdrawn(demo, client, web, eip)
+    errors(demo, client, eip)
     tags(demo, app, db)
     demo.portctl("eip", "release", eip)
     reissued(demo, client, web, app)
+    moves(demo, client, web, app)
 
 
 def main() -> int:
