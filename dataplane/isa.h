@@ -33,14 +33,14 @@ constexpr std::string_view name_of(Isa isa) {
 // floor (x86-64-v2) and may be inlined into any of them.
 #if defined(__x86_64__)
 #define PORTCULLIS_AVX2 [[gnu::target("avx2,bmi,bmi2,lzcnt,popcnt,movbe")]]
-#if defined(__clang__)  // does not know the width that is preferred, and would take none of the attribute
-#define PORTCULLIS_AVX512 \
-  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt,movbe")]]
+#if defined(__clang__)  // does not know this, and would take none of the attribute
+#define PORTCULLIS_WIDTH_512 ""
 #else
-#define PORTCULLIS_AVX512 \
-  [[gnu::target(          \
-      "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt,movbe,prefer-vector-width=512")]]
+#define PORTCULLIS_WIDTH_512 ",prefer-vector-width=512"
 #endif
+#define PORTCULLIS_AVX512                                                        \
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt," \
+                "movbe" PORTCULLIS_WIDTH_512)]]
 #endif
 
 }  // namespace portcullis

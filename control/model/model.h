@@ -93,9 +93,10 @@ class Model {
   template <typename Reply>
   [[nodiscard]] Plan<Reply> changed(Change change, Reply reply) const;
 
-  // `field`: of the location in the request; `name`: of the vm.
-  [[nodiscard]] Expected<void> check_port(const Location& location, const std::string& field,
-                                          const std::string& name) const;
+  // Where a vm shall be. Fields of the request: of its location, and of what must change if its private
+  // address is another vm's there.
+  [[nodiscard]] Expected<void> check_place(const Vm& vm, const std::string& location_field,
+                                           const std::string& taken_field) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
   [[nodiscard]] Expected<Ipv4Addr> free_address(const std::string& pool, int64_t now_ms) const;

@@ -7,17 +7,7 @@ namespace portcullis::model {
 
 namespace {
 
-// What is wrong with a location whatever else there is. `field`: of the location in the request.
-Expected<void> check_shape(const Location& location, const std::string& field, const std::string& name) {
-  if (location.mac.is_zero() || location.mac.is_multicast()) {
-    return fail(ErrorCode::invalid_argument,
-                "MAC " + location.mac.to_string() + " is not that of one interface; give a unicast address",
-                field + ".mac", name);
-  }
-  return {};
-}
-
-// The same of a vm.
+// What is wrong with a vm whatever else there is, but for its location.
 Expected<void> check_shape(const Vm& vm) {
   const std::string name = vm_name({vm.tenant, vm.id});
   if (!is_valid_id(vm.tenant)) {
@@ -26,7 +16,6 @@ Expected<void> check_shape(const Vm& vm) {
   if (!is_valid_id(vm.id)) {
     return fail(ErrorCode::invalid_argument, describe_invalid_id("vm id", vm.id), "vm.name", name);
   }
-  if (auto shape = check_shape(vm.location, "vm.location", name); !shape) return shape;
   if (const Ipv4Prefix* martian = martian_in(Ipv4Prefix(vm.dip, 32))) {
     return fail(ErrorCode::invalid_argument,
                 "private address " + vm.dip.to_string() + " lies in " + martian->to_string() +
@@ -38,24 +27,34 @@ Expected<void> check_shape(const Vm& vm) {
 
 }  // namespace
 
-Expected<void> Model::check_port(const Location& location, const std::string& field,
-                                 const std::string& name) const {
-  if (ports_.contains(location.port)) return {};
-  return fail(ErrorCode::invalid_argument,
-              "there is no endpoint port '" + location.port + "'; name one of the configuration",
-              field + ".port", name);
+Expected<void> Model::check_place(const Vm& vm, const std::string& location_field,
+                                  const std::string& taken_field) const {
+  const VmKey key{vm.tenant, vm.id};
+  const std::string name = vm_name(key);
+  const auto& [port, mac] = vm.location;
+  if (mac.is_zero() || mac.is_multicast()) {
+    return fail(ErrorCode::invalid_argument,
+                "MAC " + mac.to_string() + " is not that of one interface; give a unicast address",
+                location_field + ".mac", name);
+  }
+  if (!ports_.contains(port)) {
+    return fail(ErrorCode::invalid_argument,
+                "there is no endpoint port '" + port + "'; name one of the configuration",
+                location_field + ".port", name);
+  }
+  if (const auto other = usage_.vm_at(port, vm.dip); other && *other != key) {
+    return fail(ErrorCode::already_exists,
+                "private address " + vm.dip.to_string() + " on port " + port + " belongs to " +
+                    vm_name(*other) + "; choose another place, or delete that vm",
+                taken_field, name);
+  }
+  return {};
 }
 
 Expected<void> Model::check_new_vm(const Vm& vm) const {
   if (auto shape = check_shape(vm); !shape) return shape;
+  if (auto place = check_place(vm, "vm.location", "vm.dip"); !place) return place;
   const std::string name = vm_name({vm.tenant, vm.id});
-  if (auto port = check_port(vm.location, "vm.location", name); !port) return port;
-  if (const auto other = usage_.vm_at(vm.location.port, vm.dip)) {
-    return fail(ErrorCode::already_exists,
-                "private address " + vm.dip.to_string() + " on port " + vm.location.port + " belongs to " +
-                    vm_name(*other) + "; give another address or port, or delete that vm",
-                "vm.dip", name);
-  }
   if (state_.vms.size() >= limits_.vms) {
     return fail(
         ErrorCode::resource_exhausted,
@@ -70,10 +69,11 @@ Expected<Plan<Vm>> Model::plan_create_vm(const Vm& vm) const {
   if (existing != state_.vms.end()) {
     if (existing->second == vm) return unchanged(vm);
     const std::string name = vm_name(existing->first);
-    return fail(
-        ErrorCode::already_exists,
-        name + " exists with another location or private address; delete it first, or choose another id",
-        "vm.name", name);
+    return fail(ErrorCode::already_exists,
+                name +
+                    " exists with another location or private address; move it, delete it first, or choose "
+                    "another id",
+                "vm.name", name);
   }
   if (auto check = check_new_vm(vm); !check) return Unexpected(std::move(check.error()));
   return changed(PutVm{vm}, vm);
@@ -82,18 +82,10 @@ Expected<Plan<Vm>> Model::plan_create_vm(const Vm& vm) const {
 Expected<Plan<Vm>> Model::plan_move_vm(const VmKey& key, const Location& location) const {
   const auto found = find_vm(key);
   if (!found) return Unexpected(found.error());
-  const std::string name = vm_name(key);
-  if (auto shape = check_shape(location, "location", name); !shape) return Unexpected(shape.error());
-  if (auto port = check_port(location, "location", name); !port) return Unexpected(port.error());
   Vm moved = **found;
   if (moved.location == location) return unchanged(moved);
-  if (const auto other = usage_.vm_at(location.port, moved.dip); other && *other != key) {
-    return fail(ErrorCode::already_exists,
-                "private address " + moved.dip.to_string() + " on port " + location.port + " belongs to " +
-                    vm_name(*other) + "; give another port, or delete that vm",
-                "location.port", name);
-  }
   moved.location = location;
+  if (auto place = check_place(moved, "location", "location.port"); !place) return Unexpected(place.error());
   Plan<Vm> plan = changed(PutVm{moved}, moved);
   if (const Eip* eip = eip_of_vm(key)) {
     Eip next = *eip;

@@ -29,7 +29,6 @@ namespace {
 using reference::Arrival;
 
 constexpr size_t burst = 64;
-constexpr size_t ports = 3;
 
 testing::World& world() {
   static const std::unique_ptr<testing::World> town = [] {

@@ -7,7 +7,6 @@ namespace portcullis::fuzz {
 namespace {
 
 constexpr uint8_t first_pause = 192;
-constexpr size_t ports = 3;
 constexpr size_t longest = 2047;
 // None so short that the phase of a meter's clock mattered.
 constexpr std::array<uint64_t, 4> pauses{1'500, 3'000, 20'000, 300'000};

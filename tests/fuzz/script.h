@@ -18,6 +18,8 @@ namespace portcullis::fuzz {
 
 using testing::Bytes;
 
+inline constexpr size_t ports = 3;  // of the gateway
+
 struct Frame {
   size_t port = 0;
   Bytes bytes;
