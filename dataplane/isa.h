@@ -38,9 +38,10 @@ constexpr std::string_view name_of(Isa isa) {
 #else
 #define PORTCULLIS_WIDTH_512 ",prefer-vector-width=512"
 #endif
-#define PORTCULLIS_AVX512                                                        \
-  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt," \
-                "movbe" PORTCULLIS_WIDTH_512)]]
+#define PORTCULLIS_AVX512                                              \
+  [[gnu::target(                                                       \
+      "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt," \
+      "movbe" PORTCULLIS_WIDTH_512)]]
 #endif
 
 }  // namespace portcullis
