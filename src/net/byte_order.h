@@ -24,13 +24,15 @@ class BigEndian {
     if constexpr (std::endian::native == std::endian::big) return value;
     if constexpr (sizeof(Host) == 2) return __builtin_bswap16(value);
     if constexpr (sizeof(Host) == 4) return __builtin_bswap32(value);
+    if constexpr (sizeof(Host) == 8) return __builtin_bswap64(value);
   }
   Host raw_ = 0;
 };
 
 using Be16 = BigEndian<uint16_t>;
 using Be32 = BigEndian<uint32_t>;
+using Be64 = BigEndian<uint64_t>;
 
-static_assert(sizeof(Be16) == 2 && sizeof(Be32) == 4);
+static_assert(sizeof(Be16) == 2 && sizeof(Be32) == 4 && sizeof(Be64) == 8);
 
 }  // namespace portcullis

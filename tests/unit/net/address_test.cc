@@ -97,6 +97,61 @@ TEST(Ipv4Prefix, ContainsAndOverlaps) {
   EXPECT_TRUE(Ipv4Prefix().contains(other));
 }
 
+TEST(Ipv6Addr, Parse) {
+  for (const char* good :
+       {"::", "::1", "2001:db8::1", "fe80::1", "2001:db8:1:2:3:4:5:6", "::ffff:192.0.2.1"}) {
+    const auto parsed = Ipv6Addr::parse(good);
+    ASSERT_TRUE(parsed) << good;
+    EXPECT_EQ(parsed->to_string(), good);
+  }
+  EXPECT_EQ(Ipv6Addr::parse("2001:0DB8:0:0::0001")->to_string(), "2001:db8::1");
+  for (const char* bad : {"", ":", "1.2.3.4", "2001:db8", "fe80::1%eth0", "::1/128", "1::2::3", " ::1"})
+    EXPECT_FALSE(Ipv6Addr::parse(bad)) << bad;
+}
+
+TEST(Ipv6Addr, OrderAndHalves) {
+  constexpr auto address = Ipv6Addr::of(0x20010db800010002, 0x0003000400050006);
+  static_assert(address.high() == 0x20010db800010002 && address.low() == 0x0003000400050006);
+  EXPECT_EQ(address.to_string(), "2001:db8:1:2:3:4:5:6");
+  static_assert(Ipv6Addr::of(1, 0) > Ipv6Addr::of(0, ~uint64_t{0}));
+  static_assert(Ipv6Addr::of(1, 2) > Ipv6Addr::of(1, 1));
+  static_assert(Ipv6Addr::of(0xff02000000000000, 1).is_multicast());
+  static_assert(link_local_next_hop6.is_link_local());
+  static_assert(!Ipv6Addr::of(0xfec0000000000000, 1).is_link_local());
+}
+
+TEST(Ipv6Prefix, CanonicalAndContains) {
+  for (const char* good : {"::/0", "2001:db8::/32", "2001:db8:0:1::/64", "2001:db8::8000:0/97", "::1/128"})
+    EXPECT_EQ(Ipv6Prefix::parse(good)->to_string(), good);
+  EXPECT_EQ(Ipv6Prefix::parse("::1")->to_string(), "::1/128");
+  for (const char* bad : {"", "/", "/8", "::/129", "::/-1", "2001:db8::1/64", "::1/127", "10.0.0.0/8"})
+    EXPECT_FALSE(Ipv6Prefix::parse(bad)) << bad;
+  const auto prefix = *Ipv6Prefix::parse("2001:db8::/97");
+  EXPECT_EQ(prefix.last(), *Ipv6Addr::parse("2001:db8::7fff:ffff"));
+  EXPECT_TRUE(prefix.contains(prefix.last()));
+  EXPECT_FALSE(prefix.contains(*Ipv6Addr::parse("2001:db8::8000:0")));
+  EXPECT_TRUE(prefix.contains(*Ipv6Prefix::parse("2001:db8::/128")));
+  EXPECT_FALSE(prefix.contains(*Ipv6Prefix::parse("2001:db8::/96")));
+  EXPECT_TRUE(prefix.overlaps(*Ipv6Prefix::parse("2001:db8::/96")));
+  EXPECT_EQ(Ipv6Prefix(*Ipv6Addr::parse("2001:db8::ffff"), 64).to_string(), "2001:db8::/64");
+}
+
+TEST(IpAddr, EitherFamily) {
+  const auto four = *IpAddr::parse("192.0.2.1");
+  const auto six = *IpAddr::parse("2001:db8::1");
+  EXPECT_TRUE(four.is_v4() && six.is_v6());
+  EXPECT_EQ(four.to_string(), "192.0.2.1");
+  EXPECT_EQ(six.to_string(), "2001:db8::1");
+  EXPECT_LT(four, six);
+  EXPECT_NE(IpAddr(Ipv4Addr()), IpAddr(Ipv6Addr()));
+  EXPECT_FALSE(IpAddr::parse("host"));
+  EXPECT_TRUE(IpPrefix::parse("192.0.2.0/24")->contains(four));
+  EXPECT_FALSE(IpPrefix::parse("192.0.2.0/24")->contains(six));
+  EXPECT_FALSE(IpPrefix::parse("::/0")->contains(four));
+  EXPECT_TRUE(IpPrefix::parse("::/0")->overlaps(*IpPrefix::parse("2001:db8::/32")));
+  EXPECT_FALSE(IpPrefix::parse("::/0")->overlaps(*IpPrefix::parse("0.0.0.0/0")));
+}
+
 TEST(Mac, Parse) {
   const auto mac = Mac::parse("02:00:5E:10:aB:ff");
   ASSERT_TRUE(mac);
