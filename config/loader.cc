@@ -39,8 +39,10 @@ std::string list_of(const std::vector<uint32_t>& cores) {
   return list;
 }
 
-bool is_martian(Ipv4Addr address) {
-  return model::martian_in(Ipv4Prefix(address, 32)) != nullptr;
+bool is_martian(const IpAddr& address) {
+  const IpPrefix alone =
+      address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32)) : Ipv6Prefix(address.v6(), 128);
+  return model::martian_in(alone).has_value();
 }
 
 bool is_pci_address(const std::string& device) {
@@ -157,13 +159,15 @@ class Checker {
     for (int i = 0; i < gateway.addresses_size(); ++i) {
       const std::string path = element("gateway.addresses", i);
       const std::string& value = gateway.addresses(i);
-      const auto address = Ipv4Addr::parse(std::string_view(value).substr(0, value.find('/')));
-      const auto prefix = address && value.find('/') != std::string::npos
-                              ? Ipv4Prefix::parse("0.0.0.0" + value.substr(value.find('/')))
-                              : std::nullopt;
+      const auto address = IpAddr::parse(std::string_view(value).substr(0, value.find('/')));
+      const auto prefix =
+          address && value.find('/') != std::string::npos
+              ? IpPrefix::parse((address->is_v4() ? "0.0.0.0" : "::") + value.substr(value.find('/')))
+              : std::nullopt;
       if (!prefix || prefix->length() == 0) {
         text_.mistake(path, "is \"" + value +
-                                "\", expected an IPv4 address and the length of its prefix, 198.51.100.1/24");
+                                "\", expected an address and the length of its prefix, 198.51.100.1/24 or "
+                                "2001:db8::1/64");
       } else if (is_martian(*address)) {
         text_.mistake(path, "is " + value + ", expected an address that a host can have");
       } else if (std::ranges::find(out.addresses, *address, &InterfaceAddress::address) !=
@@ -193,7 +197,7 @@ class Checker {
       google::protobuf::RepeatedPtrField<v1::PermitRule> alone;
       *alone.Add() = gateway.permit(i);
       auto rules = service::to_model(alone);
-      const auto checked = rules ? model::check_rules(*rules) : tl::unexpected(rules.error());
+      const auto checked = rules ? model::check_rules(*rules, std::nullopt) : tl::unexpected(rules.error());
       if (!checked) {
         text_.mistake(path + checked.error().field.substr(alone_path.size()),
                       "is wrong: " + checked.error().message);
@@ -282,25 +286,55 @@ class Checker {
                     "is not given, expected an address to resolve by ARP, or a fixed mac");
     if (!next_hop.address().empty())
       out.next_hop = host_address(path + ".next_hop.address", next_hop.address());
-    if (!next_hop.mac().empty()) {
-      const auto mac = Mac::parse(next_hop.mac());
-      if (!mac || mac->is_multicast() || mac->is_zero())
-        text_.mistake(path + ".next_hop.mac",
-                      "is \"" + next_hop.mac() + "\", expected the MAC of one station, 02:00:00:00:00:01");
-      out.next_hop_mac = mac;
-    }
-    if (!next_hop.address().empty() && next_hop.mac().empty() && settings_.gateway.addresses.empty())
-      text_.mistake(
-          path + ".next_hop.address",
-          "is to be resolved by ARP, but gateway.addresses has no address to ask from, expected one there, "
-          "or a fixed mac here");
+    if (!next_hop.mac().empty()) out.next_hop_mac = station(path + ".next_hop.mac", next_hop.mac());
+    if (!next_hop.address().empty() && next_hop.mac().empty() &&
+        settings_.gateway.addresses_of(IpFamily::ipv4).empty())
+      text_.mistake(path + ".next_hop.address",
+                    "is to be resolved by ARP, but gateway.addresses has no IPv4 address to ask from, "
+                    "expected one there, "
+                    "or a fixed mac here");
+    if (port.has_next_hop6()) next_hop6(path + ".next_hop6", port.next_hop6(), out);
     out.proxy_arp = port.proxy_arp();
     if (!port.endpoint_next_hop().empty())
       text_.mistake(path + ".endpoint_next_hop", "is given, expected it on ENDPOINT ports only");
+    if (!port.endpoint_next_hop6().empty())
+      text_.mistake(path + ".endpoint_next_hop6", "is given, expected it on ENDPOINT ports only");
+  }
+
+  void next_hop6(const std::string& path, const NextHop& next_hop, Settings::Port& out) {
+    if (next_hop.address().empty() && next_hop.mac().empty())
+      text_.mistake(path,
+                    "says nothing, expected an address to resolve by Neighbor Discovery, or a fixed mac");
+    if (!next_hop.address().empty()) out.next_hop6 = router6(path + ".address", next_hop.address());
+    if (!next_hop.mac().empty()) out.next_hop6_mac = station(path + ".mac", next_hop.mac());
+    if (!next_hop.address().empty() && next_hop.mac().empty() &&
+        settings_.gateway.addresses_of(IpFamily::ipv6).empty())
+      text_.mistake(
+          path + ".address",
+          "is to be resolved by Neighbor Discovery, but gateway.addresses has no IPv6 address to ask "
+          "from, expected one there, or a fixed mac here");
+  }
+
+  // An address on the link: mostly a link-local one.
+  std::optional<Ipv6Addr> router6(const std::string& path, const std::string& value) {
+    const auto address = Ipv6Addr::parse(value);
+    if (address && (address->is_link_local() || !is_martian(*address))) return address;
+    text_.mistake(path, "is \"" + value + "\", expected the IPv6 address of one station, fe80::1");
+    return std::nullopt;
+  }
+
+  std::optional<Mac> station(const std::string& path, const std::string& value) {
+    const auto mac = Mac::parse(value);
+    if (!mac || mac->is_multicast() || mac->is_zero())
+      text_.mistake(path, "is \"" + value + "\", expected the MAC of one station, 02:00:00:00:00:01");
+    return mac;
   }
 
   void endpoint_fields(const std::string& path, const Port& port, Settings::Port& out) {
     if (port.has_next_hop()) text_.mistake(path + ".next_hop", "is given, expected it on the UPLINK only");
+    if (port.has_next_hop6()) text_.mistake(path + ".next_hop6", "is given, expected it on the UPLINK only");
+    if (!port.endpoint_next_hop6().empty())
+      out.endpoint_next_hop6 = router6(path + ".endpoint_next_hop6", port.endpoint_next_hop6());
     if (port.proxy_arp()) text_.mistake(path + ".proxy_arp", "is true, expected it on the UPLINK only");
     if (!port.endpoint_next_hop().empty())
       out.endpoint_next_hop = host_address(path + ".endpoint_next_hop", port.endpoint_next_hop());
@@ -312,14 +346,14 @@ class Checker {
       const std::string path = element("pools", i);
       const Pool& pool = config.pools(i);
       name(path + ".name", pool.name(), names);
-      const auto prefix = Ipv4Prefix::parse(pool.prefix());
+      const auto prefix = IpPrefix::parse(pool.prefix());
       if (!prefix) {
         text_.mistake(path + ".prefix", "is \"" + pool.prefix() +
-                                            "\", expected an IPv4 prefix without bits beyond its length, "
-                                            "203.0.113.0/24");
+                                            "\", expected a prefix without bits beyond its length, "
+                                            "203.0.113.0/24 or 2001:db8::/64");
         continue;
       }
-      if (model::martian_in(*prefix) != nullptr)
+      if (model::martian_in(*prefix))
         text_.mistake(path + ".prefix",
                       "is " + prefix->to_string() + ", expected addresses that hosts can have");
       for (size_t other = 0; other < settings_.pools.size(); ++other)
@@ -348,6 +382,10 @@ class Checker {
     out.fragments =
         number("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
     power_of_two("capacity.fragments", out.fragments);
+    out.ipv6_flows =
+        number("capacity.ipv6_flows", capacity.ipv6_flows(), out.flows, FlowTable::ways, 1 << 28);
+    if (capacity.ipv6_flows() != 0) power_of_two("capacity.ipv6_flows", out.ipv6_flows);
+    out.ipv6_eips = number("capacity.ipv6_eips", capacity.ipv6_eips(), out.eips, 1, out.eips);
     out.flows_per_eip = number("capacity.flows_per_eip", capacity.flows_per_eip(),
                                std::min(out.flows_per_eip, out.flows), 1, out.flows);
     out.tag_sets = number("capacity.tag_sets", capacity.tag_sets(), out.eips, 1, most);
@@ -398,21 +436,31 @@ class Checker {
   // What only two parts of the file together can get wrong.
   void between_parts() {
     for (size_t i = 0; i < settings_.ports.size(); ++i) {
-      const auto next_hop = settings_.ports[i].next_hop;
-      if (!next_hop) continue;
-      const std::string path = element("ports", static_cast<int>(i)) + ".next_hop.address";
-      if (std::ranges::find(settings_.gateway.addresses, *next_hop, &InterfaceAddress::address) !=
-          settings_.gateway.addresses.end())
-        text_.mistake(path, "is " + next_hop->to_string() +
-                                ", which is the gateway's own address, expected another router's");
+      const auto is_own = [&](const auto& next_hop, const char* field) {
+        if (next_hop && std::ranges::find(settings_.gateway.addresses, IpAddr(*next_hop),
+                                          &InterfaceAddress::address) != settings_.gateway.addresses.end())
+          text_.mistake(element("ports", static_cast<int>(i)) + field,
+                        "is " + next_hop->to_string() +
+                            ", which is the gateway's own address, expected another router's");
+      };
+      is_own(settings_.ports[i].next_hop, ".next_hop.address");
+      is_own(settings_.ports[i].next_hop6, ".next_hop6.address");
     }
-    std::set<uint32_t> pages;
-    for (const model::Pool& pool : settings_.pools)
-      for (uint32_t page = pool.prefix.first().host() >> 16; page <= pool.prefix.last().host() >> 16; ++page)
-        pages.insert(page);
-    if (pages.size() > settings_.capacity.index_pages)
+    std::set<uint32_t> ipv4_pages;
+    uint64_t ipv6_pages = 0;
+    for (const model::Pool& pool : settings_.pools) {
+      if (pool.prefix.is_v6()) {
+        ipv6_pages += model::ipv6_pages_of(pool);
+        continue;
+      }
+      for (uint32_t page = pool.prefix.v4().first().host() >> 16;
+           page <= pool.prefix.v4().last().host() >> 16; ++page)
+        ipv4_pages.insert(page);
+    }
+    const uint64_t pages = ipv4_pages.size() + ipv6_pages;
+    if (pages > settings_.capacity.index_pages)
       text_.mistake("capacity.index_pages", "is " + std::to_string(settings_.capacity.index_pages) +
-                                                ", but the pools touch " + std::to_string(pages.size()) +
+                                                ", but the pools touch " + std::to_string(pages) +
                                                 " /16s, expected at least as many");
     const uint64_t chunks = most_permit_chunks(settings_.capacity.rules_per_eip);
     if (chunks > settings_.capacity.permit_chunks)

@@ -30,11 +30,14 @@ struct Settings {
     uint16_t mtu = 0;  // L3 bytes; 0: the device's own
     uint16_t rx_descriptors = 1024;
     uint16_t tx_descriptors = 1024;
-    uint32_t punt_rate = 1000;                  // packets a second
-    std::optional<Ipv4Addr> next_hop;           // uplink
-    std::optional<Mac> next_hop_mac;            // uplink: fixed, not resolved by ARP
-    bool proxy_arp = false;                     // uplink
-    std::optional<Ipv4Addr> endpoint_next_hop;  // endpoint
+    uint32_t punt_rate = 1000;                   // packets a second
+    std::optional<Ipv4Addr> next_hop;            // uplink
+    std::optional<Mac> next_hop_mac;             // uplink: fixed, not resolved by ARP
+    bool proxy_arp = false;                      // uplink
+    std::optional<Ipv4Addr> endpoint_next_hop;   // endpoint
+    std::optional<Ipv6Addr> next_hop6;           // uplink
+    std::optional<Mac> next_hop6_mac;            // uplink: fixed, not resolved by Neighbor Discovery
+    std::optional<Ipv6Addr> endpoint_next_hop6;  // endpoint
   };
 
   struct Workers {
@@ -44,7 +47,14 @@ struct Settings {
   };
 
   struct Gateway {
-    std::vector<InterfaceAddress> addresses;
+    std::vector<InterfaceAddress> addresses;  // of both families
+    // Those of one, in their order.
+    [[nodiscard]] std::vector<IpAddr> addresses_of(IpFamily family) const {
+      std::vector<IpAddr> found;
+      for (const InterfaceAddress& address : addresses)
+        if (address.address.family() == family) found.push_back(address.address);
+      return found;
+    }
     std::vector<model::PermitRule> permit;  // inbound, prefixes or any, not tracked
     std::string tap = "portcullis0";
     uint32_t icmp_error_rate = 100;  // a second, of one EIP
@@ -62,6 +72,8 @@ struct Settings {
     uint32_t packet_buffers = 0;  // 0: as many as queues and bursts need
     uint32_t vms = 65536;
     uint32_t fragments = 4096;
+    uint32_t ipv6_flows = 65536;
+    uint32_t ipv6_eips = 65536;
   };
 
   Eal eal;

@@ -135,7 +135,7 @@ void Control::tick() {
 // one change set: what plan_end_keep makes of one EIP does not depend on the others.
 Expected<void> Control::end_keeping() {
   model::ChangeSet ended{.generation = model_.state().generation + 1, .changes = {}};
-  for (const Ipv4Addr eip : keeping_) {
+  for (const IpAddr& eip : keeping_) {
     if (publisher_.flows_of(eip) != 0) continue;
     auto plan = model_.plan_end_keep(eip);
     std::ranges::move(plan.changes.changes, std::back_inserter(ended.changes));

@@ -132,7 +132,7 @@ class Control {
   model::Model model_;
   const std::unique_ptr<store::Store> store_;
   publish::Publisher publisher_;
-  std::set<Ipv4Addr> keeping_;       // EIPs with keep_established
+  std::set<IpAddr> keeping_;         // EIPs with keep_established
   std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;
 

@@ -23,7 +23,8 @@ inline constexpr uint32_t burst_size = 64;
 inline constexpr uint32_t burst_lookahead = 12;
 
 // What most stages read of an IPv4 packet, as it lies in the frame from the TTL on: one load and one store.
-// For ICMP queries and their replies both ports hold the identifier.
+// For ICMP queries and their replies both ports hold the identifier. Of an IPv6 packet `ttl` is the hop
+// limit, `protocol` what follows its extension headers; its addresses are Burst::source6 and ::destination6.
 struct alignas(16) Ipv4Fields {
   uint8_t ttl;
   uint8_t protocol;
@@ -48,6 +49,8 @@ struct CanBe {
 struct QuotedPacket {
   Ipv4Addr source;
   Ipv4Addr destination;
+  Ipv6Addr source6;
+  Ipv6Addr destination6;
   Port source_port;  // for ICMP queries and their replies both ports hold the identifier
   Port destination_port;
   uint8_t protocol;
@@ -60,7 +63,7 @@ struct QuotedPacket {
 
 // Where in its datagram a fragment lies.
 struct FragmentPlace {
-  Be16 identification;
+  Be32 identification;  // of IPv4 16 bits
   FragmentSpan span;
   bool is_last;
 };
@@ -91,6 +94,7 @@ struct SideVerdicts {
   // only.
   uint64_t entry = 0;
   SideTuple key[burst_size];
+  SideTuple6 key6[burst_size];
   uint32_t hash[burst_size];
   uint32_t found[burst_size];  // index of the live entry, FlowTable::none if there is none
   uint64_t opens = 0;          // a rule lets an entry be opened when there is none that counts
@@ -103,7 +107,9 @@ struct Burst {
   PortRole in_role = PortRole::none;
   uint64_t now_ms = 0;
   uint64_t live = 0;             // bit i: packet i is still being judged
+  uint64_t ipv6 = 0;             // bit i: an IPv6 packet (parse)
   uint64_t arp = 0;              // bit i: an ARP packet (parse)
+  uint64_t neighbor = 0;         // bit i: Neighbor Discovery (parse)
   uint64_t errors = 0;           // bit i: an ICMP error (parse)
   uint64_t fragments = 0;        // bit i: a fragment (parse)
   uint64_t later_fragments = 0;  // bit i: not the first of its datagram: it has no transport header (parse)
@@ -114,6 +120,9 @@ struct Burst {
 
   // parse
   Ipv4Fields ip[burst_size];
+  Ipv6Addr source6[burst_size];  // of IPv6 packets only, as the next two
+  Ipv6Addr destination6[burst_size];
+  uint16_t l4_at[burst_size];         // where in the frame layer 4 begins
   uint16_t total_length[burst_size];  // L3 bytes
   uint8_t can_be[burst_size];         // bits of CanBe
   uint8_t tcp_flags[burst_size];
@@ -132,6 +141,7 @@ struct Burst {
   SideVerdicts leaving;       // of the source's list
   SideVerdicts entering;      // of the destination's
   uint64_t flow_version = 0;  // `found` holds while the flow table has this version
+  uint64_t flow_version6 = 0;
 
   // route
   PortId out_port[burst_size];
@@ -148,7 +158,7 @@ inline uint8_t* frame_of(const rte_mbuf* mbuf) {
   return rte_pktmbuf_mtod(mbuf, uint8_t*);
 }
 
-// IPv4 begins behind an untagged Ethernet header.
+// Layer 3 begins behind an untagged Ethernet header.
 inline constexpr uint32_t l3_offset = sizeof(EthernetHeader);
 inline constexpr uint32_t l4_offset = l3_offset + sizeof(Ipv4Header);
 

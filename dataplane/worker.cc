@@ -36,15 +36,60 @@ Expected<void> configure(PuntMeter& meter, uint32_t packets_per_second) {
   return {};
 }
 
+IndexEntry bound_at(const SideTuple& key, const Tables& tables) {
+  return tables.binding.find(View::local, key.local);
+}
+IndexEntry bound_at(const SideTuple6& key, const Tables& tables) {
+  return tables.binding.slot_of(key.local);
+}
+
 // Whether ageing takes an entry away: expired, or no longer counted by the tables as they are.
-bool is_dead(const FlowEntry& entry, const Tables& tables, uint64_t now_ms) {
+template <typename Family>
+bool is_dead(const BasicFlowEntry<typename Family::Tuple>& entry, const Tables& tables, uint64_t now_ms) {
   if (entry.expires_ms <= now_ms) return true;
-  const IndexEntry owner = tables.binding.find(View::local, entry.key.local);
+  const IndexEntry owner = bound_at(entry.key, tables);
   if (!owner.is_bound()) return true;
   const IndexEntry remote = tables.binding.find(View::local, entry.key.remote);
   const BindingRecord* remote_record = remote.is_bound() ? &tables.binding.record(remote.slot()) : nullptr;
-  return stages::judge_entry<ScalarGroup>(entry, tables.binding.record(owner.slot()), remote_record,
-                                          tables) == stages::Standing::invalid;
+  return stages::judge_entry<ScalarGroup, Family>(entry, tables.binding.record(owner.slot()), remote_record,
+                                                  tables) == stages::Standing::invalid;
+}
+
+// Ages as many buckets as are due at `now_ms`.
+template <typename Family>
+void age_flows(WorkerState& worker, AgeSweep& sweep, uint64_t now_ms) {
+  if (now_ms <= sweep.aged_until_ms) return;
+  auto& flows = Family::flows(worker);
+  const uint64_t buckets = flows.bucket_count();
+  const uint64_t due = (now_ms - sweep.aged_until_ms) * buckets / age_sweep_ms;
+  if (due == 0) return;
+  sweep.aged_until_ms = now_ms;
+  auto step = static_cast<uint32_t>(std::min({due, buckets, age_step_buckets}));
+  while (step != 0) {
+    if (sweep.left == 0) {
+      // Entries end by a change only when there was one: a sweep that begins without one since the last looks
+      // at nothing but expiry.
+      const uint64_t changes = worker.tables.changes.load(std::memory_order_relaxed);
+      sweep.judges = changes != sweep.swept_changes;
+      sweep.swept_changes = changes;
+      sweep.left = flows.bucket_count();
+    }
+    const uint32_t some = std::min(step, sweep.left);
+    using Visit = typename std::remove_reference_t<decltype(flows)>::Visit;
+    flows.age(some, sweep.judges ? Visit::all : Visit::expired, now_ms, [&](const auto& entry) {
+      return entry.expires_ms <= now_ms || (sweep.judges && is_dead<Family>(entry, worker.tables, now_ms));
+    });
+    sweep.left -= some;
+    step -= some;
+  }
+}
+
+template <typename Family>
+void age_all_flows(WorkerState& worker, uint64_t now_ms) {
+  auto& flows = Family::flows(worker);
+  using Visit = typename std::remove_reference_t<decltype(flows)>::Visit;
+  flows.age(flows.bucket_count(), Visit::all, now_ms,
+            [&](const auto& entry) { return is_dead<Family>(entry, worker.tables, now_ms); });
 }
 
 }  // namespace
@@ -59,18 +104,25 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
   const uint64_t secret = config.flow_secret != 0 ? config.flow_secret : rte_rand();
   auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node, secret);
   if (!flows) return tl::unexpected(flows.error());
+  auto flows6 =
+      FlowTable6::create(config.ipv6_flow_capacity, tables.binding.capacity(), config.numa_node, secret);
+  if (!flows6) return tl::unexpected(flows6.error());
   auto error_rate =
       ErrorRate::create(tables.gateway.icmp_error_rate, tables.binding.capacity(), config.numa_node);
   if (!error_rate) return tl::unexpected(error_rate.error());
   auto fragments = FragmentTable::create(config.fragment_capacity, config.numa_node, secret);
   if (!fragments) return tl::unexpected(fragments.error());
+  auto fragments6 = FragmentTable6::create(config.fragment_capacity, config.numa_node, secret);
+  if (!fragments6) return tl::unexpected(fragments6.error());
   auto state = std::unique_ptr<WorkerState>(new WorkerState{.config = config,
                                                             .tables = tables,
                                                             .rcu = rcu,
                                                             .counters = std::move(*counters),
                                                             .flows = std::move(*flows),
+                                                            .flows6 = std::move(*flows6),
                                                             .error_rate = std::move(*error_rate),
                                                             .fragments = std::move(*fragments),
+                                                            .fragments6 = std::move(*fragments6),
                                                             .tsc_hz = rte_get_tsc_hz()});
   for (const PortId port : tables.ports.in_use) {
     if (auto done = configure(state->punt_meters[port], tables.ports.ports[port].punt_rate); !done)
@@ -121,36 +173,13 @@ uint32_t Worker::poll(uint64_t now_ms) noexcept {
 }
 
 void Worker::age(uint64_t now_ms) noexcept {
-  WorkerState& worker = *state_;
-  if (now_ms <= worker.aged_until_ms) return;
-  const uint64_t buckets = worker.flows.bucket_count();
-  const uint64_t due = (now_ms - worker.aged_until_ms) * buckets / age_sweep_ms;
-  if (due == 0) return;
-  worker.aged_until_ms = now_ms;
-  auto step = static_cast<uint32_t>(std::min({due, buckets, age_step_buckets}));
-  while (step != 0) {
-    if (worker.sweep_left == 0) {
-      // Entries end by a change only when there was one: a sweep that begins without one since the last looks
-      // at nothing but expiry.
-      const uint64_t changes = worker.tables.changes.load(std::memory_order_relaxed);
-      worker.sweep_judges = changes != worker.swept_changes;
-      worker.swept_changes = changes;
-      worker.sweep_left = worker.flows.bucket_count();
-    }
-    const uint32_t some = std::min(step, worker.sweep_left);
-    worker.flows.age(some, worker.sweep_judges ? FlowTable::Visit::all : FlowTable::Visit::expired, now_ms,
-                     [&](const FlowEntry& entry) {
-                       return entry.expires_ms <= now_ms ||
-                              (worker.sweep_judges && is_dead(entry, worker.tables, now_ms));
-                     });
-    worker.sweep_left -= some;
-    step -= some;
-  }
+  age_flows<stages::Ipv4>(*state_, state_->sweep, now_ms);
+  age_flows<stages::Ipv6>(*state_, state_->sweep6, now_ms);
 }
 
 void Worker::age_all(uint64_t now_ms) noexcept {
-  state_->flows.age(state_->flows.bucket_count(), FlowTable::Visit::all, now_ms,
-                    [&](const FlowEntry& entry) { return is_dead(entry, state_->tables, now_ms); });
+  age_all_flows<stages::Ipv4>(*state_, now_ms);
+  age_all_flows<stages::Ipv6>(*state_, now_ms);
 }
 
 void Worker::run(const std::atomic<bool>& stop) noexcept {
@@ -177,13 +206,20 @@ const WorkerCounters& Worker::counters() const {
 const FlowTable& Worker::flows() const {
   return state_->flows;
 }
+const FlowTable6& Worker::flows6() const {
+  return state_->flows6;
+}
+uint64_t Worker::flows_of(BindingId binding) const {
+  return state_->flows.of_binding(binding) + state_->flows6.of_binding(binding);
+}
 const WorkerConfig& Worker::config() const {
   return state_->config;
 }
 
 size_t Worker::bytes() const {
-  return state_->flows.bytes() + state_->error_rate.bytes() + state_->fragments.bytes() +
-         state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
+  return state_->flows.bytes() + state_->flows6.bytes() + state_->error_rate.bytes() +
+         state_->fragments.bytes() + state_->fragments6.bytes() + state_->counters.slots.bytes() +
+         state_->counters.chunk_hits.bytes();
 }
 
 }  // namespace portcullis

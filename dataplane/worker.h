@@ -23,10 +23,11 @@ struct WorkerConfig {
   uint32_t core = 0;
   int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
-  uint32_t fragment_capacity = 4096;
-  uint64_t flow_secret = 0;  // of the flow and fragment tables' hashes; 0: a random one
-  Isa isa = widest_isa();    // create() refuses what this CPU lacks
-  uint32_t idle_polls = 0;   // 0: never sleep
+  uint32_t ipv6_flow_capacity = 65536;
+  uint32_t fragment_capacity = 4096;  // of each family
+  uint64_t flow_secret = 0;           // of the flow and fragment tables' hashes; 0: a random one
+  Isa isa = widest_isa();             // create() refuses what this CPU lacks
+  uint32_t idle_polls = 0;            // 0: never sleep
   uint32_t idle_sleep_us = 50;
   rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
   rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; may be null
@@ -58,6 +59,9 @@ class Worker {
   // Any thread.
   [[nodiscard]] const WorkerCounters& counters() const;
   [[nodiscard]] const FlowTable& flows() const;
+  [[nodiscard]] const FlowTable6& flows6() const;
+  // Entries of both families that `binding` owns, dead ones that ageing has not met yet among them.
+  [[nodiscard]] uint64_t flows_of(BindingId binding) const;
   [[nodiscard]] const WorkerConfig& config() const;
   // For whoever measures its parts (bench/pps).
   [[nodiscard]] WorkerState& state() { return *state_; }

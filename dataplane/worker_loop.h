@@ -39,7 +39,9 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.in_port = port;
   burst.in_role = worker.tables.ports.ports[port].role;
   burst.now_ms = now_ms;
+  burst.ipv6 = 0;
   burst.arp = 0;
+  burst.neighbor = 0;
   burst.errors = 0;
   burst.fragments = 0;
   burst.later_fragments = 0;

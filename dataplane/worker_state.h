@@ -32,19 +32,27 @@ struct PuntMeter {
   rte_meter_srtcm meter;
 };
 
+// How far the ageing of a flow table has come.
+struct AgeSweep {
+  uint64_t aged_until_ms = 0;
+  uint32_t left = 0;           // buckets of this sweep
+  bool judges = false;         // whether it also takes entries that count no more
+  uint64_t swept_changes = 0;  // Tables::changes when it began
+};
+
 struct WorkerState {
   WorkerConfig config;
   const Tables& tables;
   rte_rcu_qsbr* rcu;
   WorkerCounters counters;
   FlowTable flows;
+  FlowTable6 flows6;
   ErrorRate error_rate;
   FragmentTable fragments;
+  FragmentTable6 fragments6;
   uint64_t tsc_hz;
-  uint64_t aged_until_ms = 0;
-  uint32_t sweep_left = 0;     // buckets of this sweep of ageing
-  bool sweep_judges = false;   // whether it also takes entries that count no more
-  uint64_t swept_changes = 0;  // Tables::changes when it began
+  AgeSweep sweep;
+  AgeSweep sweep6;
   std::array<PuntMeter, max_ports> punt_meters;
   // ARP replies of next hops have one of their own: a flood of what the gateway's list permits must not make
   // the gateway forget its router.

@@ -16,26 +16,35 @@ namespace {
 class LocalSpace {
  public:
   explicit LocalSpace(const model::State& state) {
-    std::map<Ipv4Addr, Ipv4Addr> pools;  // they do not overlap
+    std::map<IpAddr, IpAddr> pools;  // they do not overlap, and IPv4 comes before IPv6
     for (const auto& [id, pool] : state.pools)
       if (pool.kind == model::PoolKind::local) pools.emplace(pool.prefix.first(), pool.prefix.last());
     for (const auto& [first, last] : pools) {
-      if (!ranges_.empty() && uint64_t{ranges_.back().last.host()} + 1 == first.host())
+      if (!ranges_.empty() && follows(ranges_.back().last, first))
         ranges_.back().last = last;
       else
         ranges_.push_back({first, last});
     }
   }
 
-  [[nodiscard]] bool contains(Ipv4Prefix prefix) const {
+  [[nodiscard]] bool contains(const IpPrefix& prefix) const {
     auto after = std::ranges::upper_bound(ranges_, prefix.first(), {}, &Range::first);
     return after != ranges_.begin() && prefix.last() <= std::prev(after)->last;
   }
 
  private:
+  // Whether `next` is the address after `last`.
+  static bool follows(const IpAddr& last, const IpAddr& next) {
+    if (last.family() != next.family()) return false;
+    if (last.is_v4()) return uint64_t{last.v4().host()} + 1 == next.v4().host();
+    const Ipv6Addr a = last.v6(), b = next.v6();
+    return a.low() == UINT64_MAX ? b.low() == 0 && b.high() == a.high() + 1 && b.high() != 0
+                                 : b.high() == a.high() && b.low() == a.low() + 1;
+  }
+
   struct Range {
-    Ipv4Addr first;
-    Ipv4Addr last;
+    IpAddr first;
+    IpAddr last;
   };
   std::vector<Range> ranges_;
 };
@@ -43,9 +52,9 @@ class LocalSpace {
 // Semantics, "The calls": external is `any` and what reaches outside the local pools. A tag names EIPs only.
 bool is_external(const LocalSpace& local, const model::Remote& remote) {
   if (std::holds_alternative<model::AnyRemote>(remote)) return true;
-  const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote);
+  const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote);
   return prefixes != nullptr &&
-         std::ranges::any_of(*prefixes, [&](Ipv4Prefix prefix) { return !local.contains(prefix); });
+         std::ranges::any_of(*prefixes, [&](const IpPrefix& prefix) { return !local.contains(prefix); });
 }
 
 constexpr PortRange exactly(std::optional<uint8_t> value) {
@@ -62,26 +71,37 @@ PermitRule compile_match(const model::PermitRule& rule) {
     return compiled;
   }
   compiled.protocol = *rule.protocol;
-  const bool is_icmp = *rule.protocol == ip_protocol::icmp;
+  const bool is_icmp = ip_protocol::is_icmp(*rule.protocol);
   compiled.local_ports = is_icmp ? exactly(rule.icmp_type) : rule.local_ports;
   compiled.remote_ports = is_icmp ? exactly(rule.icmp_code) : rule.remote_ports;
   return compiled;
 }
 
-void compile_rule(const model::TenantId& tenant, const model::PermitRule& rule,
+bool concerns(const model::PermitRule& rule, IpFamily family) {
+  if (!rule.protocol) return true;
+  return family == IpFamily::ipv4 ? !ip_protocol::has_no_meaning_in_ipv4(*rule.protocol)
+                                  : !ip_protocol::has_no_meaning_in_ipv6(*rule.protocol);
+}
+
+void compile_rule(const model::TenantId& tenant, const model::PermitRule& rule, IpFamily family,
                   std::vector<CompiledRule>& compiled) {
+  if (!concerns(rule, family)) return;
   const PermitRule match = compile_match(rule);
-  const auto add_prefix = [&](Ipv4Prefix prefix) {
-    CompiledRule& added = compiled.emplace_back(CompiledRule{match, std::nullopt, rule.name});
-    added.rule.remote = prefix.address().host();
+  const IpPrefix any = family == IpFamily::ipv4 ? IpPrefix(Ipv4Prefix()) : Ipv6Prefix();
+  const auto add_prefix = [&](const IpPrefix& prefix) {
+    if (prefix.family() != family) return;
+    CompiledRule& added = compiled.emplace_back(CompiledRule{match, std::nullopt, rule.name, prefix});
+    if (prefix.is_v6()) return;
+    added.rule.remote = prefix.v4().address().host();
     added.rule.prefix_length = prefix.length();
   };
-  if (std::holds_alternative<model::AnyRemote>(rule.remote)) add_prefix(Ipv4Prefix{});
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote))
-    for (const Ipv4Prefix prefix : *prefixes) add_prefix(prefix);
+  if (std::holds_alternative<model::AnyRemote>(rule.remote)) add_prefix(any);
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote))
+    for (const IpPrefix& prefix : *prefixes) add_prefix(prefix);
   if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
     for (const std::string& tag : *tags) {
-      CompiledRule& added = compiled.emplace_back(CompiledRule{match, model::TagKey{tenant, tag}, rule.name});
+      CompiledRule& added =
+          compiled.emplace_back(CompiledRule{match, model::TagKey{tenant, tag}, rule.name, any});
       added.rule.flags |= PermitRule::remote_tag;
     }
 }
@@ -102,7 +122,7 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   const model::Vm& vm = state.vms.at({eip.tenant, eip.vm});  // a vm with an EIP cannot be deleted
   CompiledBinding binding;
   binding.eip = eip.address;
-  binding.dip = vm.dip;
+  binding.dip = *vm.dip_of(eip.address.family());  // an EIP stands for one
   binding.port = vm.location.port;
   binding.mac = vm.location.mac;
   binding.edge = eip.keep_established || std::ranges::any_of(eip.permit, [&](const model::PermitRule& rule) {
@@ -114,12 +134,12 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.kept_from = wire_generation(eip.kept_from);
   for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
 
-  binding.rules = compile_rules(eip.tenant, eip.permit);
+  binding.rules = compile_rules(eip.tenant, eip.permit, eip.address.family());
   return binding;
 }
 
-std::map<Ipv4Addr, CompiledPool> compile_pools(const model::State& state) {
-  std::map<Ipv4Addr, CompiledPool> pools;
+std::map<IpAddr, CompiledPool> compile_pools(const model::State& state) {
+  std::map<IpAddr, CompiledPool> pools;
   for (const auto& [id, pool] : state.pools)
     pools.emplace(pool.prefix.first(), CompiledPool{pool.prefix, pool.kind});
   return pools;
@@ -127,7 +147,7 @@ std::map<Ipv4Addr, CompiledPool> compile_pools(const model::State& state) {
 
 // What a change set names, by what it takes to find the bindings that differ.
 struct Named {
-  std::set<Ipv4Addr> eips;
+  std::set<IpAddr> eips;
   bool pools = false;
 
   // A new vm, and one that goes, has no EIP; if one moves, its EIP is named, too: its binding generation
@@ -143,14 +163,14 @@ struct Named {
 // Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.
 bool depends_on_pools(const model::Eip& eip) {
   return std::ranges::any_of(eip.permit, [](const model::PermitRule& rule) {
-    return std::holds_alternative<std::vector<Ipv4Prefix>>(rule.remote);
+    return std::holds_alternative<std::vector<IpPrefix>>(rule.remote);
   });
 }
 
 }  // namespace
 
 std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
-                                        const std::vector<model::PermitRule>& list) {
+                                        const std::vector<model::PermitRule>& list, IpFamily family) {
   // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
   std::vector<const model::PermitRule*> rules;
   rules.reserve(list.size());
@@ -158,7 +178,7 @@ std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
   std::ranges::sort(rules, {},
                     [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });
   std::vector<CompiledRule> compiled;
-  for (const model::PermitRule* rule : rules) compile_rule(tenant, *rule, compiled);
+  for (const model::PermitRule* rule : rules) compile_rule(tenant, *rule, family, compiled);
   return compiled;
 }
 
@@ -186,7 +206,7 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
   Update update;
   if (named.pools) update.pools = compile_pools(state);
   const LocalSpace local(state);
-  for (const Ipv4Addr address : named.eips) {
+  for (const IpAddr& address : named.eips) {
     const auto eip = state.eips.find(address);
     update.bindings.emplace(address, eip == state.eips.end()
                                          ? std::nullopt

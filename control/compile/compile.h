@@ -16,15 +16,16 @@ namespace portcullis::compile {
 
 // One compiled rule and the named rule it came from. A tag is still a name: publish numbers tags.
 struct CompiledRule {
-  PermitRule rule;  // `remote` is 0 when `tag` is set
+  PermitRule rule;  // with the remote of an IPv4 rule; 0 when `tag` is set
   std::optional<model::TagKey> tag;
   std::string name;
+  IpPrefix remote = {};  // of meaning only when `tag` is not set; `any` is all of the family
   friend bool operator==(const CompiledRule&, const CompiledRule&) = default;
 };
 
 struct CompiledBinding {
-  Ipv4Addr eip;
-  Ipv4Addr dip;
+  IpAddr eip;
+  IpAddr dip;
   std::string port;
   Mac mac;
   bool edge = false;  // in the edge view; every compiled binding is in the local view
@@ -38,27 +39,30 @@ struct CompiledBinding {
 };
 
 struct CompiledPool {
-  Ipv4Prefix prefix;
+  IpPrefix prefix;
   model::PoolKind kind = model::PoolKind::local;
   friend bool operator==(const CompiledPool&, const CompiledPool&) = default;
 };
 
 struct Image {
-  std::map<Ipv4Addr, CompiledPool> pools;  // by first address
-  std::map<Ipv4Addr, CompiledBinding> bindings;
+  std::map<IpAddr, CompiledPool> pools;  // by first address
+  std::map<IpAddr, CompiledBinding> bindings;
   friend bool operator==(const Image&, const Image&) = default;
 };
 
 struct Update {
   // All pools, if a pool changed. They are few, and a change set names a deleted one only by its id.
-  std::optional<std::map<Ipv4Addr, CompiledPool>> pools;
+  std::optional<std::map<IpAddr, CompiledPool>> pools;
   // By EIP; an absent value: it is bound no more. One that did not change may be among them.
-  std::map<Ipv4Addr, std::optional<CompiledBinding>> bindings;
+  std::map<IpAddr, std::optional<CompiledBinding>> bindings;
 };
 
-// A list of `tenant`, whose tags its rules name: rules that track nothing before those that do, then by name.
+// A list of `tenant`, whose tags its rules name, for packets of `family`: rules that track nothing before
+// those that do, then by name. What a rule says of the other family is left out, which only the gateway's own
+// list has.
 [[nodiscard]] std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
-                                                      const std::vector<model::PermitRule>& list);
+                                                      const std::vector<model::PermitRule>& list,
+                                                      IpFamily family);
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
 // What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, and those whose

@@ -4,7 +4,12 @@
 
 namespace portcullis::model {
 
-Expected<void> Model::check_room_for_eip(const TenantId& tenant) const {
+Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family) const {
+  if (family == IpFamily::ipv6 && usage_.ipv6_eips() >= limits_.ipv6_eips) {
+    return fail(ErrorCode::resource_exhausted,
+                "all " + std::to_string(limits_.ipv6_eips) +
+                    " IPv6 EIPs are in use; release one or raise capacity.ipv6_eips");
+  }
   if (state_.eips.size() >= limits_.eips) {
     return fail(ErrorCode::resource_exhausted, "all " + std::to_string(limits_.eips) +
                                                    " EIPs are in use; release one or raise capacity.eips");
@@ -17,12 +22,39 @@ Expected<void> Model::check_room_for_eip(const TenantId& tenant) const {
   return {};
 }
 
-Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms) const {
-  if (auto found = find_vm(vm); !found) {
+Expected<IpFamily> Model::family_of_request(const Vm& vm, std::optional<IpFamily> family) {
+  const IpFamily asked = family.value_or(vm.dip ? IpFamily::ipv4 : IpFamily::ipv6);
+  if (vm.dip_of(asked)) return asked;
+  const std::string name = vm_name({vm.tenant, vm.id});
+  return fail(
+      ErrorCode::failed_precondition,
+      name + " has no " + std::string(family_name(asked)) +
+          " private address for an EIP to stand for; ask for the other family, or register the vm with one",
+      "family", name);
+}
+
+// Its own address needs no translation, so it comes before all others.
+std::optional<IpAddr> Model::own_address(const IpAddr& dip, const std::string& pool, int64_t now_ms) const {
+  const std::string* id = usage_.pool_of(dip);
+  if (id == nullptr || (!pool.empty() && *id != pool)) return std::nullopt;
+  const PoolUsage* usage = usage_.pool(*id);
+  if (usage == nullptr || !usage->may_hand_out(dip) || usage_.is_reserved(dip)) return std::nullopt;
+  if (state_.eips.contains(dip)) return std::nullopt;
+  const auto rest = state_.quarantine.find(dip);
+  if (rest != state_.quarantine.end() && rest->second.until_ms > now_ms) return std::nullopt;
+  return dip;
+}
+
+Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms,
+                                            std::optional<IpFamily> family) const {
+  auto found = find_vm(vm);
+  if (!found) {
     found.error().field = "vm";
     return Unexpected(std::move(found.error()));
   }
-  if (const Eip* eip = eip_of_vm(vm)) {
+  const auto asked = family_of_request(**found, family);
+  if (!asked) return Unexpected(asked.error());
+  if (const Eip* eip = eip_of_vm(vm, *asked)) {
     const std::string* current = usage_.pool_of(eip->address);
     if (pool.empty() || (current != nullptr && *current == pool)) return unchanged(*eip);
     return fail(ErrorCode::already_exists,
@@ -31,12 +63,15 @@ Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& 
                     "; release it first, or name no pool",
                 "pool", eip_name(eip->tenant, eip->address));
   }
-  if (auto room = check_room_for_eip(vm.first); !room) {
+  if (auto room = check_room_for_eip(vm.first, *asked); !room) {
     room.error().field = "vm";
     room.error().object = vm_name(vm);
     return Unexpected(std::move(room.error()));
   }
-  const auto address = free_address(pool, now_ms);
+  if (!pool.empty())
+    if (auto fits = check_pool_for(*asked, pool); !fits) return Unexpected(std::move(fits.error()));
+  const auto own = own_address(*(*found)->dip_of(*asked), pool, now_ms);
+  const auto address = own ? Expected<IpAddr>(*own) : free_address(*asked, pool, now_ms);
   if (!address) return Unexpected(address.error());
 
   const Generation generation = state_.generation + 1;
@@ -48,7 +83,8 @@ Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& 
   return changed(PutEip{eip}, eip);
 }
 
-Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, Ipv4Addr eip, int64_t now_ms) const {
+Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, const IpAddr& eip,
+                                                int64_t now_ms) const {
   if (auto found = find_eip(tenant, eip); !found) {
     found.error().field = "name";
     return Unexpected(std::move(found.error()));
@@ -56,7 +92,7 @@ Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, Ipv4Addr
   return changed(DeleteEip{eip, now_ms + limits_.quarantine_ms}, Nothing{});
 }
 
-Expected<const Eip*> Model::find_eip(const TenantId& tenant, Ipv4Addr eip) const {
+Expected<const Eip*> Model::find_eip(const TenantId& tenant, const IpAddr& eip) const {
   const auto found = state_.eips.find(eip);
   if (found == state_.eips.end() || found->second.tenant != tenant) {
     const std::string name = eip_name(tenant, eip);

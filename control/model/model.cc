@@ -6,25 +6,22 @@
 
 namespace portcullis::model {
 
-Model::Model(Limits limits, std::set<std::string> ports, std::set<Ipv4Addr> reserved)
+Model::Model(Limits limits, std::set<std::string> ports, std::set<IpAddr> reserved)
     : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(reserved_) {}
 
 void Model::apply(const ChangeSet& changes) {
   if (changes.changes.empty()) return;
   assert(changes.generation == state_.generation + 1);
-  for (const Change& change : changes.changes) apply(change);
+  for (const Change& change : changes.changes) usage_.apply(state_, change);
   state_.generation = changes.generation;
 }
 
-void Model::apply(const Change& change) {
-  usage_.before(state_, change);
-  model::apply(state_, change);
-  usage_.after(state_, change);
-}
-
 Expected<void> Model::check_restored_eip(const Eip& eip) const {
-  if (auto vm = find_vm({eip.tenant, eip.vm}); !vm) return Unexpected(std::move(vm.error()));
-  if (const Eip* other = eip_of_vm({eip.tenant, eip.vm})) {
+  const IpFamily family = eip.address.family();
+  const auto vm = find_vm({eip.tenant, eip.vm});
+  if (!vm) return Unexpected(vm.error());
+  if (auto asked = family_of_request(**vm, family); !asked) return Unexpected(std::move(asked.error()));
+  if (const Eip* other = eip_of_vm({eip.tenant, eip.vm}, family)) {
     return fail(ErrorCode::failed_precondition,
                 vm_name({eip.tenant, eip.vm}) + " has another EIP, " + other->address.to_string());
   }
@@ -37,9 +34,9 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
     return fail(ErrorCode::failed_precondition,
                 "the configuration takes this address for the gateway itself or for a next hop");
   }
-  if (auto room = check_room_for_eip(eip.tenant); !room) return room;
-  if (auto check = check_rules(eip.permit); !check) return check;
-  if (auto room = check_permit_room(eip.permit, {}); !room) return room;
+  if (auto room = check_room_for_eip(eip.tenant, family); !room) return room;
+  if (auto check = check_rules(eip.permit, family); !check) return check;
+  if (auto room = check_permit_room(family, eip.permit, {}); !room) return room;
   return check_tags(eip.tags, false);
 }
 
@@ -55,18 +52,19 @@ Expected<void> Model::restore(State state) {
   };
   for (auto& [key, vm] : state.vms) {
     if (auto check = fresh.check_new_vm(vm); !check) return misfit(vm_name(key), check.error());
-    fresh.apply(Change(PutVm{std::move(vm)}));
+    fresh.usage_.apply(fresh.state_, PutVm{std::move(vm)});
   }
   for (auto& [id, pool] : state.pools) {
     if (auto check = fresh.check_new_pool(pool); !check) return misfit(pool_name(id), check.error());
-    fresh.apply(Change(PutPool{std::move(pool)}));
+    fresh.usage_.apply(fresh.state_, PutPool{std::move(pool)});
   }
-  for (const auto& [address, rest] : state.quarantine) fresh.apply(Change(DeleteEip{address, rest.until_ms}));
+  for (const auto& [address, rest] : state.quarantine)
+    fresh.usage_.apply(fresh.state_, DeleteEip{address, rest.until_ms});
   for (auto& [address, eip] : state.eips) {
     if (auto check = fresh.check_restored_eip(eip); !check) {
       return misfit(eip_name(eip.tenant, address), check.error());
     }
-    fresh.apply(Change(PutEip{std::move(eip)}));
+    fresh.usage_.apply(fresh.state_, PutEip{std::move(eip)});
   }
   fresh.state_.generation = state.generation;
   *this = std::move(fresh);

@@ -31,15 +31,15 @@ class Model {
  public:
   // `ports`: names of the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
   // that no EIP may have although a pool holds them (the gateway's own, its next hops).
-  Model(Limits limits, std::set<std::string> ports, std::set<Ipv4Addr> reserved = {});
+  Model(Limits limits, std::set<std::string> ports, std::set<IpAddr> reserved = {});
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
   // vms. A repeat with equal properties is a success; with others ALREADY_EXISTS. A vm with an EIP cannot go.
   [[nodiscard]] Expected<Plan<Vm>> plan_create_vm(const Vm& vm) const;
-  // Its frames come from and go to another place; its EIP, list, tags and flow entries stay. ALREADY_EXISTS
-  // if another vm has its private address there.
+  // Its frames come from and go to another place; its EIPs, lists, tags and flow entries stay. ALREADY_EXISTS
+  // if another vm has one of its private addresses there.
   [[nodiscard]] Expected<Plan<Vm>> plan_move_vm(const VmKey& key, const Location& location) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_vm(const VmKey& key) const;
 
@@ -47,28 +47,30 @@ class Model {
   [[nodiscard]] Expected<Plan<Pool>> plan_create_pool(const Pool& pool) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_pool(const std::string& id) const;
 
-  // EIPs. `pool` empty: the first local pool by id with a free address. `now_ms`: unix milliseconds, for
-  // quarantine. Asking again for the same vm gives the same EIP (and refuses a different `pool`). The address
-  // is the one whose rest ended first, or else the pool's lowest one that was never handed out.
-  [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool,
-                                                     int64_t now_ms) const;
-  [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, Ipv4Addr eip,
+  // EIPs. `pool` empty: the first local pool of the family by id with a free address. `now_ms`: unix
+  // milliseconds, for quarantine. `family` absent: the only one that the vm has a DIP of, or IPv4. Asking
+  // again for the same vm and family gives the same EIP (and refuses a different `pool`). The address is the
+  // vm's own DIP if the pool (or, with `pool` empty, any) may hand it out and it is free; else the one whose
+  // rest ended first, or else the pool's lowest one that was never handed out.
+  [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms,
+                                                     std::optional<IpFamily> family = std::nullopt) const;
+  [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, const IpAddr& eip,
                                                          int64_t now_ms) const;
 
   // Replaces the whole list; a list that is equal in its canonical form changes nothing. keep_established:
   // entries of the old list live on; FAILED_PRECONDITION if the change would narrow an inbound rule that is
   // not tracked, because its flows have no entry to keep.
-  [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, Ipv4Addr eip,
+  [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
                                                          std::vector<PermitRule> rules,
                                                          bool keep_established) const;
   // Replaces the EIP's tags.
-  [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, Ipv4Addr eip,
+  [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, const IpAddr& eip,
                                                  std::set<std::string> tags) const;
   // Ends keep_established for an EIP whose kept entries are gone (called by the control thread's tick).
-  [[nodiscard]] Plan<Nothing> plan_end_keep(Ipv4Addr eip) const;
+  [[nodiscard]] Plan<Nothing> plan_end_keep(const IpAddr& eip) const;
 
   // NOT_FOUND also when the EIP is another tenant's.
-  [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, Ipv4Addr eip) const;
+  [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, const IpAddr& eip) const;
   [[nodiscard]] Expected<const Vm*> find_vm(const VmKey& key) const;
 
   // Applies a change set of generation state().generation + 1 (an empty one is ignored).
@@ -78,11 +80,11 @@ class Model {
   // not.
   [[nodiscard]] Expected<void> restore(State state);
 
-  // The EIP of a vm; null if it has none.
-  [[nodiscard]] const Eip* eip_of_vm(const VmKey& key) const;
+  // The EIP of a vm of that family; null if it has none.
+  [[nodiscard]] const Eip* eip_of_vm(const VmKey& key, IpFamily family) const;
   struct PoolUse {
     uint64_t used = 0;  // held by EIPs
-    uint64_t free = 0;  // could be handed out now
+    uint64_t free = 0;  // any vm could be given now
   };
   // Zeroes for a pool that is not local.
   [[nodiscard]] PoolUse pool_use(const std::string& id, int64_t now_ms) const;
@@ -93,24 +95,30 @@ class Model {
   template <typename Reply>
   [[nodiscard]] Plan<Reply> changed(Change change, Reply reply) const;
 
-  // Where a vm shall be. Fields of the request: of its location, and of what must change if its private
-  // address is another vm's there.
+  // Where a vm shall be. Fields of the request: of its location, and of what must change if a private address
+  // is another vm's there; empty: that address.
   [[nodiscard]] Expected<void> check_place(const Vm& vm, const std::string& location_field,
                                            const std::string& taken_field) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
-  [[nodiscard]] Expected<Ipv4Addr> free_address(const std::string& pool, int64_t now_ms) const;
-  [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant) const;
+  // The family of the EIP that a request asks for.
+  [[nodiscard]] static Expected<IpFamily> family_of_request(const Vm& vm, std::optional<IpFamily> family);
+  // That `pool`, a name that is not empty, can give an EIP of the family.
+  [[nodiscard]] Expected<void> check_pool_for(IpFamily family, const std::string& pool) const;
+  // The vm's DIP, if that may be its EIP now.
+  [[nodiscard]] std::optional<IpAddr> own_address(const IpAddr& dip, const std::string& pool,
+                                                  int64_t now_ms) const;
+  [[nodiscard]] Expected<IpAddr> free_address(IpFamily family, const std::string& pool, int64_t now_ms) const;
+  [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
   // The list's size and its chunks; `current` is the list that it would replace.
-  [[nodiscard]] Expected<void> check_permit_room(const std::vector<PermitRule>& rules,
+  [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
                                                  const std::vector<PermitRule>& current) const;
   [[nodiscard]] Expected<void> check_tags(const std::set<std::string>& tags, bool has_tags_now) const;
   [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
-  void apply(const Change& change);
 
   Limits limits_;
   std::set<std::string> ports_;
-  std::set<Ipv4Addr> reserved_;
+  std::set<IpAddr> reserved_;
   State state_;
   Usage usage_;
 };
@@ -121,11 +129,16 @@ struct PermitRoom {
   uint64_t families = 0;  // that a packet is compared with (permit_room.h)
   uint64_t chunks = 0;
 };
-// The most that the data plane needs for the list.
-[[nodiscard]] PermitRoom permit_room_of(const std::vector<PermitRule>& rules);
+// The most that the data plane needs for the list of an EIP of that family.
+[[nodiscard]] PermitRoom permit_room_of(const std::vector<PermitRule>& rules, IpFamily family);
+
+// What is wrong with a pool's prefix whatever other pools there are.
+[[nodiscard]] Expected<void> check_pool_prefix(const IpPrefix& prefix);
 
 // What is wrong with a list whatever else there is; `field` of the error is "rules[2].remote.prefixes[0]".
-[[nodiscard]] Expected<void> check_rules(const std::vector<PermitRule>& rules);
+// `family`: of the EIP; absent for the gateway's own list, which guards addresses of both.
+[[nodiscard]] Expected<void> check_rules(const std::vector<PermitRule>& rules,
+                                         std::optional<IpFamily> family);
 
 template <typename Reply>
 Plan<Reply> Model::unchanged(Reply reply) const {

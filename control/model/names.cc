@@ -25,11 +25,15 @@ std::string describe_invalid_id(std::string_view what, std::string_view id) {
          "' must be 1 to 63 of a-z, 0-9 and '-', with a letter or digit first and last";
 }
 
+std::string_view family_name(IpFamily family) {
+  return family == IpFamily::ipv4 ? "IPv4" : "IPv6";
+}
+
 std::string vm_name(const VmKey& key) {
   return "tenants/" + key.first + "/vms/" + key.second;
 }
 
-std::string eip_name(const TenantId& tenant, Ipv4Addr address) {
+std::string eip_name(const TenantId& tenant, const IpAddr& address) {
   return "tenants/" + tenant + "/eips/" + address.to_string();
 }
 

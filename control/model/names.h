@@ -13,8 +13,10 @@ namespace portcullis::model {
 // A sentence for people: what the id is of, the id, and what it must look like.
 [[nodiscard]] std::string describe_invalid_id(std::string_view what, std::string_view id);
 
-[[nodiscard]] std::string vm_name(const VmKey& key);                           // "tenants/T/vms/ID"
-[[nodiscard]] std::string eip_name(const TenantId& tenant, Ipv4Addr address);  // "tenants/T/eips/A.B.C.D"
-[[nodiscard]] std::string pool_name(const std::string& id);                    // "pools/P"
+[[nodiscard]] std::string_view family_name(IpFamily family);  // "IPv4"
+[[nodiscard]] std::string vm_name(const VmKey& key);          // "tenants/T/vms/ID"
+[[nodiscard]] std::string eip_name(const TenantId& tenant,
+                                   const IpAddr& address);   // "tenants/T/eips/ADDRESS"
+[[nodiscard]] std::string pool_name(const std::string& id);  // "pools/P"
 
 }  // namespace portcullis::model

@@ -37,17 +37,25 @@ struct Vm {
   TenantId tenant;
   std::string id;
   Location location;
-  Ipv4Addr dip;  // unique among the vms of one port
+  // Private addresses: at least one of the two, each unique among the vms of one port.
+  std::optional<Ipv4Addr> dip;
+  std::optional<Ipv6Addr> dip6 = std::nullopt;
+  // The one of a family, if it has it.
+  [[nodiscard]] std::optional<IpAddr> dip_of(IpFamily family) const {
+    if (family == IpFamily::ipv4) return dip ? std::optional<IpAddr>(*dip) : std::nullopt;
+    return dip6 ? std::optional<IpAddr>(*dip6) : std::nullopt;
+  }
   friend bool operator==(const Vm&, const Vm&) = default;
 };
 
 enum class PoolKind : uint8_t { local, provider };
 
-// Pools do not overlap. Addresses of a local pool are handed out from its first upwards; a prefix shorter
-// than /31 keeps its first and last address back.
+// Pools do not overlap. Addresses of a local pool are handed out from its first upwards, of an IPv6 one at
+// most limits.h's ipv6_pool_addresses. An IPv4 prefix shorter than /31 keeps its first and last address back;
+// an IPv6 one shorter than /127 its first, which means any router there (RFC 4291, 2.6.1; RFC 6164).
 struct Pool {
   std::string id;
-  Ipv4Prefix prefix;
+  IpPrefix prefix;
   PoolKind kind = PoolKind::local;
   friend bool operator==(const Pool&, const Pool&) = default;
 };
@@ -58,7 +66,7 @@ struct AnyRemote {
   friend auto operator<=>(const AnyRemote&, const AnyRemote&) = default;
 };
 using Remote =
-    std::variant<AnyRemote, std::vector<Ipv4Prefix>, std::vector<std::string>>;  // any, prefixes, tags
+    std::variant<AnyRemote, std::vector<IpPrefix>, std::vector<std::string>>;  // any, prefixes, tags
 
 // Canonical form, in which lists are kept and compared: rules by name, prefixes and tags ascending, none
 // twice.
@@ -69,14 +77,14 @@ struct PermitRule {
   std::optional<uint8_t> protocol;   // IANA number; any if absent (then no ports, no ICMP type)
   PortRange local_ports;             // TCP, UDP and SCTP only
   PortRange remote_ports;            // TCP, UDP and SCTP only
-  std::optional<uint8_t> icmp_type;  // ICMP only
+  std::optional<uint8_t> icmp_type;  // ICMP and ICMPv6 only
   std::optional<uint8_t> icmp_code;  // only with a type
   bool tracked = false;              // inbound only
   friend bool operator==(const PermitRule&, const PermitRule&) = default;
 };
 
 struct Eip {
-  Ipv4Addr address;
+  IpAddr address;  // of the family of the vm's DIP that it stands for
   TenantId tenant;
   std::string vm;                  // id within the tenant
   std::vector<PermitRule> permit;  // sorted by name
@@ -91,7 +99,7 @@ struct Eip {
 
 // An address that was released and may not be handed out before `until` (unix milliseconds).
 struct Quarantine {
-  Ipv4Addr address;
+  IpAddr address;
   int64_t until_ms = 0;
   friend bool operator==(const Quarantine&, const Quarantine&) = default;
 };
@@ -100,8 +108,8 @@ struct State {
   Generation generation = 0;
   std::map<VmKey, Vm> vms;
   std::map<std::string, Pool> pools;
-  std::map<Ipv4Addr, Eip> eips;
-  std::map<Ipv4Addr, Quarantine> quarantine;
+  std::map<IpAddr, Eip> eips;
+  std::map<IpAddr, Quarantine> quarantine;
   friend bool operator==(const State&, const State&) = default;
 };
 
@@ -128,7 +136,7 @@ struct PutEip {
   friend bool operator==(const PutEip&, const PutEip&) = default;
 };  // also lifts a quarantine
 struct DeleteEip {
-  Ipv4Addr address;
+  IpAddr address;
   int64_t quarantine_until_ms = 0;
   friend bool operator==(const DeleteEip&, const DeleteEip&) = default;
 };

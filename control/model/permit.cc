@@ -22,7 +22,7 @@ void sort_unique(std::vector<T>& values) {
 
 void make_canonical(std::vector<PermitRule>& rules) {
   for (PermitRule& rule : rules) {
-    if (auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) sort_unique(*prefixes);
+    if (auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) sort_unique(*prefixes);
     if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
   }
   std::sort(rules.begin(), rules.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -32,9 +32,22 @@ Unexpected refuse(const std::string& field, std::string message) {
   return fail(ErrorCode::invalid_argument, std::move(message), field);
 }
 
-Expected<void> check_remote(const Remote& remote, const std::string& field) {
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote); prefixes && prefixes->empty()) {
-    return refuse(field + ".prefixes", "the remote names no prefix; give one, or say any");
+// `family`: that packets under the rule are of; absent: of either.
+Expected<void> check_remote(const PermitRule& rule, const std::string& field, std::optional<IpFamily> family,
+                            bool is_of_eip) {
+  const Remote& remote = rule.remote;
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote)) {
+    if (prefixes->empty()) {
+      return refuse(field + ".prefixes", "the remote names no prefix; give one, or say any");
+    }
+    for (size_t i = 0; family && i < prefixes->size(); ++i) {
+      const IpPrefix& prefix = (*prefixes)[i];
+      if (prefix.family() == *family) continue;
+      const std::string why = is_of_eip ? "the EIP is of " : "the protocol is of ";
+      return refuse(field + ".prefixes[" + std::to_string(i) + "]",
+                    "rule '" + rule.name + "' names " + prefix.to_string() + ", and " + why +
+                        std::string(family_name(*family)) + "; name prefixes of that family");
+    }
   }
   const auto* tags = std::get_if<std::vector<std::string>>(&remote);
   if (tags == nullptr) return {};
@@ -59,33 +72,67 @@ Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const
   return {};
 }
 
+// Types that rules may name: the queries that pass, whose replies they cover, and these replies.
+Expected<void> check_icmp_type(uint8_t type, uint8_t protocol, const std::string& field) {
+  if (protocol == ip_protocol::icmpv6) {
+    if (type == icmpv6_type::echo_request || type == icmpv6_type::echo_reply) return {};
+    return refuse(field, "ICMPv6 type " + std::to_string(type) +
+                             " is not carried by rule; name 128 (echo), which covers its reply, or 129");
+  }
+  constexpr std::array carried{icmp_type::echo_reply, icmp_type::echo_request, icmp_type::timestamp,
+                               icmp_type::timestamp_reply};
+  if (std::find(carried.begin(), carried.end(), type) != carried.end()) return {};
+  return refuse(field, "ICMP type " + std::to_string(type) +
+                           " is not carried by rule; name 8 (echo) or 13 (timestamp), which cover their "
+                           "replies, or 0 or 14");
+}
+
 Expected<void> check_icmp(const PermitRule& rule, const std::string& field) {
   if (rule.icmp_code && !rule.icmp_type) {
     return refuse(field + ".icmp_code", "an ICMP code needs its ICMP type; give the type, too");
   }
   if (!rule.icmp_type) return {};
-  if (rule.protocol != ip_protocol::icmp) {
+  if (!rule.protocol || !ip_protocol::is_icmp(*rule.protocol)) {
     return refuse(field + ".icmp_type",
-                  "only ICMP has types; name icmp as the protocol, or leave the type out");
+                  "only ICMP has types; name icmp or icmpv6 as the protocol, or leave the type out");
   }
-  constexpr std::array carried{icmp_type::echo_reply, icmp_type::echo_request, icmp_type::timestamp,
-                               icmp_type::timestamp_reply};
-  if (std::find(carried.begin(), carried.end(), *rule.icmp_type) == carried.end()) {
-    return refuse(field + ".icmp_type", "ICMP type " + std::to_string(*rule.icmp_type) +
-                                            " is not carried by rule; name 8 (echo) or 13 (timestamp), which "
-                                            "cover their replies, or 0 or 14");
-  }
-  return {};
+  return check_icmp_type(*rule.icmp_type, *rule.protocol, field + ".icmp_type");
 }
 
-Expected<void> check_rule(const PermitRule& rule, const std::string& field) {
-  if (!is_valid_id(rule.name)) return refuse(field + ".name", describe_invalid_id("rule name", rule.name));
-  if (rule.protocol && ip_protocol::has_no_meaning_in_ipv4(*rule.protocol)) {
-    return refuse(field + ".protocol",
-                  "protocol " + std::to_string(*rule.protocol) +
-                      " is reserved, or has a meaning in IPv6 alone; name another, or any");
+Expected<void> check_protocol(uint8_t protocol, const std::string& field, std::optional<IpFamily> family) {
+  if (family == IpFamily::ipv6 && protocol == ip_protocol::icmp) {
+    return refuse(field, "ICMP is of IPv4, and the EIP is of IPv6; name icmpv6");
   }
-  if (auto check = check_remote(rule.remote, field + ".remote"); !check) return check;
+  if (family == IpFamily::ipv4 && protocol == ip_protocol::icmpv6) {
+    return refuse(field, "ICMPv6 is of IPv6, and the EIP is of IPv4; name icmp");
+  }
+  const bool means_nothing =
+      ip_protocol::has_no_meaning_in_ipv4(protocol) || ip_protocol::has_no_meaning_in_ipv6(protocol);
+  const bool is_refused = family == IpFamily::ipv4   ? ip_protocol::has_no_meaning_in_ipv4(protocol)
+                          : family == IpFamily::ipv6 ? ip_protocol::has_no_meaning_in_ipv6(protocol)
+                                                     : means_nothing && !ip_protocol::is_icmp(protocol);
+  if (!is_refused) return {};
+  return refuse(field, "protocol " + std::to_string(protocol) +
+                           " is reserved, or an extension header of IPv6, which comes before what a packet "
+                           "carries; name another, or any");
+}
+
+// Of the gateway's list a rule for ICMP is about packets of that ICMP's family.
+std::optional<IpFamily> family_of_rule(const PermitRule& rule, std::optional<IpFamily> family) {
+  if (family || !rule.protocol) return family;
+  if (*rule.protocol == ip_protocol::icmp) return IpFamily::ipv4;
+  if (*rule.protocol == ip_protocol::icmpv6) return IpFamily::ipv6;
+  return std::nullopt;
+}
+
+Expected<void> check_rule(const PermitRule& rule, const std::string& field, std::optional<IpFamily> family) {
+  if (!is_valid_id(rule.name)) return refuse(field + ".name", describe_invalid_id("rule name", rule.name));
+  if (rule.protocol) {
+    if (auto check = check_protocol(*rule.protocol, field + ".protocol", family); !check) return check;
+  }
+  if (auto check = check_remote(rule, field + ".remote", family_of_rule(rule, family), family.has_value());
+      !check)
+    return check;
   if (auto check = check_ports(rule, rule.local_ports, field + ".local_ports"); !check) return check;
   if (auto check = check_ports(rule, rule.remote_ports, field + ".remote_ports"); !check) return check;
   if (auto check = check_icmp(rule, field); !check) return check;
@@ -127,7 +174,7 @@ PermitShape shape_of(const PermitRule& rule) {
   const auto exactly = [](std::optional<uint8_t> value) {
     return value ? PortRange{*value, *value} : PortRange{};
   };
-  const bool is_icmp = rule.protocol == ip_protocol::icmp;
+  const bool is_icmp = rule.protocol && ip_protocol::is_icmp(*rule.protocol);
   PermitShape shape{.key = rule.protocol.value_or(0),
                     .local_ports = is_icmp ? exactly(rule.icmp_type) : rule.local_ports,
                     .remote_ports = is_icmp ? exactly(rule.icmp_code) : rule.remote_ports};
@@ -139,7 +186,7 @@ PermitShape shape_of(const PermitRule& rule) {
 
 // Prefixes or tags; none for `any`.
 size_t ranges_of(const PermitRule& rule) {
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) return prefixes->size();
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) return prefixes->size();
   if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) return tags->size();
   return 0;
 }
@@ -152,8 +199,9 @@ uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
   return static_cast<uint32_t>(std::min<size_t>(count, UINT32_MAX));
 }
 
-PermitRoom permit_room_of(const std::vector<PermitRule>& rules) {
+PermitRoom permit_room_of(const std::vector<PermitRule>& rules, IpFamily family) {
   const uint32_t compiled = compiled_rules(rules);
+  if (family == IpFamily::ipv6) return {.families = 0, .chunks = ipv6_permit_chunks(compiled)};
   // Two boundaries for each prefix or tag, one for `any`.
   std::map<PermitShape, std::pair<uint64_t, bool>> by_shape;
   if (compiled > plain_permit_rules)
@@ -172,11 +220,11 @@ PermitRoom permit_room_of(const std::vector<PermitRule>& rules) {
   return {.families = families.size(), .chunks = permit_chunks_for(compiled, families, shapes, boundaries)};
 }
 
-Expected<void> check_rules(const std::vector<PermitRule>& rules) {
+Expected<void> check_rules(const std::vector<PermitRule>& rules, std::optional<IpFamily> family) {
   std::unordered_set<std::string_view> names;
   for (size_t i = 0; i < rules.size(); ++i) {
     const std::string field = "rules[" + std::to_string(i) + "]";
-    if (auto check = check_rule(rules[i], field); !check) return check;
+    if (auto check = check_rule(rules[i], field, family); !check) return check;
     if (!names.insert(rules[i].name).second) {
       return refuse(field + ".name", "the list has two rules '" + rules[i].name + "'; names must be unique");
     }
@@ -184,17 +232,20 @@ Expected<void> check_rules(const std::vector<PermitRule>& rules) {
   return {};
 }
 
-Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
+Expected<void> Model::check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
                                         const std::vector<PermitRule>& current) const {
   const uint32_t compiled = compiled_rules(rules);
-  if (compiled > limits_.rules_per_eip) {
+  const auto too_many = [&](const std::string& of, uint32_t most, const std::string& whence) {
     return fail(ErrorCode::resource_exhausted,
-                "the list has " + std::to_string(compiled) +
-                    " rules, one for each prefix or tag; an EIP may have " +
-                    std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip)",
+                "the list has " + std::to_string(compiled) + " rules, one for each prefix or tag; " + of +
+                    " may have " + std::to_string(most) + whence,
                 "rules");
-  }
-  const PermitRoom room = permit_room_of(rules);
+  };
+  if (family == IpFamily::ipv6 && compiled > limits_.ipv6_rules_per_eip)
+    return too_many("an IPv6 EIP", limits_.ipv6_rules_per_eip, "; name wider prefixes, or tags");
+  if (compiled > limits_.rules_per_eip)
+    return too_many("an EIP", limits_.rules_per_eip, " (capacity.rules_per_eip)");
+  const PermitRoom room = permit_room_of(rules, family);
   if (room.families > max_permit_families) {
     return fail(ErrorCode::resource_exhausted,
                 "the rules' ports overlap in " + std::to_string(room.families) +
@@ -203,7 +254,8 @@ Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
                 "rules");
   }
   const uint64_t needed = room.chunks;
-  const uint64_t free = limits_.permit_chunks - usage_.permit_chunks() + permit_room_of(current).chunks;
+  const uint64_t free =
+      limits_.permit_chunks - usage_.permit_chunks() + permit_room_of(current, family).chunks;
   if (needed > free) {
     return fail(ErrorCode::resource_exhausted,
                 "the list needs " + std::to_string(needed) + " permit chunks, and " + std::to_string(free) +
@@ -214,7 +266,7 @@ Expected<void> Model::check_permit_room(const std::vector<PermitRule>& rules,
   return {};
 }
 
-Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, Ipv4Addr eip,
+Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
                                                 std::vector<PermitRule> rules, bool keep_established) const {
   const auto found = find_eip(tenant, eip);
   if (!found) return Unexpected(found.error());
@@ -223,9 +275,10 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, Ipv4Addr
     error.object = eip_name(tenant, eip);
     return Unexpected(std::move(error));
   };
-  if (auto check = check_rules(rules); !check) return refused(std::move(check.error()));
+  if (auto check = check_rules(rules, eip.family()); !check) return refused(std::move(check.error()));
   make_canonical(rules);
-  if (auto check = check_permit_room(rules, current.permit); !check) return refused(std::move(check.error()));
+  if (auto check = check_permit_room(eip.family(), rules, current.permit); !check)
+    return refused(std::move(check.error()));
   // The same list again without keep_established cuts what an earlier call kept.
   const bool cuts_kept = current.keep_established && !keep_established;
   if (rules == current.permit && !cuts_kept) return unchanged(current);
@@ -248,7 +301,7 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, Ipv4Addr
   return changed(PutEip{next}, next);
 }
 
-Plan<Nothing> Model::plan_end_keep(Ipv4Addr eip) const {
+Plan<Nothing> Model::plan_end_keep(const IpAddr& eip) const {
   const auto found = state_.eips.find(eip);
   if (found == state_.eips.end() || !found->second.keep_established) return unchanged(Nothing{});
   Eip next = found->second;

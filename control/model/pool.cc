@@ -1,20 +1,45 @@
 // Pools: the public addresses that this gateway, or another one of the provider, delivers.
+#include <algorithm>
+
 #include "control/model/martian.h"
 #include "control/model/model.h"
 #include "control/model/names.h"
 
 namespace portcullis::model {
 
+namespace {
+
+constexpr uint8_t shortest_ipv6_pool = 16;
+
+}  // namespace
+
+Expected<void> check_pool_prefix(const IpPrefix& prefix) {
+  const auto refuse = [&](const std::string& why) {
+    return fail(ErrorCode::invalid_argument, "prefix " + prefix.to_string() + " " + why, "pool.prefix");
+  };
+  if (const auto martian = martian_in(prefix)) {
+    return refuse("overlaps " + martian->to_string() +
+                  ", whose packets are never forwarded; give a range of unicast addresses");
+  }
+  if (prefix.is_v4()) return {};
+  if (prefix.length() < shortest_ipv6_pool) {
+    return refuse("is too short; give an IPv6 prefix of /" + std::to_string(shortest_ipv6_pool) + " to /128");
+  }
+  if (std::ranges::none_of(ipv6_pool_space,
+                           [&](const Ipv6Prefix& space) { return space.contains(prefix.v6()); })) {
+    return refuse("lies in neither 2000::/3 nor fc00::/7; give a range of global or unique local addresses");
+  }
+  return {};
+}
+
 Expected<void> Model::check_new_pool(const Pool& pool) const {
   const std::string name = pool_name(pool.id);
   if (!is_valid_id(pool.id)) {
     return fail(ErrorCode::invalid_argument, describe_invalid_id("pool id", pool.id), "pool.name", name);
   }
-  if (const Ipv4Prefix* martian = martian_in(pool.prefix)) {
-    return fail(ErrorCode::invalid_argument,
-                "prefix " + pool.prefix.to_string() + " overlaps " + martian->to_string() +
-                    ", whose packets are never forwarded; give a range of unicast addresses",
-                "pool.prefix", name);
+  if (auto check = check_pool_prefix(pool.prefix); !check) {
+    check.error().object = name;
+    return check;
   }
   if (const std::string* other = usage_.pool_overlapping(pool.prefix)) {
     return fail(ErrorCode::already_exists,
@@ -23,12 +48,22 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
                     "; pools must be disjoint",
                 "pool.prefix", name);
   }
-  const uint32_t needed = usage_.new_pages(pool.prefix);
+  if (pool.prefix.is_v6() && usage_.ipv6_pools() >= limits_.ipv6_pools) {
+    return fail(
+        ErrorCode::resource_exhausted,
+        "all " + std::to_string(limits_.ipv6_pools) +
+            " IPv6 pools are in use, local and provider ones together; delete one, or give one prefix "
+            "for several",
+        "pool.prefix", name);
+  }
+  const uint32_t needed = usage_.new_pages(pool);
   const uint32_t free = limits_.index_pages - usage_.index_pages();
   if (needed > free) {
+    const std::string what = pool.prefix.is_v4() ? "touches " + std::to_string(needed) + " further /16s"
+                                                 : "takes " + std::to_string(needed) + " index pages";
     return fail(ErrorCode::resource_exhausted,
-                "the pool touches " + std::to_string(needed) + " further /16s, and " + std::to_string(free) +
-                    " of " + std::to_string(limits_.index_pages) +
+                "the pool " + what + ", and " + std::to_string(free) + " of " +
+                    std::to_string(limits_.index_pages) +
                     " are free; give a smaller prefix or raise capacity.index_pages",
                 "pool.prefix", name);
   }
@@ -62,30 +97,45 @@ Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
   return changed(DeletePool{id}, Nothing{});
 }
 
-Expected<Ipv4Addr> Model::free_address(const std::string& pool, int64_t now_ms) const {
+Expected<void> Model::check_pool_for(IpFamily family, const std::string& pool) const {
+  const std::string name = pool_name(pool);
+  const auto found = state_.pools.find(pool);
+  if (found == state_.pools.end()) return fail(ErrorCode::not_found, name + " does not exist", "pool", name);
+  if (found->second.kind != PoolKind::local) {
+    return fail(ErrorCode::failed_precondition,
+                name + " belongs to another gateway of the provider; name a local pool", "pool", name);
+  }
+  if (found->second.prefix.family() != family) {
+    return fail(ErrorCode::invalid_argument,
+                "an " + std::string(family_name(family)) + " EIP is asked for, and " + name + " is of " +
+                    std::string(family_name(found->second.prefix.family())) +
+                    "; ask for that family, or name another pool",
+                "pool", name);
+  }
+  return {};
+}
+
+Expected<IpAddr> Model::free_address(IpFamily family, const std::string& pool, int64_t now_ms) const {
   if (pool.empty()) {
     for (const auto& [id, candidate] : state_.pools) {
       const PoolUsage* usage = usage_.pool(id);
-      if (usage == nullptr) continue;
+      if (usage == nullptr || candidate.prefix.family() != family) continue;
       if (const auto address = usage->free_address(now_ms)) return *address;
     }
     return fail(ErrorCode::resource_exhausted,
-                "no local pool has a free address; add a pool, release an EIP or wait until quarantines end",
+                "no local " + std::string(family_name(family)) +
+                    " pool has a free address; add a pool, release an EIP or wait until quarantines end",
                 "pool");
   }
-  if (const PoolUsage* usage = usage_.pool(pool)) {
-    if (const auto address = usage->free_address(now_ms)) return *address;
-    return fail(ErrorCode::resource_exhausted,
-                pool_name(pool) + " has no free address: " + std::to_string(usage->used()) +
-                    " are held by EIPs, others rest after a release; add a pool, release an EIP or wait",
-                "pool", pool_name(pool));
-  }
-  if (state_.pools.contains(pool)) {
-    return fail(ErrorCode::failed_precondition,
-                pool_name(pool) + " belongs to another gateway of the provider; name a local pool", "pool",
-                pool_name(pool));
-  }
-  return fail(ErrorCode::not_found, pool_name(pool) + " does not exist", "pool", pool_name(pool));
+  const PoolUsage& usage = *usage_.pool(pool);
+  if (const auto address = usage.free_address(now_ms)) return *address;
+  const uint32_t kept = usage.kept_for_vms();
+  return fail(ErrorCode::resource_exhausted,
+              pool_name(pool) + " has no free address: " + std::to_string(usage.used()) +
+                  " are held by EIPs, " +
+                  (kept == 0 ? "" : std::to_string(kept) + " are private addresses of vms, ") +
+                  "others rest after a release; add a pool, release an EIP or wait",
+              "pool", pool_name(pool));
 }
 
 Model::PoolUse Model::pool_use(const std::string& id, int64_t now_ms) const {

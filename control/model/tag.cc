@@ -23,7 +23,7 @@ Expected<void> Model::check_tags(const std::set<std::string>& tags, bool has_tag
   return {};
 }
 
-Expected<Plan<Eip>> Model::plan_set_tag(const TenantId& tenant, Ipv4Addr eip,
+Expected<Plan<Eip>> Model::plan_set_tag(const TenantId& tenant, const IpAddr& eip,
                                         std::set<std::string> tags) const {
   const auto found = find_eip(tenant, eip);
   if (!found) return Unexpected(found.error());

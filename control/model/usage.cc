@@ -1,41 +1,96 @@
 #include "control/model/usage.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
+#include "control/model/limits.h"
 #include "control/model/model.h"
 
 namespace portcullis::model {
 
 namespace {
 
-// The /16s that a prefix touches: upper halves first..last.
-std::pair<uint32_t, uint32_t> pages_of(Ipv4Prefix prefix) {
+constexpr std::array families{IpFamily::ipv4, IpFamily::ipv6};
+
+// The /16s that an IPv4 prefix touches: upper halves first..last.
+std::pair<uint32_t, uint32_t> pages_of(const Ipv4Prefix& prefix) {
   return {prefix.first().host() >> 16, prefix.last().host() >> 16};
 }
 
+// Addresses that an IPv6 pool may hand out, the one that it keeps back among them.
+uint64_t indexed_of(const Ipv6Prefix& prefix) {
+  const unsigned host_bits = 128u - prefix.length();
+  return host_bits >= 64 ? ipv6_pool_addresses
+                         : std::min<uint64_t>(uint64_t{1} << host_bits, ipv6_pool_addresses);
+}
+
 uint32_t chunks_of(const Eip& eip) {
-  return static_cast<uint32_t>(permit_room_of(eip.permit).chunks);
+  return static_cast<uint32_t>(permit_room_of(eip.permit, eip.address.family()).chunks);
+}
+
+void insert_dips(std::set<IpAddr>& addresses, const Vm& vm) {
+  for (const IpFamily family : families)
+    if (const auto dip = vm.dip_of(family)) addresses.insert(*dip);
+}
+
+// Addresses that a change may make stand otherwise in their pools.
+std::set<IpAddr> touched_by(const State& state, const Change& change) {
+  std::set<IpAddr> addresses;
+  const auto known_vm = [&](const VmKey& key) {
+    if (const auto vm = state.vms.find(key); vm != state.vms.end()) insert_dips(addresses, vm->second);
+  };
+  if (const auto* put_vm = std::get_if<PutVm>(&change)) {
+    known_vm({put_vm->vm.tenant, put_vm->vm.id});
+    insert_dips(addresses, put_vm->vm);
+  }
+  if (const auto* delete_vm = std::get_if<DeleteVm>(&change)) known_vm(delete_vm->key);
+  if (const auto* put_eip = std::get_if<PutEip>(&change)) addresses.insert(put_eip->eip.address);
+  if (const auto* delete_eip = std::get_if<DeleteEip>(&change)) addresses.insert(delete_eip->address);
+  return addresses;
 }
 
 }  // namespace
 
-PoolUsage::PoolUsage(Ipv4Prefix prefix)
-    : first_(prefix.first().host()), end_(uint64_t{prefix.last().host()} + 1) {
-  if (prefix.length() < 31) {
-    ++first_;
-    --end_;
+uint32_t ipv6_pages_of(const Pool& pool) {
+  if (pool.kind != PoolKind::local) return 0;
+  return static_cast<uint32_t>((indexed_of(pool.prefix.v6()) + index_page_addresses - 1) /
+                               index_page_addresses);
+}
+
+PoolUsage::PoolUsage(const IpPrefix& prefix) : base_(prefix.first()) {
+  if (prefix.is_v4()) {
+    const bool keeps_back = prefix.length() < 31;
+    first_ = keeps_back ? 1 : 0;
+    end_ = prefix.v4().size() - first_;
+  } else {
+    first_ = prefix.length() < 127 ? 1 : 0;
+    end_ = indexed_of(prefix.v6());
   }
   next_ = first_;
 }
 
-bool PoolUsage::may_hand_out(Ipv4Addr address) const {
-  return address.host() >= first_ && address.host() < end_;
+IpAddr PoolUsage::at(uint64_t offset) const {
+  if (base_.is_v4()) return Ipv4Addr::from_host(static_cast<uint32_t>(base_.v4().host() + offset));
+  return Ipv6Addr::of(base_.v6().high(), base_.v6().low() + offset);
 }
 
-std::optional<Ipv4Addr> PoolUsage::free_address(int64_t now_ms) const {
+uint64_t PoolUsage::offset_of(const IpAddr& address) const {
+  if (base_.is_v4()) return address.v4().host() - base_.v4().host();
+  if (address.v6().high() != base_.v6().high()) return UINT64_MAX;
+  return address.v6().low() - base_.v6().low();
+}
+
+bool PoolUsage::may_hand_out(const IpAddr& address) const {
+  if (address.family() != base_.family() || address < base_) return false;
+  const uint64_t offset = offset_of(address);
+  return offset >= first_ && offset < end_;
+}
+
+std::optional<IpAddr> PoolUsage::free_address(int64_t now_ms) const {
   if (!resting_.empty() && resting_.begin()->first <= now_ms) return resting_.begin()->second;
-  if (next_ < end_) return Ipv4Addr::from_host(static_cast<uint32_t>(next_));
+  if (!passed_.empty()) return *passed_.begin();
+  if (next_ < end_) return at(next_);
   return std::nullopt;
 }
 
@@ -43,26 +98,31 @@ uint64_t PoolUsage::free(int64_t now_ms) const {
   const auto still_resting = std::distance(
       std::find_if(resting_.begin(), resting_.end(), [&](const auto& rest) { return rest.first > now_ms; }),
       resting_.end());
-  return end_ - first_ - used_ - reserved_ - static_cast<uint64_t>(still_resting);
+  return end_ - first_ - used_ - reserved_ - kept_for_vms_ - static_cast<uint64_t>(still_resting);
 }
 
-Usage::Usage(std::set<Ipv4Addr> reserved) : reserved_(std::move(reserved)) {}
+Usage::Usage(std::set<IpAddr> reserved) : reserved_(std::move(reserved)) {}
+
+void Usage::apply(State& state, const Change& change) {
+  const std::set<IpAddr> touched = touched_by(state, change);
+  settle(state, touched, false);
+  before(state, change);
+  model::apply(state, change);
+  after(state, change);
+  settle(state, touched, true);
+  for (const IpAddr& address : touched)
+    if (auto* pool = local_pool_of(address)) advance(state, *pool);
+}
 
 void Usage::before(const State& state, const Change& change) {
   const auto forget_vm = [&](const VmKey& key) {
-    const auto vm = state.vms.find(key);
-    if (vm != state.vms.end()) vm_at_.erase({vm->second.location.port, vm->second.dip});
+    if (const auto vm = state.vms.find(key); vm != state.vms.end()) remove(vm->second);
   };
   const auto forget_pool = [&](const std::string& id) {
-    const auto pool = state.pools.find(id);
-    if (pool != state.pools.end()) remove(pool->second);
+    if (const auto pool = state.pools.find(id); pool != state.pools.end()) remove(pool->second);
   };
-  const auto forget_eip = [&](Ipv4Addr address) {
-    const auto eip = state.eips.find(address);
-    if (eip != state.eips.end()) remove(eip->second);
-    const auto rest = state.quarantine.find(address);
-    if (rest == state.quarantine.end()) return;
-    if (auto* pool = local_pool_of(address)) pool->resting_.erase({rest->second.until_ms, address});
+  const auto forget_eip = [&](const IpAddr& address) {
+    if (const auto eip = state.eips.find(address); eip != state.eips.end()) remove(eip->second);
   };
   if (const auto* put_vm = std::get_if<PutVm>(&change)) forget_vm({put_vm->vm.tenant, put_vm->vm.id});
   if (const auto* delete_vm = std::get_if<DeleteVm>(&change)) forget_vm(delete_vm->key);
@@ -73,77 +133,126 @@ void Usage::before(const State& state, const Change& change) {
 }
 
 void Usage::after(const State& state, const Change& change) {
-  if (const auto* put_vm = std::get_if<PutVm>(&change)) {
-    const Vm& vm = put_vm->vm;
-    vm_at_[{vm.location.port, vm.dip}] = {vm.tenant, vm.id};
-  }
+  if (const auto* put_vm = std::get_if<PutVm>(&change)) add(put_vm->vm);
   if (const auto* put_pool = std::get_if<PutPool>(&change)) add(state, put_pool->pool);
-  if (const auto* put_eip = std::get_if<PutEip>(&change)) {
-    add(put_eip->eip);
-    if (auto* pool = local_pool_of(put_eip->eip.address)) advance(state, *pool);
-  }
-  if (const auto* delete_eip = std::get_if<DeleteEip>(&change)) {
-    if (auto* pool = local_pool_of(delete_eip->address)) {
-      rest(*pool, delete_eip->address, delete_eip->quarantine_until_ms);
-      advance(state, *pool);
+  if (const auto* put_eip = std::get_if<PutEip>(&change)) add(put_eip->eip);
+}
+
+void Usage::add(const Vm& vm) {
+  for (const IpFamily family : families)
+    if (const auto dip = vm.dip_of(family)) {
+      vm_at_[{vm.location.port, *dip}] = {vm.tenant, vm.id};
+      ++vms_with_[*dip];
     }
-  }
+}
+
+void Usage::remove(const Vm& vm) {
+  for (const IpFamily family : families)
+    if (const auto dip = vm.dip_of(family)) {
+      vm_at_.erase({vm.location.port, *dip});
+      if (const auto users = vms_with_.find(*dip); --users->second == 0) vms_with_.erase(users);
+    }
 }
 
 void Usage::add(const Eip& eip) {
   permit_chunks_ += chunks_of(eip);
   tag_sets_ += eip.tags.empty() ? 0 : 1;
   ++eips_of_tenant_[eip.tenant];
-  eip_of_vm_[{eip.tenant, eip.vm}] = eip.address;
+  ipv6_eips_ += eip.address.is_v6() ? 1 : 0;
+  eip_of_vm_[{{eip.tenant, eip.vm}, eip.address.family()}] = eip.address;
   if (auto* pool = local_pool_of(eip.address)) ++pool->used_;
 }
 
 void Usage::remove(const Eip& eip) {
   permit_chunks_ -= chunks_of(eip);
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
+  ipv6_eips_ -= eip.address.is_v6() ? 1 : 0;
   if (const auto tenant = eips_of_tenant_.find(eip.tenant); --tenant->second == 0)
     eips_of_tenant_.erase(tenant);
-  eip_of_vm_.erase({eip.tenant, eip.vm});
+  eip_of_vm_.erase({{eip.tenant, eip.vm}, eip.address.family()});
   if (auto* pool = local_pool_of(eip.address)) --pool->used_;
 }
 
 void Usage::add(const State& state, const Pool& pool) {
   pool_at_[pool.prefix.first()] = pool;
-  const auto [first_page, last_page] = pages_of(pool.prefix);
-  for (uint32_t page = first_page; page <= last_page; ++page) ++page_users_[page];
+  if (pool.prefix.is_v4()) {
+    const auto [first_page, last_page] = pages_of(pool.prefix.v4());
+    for (uint32_t page = first_page; page <= last_page; ++page) ++page_users_[page];
+  } else {
+    ++ipv6_pools_;
+    ipv6_pages_ += ipv6_pages_of(pool);
+  }
   if (pool.kind != PoolKind::local) return;
 
   PoolUsage usage(pool.prefix);
-  for (const Ipv4Addr address : reserved_) usage.reserved_ += usage.may_hand_out(address) ? 1 : 0;
-  // An earlier pool may have left addresses at rest here.
-  for (auto resting = state.quarantine.lower_bound(pool.prefix.first());
-       resting != state.quarantine.end() && pool.prefix.contains(resting->first); ++resting) {
-    rest(usage, resting->first, resting->second.until_ms);
-  }
+  for (const IpAddr& address : reserved_) usage.reserved_ += usage.may_hand_out(address) ? 1 : 0;
+  // An earlier pool may have left addresses at rest here, and vms may have addresses of it.
+  std::set<IpAddr> known;
+  const auto add_known = [&](const auto& addresses) {
+    for (auto at = addresses.lower_bound(pool.prefix.first());
+         at != addresses.end() && pool.prefix.contains(at->first); ++at)
+      known.insert(at->first);
+  };
+  add_known(state.quarantine);
+  add_known(vms_with_);
+  for (const IpAddr& address : known) settle(state, usage, address, true);
   advance(state, usage);
   local_pools_.insert_or_assign(pool.id, std::move(usage));
 }
 
 void Usage::remove(const Pool& pool) {
   pool_at_.erase(pool.prefix.first());
-  const auto [first_page, last_page] = pages_of(pool.prefix);
+  local_pools_.erase(pool.id);
+  if (pool.prefix.is_v6()) {
+    --ipv6_pools_;
+    ipv6_pages_ -= ipv6_pages_of(pool);
+    return;
+  }
+  const auto [first_page, last_page] = pages_of(pool.prefix.v4());
   for (uint32_t page = first_page; page <= last_page; ++page) {
     if (const auto users = page_users_.find(page); --users->second == 0) page_users_.erase(users);
   }
-  local_pools_.erase(pool.id);
 }
 
 // Addresses that the pool never hands out do not become free when their rest is over.
-void Usage::rest(PoolUsage& pool, Ipv4Addr address, int64_t until_ms) const {
-  if (pool.may_hand_out(address) && !is_reserved(address)) pool.resting_.emplace(until_ms, address);
+void Usage::settle(const State& state, PoolUsage& pool, const IpAddr& address, bool enter) const {
+  if (!pool.may_hand_out(address) || is_reserved(address) || state.eips.contains(address)) return;
+  if (vms_with_.contains(address)) {
+    enter ? ++pool.kept_for_vms_ : --pool.kept_for_vms_;
+    return;
+  }
+  const auto rest = state.quarantine.find(address);
+  if (rest != state.quarantine.end()) {
+    const std::pair entry(rest->second.until_ms, address);
+    if (enter)
+      pool.resting_.insert(entry);
+    else
+      pool.resting_.erase(entry);
+  } else if (pool.offset_of(address) < pool.next_) {
+    if (enter)
+      pool.passed_.insert(address);
+    else
+      pool.passed_.erase(address);
+  }
+}
+
+void Usage::settle(const State& state, const std::set<IpAddr>& addresses, bool enter) {
+  for (const IpAddr& address : addresses)
+    if (auto* pool = local_pool_of(address)) settle(state, *pool, address, enter);
+}
+
+bool Usage::is_free(const State& state, const IpAddr& address) const {
+  return !state.eips.contains(address) && !state.quarantine.contains(address) && !is_reserved(address) &&
+         !vms_with_.contains(address);
 }
 
 // Amortised: next_ only rises, over addresses that were handed out one by one.
 void Usage::advance(const State& state, PoolUsage& pool) const {
-  for (; pool.next_ < pool.end_; ++pool.next_) {
-    const auto address = Ipv4Addr::from_host(static_cast<uint32_t>(pool.next_));
-    if (!state.eips.contains(address) && !state.quarantine.contains(address) && !is_reserved(address)) return;
-  }
+  while (pool.next_ < pool.end_ && !is_free(state, pool.at(pool.next_))) ++pool.next_;
+}
+
+uint32_t Usage::index_pages() const {
+  return static_cast<uint32_t>(page_users_.size()) + ipv6_pages_;
 }
 
 uint32_t Usage::eips_of(const TenantId& tenant) const {
@@ -151,23 +260,24 @@ uint32_t Usage::eips_of(const TenantId& tenant) const {
   return found == eips_of_tenant_.end() ? 0 : found->second;
 }
 
-std::optional<Ipv4Addr> Usage::eip_of(const VmKey& vm) const {
-  const auto found = eip_of_vm_.find(vm);
+std::optional<IpAddr> Usage::eip_of(const VmKey& vm, IpFamily family) const {
+  const auto found = eip_of_vm_.find({vm, family});
   if (found == eip_of_vm_.end()) return std::nullopt;
   return found->second;
 }
 
-std::optional<VmKey> Usage::vm_at(const std::string& port, Ipv4Addr dip) const {
+std::optional<VmKey> Usage::vm_at(const std::string& port, const IpAddr& dip) const {
   const auto found = vm_at_.find({port, dip});
   if (found == vm_at_.end()) return std::nullopt;
   return found->second;
 }
 
-const std::string* Usage::pool_of(Ipv4Addr address) const {
-  return pool_overlapping(Ipv4Prefix(address, 32));
+const std::string* Usage::pool_of(const IpAddr& address) const {
+  return pool_overlapping(address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32))
+                                          : IpPrefix(Ipv6Prefix(address.v6(), 128)));
 }
 
-const std::string* Usage::pool_overlapping(Ipv4Prefix prefix) const {
+const std::string* Usage::pool_overlapping(const IpPrefix& prefix) const {
   // Pools are disjoint, so only the last one that starts at or before the prefix's end can touch it from
   // below or lie within it.
   const auto above = pool_at_.upper_bound(prefix.last());
@@ -181,15 +291,16 @@ const PoolUsage* Usage::pool(const std::string& id) const {
   return found == local_pools_.end() ? nullptr : &found->second;
 }
 
-PoolUsage* Usage::local_pool_of(Ipv4Addr address) {
+PoolUsage* Usage::local_pool_of(const IpAddr& address) {
   const std::string* id = pool_of(address);
   if (id == nullptr) return nullptr;
   const auto found = local_pools_.find(*id);
   return found == local_pools_.end() ? nullptr : &found->second;
 }
 
-uint32_t Usage::new_pages(Ipv4Prefix prefix) const {
-  const auto [first_page, last_page] = pages_of(prefix);
+uint32_t Usage::new_pages(const Pool& pool) const {
+  if (pool.prefix.is_v6()) return ipv6_pages_of(pool);
+  const auto [first_page, last_page] = pages_of(pool.prefix.v4());
   const auto shared = std::distance(page_users_.lower_bound(first_page), page_users_.upper_bound(last_page));
   return last_page - first_page + 1 - static_cast<uint32_t>(shared);
 }

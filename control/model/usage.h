@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,68 +16,96 @@
 namespace portcullis::model {
 
 // How a local pool's addresses stand. One is handed out in logarithmic time, whatever the pool's size: the
-// address whose rest ended first, or else `next`, the lowest one that was never handed out.
+// address whose rest ended first, or else the lowest one that was never handed out. Within the pool
+// an address is known by its offset from the prefix's first.
 class PoolUsage {
  public:
-  explicit PoolUsage(Ipv4Prefix prefix);
-  [[nodiscard]] bool may_hand_out(Ipv4Addr address) const;  // false for the two that a prefix keeps back
-  [[nodiscard]] std::optional<Ipv4Addr> free_address(int64_t now_ms) const;
+  explicit PoolUsage(const IpPrefix& prefix);
+  // False for addresses that a prefix keeps back, and those of an IPv6 prefix beyond the first ones.
+  [[nodiscard]] bool may_hand_out(const IpAddr& address) const;
+  [[nodiscard]] std::optional<IpAddr> free_address(int64_t now_ms) const;
   [[nodiscard]] uint32_t used() const { return used_; }
-  // Addresses that could be handed out now. Linear in the addresses that rest.
+  // Addresses that are kept for the vms that have them as their private ones.
+  [[nodiscard]] uint32_t kept_for_vms() const { return kept_for_vms_; }
+  // Addresses that any vm could be given now. Linear in the addresses that rest.
   [[nodiscard]] uint64_t free(int64_t now_ms) const;
 
  private:
   friend class Usage;
-  uint64_t first_;  // host order, 64 bits so that the end of the range is one past the last
+  [[nodiscard]] IpAddr at(uint64_t offset) const;
+  // Of an address of the prefix; more than any end_ if it is too far from the first.
+  [[nodiscard]] uint64_t offset_of(const IpAddr& address) const;
+
+  IpAddr base_;
+  uint64_t first_;
   uint64_t end_;
-  uint64_t next_;  // every address below is held, rests or is reserved; this one is not (or it is end_)
+  uint64_t next_;  // every address below is held, kept, rests, is reserved or in passed_; this one is not
   uint32_t used_ = 0;
   uint32_t reserved_ = 0;
-  std::set<std::pair<int64_t, Ipv4Addr>> resting_;  // (quarantine end, address): expired ones are free
+  uint32_t kept_for_vms_ = 0;
+  std::set<std::pair<int64_t, IpAddr>> resting_;  // (quarantine end, address): expired ones are free
+  std::set<IpAddr> passed_;  // below next_, free and at no rest: they were kept for vms that are gone
 };
+
+// Pages of the binding index that an IPv6 pool takes: its own, for it shares none.
+[[nodiscard]] uint32_t ipv6_pages_of(const Pool& pool);
 
 class Usage {
  public:
-  explicit Usage(std::set<Ipv4Addr> reserved);
+  explicit Usage(std::set<IpAddr> reserved);
 
-  // Around the application of one change to `state`: takes away the share of the object that it replaces,
-  // then adds the share of the one that is there now.
-  void before(const State& state, const Change& change);
-  void after(const State& state, const Change& change);
+  // Applies one change to `state`, and keeps the totals of it.
+  void apply(State& state, const Change& change);
 
   [[nodiscard]] uint32_t permit_chunks() const { return permit_chunks_; }
   [[nodiscard]] uint32_t tag_sets() const { return tag_sets_; }
-  [[nodiscard]] uint32_t index_pages() const { return static_cast<uint32_t>(page_users_.size()); }
+  [[nodiscard]] uint32_t index_pages() const;
+  [[nodiscard]] uint32_t ipv6_pools() const { return ipv6_pools_; }
   [[nodiscard]] uint32_t eips_of(const TenantId& tenant) const;
-  [[nodiscard]] std::optional<Ipv4Addr> eip_of(const VmKey& vm) const;
-  [[nodiscard]] std::optional<VmKey> vm_at(const std::string& port, Ipv4Addr dip) const;
+  [[nodiscard]] uint32_t ipv6_eips() const { return ipv6_eips_; }
+  [[nodiscard]] std::optional<IpAddr> eip_of(const VmKey& vm, IpFamily family) const;
+  [[nodiscard]] std::optional<VmKey> vm_at(const std::string& port, const IpAddr& dip) const;
   // Id of the pool that holds the address, of any kind; null if none.
-  [[nodiscard]] const std::string* pool_of(Ipv4Addr address) const;
-  [[nodiscard]] const std::string* pool_overlapping(Ipv4Prefix prefix) const;
+  [[nodiscard]] const std::string* pool_of(const IpAddr& address) const;
+  [[nodiscard]] const std::string* pool_overlapping(const IpPrefix& prefix) const;
   // Of a local pool; null for others.
   [[nodiscard]] const PoolUsage* pool(const std::string& id) const;
-  // Pages that a further pool of this prefix would take.
-  [[nodiscard]] uint32_t new_pages(Ipv4Prefix prefix) const;
-  [[nodiscard]] bool is_reserved(Ipv4Addr address) const { return reserved_.contains(address); }
+  // Pages that a further pool would take.
+  [[nodiscard]] uint32_t new_pages(const Pool& pool) const;
+  [[nodiscard]] bool is_reserved(const IpAddr& address) const { return reserved_.contains(address); }
 
  private:
+  // Around the application of one change: take away the share of the object that it replaces, then add the
+  // share of the one that is there now.
+  void before(const State& state, const Change& change);
+  void after(const State& state, const Change& change);
+  void add(const Vm& vm);
+  void remove(const Vm& vm);
   void add(const Eip& eip);
   void remove(const Eip& eip);
   void add(const State& state, const Pool& pool);
   void remove(const Pool& pool);
-  void rest(PoolUsage& pool, Ipv4Addr address, int64_t until_ms) const;
+  // Enters an address of a local pool among those that rest, are kept for a vm, or were passed, if that is
+  // how it stands; or takes it from there.
+  void settle(const State& state, PoolUsage& pool, const IpAddr& address, bool enter) const;
+  void settle(const State& state, const std::set<IpAddr>& addresses, bool enter);
   void advance(const State& state, PoolUsage& pool) const;
-  PoolUsage* local_pool_of(Ipv4Addr address);
+  [[nodiscard]] bool is_free(const State& state, const IpAddr& address) const;
+  PoolUsage* local_pool_of(const IpAddr& address);
 
-  std::set<Ipv4Addr> reserved_;
+  std::set<IpAddr> reserved_;
   uint32_t permit_chunks_ = 0;
   uint32_t tag_sets_ = 0;
+  uint32_t ipv6_pools_ = 0;
+  uint32_t ipv6_pages_ = 0;
+  uint32_t ipv6_eips_ = 0;
   std::map<TenantId, uint32_t> eips_of_tenant_;
-  std::map<VmKey, Ipv4Addr> eip_of_vm_;
-  std::map<std::pair<std::string, Ipv4Addr>, VmKey> vm_at_;  // (port, DIP)
-  std::map<Ipv4Addr, Pool> pool_at_;                         // by first address; pools do not overlap
+  std::map<std::pair<VmKey, IpFamily>, IpAddr> eip_of_vm_;
+  std::map<std::pair<std::string, IpAddr>, VmKey> vm_at_;  // (port, DIP)
+  std::map<IpAddr, uint32_t> vms_with_;  // DIP -> vms that have it, each on a port of its own
+  std::map<IpAddr, Pool> pool_at_;       // by first address; pools do not overlap
   std::map<std::string, PoolUsage> local_pools_;
-  std::map<uint32_t, uint32_t> page_users_;  // upper 16 bits of an address -> pools that touch this /16
+  std::map<uint32_t, uint32_t> page_users_;  // upper 16 bits of an address -> IPv4 pools that touch this /16
 };
 
 }  // namespace portcullis::model

@@ -7,6 +7,10 @@ namespace portcullis::model {
 
 namespace {
 
+std::string_view dip_field(IpFamily family) {
+  return family == IpFamily::ipv4 ? "dip" : "dip6";
+}
+
 // What is wrong with a vm whatever else there is, but for its location.
 Expected<void> check_shape(const Vm& vm) {
   const std::string name = vm_name({vm.tenant, vm.id});
@@ -16,11 +20,20 @@ Expected<void> check_shape(const Vm& vm) {
   if (!is_valid_id(vm.id)) {
     return fail(ErrorCode::invalid_argument, describe_invalid_id("vm id", vm.id), "vm.name", name);
   }
-  if (const Ipv4Prefix* martian = martian_in(Ipv4Prefix(vm.dip, 32))) {
+  if (!vm.dip && !vm.dip6) {
     return fail(ErrorCode::invalid_argument,
-                "private address " + vm.dip.to_string() + " lies in " + martian->to_string() +
-                    ", whose packets are never forwarded; give a unicast address",
-                "vm.dip", name);
+                "the vm has no private address; give an IPv4 one, an IPv6 one, or both", "vm.dip", name);
+  }
+  for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6}) {
+    const auto dip = vm.dip_of(family);
+    if (!dip) continue;
+    const IpPrefix alone = dip->is_v4() ? IpPrefix(Ipv4Prefix(dip->v4(), 32)) : Ipv6Prefix(dip->v6(), 128);
+    if (const auto martian = martian_in(alone)) {
+      return fail(ErrorCode::invalid_argument,
+                  "private address " + dip->to_string() + " lies in " + martian->to_string() +
+                      ", whose packets are never forwarded; give a unicast address",
+                  "vm." + std::string(dip_field(family)), name);
+    }
   }
   return {};
 }
@@ -42,18 +55,22 @@ Expected<void> Model::check_place(const Vm& vm, const std::string& location_fiel
                 "there is no endpoint port '" + port + "'; name one of the configuration",
                 location_field + ".port", name);
   }
-  if (const auto other = usage_.vm_at(port, vm.dip); other && *other != key) {
-    return fail(ErrorCode::already_exists,
-                "private address " + vm.dip.to_string() + " on port " + port + " belongs to " +
-                    vm_name(*other) + "; choose another place, or delete that vm",
-                taken_field, name);
+  for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6}) {
+    const auto dip = vm.dip_of(family);
+    if (!dip) continue;
+    if (const auto other = usage_.vm_at(port, *dip); other && *other != key) {
+      return fail(ErrorCode::already_exists,
+                  "private address " + dip->to_string() + " on port " + port + " belongs to " +
+                      vm_name(*other) + "; choose another place, or delete that vm",
+                  taken_field.empty() ? "vm." + std::string(dip_field(family)) : taken_field, name);
+    }
   }
   return {};
 }
 
 Expected<void> Model::check_new_vm(const Vm& vm) const {
   if (auto shape = check_shape(vm); !shape) return shape;
-  if (auto place = check_place(vm, "vm.location", "vm.dip"); !place) return place;
+  if (auto place = check_place(vm, "vm.location", ""); !place) return place;
   const std::string name = vm_name({vm.tenant, vm.id});
   if (state_.vms.size() >= limits_.vms) {
     return fail(
@@ -87,21 +104,23 @@ Expected<Plan<Vm>> Model::plan_move_vm(const VmKey& key, const Location& locatio
   moved.location = location;
   if (auto place = check_place(moved, "location", "location.port"); !place) return Unexpected(place.error());
   Plan<Vm> plan = changed(PutVm{moved}, moved);
-  if (const Eip* eip = eip_of_vm(key)) {
-    Eip next = *eip;
-    next.binding_generation = plan.changes.generation;
-    plan.changes.changes.emplace_back(PutEip{std::move(next)});
-  }
+  for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6})
+    if (const Eip* eip = eip_of_vm(key, family)) {
+      Eip next = *eip;
+      next.binding_generation = plan.changes.generation;
+      plan.changes.changes.emplace_back(PutEip{std::move(next)});
+    }
   return plan;
 }
 
 Expected<Plan<Nothing>> Model::plan_delete_vm(const VmKey& key) const {
   if (auto vm = find_vm(key); !vm) return Unexpected(std::move(vm.error()));
-  if (const auto eip = usage_.eip_of(key)) {
-    return fail(ErrorCode::failed_precondition,
-                vm_name(key) + " has the EIP " + eip->to_string() + "; release it first", "name",
-                vm_name(key));
-  }
+  for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6})
+    if (const auto eip = usage_.eip_of(key, family)) {
+      return fail(ErrorCode::failed_precondition,
+                  vm_name(key) + " has the EIP " + eip->to_string() + "; release it first", "name",
+                  vm_name(key));
+    }
   return changed(DeleteVm{key}, Nothing{});
 }
 
@@ -114,8 +133,8 @@ Expected<const Vm*> Model::find_vm(const VmKey& key) const {
   return &found->second;
 }
 
-const Eip* Model::eip_of_vm(const VmKey& key) const {
-  const auto address = usage_.eip_of(key);
+const Eip* Model::eip_of_vm(const VmKey& key, IpFamily family) const {
+  const auto address = usage_.eip_of(key, family);
   return address ? &state_.eips.at(*address) : nullptr;
 }
 

@@ -48,6 +48,23 @@ std::vector<std::string> heirs_of(const std::vector<CompiledRule>& before,
   return heirs;
 }
 
+uint32_t unbound_value_in(const CompiledPool& pool) {
+  return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
+}
+
+// As the data plane compares it; `tag`: the number of the one that it names, if it names one.
+void append(std::vector<PermitRule>& rules, const CompiledRule& compiled, TagId tag) {
+  PermitRule& rule = rules.emplace_back(compiled.rule);
+  if (compiled.tag) rule.remote = tag;
+}
+void append(std::vector<PermitRule6>& rules, const CompiledRule& compiled, TagId tag) {
+  PermitRule6& rule = rules.emplace_back(PermitRule6{compiled.rule, {}});
+  if (compiled.tag)
+    rule.match.remote = tag;
+  else
+    rule.remote = compiled.remote.v6();
+}
+
 }  // namespace
 
 Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids,
@@ -98,7 +115,7 @@ Expected<void> Publisher::publish_all(const compile::Image& image) {
 // Takes away what must be gone before anything of the update comes: the whole binding if its EIP is bound no
 // more or to another owner, its endpoint key if it moves. A moving endpoint cannot send until put() has given
 // it its new key: at no moment do two locations speak for one EIP.
-void Publisher::leave(Ipv4Addr eip, const std::optional<CompiledBinding>& next) {
+void Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& next) {
   const auto found = bindings_.find(eip);
   if (found == bindings_.end()) return;
   Bound& bound = found->second;
@@ -106,7 +123,7 @@ void Publisher::leave(Ipv4Addr eip, const std::optional<CompiledBinding>& next) 
     unbind(bound);
     bindings_.erase(found);
   } else if (bound.key && (next->port != bound.binding.port || next->dip != bound.binding.dip)) {
-    tables_->endpoint.erase(*bound.key);
+    erase(*bound.key);
     bound.key.reset();
   }
 }
@@ -115,29 +132,36 @@ void Publisher::leave(Ipv4Addr eip, const std::optional<CompiledBinding>& next) 
 // it opens no flow that would outlive it. Ageing, which asks the local view for an entry's owner, learns it
 // last.
 void Publisher::unbind(Bound& bound) {
-  const Ipv4Addr eip = bound.binding.eip;
-  if (bound.key) tables_->endpoint.erase(*bound.key);
-  tables_->binding.set(View::edge, eip, unbound_value(eip));
-  tables_->binding.set(View::local, eip, unbound_value(eip));
+  const IpAddr eip = bound.binding.eip;
+  if (bound.key) erase(*bound.key);
+  set(View::edge, eip, unbound_value(eip));
+  set(View::local, eip, unbound_value(eip));
+  tables_->binding.set_slot_of(bound.id, IndexEntry::outside);
   retire({std::move(bound.placement), eip, bound.id, {}});
   limbo_.ids.push_back(bound.id);
 }
 
-Expected<void> Publisher::set_pools(const std::map<Ipv4Addr, CompiledPool>& next) {
-  const std::map<Ipv4Addr, CompiledPool> before = std::exchange(pools_, next);
+Expected<void> Publisher::set_pools(const Pools& next) {
+  const Pools before = std::exchange(pools_, next);
+  Expected<void> ipv4 = set_ipv4_pools(before, next);
+  Expected<void> ipv6 = set_ipv6_pools(before, next);
+  return ipv4 ? std::move(ipv6) : std::move(ipv4);
+}
+
+Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next) {
   // Pages are unlinked at the end of the step, so an address that passes from one pool to another goes
   // straight to its new value: it does not look to be outside in between.
   for (const auto& [first, pool] : before) {
     const auto same = next.find(first);
-    if (same != next.end() && same->second == pool) continue;
-    fill(pool.prefix);
-    limbo_.pools.push_back(pool.prefix);
+    if (pool.prefix.is_v6() || (same != next.end() && same->second == pool)) continue;
+    fill(pool.prefix.v4());
+    limbo_.pools.push_back(pool.prefix.v4());
   }
   Expected<void> result;
   for (const auto& [first, pool] : next) {
     const auto same = before.find(first);
-    if (same != before.end() && same->second == pool) continue;
-    const Ipv4Prefix prefix = pool.prefix;
+    if (pool.prefix.is_v6() || (same != before.end() && same->second == pool)) continue;
+    const Ipv4Prefix prefix = pool.prefix.v4();
     const auto reserved = with_room([&] { return tables_->binding.reserve_pages(prefix); });
     if (reserved) {
       fill(prefix);
@@ -151,6 +175,24 @@ Expected<void> Publisher::set_pools(const std::map<Ipv4Addr, CompiledPool>& next
   return result;
 }
 
+// All at once: the index takes the list of them or keeps the one that it has.
+Expected<void> Publisher::set_ipv6_pools(const Pools& before, const Pools& next) {
+  const auto of_ipv6 = [](const Pools& pools) {
+    std::vector<Ipv6PoolUse> uses;
+    for (const auto& [first, pool] : pools)
+      if (pool.prefix.is_v6()) uses.push_back({pool.prefix.v6(), unbound_value_in(pool)});
+    return uses;
+  };
+  const std::vector<Ipv6PoolUse> uses = of_ipv6(next);
+  if (uses == of_ipv6(before)) return {};
+  const auto taken = with_room([&] { return tables_->binding.set_ipv6_pools(uses); });
+  if (taken) return {};
+  std::erase_if(pools_, [](const auto& pool) { return pool.first.is_v6(); });
+  for (const auto& [first, pool] : before)
+    if (first.is_v6()) pools_.emplace(first, pool);
+  return fail(ErrorCode::internal, "IPv6 pools could not be published: " + taken.error().message);
+}
+
 // Gives every address under `prefix` that is not bound in a view the value that the pools say. Its pages
 // exist.
 void Publisher::fill(Ipv4Prefix prefix) {
@@ -162,12 +204,30 @@ void Publisher::fill(Ipv4Prefix prefix) {
   }
 }
 
-uint32_t Publisher::unbound_value(Ipv4Addr address) const {
+uint32_t Publisher::unbound_value(const IpAddr& address) const {
   const auto after = pools_.upper_bound(address);
   if (after == pools_.begin()) return IndexEntry::outside;
   const CompiledPool& pool = std::prev(after)->second;
-  if (!pool.prefix.contains(address)) return IndexEntry::outside;
-  return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
+  return pool.prefix.contains(address) ? unbound_value_in(pool) : IndexEntry::outside;
+}
+
+void Publisher::set(View view, const IpAddr& address, uint32_t value) {
+  if (address.is_v4())
+    tables_->binding.set(view, address.v4(), value);
+  else
+    tables_->binding.set(view, address.v6(), value);
+}
+
+bool Publisher::set(const Location& key, Slot slot) {
+  return key.dip.is_v4() ? tables_->endpoint.set({.dip = key.dip.v4(), .port = key.port}, slot)
+                         : tables_->endpoint6.set({.dip = key.dip.v6(), .port = key.port}, slot);
+}
+
+void Publisher::erase(const Location& key) {
+  if (key.dip.is_v4())
+    tables_->endpoint.erase({.dip = key.dip.v4(), .port = key.port});
+  else
+    tables_->endpoint6.erase({.dip = key.dip.v6(), .port = key.port});
 }
 
 // Binds an EIP, or moves one to a new record. The record is whole before anything points to it: every set()
@@ -201,10 +261,11 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   }
 
   const Slot slot = placement->slot;
-  tables_->binding.set(View::local, binding.eip, slot);
-  tables_->binding.set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
-  const EndpointKey key{.dip = binding.dip, .port = port->second};
-  const bool has_key = with_room([&] { return tables_->endpoint.set(key, slot); });
+  set(View::local, binding.eip, slot);
+  if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
+  set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
+  const Location key{.dip = binding.dip, .port = port->second};
+  const bool has_key = with_room([&] { return set(key, slot); });
 
   if (is_new) {
     known = bindings_.emplace(binding.eip, Bound{}).first;
@@ -236,7 +297,7 @@ Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, 
 
 Expected<void> Publisher::fill_placement(const CompiledBinding& binding, BindingId id, PortId port,
                                          Placement& placement) {
-  if (!with_room([&] { return tables_->binding.take_slot(placement.slot); })) {
+  if (!with_room([&] { return tables_->binding.take_slot(binding.eip.family(), placement.slot); })) {
     placement.slot = no_slot;
     return fail(ErrorCode::resource_exhausted, "no slot is free for its record");
   }
@@ -244,23 +305,29 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   if (!tag_set) return Unexpected(tag_set.error());
   placement.tags = binding.tags;
 
-  std::vector<PermitRule> rules;
-  rules.reserve(binding.rules.size());
-  for (const CompiledRule& compiled : binding.rules) {
-    PermitRule& rule = rules.emplace_back(compiled.rule);
-    if (!compiled.tag) continue;
-    rule.remote = acquire_tag(*compiled.tag);
-    placement.rule_tags.push_back(*compiled.tag);
-  }
-  const std::span all(rules);
-  const auto inline_rules = all.first(std::min<size_t>(all.size(), inline_permit_rules));
-  auto place = with_room([&] { return tables_->permit.store(all); });
-  if (!place) return Unexpected(std::move(place.error()));
-  placement.permit = std::move(*place);
-
   BindingRecord record;
-  record.eip = binding.eip;
-  record.dip = binding.dip;
+  if (binding.eip.is_v4()) {
+    const auto rules = place_rules<PermitRule>(binding, placement);
+    if (!rules) return Unexpected(rules.error());
+    const std::span all(*rules);
+    record.rules = PermitQuad(all.first(std::min<size_t>(all.size(), inline_permit_rules)));
+    record.eip = binding.eip.v4();
+    record.dip = binding.dip.v4();
+    record.to_public.replace(record.dip, record.eip);
+    record.to_private.replace(record.eip, record.dip);
+    for (const PermitRule& rule : all) record.kinds.add(rule);
+  } else {
+    const auto rules = place_rules<PermitRule6>(binding, placement);
+    if (!rules) return Unexpected(rules.error());
+    Ipv6Binding more;
+    more.eip = binding.eip.v6();
+    more.dip = binding.dip.v6();
+    put_rules(*rules, record.rules, more.rests);
+    record.to_public.replace(more.dip, more.eip);
+    record.to_private.replace(more.eip, more.dip);
+    for (const PermitRule6& rule : *rules) record.kinds.add(rule.match);
+    tables_->binding.writable_ipv6(placement.slot) = more;
+  }
   record.mac = binding.mac;
   record.port = port;
   record.id = id;
@@ -270,17 +337,28 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.list_generation = binding.list_generation;
   record.kept_from = binding.kept_from;
   record.flow_quota = flow_quota_;
-  record.to_public.replace(binding.dip, binding.eip);
-  record.to_private.replace(binding.eip, binding.dip);
-  record.rule_count = static_cast<uint32_t>(rules.size());
-  for (const PermitRule& rule : rules) record.kinds.add(rule);
+  record.rule_count = static_cast<uint32_t>(binding.rules.size());
   record.chunk = placement.permit.first;
   record.slot = placement.slot;
-  record.rules = PermitQuad(inline_rules);
   tables_->binding.writable(placement.slot) = record;
   placement.traffic_before = traffic_of(placement.slot);
-  placement.hits_before = hits_of(placement, rules.size());
+  placement.hits_before = hits_of(placement, binding.rules.size());
   return {};
+}
+
+// A list as workers read it, of which what no record holds is stored.
+template <typename Rule>
+Expected<std::vector<Rule>> Publisher::place_rules(const CompiledBinding& binding, Placement& placement) {
+  std::vector<Rule> rules;
+  rules.reserve(binding.rules.size());
+  for (const CompiledRule& compiled : binding.rules) {
+    append(rules, compiled, compiled.tag ? acquire_tag(*compiled.tag) : TagId{});
+    if (compiled.tag) placement.rule_tags.push_back(*compiled.tag);
+  }
+  auto place = with_room([&] { return tables_->permit.store(std::span<const Rule>(rules)); });
+  if (!place) return Unexpected(std::move(place.error()));
+  placement.permit = std::move(*place);
+  return rules;
 }
 
 void Publisher::retire(Retired retired) {
@@ -315,6 +393,7 @@ void Publisher::wait_for_readers() {
   free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
   resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
   tables_->endpoint.release_erased();
+  tables_->endpoint6.release_erased();
   tables_->binding.release_unlinked_pages();
 }
 
@@ -380,7 +459,7 @@ bool Publisher::take_id(BindingId& id) {
   return true;
 }
 
-EipStatistics Publisher::statistics(Ipv4Addr eip) const {
+EipStatistics Publisher::statistics(const IpAddr& eip) const {
   const auto found = bindings_.find(eip);
   if (found == bindings_.end()) return {};
   const Bound& bound = found->second;
@@ -402,7 +481,7 @@ EipStatistics Publisher::statistics(Ipv4Addr eip) const {
   return statistics;
 }
 
-uint64_t Publisher::flows_of(Ipv4Addr eip) const {
+uint64_t Publisher::flows_of(const IpAddr& eip) const {
   const auto found = bindings_.find(eip);
   return found == bindings_.end() ? 0 : flows_of(found->second.id);
 }
@@ -417,7 +496,7 @@ Totals Publisher::totals() const {
 
 uint64_t Publisher::flows_of(BindingId id) const {
   uint64_t flows = 0;
-  for (const Worker* worker : workers_) flows += worker->flows().of_binding(id);
+  for (const Worker* worker : workers_) flows += worker->flows_of(id);
   return flows;
 }
 

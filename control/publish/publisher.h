@@ -54,9 +54,9 @@ class Publisher {
   [[nodiscard]] Expected<void> publish_all(const compile::Image& image);
 
   // Zeroes if `eip` is not bound. Hits carry over when a list is replaced, for a rule that stays the same.
-  [[nodiscard]] EipStatistics statistics(Ipv4Addr eip) const;
+  [[nodiscard]] EipStatistics statistics(const IpAddr& eip) const;
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
-  [[nodiscard]] uint64_t flows_of(Ipv4Addr eip) const;
+  [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
   [[nodiscard]] Totals totals() const;
 
  private:
@@ -80,11 +80,17 @@ class Publisher {
     std::vector<uint64_t> hits_before;
   };
 
+  // What an endpoint is found by when it sends.
+  struct Location {
+    IpAddr dip;
+    PortId port = 0;
+  };
+
   // A binding as it is published.
   struct Bound {
     compile::CompiledBinding binding;
     BindingId id = no_binding;
-    std::optional<EndpointKey> key;  // absent while it moves
+    std::optional<Location> key;  // absent while it moves
     Placement placement;
     // Counted in placements before this one; hits by rule.
     Traffic earlier_traffic;
@@ -104,7 +110,7 @@ class Publisher {
   // the rule is gone or is another one now.
   struct Retired {
     Placement placement;
-    Ipv4Addr eip;
+    IpAddr eip;
     BindingId id;
     std::vector<std::string> heirs;
   };
@@ -118,16 +124,25 @@ class Publisher {
     std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
   };
 
-  void leave(Ipv4Addr eip, const std::optional<compile::CompiledBinding>& next);
+  void leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
   void unbind(Bound& bound);
-  [[nodiscard]] Expected<void> set_pools(const std::map<Ipv4Addr, compile::CompiledPool>& next);
+  using Pools = std::map<IpAddr, compile::CompiledPool>;
+  [[nodiscard]] Expected<void> set_pools(const Pools& next);
+  [[nodiscard]] Expected<void> set_ipv4_pools(const Pools& before, const Pools& next);
+  [[nodiscard]] Expected<void> set_ipv6_pools(const Pools& before, const Pools& next);
   void fill(Ipv4Prefix prefix);
-  [[nodiscard]] uint32_t unbound_value(Ipv4Addr address) const;
+  [[nodiscard]] uint32_t unbound_value(const IpAddr& address) const;
+  void set(View view, const IpAddr& address, uint32_t value);
+  [[nodiscard]] bool set(const Location& key, Slot slot);
+  void erase(const Location& key);
   [[nodiscard]] Expected<void> put(const compile::CompiledBinding& binding);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,
                                               PortId port, Placement& placement);
+  template <typename Rule>
+  [[nodiscard]] Expected<std::vector<Rule>> place_rules(const compile::CompiledBinding& binding,
+                                                        Placement& placement);
   void retire(Retired retired);
   template <typename Take>
   [[nodiscard]] auto with_room(Take&& take);
@@ -149,8 +164,8 @@ class Publisher {
   uint32_t flow_quota_;
   std::vector<const Worker*> workers_;
 
-  std::map<Ipv4Addr, compile::CompiledPool> pools_;
-  std::unordered_map<Ipv4Addr, Bound> bindings_;
+  Pools pools_;
+  std::unordered_map<IpAddr, Bound> bindings_;
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
   std::vector<TagId> free_tags_;

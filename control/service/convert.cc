@@ -96,15 +96,16 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const std::strin
         return refuse("any is false; make it true, or give prefixes or tags", field + ".any");
       return model::AnyRemote{};
     case v1::Remote::kPrefixes: {
-      std::vector<Ipv4Prefix> prefixes;
+      std::vector<IpPrefix> prefixes;
       for (int i = 0; i < remote.prefixes().prefixes_size(); ++i) {
         const std::string& text = remote.prefixes().prefixes(i);
-        const std::optional<Ipv4Prefix> prefix = Ipv4Prefix::parse(text);
+        const std::optional<IpPrefix> prefix = IpPrefix::parse(text);
         if (!prefix.has_value())
-          return refuse(quoted(text) +
-                            " is no IPv4 prefix; give 198.51.100.0/24 or a bare address, with no bit "
-                            "set beyond the length",
-                        element(field + ".prefixes", i));
+          return refuse(
+              quoted(text) +
+                  " is no prefix; give 198.51.100.0/24, 2001:db8:1::/48 or a bare address, with no bit "
+                  "set beyond the length",
+              element(field + ".prefixes", i));
         prefixes.push_back(*prefix);
       }
       return prefixes;
@@ -175,11 +176,11 @@ Expected<model::VmKey> vm_key(const std::string& name, const std::string& field)
 }
 
 Expected<EipKey> eip_key(const std::string& name, const std::string& field) {
-  const auto key = tenant_object(name, "eips", "tenants/T/eips/A.B.C.D", field);
+  const auto key = tenant_object(name, "eips", "tenants/T/eips/ADDRESS", field);
   if (!key) return Unexpected(key.error());
-  const std::optional<Ipv4Addr> address = Ipv4Addr::parse(key->second);
+  const std::optional<IpAddr> address = IpAddr::parse(key->second);
   if (!address.has_value())
-    return refuse(quoted(key->second) + " is no IPv4 address; name an EIP tenants/T/eips/A.B.C.D", field);
+    return refuse(quoted(key->second) + " is no IP address; name an EIP tenants/T/eips/ADDRESS", field);
   return EipKey{key->first, *address};
 }
 
@@ -205,10 +206,18 @@ Expected<model::Vm> to_model(const v1::Vm& vm) {
   if (!key) return Unexpected(key.error());
   Expected<model::Location> location = to_model(vm.location(), "vm.location");
   if (!location) return Unexpected(std::move(location.error()));
-  const std::optional<Ipv4Addr> dip = Ipv4Addr::parse(vm.dip());
-  if (!dip.has_value())
-    return refuse(quoted(vm.dip()) + " is no IPv4 address; give the vm's own, 10.0.0.2", "vm.dip");
-  return model::Vm{key->first, key->second, std::move(*location), *dip};
+  model::Vm decoded{key->first, key->second, std::move(*location), std::nullopt};
+  if (!vm.dip().empty()) {
+    decoded.dip = Ipv4Addr::parse(vm.dip());
+    if (!decoded.dip)
+      return refuse(quoted(vm.dip()) + " is no IPv4 address; give the vm's own, 10.0.0.2", "vm.dip");
+  }
+  if (!vm.dip6().empty()) {
+    decoded.dip6 = Ipv6Addr::parse(vm.dip6());
+    if (!decoded.dip6)
+      return refuse(quoted(vm.dip6()) + " is no IPv6 address; give the vm's own, fd00::2", "vm.dip6");
+  }
+  return decoded;
 }
 
 Expected<model::Location> to_model(const v1::Location& location, const std::string& field) {
@@ -223,15 +232,30 @@ Expected<model::Location> to_model(const v1::Location& location, const std::stri
 Expected<model::Pool> to_model(const v1::Pool& pool) {
   Expected<std::string> id = pool_id(pool.name(), "pool.name");
   if (!id) return Unexpected(std::move(id.error()));
-  const std::optional<Ipv4Prefix> prefix = Ipv4Prefix::parse(pool.prefix());
+  const std::optional<IpPrefix> prefix = IpPrefix::parse(pool.prefix());
   if (!prefix.has_value())
     return refuse(
-        quoted(pool.prefix()) + " is no IPv4 prefix; give 203.0.113.0/24, with no bit set beyond the length",
+        quoted(pool.prefix()) +
+            " is no prefix; give 203.0.113.0/24 or 2001:db8:5::/64, with no bit set beyond the length",
         "pool.prefix");
   if (pool.kind() != v1::Pool::LOCAL && pool.kind() != v1::Pool::PROVIDER)
     return refuse("the pool has no kind; give LOCAL or PROVIDER", "pool.kind");
   const bool local = pool.kind() == v1::Pool::LOCAL;
   return model::Pool{std::move(*id), *prefix, local ? model::PoolKind::local : model::PoolKind::provider};
+}
+
+Expected<std::optional<IpFamily>> to_model(v1::RequestEipRequest::Family family) {
+  switch (family) {
+    case v1::RequestEipRequest::FAMILY_UNSPECIFIED:
+      return std::nullopt;
+    case v1::RequestEipRequest::IPV4:
+      return IpFamily::ipv4;
+    case v1::RequestEipRequest::IPV6:
+      return IpFamily::ipv6;
+    default:
+      return refuse("no family has the number " + std::to_string(family) + "; give IPV4, IPV6, or none",
+                    "family");
+  }
 }
 
 Expected<std::vector<model::PermitRule>> to_model(
@@ -255,9 +279,12 @@ v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
   message.set_name(model::vm_name(key));
   message.mutable_location()->set_port(vm.location.port);
   message.mutable_location()->set_mac(vm.location.mac.to_string());
-  message.set_dip(vm.dip.to_string());
-  if (const model::Eip* eip = model.eip_of_vm(key))
+  if (vm.dip) message.set_dip(vm.dip->to_string());
+  if (vm.dip6) message.set_dip6(vm.dip6->to_string());
+  if (const model::Eip* eip = model.eip_of_vm(key, IpFamily::ipv4))
     message.set_eip(model::eip_name(eip->tenant, eip->address));
+  if (const model::Eip* eip = model.eip_of_vm(key, IpFamily::ipv6))
+    message.set_eip6(model::eip_name(eip->tenant, eip->address));
   return message;
 }
 
@@ -291,8 +318,8 @@ v1::PermitRule to_proto(const model::PermitRule& rule) {
   message.set_direction(rule.direction == model::Direction::inbound ? v1::PermitRule::INBOUND
                                                                     : v1::PermitRule::OUTBOUND);
   v1::Remote& remote = *message.mutable_remote();
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
-    for (const Ipv4Prefix prefix : *prefixes) remote.mutable_prefixes()->add_prefixes(prefix.to_string());
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) {
+    for (const IpPrefix& prefix : *prefixes) remote.mutable_prefixes()->add_prefixes(prefix.to_string());
   } else if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
     remote.mutable_tags()->mutable_tags()->Assign(tags->begin(), tags->end());
   } else {

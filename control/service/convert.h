@@ -14,6 +14,7 @@
 #include "portcullis/v1/eip.pb.h"
 #include "portcullis/v1/permit.pb.h"
 #include "portcullis/v1/pool.pb.h"
+#include "portcullis/v1/tenant_service.pb.h"
 #include "portcullis/v1/vm.pb.h"
 #include "src/base/expected.h"
 
@@ -21,7 +22,7 @@ namespace portcullis::service {
 
 struct EipKey {
   model::TenantId tenant;
-  Ipv4Addr address;
+  IpAddr address;
 };
 
 // --- resource names; `field` is the path of the field that holds the name ---
@@ -35,6 +36,8 @@ struct EipKey {
 [[nodiscard]] Expected<model::Vm> to_model(const v1::Vm& vm);
 [[nodiscard]] Expected<model::Location> to_model(const v1::Location& location, const std::string& field);
 [[nodiscard]] Expected<model::Pool> to_model(const v1::Pool& pool);
+// None: the caller leaves it to the vm's addresses.
+[[nodiscard]] Expected<std::optional<IpFamily>> to_model(v1::RequestEipRequest::Family family);
 [[nodiscard]] Expected<std::vector<model::PermitRule>> to_model(
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules);
 [[nodiscard]] std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::string>& values);

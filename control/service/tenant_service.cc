@@ -35,8 +35,11 @@ grpc::Status TenantService::RequestEip(grpc::ServerContext*, const v1::RequestEi
   const Expected<std::string> pool =
       request->pool().empty() ? std::string() : pool_id(request->pool(), "pool");
   if (!pool) return to_status(pool.error());
-  auto applied = control_.mutate(
-      [&](const Model& model) { return with_message(model, model.plan_request_eip(*vm, *pool, unix_ms())); });
+  const auto family = to_model(request->family());
+  if (!family) return to_status(family.error());
+  auto applied = control_.mutate([&](const Model& model) {
+    return with_message(model, model.plan_request_eip(*vm, *pool, unix_ms(), *family));
+  });
   if (!applied) return to_status(applied.error());
   *reply->mutable_eip() = std::move(applied->reply);
   reply->set_generation(applied->generation);
@@ -76,7 +79,7 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
   if (!page) return to_status(page.error());
   const auto listed = control_.run([&](View view) {
     const auto& eips = view.model.state().eips;
-    const std::optional<Ipv4Addr> after = Ipv4Addr::parse(page->after);
+    const std::optional<IpAddr> after = IpAddr::parse(page->after);
     const auto of_tenant = [&](const auto& entry) {
       return !tenant->has_value() || entry.second.tenant == **tenant;
     };

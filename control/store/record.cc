@@ -1,6 +1,8 @@
 #include "control/store/record.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -12,8 +14,22 @@ namespace {
 
 // --- model -> record ---
 
-void write(const Ipv4Prefix& prefix, Prefix& out) {
-  out.set_address(prefix.address().host());
+std::string bytes_of(const Ipv6Addr& address) {
+  const auto bytes = std::bit_cast<std::array<char, sizeof address>>(address);
+  return {bytes.begin(), bytes.end()};
+}
+
+// Of a message with `address` and `address6`.
+template <typename Record>
+void write_address(const IpAddr& address, Record& out) {
+  if (address.is_v4())
+    out.set_address(address.v4().host());
+  else
+    out.set_address6(bytes_of(address.v6()));
+}
+
+void write(const IpPrefix& prefix, Prefix& out) {
+  write_address(prefix.address(), out);
   out.set_length(prefix.length());
 }
 
@@ -25,8 +41,8 @@ void write(const portcullis::PortRange& range, PortRange& out) {
 void write(const model::PermitRule& rule, PermitRule& out) {
   out.set_name(rule.name);
   out.set_outbound(rule.direction == model::Direction::outbound);
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) {
-    for (const Ipv4Prefix& prefix : *prefixes) write(prefix, *out.add_prefixes());
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) {
+    for (const IpPrefix& prefix : *prefixes) write(prefix, *out.add_prefixes());
   }
   if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) {
     for (const std::string& tag : *tags) out.add_tags(tag);
@@ -49,7 +65,8 @@ struct Writer {
     vm.set_port(change.vm.location.port);
     const auto& mac = change.vm.location.mac.bytes;
     vm.set_mac(std::string(mac.begin(), mac.end()));
-    vm.set_dip(change.vm.dip.host());
+    if (change.vm.dip) vm.set_dip(change.vm.dip->host());
+    if (change.vm.dip6) vm.set_dip6(bytes_of(*change.vm.dip6));
   }
   void operator()(const model::DeleteVm& change) const {
     out.mutable_delete_vm()->set_tenant(change.key.first);
@@ -64,7 +81,7 @@ struct Writer {
   void operator()(const model::DeletePool& change) const { out.set_delete_pool(change.id); }
   void operator()(const model::PutEip& change) const {
     Eip& eip = *out.mutable_put_eip();
-    eip.set_address(change.eip.address.host());
+    write_address(change.eip.address, eip);
     eip.set_tenant(change.eip.tenant);
     eip.set_vm(change.eip.vm);
     for (const model::PermitRule& rule : change.eip.permit) write(rule, *eip.add_permit());
@@ -76,7 +93,7 @@ struct Writer {
     eip.set_keep_established(change.eip.keep_established);
   }
   void operator()(const model::DeleteEip& change) const {
-    out.mutable_delete_eip()->set_address(change.address.host());
+    write_address(change.address, *out.mutable_delete_eip());
     out.mutable_delete_eip()->set_quarantine_until_ms(change.quarantine_until_ms);
   }
 };
@@ -95,11 +112,29 @@ Expected<Narrow> narrow(uint32_t value, const char* what) {
   return static_cast<Narrow>(value);
 }
 
-Expected<Ipv4Prefix> read(const Prefix& in) {
-  const auto address = Ipv4Addr::from_host(in.address());
-  const Ipv4Prefix prefix(address, static_cast<uint8_t>(std::min(in.length(), 32U)));
-  if (prefix.length() != in.length() || prefix.address() != address) {
-    return refuse("prefix " + address.to_string() + "/" + std::to_string(in.length()) + " is malformed");
+Expected<Ipv6Addr> read_ipv6(const std::string& bytes) {
+  std::array<char, sizeof(Ipv6Addr)> raw;
+  if (bytes.size() != raw.size())
+    return refuse("an IPv6 address of " + std::to_string(bytes.size()) + " bytes is malformed");
+  std::copy(bytes.begin(), bytes.end(), raw.begin());
+  return std::bit_cast<Ipv6Addr>(raw);
+}
+
+template <typename Record>
+Expected<IpAddr> read_address(const Record& in) {
+  if (in.address6().empty()) return IpAddr(Ipv4Addr::from_host(in.address()));
+  if (in.address() != 0) return refuse("an address is of both families");
+  return read_ipv6(in.address6()).map([](const Ipv6Addr& address) { return IpAddr(address); });
+}
+
+Expected<IpPrefix> read(const Prefix& in) {
+  const auto address = read_address(in);
+  if (!address) return Unexpected(address.error());
+  const auto length = static_cast<uint8_t>(std::min(in.length(), address->is_v4() ? 32U : 128U));
+  const IpPrefix prefix = address->is_v4() ? IpPrefix(Ipv4Prefix(address->v4(), length))
+                                           : IpPrefix(Ipv6Prefix(address->v6(), length));
+  if (prefix.length() != in.length() || prefix.address() != *address) {
+    return refuse("prefix " + address->to_string() + "/" + std::to_string(in.length()) + " is malformed");
   }
   return prefix;
 }
@@ -116,7 +151,7 @@ Expected<model::Remote> read_remote(const PermitRule& in) {
   if (in.prefixes_size() > 0 && in.tags_size() > 0) return refuse("rule '" + in.name() + "' has two remotes");
   if (in.tags_size() > 0) return std::vector<std::string>(in.tags().begin(), in.tags().end());
   if (in.prefixes_size() == 0) return model::AnyRemote{};
-  std::vector<Ipv4Prefix> prefixes;
+  std::vector<IpPrefix> prefixes;
   prefixes.reserve(static_cast<size_t>(in.prefixes_size()));
   for (const Prefix& prefix : in.prefixes()) {
     const auto read_prefix = read(prefix);
@@ -168,7 +203,12 @@ Expected<model::Change> read(const Vm& in) {
   if (in.mac().size() != vm.location.mac.bytes.size())
     return refuse("the MAC of vm '" + vm.id + "' is malformed");
   std::copy(in.mac().begin(), in.mac().end(), vm.location.mac.bytes.begin());
-  vm.dip = Ipv4Addr::from_host(in.dip());
+  if (in.dip() != 0) vm.dip = Ipv4Addr::from_host(in.dip());
+  if (!in.dip6().empty()) {
+    const auto dip6 = read_ipv6(in.dip6());
+    if (!dip6) return Unexpected(dip6.error());
+    vm.dip6 = *dip6;
+  }
   return model::PutVm{std::move(vm)};
 }
 
@@ -181,7 +221,9 @@ Expected<model::Change> read(const Pool& in) {
 
 Expected<model::Change> read(const Eip& in) {
   model::Eip eip;
-  eip.address = Ipv4Addr::from_host(in.address());
+  const auto address = read_address(in);
+  if (!address) return Unexpected(address.error());
+  eip.address = *address;
   eip.tenant = in.tenant();
   eip.vm = in.vm();
   eip.permit.reserve(static_cast<size_t>(in.permit_size()));
@@ -199,6 +241,12 @@ Expected<model::Change> read(const Eip& in) {
   return model::PutEip{std::move(eip)};
 }
 
+Expected<model::Change> read(const ReleasedEip& in) {
+  const auto address = read_address(in);
+  if (!address) return Unexpected(address.error());
+  return model::DeleteEip{*address, in.quarantine_until_ms()};
+}
+
 Expected<model::Change> read(const Change& in) {
   switch (in.change_case()) {
     case Change::kPutVm:
@@ -212,8 +260,7 @@ Expected<model::Change> read(const Change& in) {
     case Change::kPutEip:
       return read(in.put_eip());
     case Change::kDeleteEip:
-      return model::DeleteEip{Ipv4Addr::from_host(in.delete_eip().address()),
-                              in.delete_eip().quarantine_until_ms()};
+      return read(in.delete_eip());
     case Change::CHANGE_NOT_SET:
       break;
   }

@@ -11,9 +11,11 @@ namespace portcullis::store {
 
 namespace {
 
-// "PCLS" in the file's header says whose file it is; the schema version, how to read it.
+// "PCLS" in the file's header says whose file it is; the schema version, how to read it. Version 1 knew no
+// IPv6 addresses and is read as it is; once read it is a file of this version.
 constexpr int64_t application_id = 0x50434c53;
-constexpr int64_t schema_version = 1;
+constexpr int64_t first_schema_version = 1;
+constexpr int64_t schema_version = 2;
 
 constexpr const char* schema = R"(
   BEGIN IMMEDIATE;
@@ -21,7 +23,7 @@ constexpr const char* schema = R"(
   CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,
                          checksum INTEGER NOT NULL) STRICT;
   PRAGMA application_id = 0x50434c53;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
   COMMIT;)";
 
 // Objects in one row of a snapshot: some hundred KiB.
@@ -101,10 +103,10 @@ Expected<void> SqliteStore::initialise() {
         ErrorCode::failed_precondition,
         path_ + " is not a Portcullis store (an SQLite file of another program); give another store path");
   }
-  if (!is_new && *version != schema_version) {
+  if (!is_new && (*version < first_schema_version || *version > schema_version)) {
     return fail(ErrorCode::failed_precondition,
                 "the store " + path_ + " has schema version " + std::to_string(*version) +
-                    ", and this release reads version " + std::to_string(schema_version) +
+                    ", and this release reads versions up to " + std::to_string(schema_version) +
                     "; run the release that wrote it, or restore a backup");
   }
   if (auto set = set_durability(); !set) return set;
@@ -147,6 +149,7 @@ Expected<model::State> SqliteStore::load() {
   if (auto checked = check_pages(); !checked) return Unexpected(checked.error());
   if (auto loaded = load_snapshot(state); !loaded) return Unexpected(loaded.error());
   if (auto loaded = load_log(state); !loaded) return Unexpected(loaded.error());
+  if (auto raised = raise_version(); !raised) return Unexpected(raised.error());
   insert_ =
       Statement(connection_.handle(), "INSERT INTO log (generation, record, checksum) VALUES (?, ?, ?)");
   if (!insert_.is_valid()) return damaged(connection_.message());
@@ -154,6 +157,15 @@ Expected<model::State> SqliteStore::load() {
   head_ = state.generation;
   is_loaded_ = true;
   return state;
+}
+
+// Not before the store is known to be whole: a refused one stays as it is.
+Expected<void> SqliteStore::raise_version() {
+  const auto version = pragma("PRAGMA user_version");
+  if (!version) return Unexpected(version.error());
+  if (*version == schema_version) return {};
+  const int set = connection_.execute(("PRAGMA user_version = " + std::to_string(schema_version)).c_str());
+  return set == SQLITE_OK ? Expected<void>() : failed("raise the schema version", set);
 }
 
 // Checksums guard the records; this guards the pages between them, where a row could get lost.

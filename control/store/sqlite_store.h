@@ -36,6 +36,7 @@ class SqliteStore final : public Store {
   [[nodiscard]] Expected<void> create_schema();
   [[nodiscard]] Expected<int64_t> pragma(const char* sql);
   [[nodiscard]] Expected<void> check_pages();
+  [[nodiscard]] Expected<void> raise_version();
   [[nodiscard]] Expected<void> load_snapshot(model::State& state);
   [[nodiscard]] Expected<void> load_log(model::State& state);
   [[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,

@@ -15,6 +15,7 @@
 #include <span>
 #include <utility>
 
+#include "src/net/checksum.h"
 #include "src/net/cursor.h"
 #include "src/net/headers.h"
 
@@ -51,7 +52,9 @@ Expected<std::unique_ptr<PuntThread>> PuntThread::create(PuntConfig config, Tabl
 
 PuntThread::PuntThread(PuntConfig config, Tables& tables, rte_rcu_qsbr* rcu)
     : config_(std::move(config)), tables_(tables), rcu_(rcu) {
-  if (tables.ports.ports[tables.ports.uplink].next_hop != Ipv4Addr{}) resolver_.emplace();
+  const PortInfo& uplink = tables.ports.ports[tables.ports.uplink];
+  if (uplink.next_hop != Ipv4Addr{}) resolver_.emplace();
+  if (uplink.next_hop6 != Ipv6Addr{}) resolver6_.emplace();
   rte_rcu_qsbr_thread_register(rcu_, config_.rcu_id);
 }
 
@@ -104,9 +107,11 @@ bool PuntThread::take_punted(uint64_t now_ms) {
     (void)cursor.read(ethernet);
     if (ethernet.ether_type == ether_type::arp)
       learn(bytes_of(packets[n]).subspan(cursor.offset()), packets[n]->port, now_ms);
-    else if (ethernet.ether_type == ether_type::ipv4)
+    else if (ethernet.ether_type == ether_type::ipv4 ||
+             (ethernet.ether_type == ether_type::ipv6 &&
+              !learn_neighbor(bytes_of(packets[n]).subspan(cursor.offset()), packets[n]->port, now_ms)))
       give_kernel(packets[n]);
-    else
+    else if (ethernet.ether_type != ether_type::ipv6)
       count(PuntOutcome::unknown_ether_type);
     rte_pktmbuf_free(packets[n]);
   }
@@ -123,6 +128,29 @@ void PuntThread::learn(std::span<const uint8_t> frame, PortId port, uint64_t now
   tables_.next_hop.set(port, arp.sender_mac);
   resolver_->answered(now_ms);
   count(PuntOutcome::arp_learned);
+}
+
+bool PuntThread::learn_neighbor(std::span<const uint8_t> packet, PortId port, uint64_t now_ms) {
+  Cursor cursor(packet);
+  Ipv6Header ip;
+  NeighborHeader header;
+  if (!cursor.read(ip) || ip.next_header != ip_protocol::icmpv6 || !cursor.read(header) ||
+      !is_neighbor_discovery(header.type))
+    return false;
+  // RFC 4861, 4.6: options; of an unknown kind they are passed over.
+  std::optional<Mac> mac;
+  for (LinkAddressOption option; cursor.read(option) && option.length != 0;) {
+    if (option.type == LinkAddressOption::target) mac = option.mac;
+    if (!cursor.skip((option.length - 1u) * sizeof option)) break;
+  }
+  const bool is_usable =
+      resolver6_ && port == tables_.ports.uplink && header.type == icmpv6_type::neighbor_advertisement &&
+      header.target == tables_.ports.ports[port].next_hop6 && mac && !mac->is_multicast() && !mac->is_zero();
+  count(is_usable ? PuntOutcome::neighbor_learned : PuntOutcome::neighbor_unusable);
+  if (!is_usable) return true;
+  tables_.next_hop6.set(port, *mac);
+  resolver6_->answered(now_ms);
+  return true;
 }
 
 void PuntThread::give_kernel(rte_mbuf* packet) {
@@ -149,38 +177,55 @@ bool PuntThread::take_from_kernel() {
 void PuntThread::send_to_uplink(std::span<uint8_t> frame) {
   const PortId uplink = tables_.ports.uplink;
   EthernetHeader ethernet;
-  Ipv4Header ip;
   Cursor cursor(frame);
-  if (!cursor.read(ethernet) || ethernet.ether_type != ether_type::ipv4 || !cursor.read(ip))
-    return count(PuntOutcome::not_ipv4);
-  if (is_in_pool(ip.destination)) return count(PuntOutcome::to_pool);
-  if (!tables_.next_hop.find(uplink, ethernet.destination)) return count(PuntOutcome::next_hop_unresolved);
+  if (!cursor.read(ethernet)) return count(PuntOutcome::not_ip);
+  const bool is_ipv6 = ethernet.ether_type == ether_type::ipv6;
+  IpAddr destination;
+  Ipv4Header ip;
+  Ipv6Header ip6;
+  if (is_ipv6 && cursor.read(ip6))
+    destination = ip6.destination;
+  else if (ethernet.ether_type == ether_type::ipv4 && cursor.read(ip))
+    destination = ip.destination;
+  else
+    return count(PuntOutcome::not_ip);
+  // What the kernel says of itself on every link.
+  if (is_ipv6 && (ip6.destination.is_multicast() || ip6.source.is_link_local() || ip6.source == Ipv6Addr()))
+    return count(PuntOutcome::not_ip);
+  if (is_in_pool(destination)) return count(PuntOutcome::to_pool);
+  if (!(is_ipv6 ? tables_.next_hop6 : tables_.next_hop).find(uplink, ethernet.destination))
+    return count(PuntOutcome::next_hop_unresolved);
   ethernet.source = tables_.ports.ports[uplink].mac;
   std::memcpy(frame.data(), &ethernet, sizeof ethernet);
   if (originate(frame)) count(PuntOutcome::uplink_sent);
 }
 
-bool PuntThread::is_in_pool(Ipv4Addr address) const {
+bool PuntThread::is_in_pool(const IpAddr& address) const {
   rte_rcu_qsbr_thread_online(rcu_, config_.rcu_id);
-  const bool in_pool = tables_.binding.find(View::local, address).in_any_pool();
+  const IndexEntry entry = address.is_v4() ? tables_.binding.find(View::local, address.v4())
+                                           : tables_.binding.find(View::local, address.v6());
   rte_rcu_qsbr_thread_offline(rcu_, config_.rcu_id);
-  return in_pool;
+  return entry.in_any_pool();
 }
 
 // --- the next hop ---
 
 void PuntThread::resolve(uint64_t now_ms) {
-  if (!resolver_) return;
-  switch (resolver_->at(now_ms)) {
-    case NextHopResolver::Action::nothing:
-      return;
-    case NextHopResolver::Action::forget_and_ask:
-      tables_.next_hop.clear(tables_.ports.uplink);
-      count(PuntOutcome::next_hop_lost);
-      [[fallthrough]];
-    case NextHopResolver::Action::ask:
-      ask_next_hop();
-  }
+  const auto resolve = [&](std::optional<NextHopResolver>& resolver, NextHopTable& table, auto&& ask) {
+    if (!resolver) return;
+    switch (resolver->at(now_ms)) {
+      case NextHopResolver::Action::nothing:
+        return;
+      case NextHopResolver::Action::forget_and_ask:
+        table.clear(tables_.ports.uplink);
+        count(PuntOutcome::next_hop_lost);
+        [[fallthrough]];
+      case NextHopResolver::Action::ask:
+        ask();
+    }
+  };
+  resolve(resolver_, tables_.next_hop, [&] { ask_next_hop(); });
+  resolve(resolver6_, tables_.next_hop6, [&] { ask_next_hop6(); });
 }
 
 void PuntThread::ask_next_hop() {
@@ -202,6 +247,39 @@ void PuntThread::ask_next_hop() {
                  .target_address = UnalignedIpv4::of(uplink.next_hop)};
   const auto bytes = std::bit_cast<std::array<uint8_t, sizeof request>>(request);
   if (originate(bytes)) count(PuntOutcome::arp_asked);
+}
+
+// RFC 4861, 7.2.2. By multicast also when its MAC is known: it may have moved to another.
+void PuntThread::ask_next_hop6() {
+  const PortInfo& uplink = tables_.ports.ports[tables_.ports.uplink];
+  const auto low = static_cast<uint32_t>(uplink.next_hop6.low());
+  const Ipv6Addr solicited_node = Ipv6Addr::of(0xff02000000000000, 0x00000001ff000000 | (low & 0xffffff));
+  struct {
+    NeighborHeader header;
+    LinkAddressOption option;
+  } message{.header = {.type = icmpv6_type::neighbor_solicitation,
+                       .code = 0,
+                       .checksum = {},
+                       .flags = {},
+                       .target = uplink.next_hop6},
+            .option = {.type = LinkAddressOption::source, .length = 1, .mac = uplink.mac}};
+  static_assert(sizeof message == sizeof(NeighborHeader) + sizeof(LinkAddressOption));
+  const Ipv6Header ip{.version_class_label = Be32::from_host(6u << 28),
+                      .payload_length = Be16::from_host(sizeof message),
+                      .next_header = ip_protocol::icmpv6,
+                      .hop_limit = 255,
+                      .source = config_.neighbor_source,
+                      .destination = solicited_node};
+  message.header.checksum = Be16::from_wire(static_cast<uint16_t>(
+      ~icmpv6_sum(ip.source, ip.destination, {reinterpret_cast<const uint8_t*>(&message), sizeof message})));
+  const Mac group{{0x33, 0x33, 0xff, static_cast<uint8_t>(low >> 16), static_cast<uint8_t>(low >> 8),
+                   static_cast<uint8_t>(low)}};
+  const EthernetHeader ethernet{group, uplink.mac, ether_type::ipv6};
+  std::array<uint8_t, sizeof ethernet + sizeof ip + sizeof message> frame;
+  std::memcpy(frame.data(), &ethernet, sizeof ethernet);
+  std::memcpy(frame.data() + sizeof ethernet, &ip, sizeof ip);
+  std::memcpy(frame.data() + sizeof ethernet + sizeof ip, &message, sizeof message);
+  if (originate(frame)) count(PuntOutcome::neighbor_asked);
 }
 
 // --- to the worker ---

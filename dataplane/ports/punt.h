@@ -1,6 +1,7 @@
 // The punt thread: what workers must not do themselves, because it needs system calls. It gives the kernel,
 // over a TAP, the packets for the gateway's own addresses, sends what the kernel answers, and resolves the
-// uplink's next hop by ARP. Packets come from the worker and go to it by rings; the worker owns all ports.
+// uplink's next hops by ARP and Neighbor Discovery. Packets come from the worker and go to it by rings; the
+// worker owns all ports.
 //
 // `turn` is one turn of its loop and takes its time from the caller, so tests drive it.
 #pragma once
@@ -52,13 +53,16 @@ struct PuntConfig {
   rte_mempool* buffers = nullptr;  // for frames that it originates
   // The source of ARP requests; must be given if the uplink's next hop is to be resolved.
   Ipv4Addr arp_source;
+  // The same of Neighbor Solicitations.
+  Ipv6Addr neighbor_source;
   // No TAP: the gateway has no addresses.
   std::optional<TapConfig> tap;
 };
 
 class PuntThread {
  public:
-  // `tables` and `rcu` outlive it. Writes nothing but the uplink's entry of `next_hop`.
+  // `tables` and `rcu` outlive it. Writes nothing but the uplink's entries of `next_hop` and
+  // `next_hop6`.
   [[nodiscard]] static Expected<std::unique_ptr<PuntThread>> create(PuntConfig config, Tables& tables,
                                                                     rte_rcu_qsbr* rcu);
   ~PuntThread();  // stops
@@ -75,13 +79,16 @@ class PuntThread {
   void run(const std::stop_token& stop);
   [[nodiscard]] bool take_punted(uint64_t now_ms);
   void learn(std::span<const uint8_t> frame, PortId port, uint64_t now_ms);
+  // Of an ICMPv6 message behind its IPv6 header; false if it is no advertisement of the next hop.
+  [[nodiscard]] bool learn_neighbor(std::span<const uint8_t> packet, PortId port, uint64_t now_ms);
   void give_kernel(rte_mbuf* packet);
   [[nodiscard]] bool take_from_kernel();
   void send_to_uplink(std::span<uint8_t> frame);
   void resolve(uint64_t now_ms);
   void ask_next_hop();
+  void ask_next_hop6();
   [[nodiscard]] bool originate(std::span<const uint8_t> frame);
-  [[nodiscard]] bool is_in_pool(Ipv4Addr address) const;
+  [[nodiscard]] bool is_in_pool(const IpAddr& address) const;
   void count(PuntOutcome outcome) { counters_[static_cast<size_t>(outcome)].add(1); }
 
   PuntConfig config_;
@@ -89,6 +96,7 @@ class PuntThread {
   rte_rcu_qsbr* rcu_;
   std::optional<Tap> tap_;
   std::optional<NextHopResolver> resolver_;  // none: the next hop's MAC is fixed
+  std::optional<NextHopResolver> resolver6_;
   PuntCounters counters_{};
   int wake_ = -1;  // eventfd that ends a sleep
   std::jthread thread_;

@@ -3,8 +3,8 @@
 // routes are; no other traffic of the host does. The device, its addresses, routes and rules go with the
 // object.
 //
-// The device does no ARP: it has one neighbour, this process, and the kernel addresses all frames to the
-// device's own MAC.
+// The device does no ARP and no Neighbor Discovery: it has one neighbour, this process, and the kernel
+// addresses all frames to the device's own MAC.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +48,10 @@ class Tap {
  private:
   Tap(int descriptor, TapConfig config) : descriptor_(descriptor), config_(std::move(config)) {}
   [[nodiscard]] Expected<void> set_up();
-  [[nodiscard]] Expected<void> route(Ipv4Addr from);
-  void drop_rules(Ipv4Addr from);
+  [[nodiscard]] Expected<void> add(const InterfaceAddress& address, unsigned index);
+  [[nodiscard]] Expected<void> route_all(IpFamily family, unsigned index);
+  [[nodiscard]] Expected<void> route(const IpAddr& from);
+  void drop_rules(const IpAddr& from);
   [[nodiscard]] Unexpected failure(const std::string& what, int error) const;
 
   int descriptor_ = -1;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 
 #include "dataplane/stages/admit_errors.h"
 #include "dataplane/stages/entry_judge.h"
@@ -29,171 +30,200 @@ struct Admit {
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     burst.leaving.entry = burst.leaving.opens = burst.leaving.stands = 0;
     burst.entering.entry = burst.entering.opens = burst.entering.stands = 0;
-    burst.flow_version = worker.flows.version();
-    if ((burst.live & burst.errors) != 0) [[unlikely]]
-      Group::template call<AdmitErrors>(burst, tables, worker);
+    judge<Group, Ipv4>(burst, tables, worker);
+    if (live_of<Ipv6>(burst) != 0) [[unlikely]]
+      Group::template call<OfIpv6>(burst, tables, worker);
+  }
+
+ private:
+  // A function of its own, for bursts that have some.
+  struct OfIpv6 {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      judge<Group, Ipv6>(burst, tables, worker);
+    }
+  };
+
+  template <typename Group, typename Family>
+  static void judge(Burst& burst, const Tables& tables, WorkerState& worker) {
+    const auto& flows = Family::flows(worker);
+    Family::flow_version(burst) = flows.version();
+    if ((live_of<Family>(burst) & burst.errors) != 0) [[unlikely]]
+      Group::template call<AdmitErrors<Family>>(burst, tables, worker);
     // Sides that no rule has let pass: a live entry may.
-    const uint64_t source_needs_entry = ask_lists<Group, Direction::outbound>(burst, tables, worker);
-    const uint64_t destination_needs_entry = ask_lists<Group, Direction::inbound>(burst, tables, worker);
-    find_entries<Group>(burst.leaving, burst.source, burst.destination, burst.now_ms, worker.flows);
-    find_entries<Group>(burst.entering, burst.destination, burst.source, burst.now_ms, worker.flows);
+    const uint64_t source_needs_entry = ask_lists<Group, Family, Direction::outbound>(burst, tables, worker);
+    const uint64_t destination_needs_entry =
+        ask_lists<Group, Family, Direction::inbound>(burst, tables, worker);
+    const uint64_t family = Family::packets(burst);
+    find_entries<Group, Family>(burst.leaving, family, burst.source, burst.destination, burst.now_ms, flows);
+    find_entries<Group, Family>(burst.entering, family, burst.destination, burst.source, burst.now_ms, flows);
     for_each_packet(source_needs_entry, [&](uint32_t i) {
-      if (!entry_admits<Group, Direction::outbound>(burst, i, tables, worker))
+      if (!entry_admits<Group, Family, Direction::outbound>(burst, i, tables, worker))
         drop(burst, worker, i, Drop::source_not_permitted);
     });
     for_each_packet(destination_needs_entry & burst.live, [&](uint32_t i) {
-      if (!entry_admits<Group, Direction::inbound>(burst, i, tables, worker))
+      if (!entry_admits<Group, Family, Direction::inbound>(burst, i, tables, worker))
         drop(burst, worker, i, Drop::destination_not_permitted);
     });
   }
 
- private:
   // Every packet that has a side of this direction. Returns those that none of its rules lets pass.
-  template <typename Group, Direction direction>
+  template <typename Group, typename Family, Direction direction>
   static uint64_t ask_lists(Burst& burst, const Tables& tables, const WorkerState& worker) {
     constexpr bool leaves = direction == Direction::outbound;
     const auto* const sides = leaves ? burst.source : burst.destination;
     uint64_t refused = 0;
     uint64_t longer = 0;
     const uint64_t has_side = leaves ? burst.has_source : burst.has_destination;
-    for_each_packet(burst.live & ~burst.errors & has_side, [&](uint32_t i) {
+    for_each_packet(live_of<Family>(burst) & ~burst.errors & has_side, [&](uint32_t i) {
       const BindingRecord& side = *sides[i];
       if (side.has_long_list()) [[unlikely]] {
         longer |= uint64_t{1} << i;
         tables.permit.prefetch(side.chunk);
         return;
       }
-      const auto find = [&](const PermitQuery& query) {
-        return find_inline_rule<Group>(side, query, tables);
-      };
-      refused |= uint64_t{!rules_permit<direction>(burst, worker, i, find)} << i;
+      const auto find = [&](const auto& query) { return find_inline_rule<Group>(side, query, tables); };
+      refused |= uint64_t{!rules_permit<Family, direction>(burst, tables, worker, i, find)} << i;
     });
     for_each_packet(longer, [&](uint32_t i) {
       const BindingRecord& side = *sides[i];
-      const auto find = [&](const PermitQuery& query) { return find_long_rule<Group>(side, query, tables); };
-      refused |= uint64_t{!rules_permit<direction>(burst, worker, i, find)} << i;
+      const auto find = [&](const auto& query) { return find_long_rule<Group>(side, query, tables); };
+      refused |= uint64_t{!rules_permit<Family, direction>(burst, tables, worker, i, find)} << i;
     });
     return refused;
   }
 
-  template <Direction direction, typename Find>
-  static bool rules_permit(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
-    return direction == Direction::outbound ? rules_permit_leaving(burst, worker, i, find)
-                                            : rules_permit_entering(burst, worker, i, find);
+  template <typename Family, Direction direction, typename Find>
+  static bool rules_permit(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i,
+                           Find&& find) {
+    return direction == Direction::outbound ? rules_permit_leaving<Family>(burst, worker, i, find)
+                                            : rules_permit_entering<Family>(burst, tables, worker, i, find);
   }
 
   // Whether a rule of the source's list lets the packet leave. Stages the entry that the packet touches.
   // `find`: the first rule of the list that matches.
-  template <typename Find>
+  template <typename Family, typename Find>
   static bool rules_permit_leaving(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
     const BindingRecord& side = *burst.source[i];
     const TagSetId remote_tags = tags_of(burst.destination[i]);
-    const Ipv4Addr remote = burst.ip[i].destination;
+    const auto& remote = Family::destination(burst, i);
     SideVerdicts& verdicts = burst.leaving;
     if (side.kinds.has_untracked() && (burst.can_be[i] & CanBe::reply) != 0) {
-      const RuleMatch rule = find(reversed_query(burst, i, remote, remote_tags));
+      const RuleMatch rule = find(reversed_query<Family>(burst, i, remote, remote_tags));
       if (rule.is_one() && !rule.tracked) {
         verdicts.hit[i] = rule.hit;
         return true;
       }
     }
     RuleMatch rule;
-    if (side.kinds.has_outbound()) rule = find(outbound_query(burst, i, remote, remote_tags));
+    if (side.kinds.has_outbound()) rule = find(outbound_query<Family>(burst, i, remote, remote_tags));
     verdicts.hit[i] = rule.hit;
-    if (!rule.is_one() && !may_have_entry(side, worker)) return false;
+    if (!rule.is_one() && !may_have_entry<Family>(side, worker)) return false;
     const Ipv4Fields& ip = burst.ip[i];
-    touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.source_port, ip.destination_port),
-                rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
+    touch_entry<Family>(verdicts, i,
+                        key_of<Family>(burst, i, side, remote, ip.source_port, ip.destination_port),
+                        rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
     return rule.is_one();
   }
 
   // Whether a rule of the destination's list lets the packet in. Stages the entry that the packet touches.
-  template <typename Find>
-  static bool rules_permit_entering(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
+  template <typename Family, typename Find>
+  static bool rules_permit_entering(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i,
+                                    Find&& find) {
     const BindingRecord& side = *burst.destination[i];
     const BindingRecord* source = burst.source[i];
-    const Ipv4Addr remote = source == nullptr ? burst.ip[i].source : source->eip;
+    const typename Family::Address remote =
+        source == nullptr ? Family::source(burst, i) : Family::eip(*source, tables);
     SideVerdicts& verdicts = burst.entering;
     RuleMatch rule;
-    if (side.kinds.has_inbound()) rule = find(inbound_query(burst, i, remote, tags_of(source)));
+    if (side.kinds.has_inbound()) rule = find(inbound_query<Family>(burst, i, remote, tags_of(source)));
     verdicts.hit[i] = rule.hit;
     if (rule.is_one() && !rule.tracked) return true;
-    if (!rule.is_one() && !may_have_entry(side, worker)) return false;
+    if (!rule.is_one() && !may_have_entry<Family>(side, worker)) return false;
     const Ipv4Fields& ip = burst.ip[i];
-    touch_entry(verdicts, i, key_of(burst, i, side.eip, remote, ip.destination_port, ip.source_port),
-                rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
+    touch_entry<Family>(verdicts, i,
+                        key_of<Family>(burst, i, side, remote, ip.destination_port, ip.source_port),
+                        rule.is_one() && (burst.can_be[i] & CanBe::opener) != 0);
     return rule.is_one();
   }
 
   // A list that opens nothing has entries only from before it was so: mostly none, and the flow table need
   // not be asked.
+  template <typename Family>
   static bool may_have_entry(const BindingRecord& side, const WorkerState& worker) {
-    return side.kinds.opens() || worker.flows.of_binding(side.id) != 0;
+    return side.kinds.opens() || Family::flows(worker).of_binding(side.id) != 0;
   }
 
-  static void touch_entry(SideVerdicts& verdicts, uint32_t i, const SideTuple& key, bool opens) {
-    verdicts.key[i] = key;
+  template <typename Family>
+  static void touch_entry(SideVerdicts& verdicts, uint32_t i, const typename Family::Tuple& key, bool opens) {
+    Family::keys(verdicts)[i] = key;
     verdicts.entry |= uint64_t{1} << i;
     verdicts.opens |= uint64_t{opens} << i;
   }
 
-  static SideTuple key_of(const Burst& burst, uint32_t i, Ipv4Addr local, Ipv4Addr remote, Port local_port,
-                          Port remote_port) {
+  template <typename Family>
+  static typename Family::Tuple key_of(const Burst& burst, uint32_t i, const BindingRecord& side,
+                                       const typename Family::Address& remote, Port local_port,
+                                       Port remote_port) {
     const uint8_t protocol = burst.ip[i].protocol;
-    const bool icmp = protocol == ip_protocol::icmp;
-    return SideTuple::of(local, remote, local_port, remote_port, protocol,
-                         icmp ? icmp_query_of(burst.icmp_type[i]) : uint8_t{0});
+    const bool icmp = protocol == Family::icmp;
+    return Family::key(side, remote, local_port, remote_port, protocol,
+                       icmp ? Family::query_of(burst.icmp_type[i]) : uint8_t{0});
   }
 
   // The entries of all keys: heads of buckets, then entries, each in a short loop of its own. A CPU asks for
   // a line only when its page is found, and looks no further ahead than a few hundred instructions: between
   // the rules of two packets such requests came one by one.
-  template <typename Group>
-  static void find_entries(SideVerdicts& verdicts, const BindingRecord* const* sides,
-                           const BindingRecord* const* remotes, uint64_t now_ms, const FlowTable& flows) {
-    for_each_packet(verdicts.entry, [&](uint32_t i) {
-      verdicts.hash[i] = flows.hash(verdicts.key[i]);
+  template <typename Group, typename Family>
+  static void find_entries(SideVerdicts& verdicts, uint64_t family, const BindingRecord* const* sides,
+                           const BindingRecord* const* remotes, uint64_t now_ms,
+                           const BasicFlowTable<typename Family::Tuple>& flows) {
+    const auto* const keys = Family::keys(std::as_const(verdicts));
+    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
+      verdicts.hash[i] = flows.hash(keys[i]);
       flows.prefetch(verdicts.hash[i]);
     });
-    for_each_packet(verdicts.entry, [&](uint32_t i) {
+    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
       verdicts.found[i] =
-          flows.prefetch_entry<Group>(verdicts.hash[i], (verdicts.opens >> i & 1) != 0, now_ms);
+          flows.template prefetch_entry<Group>(verdicts.hash[i], (verdicts.opens >> i & 1) != 0, now_ms);
     });
-    for_each_packet(verdicts.entry, [&](uint32_t i) {
+    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
       const uint32_t index =
-          flows.find_at<Group>(verdicts.found[i], verdicts.key[i], verdicts.hash[i], now_ms);
+          flows.template find_at<Group>(verdicts.found[i], keys[i], verdicts.hash[i], now_ms);
       verdicts.found[i] = index;
       const bool stands = index != FlowTable::none && is_current(flows.entry(index), *sides[i], remotes[i]);
       verdicts.stands |= uint64_t{stands} << i;
     });
-    for_each_packet(verdicts.opens & ~verdicts.stands, [&](uint32_t i) {
-      flows.prefetch_owners<Group>(sides[i]->id, verdicts.hash[i], now_ms);
+    for_each_packet(verdicts.opens & ~verdicts.stands & family, [&](uint32_t i) {
+      flows.template prefetch_owners<Group>(sides[i]->id, verdicts.hash[i], now_ms);
     });
   }
 
   // Way 3: an exact reply to a live entry; for one that is kept, its opener's packets too.
-  template <typename Group, Direction direction>
+  template <typename Group, typename Family, Direction direction>
   static bool entry_admits(const Burst& burst, uint32_t i, const Tables& tables, const WorkerState& worker) {
     constexpr bool leaves = direction == Direction::outbound;
     const SideVerdicts& verdicts = leaves ? burst.leaving : burst.entering;
     if ((burst.can_be[i] & CanBe::beginning) != 0) return false;
     if ((verdicts.entry >> i & 1) == 0 || verdicts.found[i] == FlowTable::none) return false;
-    const FlowEntry& entry = worker.flows.entry(verdicts.found[i]);
+    const auto& entry = Family::flows(worker).entry(verdicts.found[i]);
     const bool from_opener = entry.opened == direction;
-    if (burst.ip[i].protocol == ip_protocol::icmp && is_icmp_query(burst.icmp_type[i]) != from_opener)
+    if (burst.ip[i].protocol == Family::icmp && Family::is_query(burst.icmp_type[i]) != from_opener)
       return false;
     if (!from_opener && (verdicts.stands >> i & 1) != 0) return true;
     const BindingRecord* const side = leaves ? burst.source[i] : burst.destination[i];
     const BindingRecord* const remote = leaves ? burst.destination[i] : burst.source[i];
-    const Standing standing = judge_entry<Group>(entry, *side, remote, tables);
+    const Standing standing = judge_entry<Group, Family>(entry, *side, remote, tables);
     return from_opener ? standing == Standing::kept : standing != Standing::invalid;
   }
 
   // A leaving reply as the query or opening packet that it answers.
-  static PermitQuery reversed_query(const Burst& burst, uint32_t i, Ipv4Addr remote, TagSetId remote_tags) {
-    PermitQuery query = outbound_query(burst, i, remote, remote_tags);
+  template <typename Family>
+  static auto reversed_query(const Burst& burst, uint32_t i, const typename Family::Address& remote,
+                             TagSetId remote_tags) {
+    auto query = outbound_query<Family>(burst, i, remote, remote_tags);
     query.direction = Direction::inbound;
-    if (query.protocol == ip_protocol::icmp) query.local_port = icmp_query_of(burst.icmp_type[i]);
+    if (query.protocol == Family::icmp) query.local_port = Family::query_of(burst.icmp_type[i]);
     return query;
   }
 };

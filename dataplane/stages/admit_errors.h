@@ -14,40 +14,41 @@
 
 namespace portcullis::stages {
 
+template <typename Family>
 struct AdmitErrors {
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-    for_each_packet(burst.live & burst.errors & burst.has_source, [&](uint32_t i) {
+    for_each_packet(live_of<Family>(burst) & burst.errors & burst.has_source, [&](uint32_t i) {
       const QuotedPacket& quoted = burst.quoted[i];
       const BindingRecord& side = *burst.source[i];
       // What an endpoint reports has come to its own address.
-      const bool permits =
-          quoted.destination == side.dip && permitted<Group>(burst.leaving, i,
-                                                             {.record = side,
-                                                              .remote = burst.destination[i],
-                                                              .remote_address = quoted.source,
-                                                              .quoted_direction = Direction::inbound,
-                                                              .local_port = quoted.destination_port,
-                                                              .remote_port = quoted.source_port},
-                                                             quoted, burst.now_ms, tables, worker.flows);
+      const bool permits = Family::destination(quoted) == Family::dip(side, tables) &&
+                           permitted<Group>(burst.leaving, i,
+                                            {.record = side,
+                                             .remote = burst.destination[i],
+                                             .remote_address = Family::source(quoted),
+                                             .quoted_direction = Direction::inbound,
+                                             .local_port = quoted.destination_port,
+                                             .remote_port = quoted.source_port},
+                                            quoted, burst.now_ms, tables, Family::flows(worker));
       if (!permits) drop(burst, worker, i, Drop::source_not_permitted);
     });
-    for_each_packet(burst.live & burst.errors & burst.has_destination, [&](uint32_t i) {
+    for_each_packet(live_of<Family>(burst) & burst.errors & burst.has_destination, [&](uint32_t i) {
       const QuotedPacket& quoted = burst.quoted[i];
       const BindingRecord* const source = burst.source[i];
       // No packet to an address of a local pool is ever seen outside.
       const bool possible =
-          source != nullptr || !tables.binding.find(View::edge, quoted.destination).in_local_pool();
+          source != nullptr || !tables.binding.find(View::edge, Family::destination(quoted)).in_local_pool();
       const bool permits =
-          possible &&
-          permitted<Group>(burst.entering, i,
-                           {.record = *burst.destination[i],
-                            .remote = source,
-                            .remote_address = source == nullptr ? quoted.destination : source->eip,
-                            .quoted_direction = Direction::outbound,
-                            .local_port = quoted.source_port,
-                            .remote_port = quoted.destination_port},
-                           quoted, burst.now_ms, tables, worker.flows);
+          possible && permitted<Group>(burst.entering, i,
+                                       {.record = *burst.destination[i],
+                                        .remote = source,
+                                        .remote_address = source == nullptr ? Family::destination(quoted)
+                                                                            : Family::eip(*source, tables),
+                                        .quoted_direction = Direction::outbound,
+                                        .local_port = quoted.source_port,
+                                        .remote_port = quoted.destination_port},
+                                       quoted, burst.now_ms, tables, Family::flows(worker));
       if (!permits) drop(burst, worker, i, Drop::destination_not_permitted);
     });
   }
@@ -57,7 +58,7 @@ struct AdmitErrors {
   struct Side {
     const BindingRecord& record;
     const BindingRecord* remote;
-    Ipv4Addr remote_address;
+    typename Family::Address remote_address;
     Direction quoted_direction;
     Port local_port;
     Port remote_port;
@@ -65,36 +66,33 @@ struct AdmitErrors {
 
   template <typename Group>
   static bool permitted(SideVerdicts& verdicts, uint32_t i, const Side& side, const QuotedPacket& quoted,
-                        uint64_t now_ms, const Tables& tables, const FlowTable& flows) {
+                        uint64_t now_ms, const Tables& tables,
+                        const BasicFlowTable<typename Family::Tuple>& flows) {
     verdicts.hit[i] = RuleHit();
-    const bool icmp = quoted.protocol == ip_protocol::icmp;
+    const bool icmp = quoted.protocol == Family::icmp;
     // A packet that left may have been a reply; ports alone do not tell whether TCP's was.
     const bool may_be_reply =
-        icmp ? is_icmp_reply(quoted.icmp_type) : ip_protocol::has_ports(quoted.protocol);
+        icmp ? Family::is_reply(quoted.icmp_type) : ip_protocol::has_ports(quoted.protocol);
     if (side.record.kinds.has_untracked() && (side.quoted_direction == Direction::inbound || may_be_reply)) {
       const uint8_t let_in =
-          side.quoted_direction == Direction::inbound ? quoted.icmp_type : icmp_query_of(quoted.icmp_type);
-      const RuleMatch rule =
-          find_rule<Group>(side.record,
-                           {.direction = Direction::inbound,
-                            .protocol = quoted.protocol,
-                            .local_port = icmp ? uint16_t{let_in} : side.local_port.host(),
-                            .remote_port = icmp ? uint16_t{quoted.icmp_code} : side.remote_port.host(),
-                            .remote = side.remote_address,
-                            .remote_tags = tags_of(side.remote)},
-                           tables);
+          side.quoted_direction == Direction::inbound ? quoted.icmp_type : Family::query_of(quoted.icmp_type);
+      const RuleMatch rule = find_rule<Group>(
+          side.record,
+          Family::query(Direction::inbound, quoted.protocol, icmp ? uint16_t{let_in} : side.local_port.host(),
+                        icmp ? uint16_t{quoted.icmp_code} : side.remote_port.host(), side.remote_address,
+                        tags_of(side.remote)),
+          tables);
       verdicts.hit[i] = rule.tracked ? RuleHit() : rule.hit;
       if (verdicts.hit[i].is_one()) return true;
     }
-    const SideTuple key =
-        SideTuple::of(side.record.eip, side.remote_address, side.local_port, side.remote_port,
-                      quoted.protocol, icmp ? icmp_query_of(quoted.icmp_type) : uint8_t{0});
-    const uint32_t index = flows.find<Group>(key, flows.hash(key), now_ms);
+    const auto key = Family::key(side.record, side.remote_address, side.local_port, side.remote_port,
+                                 quoted.protocol, icmp ? Family::query_of(quoted.icmp_type) : uint8_t{0});
+    const uint32_t index = flows.template find<Group>(key, flows.hash(key), now_ms);
     if (index == FlowTable::none) return false;
-    const FlowEntry& entry = flows.entry(index);
+    const auto& entry = flows.entry(index);
     // Of a ping only who opened it sends queries.
-    if (icmp && is_icmp_query(quoted.icmp_type) != (entry.opened == side.quoted_direction)) return false;
-    return judge_entry<Group>(entry, side.record, side.remote, tables) != Standing::invalid;
+    if (icmp && Family::is_query(quoted.icmp_type) != (entry.opened == side.quoted_direction)) return false;
+    return judge_entry<Group, Family>(entry, side.record, side.remote, tables) != Standing::invalid;
   }
 };
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "dataplane/stages/entry_judge.h"
 #include "dataplane/stages/fragments.h"
@@ -25,13 +26,9 @@ struct Commit {
     for_each_packet(burst.live & burst.errors, [&](uint32_t i) {
       if (!has_token(burst, worker, i)) drop(burst, worker, i, Drop::icmp_error_rate);
     });
-    const uint64_t touch = burst.leaving.entry | burst.entering.entry;
-    for_each_packet(burst.live & (touch | burst.fragments), [&](uint32_t i) {
-      if ((burst.fragments >> i & 1) != 0) [[unlikely]]
-        Group::template call<Datagrams>(burst, tables, worker, i);
-      else if (!refresh(burst, worker, i))
-        Group::template call<Entries>(burst, tables, worker, i);
-    });
+    touch<Group, Ipv4>(burst, tables, worker);
+    if (live_of<Ipv6>(burst) != 0) [[unlikely]]
+      Group::template call<OfIpv6>(burst, tables, worker);
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
       SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
       slot.out_packets.add(1);
@@ -47,6 +44,25 @@ struct Commit {
   }
 
  private:
+  // A function of its own, for bursts that have some.
+  struct OfIpv6 {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      touch<Group, Ipv6>(burst, tables, worker);
+    }
+  };
+
+  template <typename Group, typename Family>
+  static void touch(Burst& burst, const Tables& tables, WorkerState& worker) {
+    const uint64_t entries = burst.leaving.entry | burst.entering.entry;
+    for_each_packet(live_of<Family>(burst) & (entries | burst.fragments), [&](uint32_t i) {
+      if ((burst.fragments >> i & 1) != 0) [[unlikely]]
+        Group::template call<Datagrams<Family>>(burst, tables, worker, i);
+      else if (!refresh<Family>(burst, worker, i))
+        Group::template call<Entries<Family>>(burst, tables, worker, i);
+    });
+  }
+
   // Takes one from each side of an ICMP error, or from none.
   [[gnu::noinline, gnu::cold]] static bool has_token(const Burst& burst, WorkerState& worker, uint32_t i) {
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
@@ -60,11 +76,12 @@ struct Commit {
   enum class Action : uint8_t { none, refresh, open };
 
   // One side of the packet on its way through commit.
+  template <typename Family>
   struct Side {
     const BindingRecord* record;
     const BindingRecord* remote;
     Direction direction;  // of the packet, as the side sees it
-    const SideTuple* key = nullptr;
+    const typename Family::Tuple* key = nullptr;
     uint32_t hash = 0;
     Action action = Action::none;
     uint32_t index = FlowTable::none;  // the entry of the key, if it is in the table
@@ -75,6 +92,7 @@ struct Commit {
   // way to another key since admit found it: an insert takes the way of an expired entry or of one of its own
   // key, and what a packet refreshes lives for a second at least. False, and nothing is done, for
   // all others.
+  template <typename Family>
   static bool refresh(Burst& burst, WorkerState& worker, uint32_t i) {
     const uint64_t one_side = burst.leaving.entry ^ burst.entering.entry;
     const uint64_t stands =
@@ -83,98 +101,109 @@ struct Commit {
     const bool leaves = (burst.leaving.entry >> i & 1) != 0;
     const uint32_t index = leaves ? burst.leaving.found[i] : burst.entering.found[i];
     const Direction direction = leaves ? Direction::outbound : Direction::inbound;
-    FlowEntry& entry = worker.flows.entry(index);
-    worker.flows.set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i), burst.now_ms);
+    auto& entry = Family::flows(worker).entry(index);
+    Family::flows(worker).set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i),
+                                     burst.now_ms);
     return true;
   }
 
   // A fragment: its place in its datagram, and its flow entries as of any packet.
+  template <typename Family>
   struct Datagrams {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker, const uint32_t i) noexcept {
-      const FragmentKey key = fragment_key(burst, i);
+      auto& table = Family::fragments(worker);
+      const auto key = Family::fragment_key(burst, i);
       const BindingRecord& owner = fragment_owner(burst, i);
+      const auto& eip = Family::eip(owner, tables);
       const bool is_first = (burst.later_fragments >> i & 1) == 0;
-      const uint32_t index = worker.fragments.find(key, owner.eip, burst.now_ms);
+      const uint32_t index = table.find(key, eip, burst.now_ms);
       if (!is_first && index == FragmentTable::none) return drop(burst, worker, i, Drop::fragment_first_lost);
-      FragmentEntry datagram;
-      if (index != FragmentTable::none) datagram = worker.fragments.entry(index);
+      typename std::remove_reference_t<decltype(table)>::Entry datagram;
+      if (index != FragmentTable::none) datagram = table.entry(index);
       const bool fits = (index == FragmentTable::none || !is_first) && !datagram.refuses &&
                         datagram.spans.add(burst.fragment[i].span, burst.fragment[i].is_last);
       if (!fits) {
         // A refusal that changes something: nothing more of the datagram passes (RFC 5722).
-        worker.fragments.entry(index).refuses = true;
+        table.entry(index).refuses = true;
         return drop(burst, worker, i, Drop::fragment_overlap);
       }
-      const uint64_t touch = burst.leaving.entry | burst.entering.entry;
-      if ((touch >> i & 1) != 0 && !refresh(burst, worker, i)) entries<Group>(burst, tables, worker, i);
+      const uint64_t touched = burst.leaving.entry | burst.entering.entry;
+      if ((touched >> i & 1) != 0 && !refresh<Family>(burst, worker, i))
+        entries<Group, Family>(burst, tables, worker, i);
       if ((burst.live >> i & 1) == 0) return;
       if (is_first)
-        worker.fragments.insert({.key = key,
-                                 .first = transport_fields(burst, i),
-                                 .expires_ms = burst.now_ms + tables.timeouts.fragment_ms,
-                                 .spans = datagram.spans,
-                                 .owner = owner.id},
-                                owner.eip, burst.now_ms);
+        table.insert({.key = key,
+                      .first = transport_fields(burst, i),
+                      .expires_ms = burst.now_ms + tables.timeouts.fragment_ms,
+                      .spans = datagram.spans,
+                      .owner = owner.id,
+                      .protocol = burst.ip[i].protocol},
+                     eip, burst.now_ms);
       else if (datagram.spans.is_whole())
-        worker.fragments.erase(index);
+        table.erase(index);
       else
-        worker.fragments.entry(index).spans = datagram.spans;
+        table.entry(index).spans = datagram.spans;
     }
   };
 
   // All that refresh() leaves. A function of its own, so that the loop keeps its registers.
+  template <typename Family>
   struct Entries {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker, const uint32_t i) noexcept {
-      entries<Group>(burst, tables, worker, i);
+      entries<Group, Family>(burst, tables, worker, i);
     }
   };
 
-  template <typename Group>
+  template <typename Group, typename Family>
   static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
-    Side source{.record = burst.source[i], .remote = burst.destination[i], .direction = Direction::outbound};
-    Side destination{
+    Side<Family> source{
+        .record = burst.source[i], .remote = burst.destination[i], .direction = Direction::outbound};
+    Side<Family> destination{
         .record = burst.destination[i], .remote = burst.source[i], .direction = Direction::inbound};
-    plan<Group>(source, burst.leaving, i, burst, tables, worker);
-    plan<Group>(destination, burst.entering, i, burst, tables, worker);
+    plan<Group, Family>(source, burst.leaving, i, burst, tables, worker);
+    plan<Group, Family>(destination, burst.entering, i, burst, tables, worker);
     // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
     // source opens it, the destination finds it.
     const bool one_entry = source.action == Action::open && destination.action == Action::open &&
                            *source.key == *destination.key;
     if (one_entry) destination.action = Action::refresh;
-    if (const auto reason = refusal<Group>(source, destination, burst, worker))
+    if (const auto reason = refusal<Group, Family>(source, destination, burst, worker))
       return drop(burst, worker, i, *reason);
-    write<Group>(source, burst, worker, i);
+    write<Group, Family>(source, burst, worker, i);
     if (one_entry)
-      destination.index = worker.flows.find<Group>(*destination.key, destination.hash, burst.now_ms);
-    write<Group>(destination, burst, worker, i);
+      destination.index =
+          Family::flows(worker).template find<Group>(*destination.key, destination.hash, burst.now_ms);
+    write<Group, Family>(destination, burst, worker, i);
   }
 
   // What admit found holds as long as no packet of the burst has opened an entry since.
-  template <typename Group>
-  static void plan(Side& side, const SideVerdicts& verdicts, uint32_t i, const Burst& burst,
+  template <typename Group, typename Family>
+  static void plan(Side<Family>& side, const SideVerdicts& verdicts, uint32_t i, const Burst& burst,
                    const Tables& tables, const WorkerState& worker) {
     if ((verdicts.entry >> i & 1) == 0) return;
-    side.key = &verdicts.key[i];
+    side.key = &Family::keys(verdicts)[i];
     side.hash = verdicts.hash[i];
-    side.index = worker.flows.version() == burst.flow_version
+    const auto& flows = Family::flows(worker);
+    side.index = flows.version() == Family::flow_version(burst)
                      ? verdicts.found[i]
-                     : worker.flows.find<Group>(*side.key, side.hash, burst.now_ms);
+                     : flows.template find<Group>(*side.key, side.hash, burst.now_ms);
     if (side.index != FlowTable::none)
-      side.standing = judge_entry<Group>(worker.flows.entry(side.index), *side.record, side.remote, tables);
+      side.standing = judge_entry<Group, Family>(flows.entry(side.index), *side.record, side.remote, tables);
     if (side.standing != Standing::invalid)
       side.action = Action::refresh;
     else if ((verdicts.opens >> i & 1) != 0)
       side.action = Action::open;
   }
 
-  template <typename Group>
-  static std::optional<Drop> refusal(const Side& source, const Side& destination, const Burst& burst,
-                                     const WorkerState& worker) {
-    const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
+  template <typename Group, typename Family>
+  static std::optional<Drop> refusal(const Side<Family>& source, const Side<Family>& destination,
+                                     const Burst& burst, const WorkerState& worker) {
+    const auto& flows = Family::flows(worker);
+    const auto over_quota = [&](const Side<Family>& side, uint32_t about_to_open) {
       return side.action == Action::open &&
-             worker.flows.of_binding(side.record->id) + about_to_open >= side.record->flow_quota;
+             flows.of_binding(side.record->id) + about_to_open >= side.record->flow_quota;
     };
     const bool own_source_opens = source.action == Action::open && source.record == destination.record;
     if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
@@ -183,44 +212,48 @@ struct Commit {
     const bool destination_needs_way =
         destination.action == Action::open && destination.index == FlowTable::none;
     const bool same_bucket = source_needs_way && destination_needs_way &&
-                             worker.flows.bucket_of(source.hash) == worker.flows.bucket_of(destination.hash);
-    if (source_needs_way && !worker.flows.has_room<Group>(source.hash, same_bucket ? 2 : 1, burst.now_ms))
+                             flows.bucket_of(source.hash) == flows.bucket_of(destination.hash);
+    if (source_needs_way && !flows.template has_room<Group>(source.hash, same_bucket ? 2 : 1, burst.now_ms))
       return Drop::flow_table_full;
-    if (destination_needs_way && !worker.flows.has_room<Group>(destination.hash, 1, burst.now_ms))
+    if (destination_needs_way && !flows.template has_room<Group>(destination.hash, 1, burst.now_ms))
       return Drop::flow_table_full;
     return std::nullopt;
   }
 
-  template <typename Group>
-  static void write(const Side& side, const Burst& burst, WorkerState& worker, uint32_t i) {
+  template <typename Group, typename Family>
+  static void write(const Side<Family>& side, const Burst& burst, WorkerState& worker, uint32_t i) {
     if (side.action == Action::none) return;
+    auto& flows = Family::flows(worker);
     if (side.action == Action::refresh) {
-      FlowEntry& entry = worker.flows.entry(side.index);
+      auto& entry = flows.entry(side.index);
       const uint64_t expires = advance(entry, entry.opened == side.direction, burst, worker, i);
-      worker.flows.set_expiry(side.index, expires, burst.now_ms);
+      flows.set_expiry(side.index, expires, burst.now_ms);
       // What is kept stays under the generation that let it in.
       if (side.standing == Standing::rejudged) record_generations(entry, side);
       return;
     }
     // It takes the way of an entry of the same key that counts no more.
-    FlowEntry entry{.key = *side.key,
-                    .owner = side.record->id,
-                    .owner_incarnation = side.record->incarnation,
-                    .remote_incarnation = incarnation_of(side.remote),
-                    .opened = side.direction,
-                    .icmp_code = burst.ip[i].protocol == ip_protocol::icmp ? burst.icmp_code[i] : uint8_t{0}};
+    BasicFlowEntry<typename Family::Tuple> entry{
+        .key = *side.key,
+        .owner = side.record->id,
+        .owner_incarnation = side.record->incarnation,
+        .remote_incarnation = incarnation_of(side.remote),
+        .opened = side.direction,
+        .icmp_code = burst.ip[i].protocol == Family::icmp ? burst.icmp_code[i] : uint8_t{0}};
     record_generations(entry, side);
     entry.expires_ms = advance(entry, true, burst, worker, i);
-    worker.flows.insert<Group>(entry, side.hash, burst.now_ms);
+    flows.template insert<Group>(entry, side.hash, burst.now_ms);
   }
 
-  static void record_generations(FlowEntry& entry, const Side& side) {
+  template <typename Entry, typename OfSide>
+  static void record_generations(Entry& entry, const OfSide& side) {
     entry.list_generation = side.record->list_generation;
     entry.remote_generation = generation_of(side.remote);
   }
 
   // Moves the state on and says when the entry expires now.
-  static uint64_t advance(FlowEntry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
+  template <typename Entry>
+  static uint64_t advance(Entry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
                           uint32_t i) {
     const FlowTimeouts& timeouts = worker.tables.timeouts;
     const uint8_t protocol = burst.ip[i].protocol;

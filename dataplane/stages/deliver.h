@@ -28,8 +28,13 @@ struct Deliver {
       std::memcpy(frame, &first, sizeof first);
       std::memcpy(frame + sizeof first, &rest, sizeof rest);
       uint8_t* const ip = frame + l3_offset;
-      ip[offsetof(Ipv4Header, ttl)] = static_cast<uint8_t>(burst.ip[i].ttl - 1);
-      apply_to_field(ip + offsetof(Ipv4Header, checksum), ttl_less_one);
+      const auto ttl = static_cast<uint8_t>(burst.ip[i].ttl - 1);
+      if ((burst.ipv6 >> i & 1) != 0) {
+        ip[offsetof(Ipv6Header, hop_limit)] = ttl;
+      } else {
+        ip[offsetof(Ipv4Header, ttl)] = ttl;
+        apply_to_field(ip + offsetof(Ipv4Header, checksum), ttl_less_one);
+      }
       const uint32_t length = l3_offset + burst.total_length[i];
       if (burst.mbuf[i]->pkt_len > length) [[unlikely]]
         // Fails only when the last of several buffers is all padding; the padding then goes along.

@@ -2,7 +2,7 @@
 // "Default-off, exactly", 3). Used when a packet needs the entry, when it is committed, and by ageing.
 #pragma once
 
-#include "dataplane/burst.h"
+#include "dataplane/stages/family.h"
 #include "dataplane/stages/permit_match.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/tables.h"
@@ -27,17 +27,19 @@ inline TagSetId tags_of(const BindingRecord* record) {
 }
 
 // Standing::current, which most entries are: it needs no list.
-inline bool is_current(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote) {
+template <typename Entry>
+inline bool is_current(const Entry& entry, const BindingRecord& side, const BindingRecord* remote) {
   return ((entry.owner_incarnation ^ side.incarnation) | (entry.remote_incarnation ^ incarnation_of(remote)) |
           (entry.list_generation ^ side.list_generation) |
           (entry.remote_generation ^ generation_of(remote))) == 0;
 }
 
 // A function of its own, for all entries that are not current.
+template <typename Family>
 struct JudgeEntry {
   template <typename Group>
-  static void run(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* const remote,
-                  const Tables& tables, Standing& standing) noexcept {
+  static void run(const BasicFlowEntry<typename Family::Tuple>& entry, const BindingRecord& side,
+                  const BindingRecord* const remote, const Tables& tables, Standing& standing) noexcept {
     standing = Standing::invalid;
     if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
       return;
@@ -47,24 +49,20 @@ struct JudgeEntry {
       standing = Standing::kept;
       return;
     }
-    const bool icmp = entry.key.protocol == ip_protocol::icmp;
-    const PermitQuery query = {
-        .direction = entry.opened,
-        .protocol = entry.key.protocol,
-        .local_port = icmp ? uint16_t{entry.key.icmp_query} : entry.key.local_port.host(),
-        .remote_port = icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(),
-        .remote = entry.key.remote,
-        .remote_tags = tags_of(remote)};
+    const bool icmp = entry.key.protocol == Family::icmp;
+    const auto query = Family::query(
+        entry.opened, entry.key.protocol, icmp ? uint16_t{entry.key.icmp_query} : entry.key.local_port.host(),
+        icmp ? uint16_t{entry.icmp_code} : entry.key.remote_port.host(), entry.key.remote, tags_of(remote));
     if (find_rule<Group>(side, query, tables).is_one()) standing = Standing::rejudged;
   }
 };
 
-template <typename Group>
-inline Standing judge_entry(const FlowEntry& entry, const BindingRecord& side, const BindingRecord* remote,
-                            const Tables& tables) {
+template <typename Group, typename Family>
+inline Standing judge_entry(const BasicFlowEntry<typename Family::Tuple>& entry, const BindingRecord& side,
+                            const BindingRecord* remote, const Tables& tables) {
   if (is_current(entry, side, remote)) return Standing::current;
   Standing standing;
-  Group::template call<JudgeEntry>(entry, side, remote, tables, standing);
+  Group::template call<JudgeEntry<Family>>(entry, side, remote, tables, standing);
   return standing;
 }
 

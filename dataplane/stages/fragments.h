@@ -8,6 +8,7 @@
 
 #include <string_view>
 
+#include "dataplane/stages/family.h"
 #include "dataplane/worker_state.h"
 
 namespace portcullis::stages {
@@ -15,14 +16,6 @@ namespace portcullis::stages {
 // Whose share of the fragment table a packet uses: that of the endpoint that gets it, or sends it outside.
 inline const BindingRecord& fragment_owner(const Burst& burst, uint32_t i) {
   return burst.destination[i] != nullptr ? *burst.destination[i] : *burst.source[i];
-}
-
-inline FragmentKey fragment_key(const Burst& burst, uint32_t i) {
-  return {.source = burst.ip[i].source,
-          .destination = burst.ip[i].destination,
-          .identification = burst.fragment[i].identification,
-          .protocol = burst.ip[i].protocol,
-          .port = burst.in_port};
 }
 
 inline TransportFields transport_fields(const Burst& burst, uint32_t i) {
@@ -38,29 +31,39 @@ struct Fragments {
   static constexpr std::string_view name = "fragments";
 
   template <typename Group>
-  static void run(Burst& burst, const Tables&, WorkerState& worker) noexcept {
-    if ((burst.live & burst.later_fragments) != 0) [[unlikely]]
-      follow(burst, worker);
+  static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    if ((burst.live & burst.later_fragments) == 0) [[likely]]
+      return;
+    follow<Ipv4>(burst, tables, worker);
+    follow<Ipv6>(burst, tables, worker);
   }
 
  private:
-  [[gnu::noinline, gnu::cold]] static void follow(Burst& burst, WorkerState& worker) {
-    for_each_packet(burst.live & burst.later_fragments, [&](uint32_t i) {
-      const FragmentKey key = fragment_key(burst, i);
+  template <typename Family>
+  [[gnu::noinline, gnu::cold]] static void follow(Burst& burst, const Tables& tables, WorkerState& worker) {
+    const auto& table = Family::fragments(worker);
+    for_each_packet(live_of<Family>(burst) & burst.later_fragments, [&](uint32_t i) {
+      const auto key = Family::fragment_key(burst, i);
       TransportFields first;
+      uint8_t protocol = 0;
       // The nearest before it, if there are several.
       bool seen = false;
       const uint64_t before = (uint64_t{1} << i) - 1;
-      for_each_packet(burst.live & burst.fragments & ~burst.later_fragments & before, [&](uint32_t j) {
-        if (fragment_key(burst, j) != key) return;
+      const uint64_t firsts = live_of<Family>(burst) & burst.fragments & ~burst.later_fragments;
+      for_each_packet(firsts & before, [&](uint32_t j) {
+        if (Family::fragment_key(burst, j) != key) return;
         first = transport_fields(burst, j);
+        protocol = burst.ip[j].protocol;
         seen = true;
       });
       if (!seen) {
-        const uint32_t index = worker.fragments.find(key, fragment_owner(burst, i).eip, burst.now_ms);
+        const uint32_t index = table.find(key, Family::eip(fragment_owner(burst, i), tables), burst.now_ms);
         if (index == FragmentTable::none) return drop(burst, worker, i, Drop::fragment_first_unseen);
-        first = worker.fragments.entry(index).first;
+        first = table.entry(index).first;
+        protocol = table.entry(index).protocol;
       }
+      // An IPv6 header does not say it: further extension headers may come first.
+      burst.ip[i].protocol = protocol;
       burst.ip[i].source_port = first.source_port;
       burst.ip[i].destination_port = first.destination_port;
       burst.can_be[i] = first.can_be;

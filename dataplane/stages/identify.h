@@ -29,9 +29,22 @@ struct Identify {
       from_uplink(burst, tables, worker);
     else
       from_endpoints<Group>(burst, tables, worker);
+    if ((burst.live & burst.ipv6) != 0) [[unlikely]]
+      Group::template call<OfIpv6>(burst, tables, worker);
   }
 
  private:
+  // A function of its own, for bursts that have some.
+  struct OfIpv6 {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      if (burst.in_role == PortRole::uplink)
+        ipv6_from_uplink(burst, tables, worker);
+      else
+        ipv6_from_endpoints<Group>(burst, tables, worker);
+    }
+  };
+
   // An index entry of each packet's destination: found in one pass, read in the next.
   struct Places {
     const std::atomic<uint32_t>* of[burst_size];
@@ -40,7 +53,8 @@ struct Identify {
   static void from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
     Places places;
     uint64_t pooled_sources = 0;
-    for_each_packet(burst.live, [&](uint32_t i) {
+    const uint64_t family = ~burst.ipv6;
+    for_each_packet(burst.live & family, [&](uint32_t i) {
       pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.ip[i].source)} << i;
       places.of[i] = tables.binding.place_of(View::edge, burst.ip[i].destination);
       prefetch_line(places.of[i]);
@@ -49,13 +63,31 @@ struct Identify {
       if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
         drop(burst, worker, i, Drop::spoofed_pool_source);
     });
-    for_each_packet(burst.live, [&](uint32_t i) {
+    reach(burst, family, places, tables, worker);
+  }
+
+  // The destinations of packets from the uplink.
+  static void reach(Burst& burst, uint64_t family, const Places& places, const Tables& tables,
+                    WorkerState& worker) {
+    for_each_packet(burst.live & family, [&](uint32_t i) {
       const IndexEntry to = BindingTable::load(places.of[i]);
       if (!to.is_bound()) return drop(burst, worker, i, to.in_local_pool() ? Drop::unbound : Drop::not_ours);
       burst.source[i] = nullptr;
       burst.destination[i] = prefetched(to.slot(), tables, worker);
     });
-    burst.has_destination = burst.live;
+    burst.has_destination |= burst.live & family;
+  }
+
+  static void ipv6_from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
+    Places places;
+    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+      if (tables.binding.find(View::edge, burst.source6[i]).in_any_pool())
+        return drop(burst, worker, i, Drop::spoofed_pool_source);
+      places.of[i] = tables.binding.place_of(View::edge, burst.destination6[i]);
+      prefetch_line(places.of[i]);
+    });
+    reach(burst, burst.ipv6, places, tables, worker);
+    prefetch_ipv6(burst, tables);
   }
 
   template <typename Group>
@@ -63,7 +95,8 @@ struct Identify {
     uint32_t buckets[burst_size];
     Places places;
     uint64_t pooled_destinations = 0;
-    for_each_packet(burst.live, [&](uint32_t i) {
+    const uint64_t family = ~burst.ipv6;
+    for_each_packet(burst.live & family, [&](uint32_t i) {
       buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .port = burst.in_port});
       tables.endpoint.prefetch(buckets[i]);
       if (!tables.binding.may_be_pooled(burst.ip[i].destination)) return;
@@ -71,13 +104,39 @@ struct Identify {
       places.of[i] = tables.binding.place_of(View::local, burst.ip[i].destination);
       prefetch_line(places.of[i]);
     });
-    for_each_packet(burst.live, [&](uint32_t i) {
+    for_each_packet(burst.live & family, [&](uint32_t i) {
       const Slot slot =
           tables.endpoint.find<Group>({.dip = burst.ip[i].source, .port = burst.in_port}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched(slot, tables, worker);
     });
-    for_each_packet(burst.live, [&](uint32_t i) {
+    send(burst, family, pooled_destinations, places, tables, worker);
+  }
+
+  template <typename Group>
+  static void ipv6_from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker) {
+    uint32_t buckets[burst_size];
+    Places places;
+    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+      buckets[i] = tables.endpoint6.bucket_of({.dip = burst.source6[i], .port = burst.in_port});
+      tables.endpoint6.prefetch(buckets[i]);
+      places.of[i] = tables.binding.place_of(View::local, burst.destination6[i]);
+      prefetch_line(places.of[i]);
+    });
+    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+      const Slot slot =
+          tables.endpoint6.find<Group>({.dip = burst.source6[i], .port = burst.in_port}, buckets[i]);
+      if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
+      burst.source[i] = prefetched(slot, tables, worker);
+    });
+    send(burst, burst.ipv6, burst.ipv6, places, tables, worker);
+    prefetch_ipv6(burst, tables);
+  }
+
+  // Packets of endpoints that are who they say: their MACs, and whether they go to another endpoint.
+  static void send(Burst& burst, uint64_t family, uint64_t pooled_destinations, const Places& places,
+                   const Tables& tables, WorkerState& worker) {
+    for_each_packet(burst.live & family, [&](uint32_t i) {
       const HeaderView<EthernetHeader> ethernet(frame_of(burst.mbuf[i]));
       const auto mac = MacWord::of_load(ethernet.load<uint64_t>(offsetof(EthernetHeader, source)));
       if (mac != MacWord(burst.source[i]->mac)) return drop(burst, worker, i, Drop::spoofed_mac);
@@ -91,7 +150,21 @@ struct Identify {
         drop(burst, worker, i, Drop::unbound);
       }
     });
-    burst.has_source = burst.live;
+    burst.has_source |= burst.live & family;
+  }
+
+  // What an IPv6 record has no room for.
+  static void prefetch_ipv6(const Burst& burst, const Tables& tables) {
+    const auto both_lines = [&](const BindingRecord* record) {
+      if (record == nullptr) return;
+      const Ipv6Binding& more = tables.binding.ipv6(Slot{record->slot});
+      prefetch_line(&more);
+      prefetch_line(&more.rests);
+    };
+    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+      both_lines(burst.source[i]);
+      both_lines(burst.destination[i]);
+    });
   }
 
   // Both lines of the record, and that of its counters, which commit writes.

@@ -15,6 +15,14 @@ constexpr bool is_martian(Ipv4Addr address) {
   return high == 0 || high == 127 || high >= 224 || host >> 16 == (169u << 8 | 254u);
 }
 
+// The same of IPv6: unspecified, loopback, IPv4 in IPv6 (RFC 4291, 2.5.5), multicast, and what is of one link
+// only.
+constexpr bool is_martian(const Ipv6Addr& address) {
+  const uint64_t middle = address.low() >> 32;
+  return (address.high() == 0 && (middle == 0 || middle == 0xffff)) || address.is_multicast() ||
+         address.high() >> 55 == 0xfe80 >> 7;  // link-local, and site-local (RFC 3879)
+}
+
 // First octets under which there are martians.
 inline constexpr std::array<uint8_t, 256> martian_octets = [] {
   std::array<uint8_t, 256> table{};

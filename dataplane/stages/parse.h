@@ -1,7 +1,7 @@
 // parse: from bytes to fields. Bounded reads, checks in the order of RFC 791 and then of the transport
 // (parse_transport.h), of fragments (parse_fragment.h) or of what an ICMP error quotes (parse_quoted.h),
-// lengths before use. L4 checksums are not verified: they are only ever changed by differences, so a wrong
-// one stays wrong.
+// lengths before use. IPv6 has a part of its own (parse_ipv6.h). L4 checksums are not verified: they are only
+// ever changed by differences, so a wrong one stays wrong.
 //
 // Reads the frame; writes the "parse" fields of Burst, Burst::arp, ::options and the port's receive counters.
 // Drops: unknown_ether_type … arp_malformed.
@@ -16,6 +16,7 @@
 
 #include "dataplane/stages/martian.h"
 #include "dataplane/stages/parse_fragment.h"
+#include "dataplane/stages/parse_ipv6.h"
 #include "dataplane/stages/parse_transport.h"
 #include "dataplane/worker_state.h"
 #include "src/net/checksum.h"
@@ -53,7 +54,8 @@ struct Parse {
   static constexpr uint32_t plain_headers = l4_offset + sizeof(TcpHeader);
   // As they lie in the frame.
   static constexpr uint32_t plain_type_version = ether_type::ipv4.wire() | without_options << 16;
-  static constexpr Be16 fragment_bits = Be16::from_host(0x3fff);  // more fragments, or an offset
+  static constexpr Be16 ipv6_multicast = Be16::from_host(0x3333);  // the first octets (RFC 2464, 7)
+  static constexpr Be16 fragment_bits = Be16::from_host(0x3fff);   // more fragments, or an offset
 
   // Most frames, by one test of a few words: IPv4 to this port, whole, without options, no martian, its
   // headers in one buffer. Which test fails does not matter here: exact() says so in the order of the RFCs.
@@ -106,8 +108,13 @@ struct Parse {
     if (!cursor.view(header)) return cut_short(mbuf, Drop::truncated);
     const auto type = header.load<Be16>(offsetof(EthernetHeader, ether_type));
     const bool is_arp = type == ether_type::arp;
-    if (!is_arp && type != ether_type::ipv4) return Drop::unknown_ether_type;
     const auto destination = MacWord::of_load(header.load<uint64_t>(offsetof(EthernetHeader, destination)));
+    if (type == ether_type::ipv6) {
+      const bool is_own = destination == own_mac;
+      if (!is_own && header.load<Be16>(0) != ipv6_multicast) return Drop::wrong_destination_mac;
+      return ParseIpv6::accepted(burst, i, !is_own);
+    }
+    if (!is_arp && type != ether_type::ipv4) return Drop::unknown_ether_type;
     if (destination != own_mac && !(is_arp && destination == MacWord(broadcast_mac)))
       return Drop::wrong_destination_mac;
     if (is_arp) return arp(burst, i, cursor);

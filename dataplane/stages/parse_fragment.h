@@ -35,10 +35,11 @@ struct ParseFragment {
     if (offset == 0 && length < transport) return Drop::fragment_short;
     if (offset != 0 && offset * unit < transport) return Drop::fragment_offset;
 
-    burst.fragment[i] = {.identification = header.load<Be16>(offsetof(Ipv4Header, identification)),
-                         .span = {.begin = static_cast<uint16_t>(offset),
-                                  .end = static_cast<uint16_t>(offset + (length + unit - 1) / unit)},
-                         .is_last = is_last};
+    burst.fragment[i] = {
+        .identification = Be32::from_host(header.load<Be16>(offsetof(Ipv4Header, identification)).host()),
+        .span = {.begin = static_cast<uint16_t>(offset),
+                 .end = static_cast<uint16_t>(offset + (length + unit - 1) / unit)},
+        .is_last = is_last};
     burst.fragments |= uint64_t{1} << i;
     if (offset == 0) {
       // An error fits into one packet: it quotes no more than 548 bytes.
@@ -57,9 +58,7 @@ struct ParseFragment {
     return Refusal();
   }
 
- private:
-  static constexpr uint32_t unit = 8;
-
+  // What a first fragment must hold of it.
   static constexpr uint32_t transport_header(uint8_t protocol) {
     switch (protocol) {
       case ip_protocol::tcp:
@@ -68,11 +67,15 @@ struct ParseFragment {
         return sizeof(SctpHeader);
       case ip_protocol::udp:
       case ip_protocol::icmp:
+      case ip_protocol::icmpv6:
         return sizeof(UdpHeader);
       default:
         return 0;
     }
   }
+
+ private:
+  static constexpr uint32_t unit = 8;
 };
 
 }  // namespace portcullis::stages

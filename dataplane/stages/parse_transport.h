@@ -1,5 +1,5 @@
-// The part of parse behind the IPv4 header: ports or identifier, flags, and what the packet can be for a
-// permit list. Bounded reads in the order of RFC 9293, 768, 9260 and 792, lengths before use. Protocols
+// The part of parse behind the header of layer 3: ports or identifier, flags, and what the packet can be for
+// a permit list. Bounded reads in the order of RFC 9293, 768, 9260 and 792, lengths before use. Protocols
 // without ports or queries have both ports 0.
 //
 // Reads the frame; writes Burst::ip, ::total_length, ::can_be, ::tcp_flags, ::icmp_type, ::icmp_code,
@@ -37,11 +37,19 @@ struct ParseTransport {
     const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
     if (protocol == ip_protocol::tcp) [[likely]]
       return tcp(burst, i, l4, length, present);
+    if (protocol == ip_protocol::icmp) return icmp(burst, i, l4, length, present);
+    if (ip_protocol::has_no_meaning_in_ipv4(protocol)) return Drop::unknown_protocol;
+    return layer_4(burst, i, protocol, l4, length, present);
+  }
+
+  // What is the same in both address families; the fields hold the first four bytes as ports.
+  static Refusal layer_4(Burst& burst, uint32_t i, uint8_t protocol, const uint8_t* l4, uint32_t length,
+                         uint32_t present) {
     switch (protocol) {
+      case ip_protocol::tcp:
+        return tcp(burst, i, l4, length, present);
       case ip_protocol::udp:
         return udp(burst, i, l4, length, present);
-      case ip_protocol::icmp:
-        return icmp(burst, i, l4, length, present);
       case ip_protocol::sctp:
         return sctp(burst, i, l4, length, present);
       default:
@@ -103,9 +111,7 @@ struct ParseTransport {
 
   // GRE, ESP and all others: only addresses tell their packets apart.
   static Refusal by_address(Burst& burst, uint32_t i) {
-    Ipv4Fields& fields = burst.ip[i];
-    if (ip_protocol::has_no_meaning_in_ipv4(fields.protocol)) return Drop::unknown_protocol;
-    fields.source_port = fields.destination_port = Port();
+    burst.ip[i].source_port = burst.ip[i].destination_port = Port();
     burst.can_be[i] = CanBe::opener;
     return Refusal();
   }

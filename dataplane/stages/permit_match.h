@@ -15,11 +15,21 @@ struct RuleMatch {
   [[nodiscard]] constexpr bool is_one() const { return hit.is_one(); }
 };
 
-// The first rule that matches of a list that lies in its record.
+// Which of the rules that lie in the record match, as bits.
 template <typename Group>
-inline RuleMatch find_inline_rule(const BindingRecord& record, const PermitQuery& query,
-                                  const Tables& tables) {
-  const uint32_t found = matching_lanes<Group>(record.rules, query, tables.tags);
+inline uint32_t matching_inline(const BindingRecord& record, const PermitQuery& query, const Tables& tables) {
+  return matching_lanes<Group>(record.rules, query, tables.tags);
+}
+template <typename Group>
+inline uint32_t matching_inline(const BindingRecord& record, const PermitQuery6& query,
+                                const Tables& tables) {
+  return matching_lanes<Group>(record.rules, tables.binding.ipv6(record).rests, query, tables.tags);
+}
+
+// The first rule that matches of a list that lies in its record.
+template <typename Group, typename Query>
+inline RuleMatch find_inline_rule(const BindingRecord& record, const Query& query, const Tables& tables) {
+  const uint32_t found = matching_inline<Group>(record, query, tables);
   if (found == 0) return {};
   const auto lane = static_cast<uint32_t>(std::countr_zero(found));
   return {RuleHit::of_inline(lane), record.rules.is_tracked(lane)};
@@ -27,6 +37,16 @@ inline RuleMatch find_inline_rule(const BindingRecord& record, const PermitQuery
 
 // The same of a longer one. A function of its own: within the loops of admit its registers would be spilled.
 struct FindLongRule {
+  template <typename Group>
+  static void run(const BindingRecord& record, const PermitQuery6& query, const Tables& tables,
+                  RuleMatch& match) noexcept {
+    match = find_inline_rule<Group>(record, query, tables);
+    if (match.is_one()) return;
+    const PermitVerdict found = tables.permit.find_in_ipv6<Group>(
+        record.chunk, record.rule_count - inline_permit_rules, query, tables.tags);
+    if (found.is_rule()) match = {RuleHit::of_chunk(found.hit() - inline_permit_rules), found.is_tracked()};
+  }
+
   template <typename Group>
   static void run(const BindingRecord& record, const PermitQuery& query, const Tables& tables,
                   RuleMatch& match) noexcept {
@@ -54,8 +74,8 @@ struct FindLongRule {
   }
 };
 
-template <typename Group>
-inline RuleMatch find_long_rule(const BindingRecord& record, const PermitQuery& query, const Tables& tables) {
+template <typename Group, typename Query>
+inline RuleMatch find_long_rule(const BindingRecord& record, const Query& query, const Tables& tables) {
   RuleMatch match;
   Group::template call<FindLongRule>(record, query, tables, match);
   return match;
@@ -63,34 +83,10 @@ inline RuleMatch find_long_rule(const BindingRecord& record, const PermitQuery& 
 
 // The first rule of a record's list that matches. Rules that track nothing come first (compile), so a match
 // that is tracked says that no untracked one exists.
-template <typename Group>
-inline RuleMatch find_rule(const BindingRecord& record, const PermitQuery& query, const Tables& tables) {
+template <typename Group, typename Query>
+inline RuleMatch find_rule(const BindingRecord& record, const Query& query, const Tables& tables) {
   return record.has_long_list() ? find_long_rule<Group>(record, query, tables)
                                 : find_inline_rule<Group>(record, query, tables);
-}
-
-// The packet as its destination's list sees it.
-inline PermitQuery inbound_query(const Burst& burst, uint32_t i, Ipv4Addr remote, TagSetId remote_tags) {
-  const Ipv4Fields& ip = burst.ip[i];
-  const bool icmp = ip.protocol == ip_protocol::icmp;
-  return {.direction = Direction::inbound,
-          .protocol = ip.protocol,
-          .local_port = icmp ? uint16_t{burst.icmp_type[i]} : ip.destination_port.host(),
-          .remote_port = icmp ? uint16_t{burst.icmp_code[i]} : ip.source_port.host(),
-          .remote = remote,
-          .remote_tags = remote_tags};
-}
-
-// The packet as its source's list sees it.
-inline PermitQuery outbound_query(const Burst& burst, uint32_t i, Ipv4Addr remote, TagSetId remote_tags) {
-  const Ipv4Fields& ip = burst.ip[i];
-  const bool icmp = ip.protocol == ip_protocol::icmp;
-  return {.direction = Direction::outbound,
-          .protocol = ip.protocol,
-          .local_port = icmp ? uint16_t{burst.icmp_type[i]} : ip.source_port.host(),
-          .remote_port = icmp ? uint16_t{burst.icmp_code[i]} : ip.destination_port.host(),
-          .remote = remote,
-          .remote_tags = remote_tags};
 }
 
 }  // namespace portcullis::stages

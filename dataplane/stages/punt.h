@@ -1,18 +1,19 @@
-// punt: what is for the gateway itself. ARP for the endpoints' next hop, for the gateway's addresses and for
-// proxied pools is answered in place; ARP replies of next hops and packets that the gateway's own permit list
-// lets in go by ring to the punt thread, policed per port.
+// punt: what is for the gateway itself. ARP and Neighbor Discovery for the endpoints' next hop, for the
+// gateway's addresses and for proxied pools is answered in place; what next hops reply and packets that the
+// gateway's own permit list lets in go by ring to the punt thread, policed per port.
 //
 // Reads frames of ARP packets, destination addresses; writes Burst::answered.
-// Drops: arp_ignored, gateway_not_permitted, gateway_spoofed_source, punt_rate, punt_full.
+// Drops: neighbor_ignored, arp_ignored, gateway_not_permitted, gateway_spoofed_source, punt_rate, punt_full.
 #pragma once
-
-#include <rte_ring.h>
 
 #include <algorithm>
 #include <cstring>
 #include <string_view>
 
+#include "dataplane/stages/family.h"
+#include "dataplane/stages/neighbor_discovery.h"
 #include "dataplane/stages/permit_match.h"
+#include "dataplane/stages/to_punt_thread.h"
 #include "dataplane/worker_state.h"
 #include "src/net/headers.h"
 
@@ -24,14 +25,25 @@ struct Punt {
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     for_each_packet(burst.live & burst.arp, [&](uint32_t i) { arp(burst, tables, worker, i); });
+    if ((burst.live & burst.ipv6) != 0) [[unlikely]]
+      ipv6(burst, tables, worker);
     uint64_t to_own = 0;
     for (const Ipv4Addr own : tables.gateway.addresses)
       to_own |= Group::equal64_words(burst.ip, offsetof(Ipv4Fields, destination) / sizeof own, own.wire());
-    for_each_packet(burst.live & ~burst.arp & to_own,
-                    [&](uint32_t i) { to_gateway(burst, tables, worker, i); });
+    for_each_packet(burst.live & ~burst.arp & ~burst.ipv6 & to_own,
+                    [&](uint32_t i) { to_gateway<Ipv4>(burst, tables, worker, i); });
   }
 
  private:
+  static void ipv6(Burst& burst, const Tables& tables, WorkerState& worker) {
+    for_each_packet(burst.live & burst.neighbor,
+                    [&](uint32_t i) { NeighborDiscovery::run(burst, tables, worker, i); });
+    for (const Ipv6Addr& own : tables.gateway.addresses6)
+      for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+        if (burst.destination6[i] == own) to_gateway<Ipv6>(burst, tables, worker, i);
+      });
+  }
+
   static void arp(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
     const PortInfo& port = tables.ports.ports[burst.in_port];
     ArpHeader header;
@@ -43,7 +55,7 @@ struct Punt {
         port.role == PortRole::uplink && port.next_hop != Ipv4Addr();  // else a fixed MAC
     if (header.operation == arp_operation::reply && has_next_hop &&
         header.sender_address.address() == port.next_hop)
-      return punt(burst, worker, worker.next_hop_meters[burst.in_port], i);
+      return to_punt_thread(burst, worker, worker.next_hop_meters[burst.in_port], i);
     drop(burst, worker, i, Drop::arp_ignored);
   }
 
@@ -78,27 +90,25 @@ struct Punt {
     burst.answered |= bit;
   }
 
+  template <typename Family>
   static void to_gateway(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
     if (burst.in_role != PortRole::uplink) return drop(burst, worker, i, Drop::gateway_not_permitted);
-    if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
+    const auto& source = Family::source(burst, i);
+    if (tables.binding.find(View::edge, source).in_any_pool())
       return drop(burst, worker, i, Drop::gateway_spoofed_source);
     // The kernel would put them together, whatever the first one was permitted as.
     if ((burst.fragments >> i & 1) != 0) return drop(burst, worker, i, Drop::gateway_not_permitted);
-    const PermitQuery query = inbound_query(burst, i, burst.ip[i].source, empty_tag_set);
-    const auto permits = [&](const PermitRule& rule) { return matches(rule, query, tables.tags); };
-    if (std::none_of(tables.gateway.permit.begin(), tables.gateway.permit.end(), permits))
+    const auto query = inbound_query<Family>(burst, i, source, empty_tag_set);
+    const auto permits = [&](const auto& rule) { return matches(rule, query, tables.tags); };
+    if (std::ranges::none_of(rules_of(tables.gateway, query), permits))
       return drop(burst, worker, i, Drop::gateway_not_permitted);
-    punt(burst, worker, worker.punt_meters[burst.in_port], i);
+    to_punt_thread(burst, worker, worker.punt_meters[burst.in_port], i);
   }
-
-  static void punt(Burst& burst, WorkerState& worker, PuntMeter& meter, uint32_t i) {
-    const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
-    if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
-      return drop(burst, worker, i, Drop::punt_rate);
-    if (worker.config.to_punt == nullptr || rte_ring_sp_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
-      return drop(burst, worker, i, Drop::punt_full);
-    worker.counters.punted.add(1);
-    burst.live &= ~(uint64_t{1} << i);
+  static const std::vector<PermitRule>& rules_of(const GatewayInfo& gateway, const PermitQuery&) {
+    return gateway.permit;
+  }
+  static const std::vector<PermitRule6>& rules_of(const GatewayInfo& gateway, const PermitQuery6&) {
+    return gateway.permit6;
   }
 };
 

@@ -30,11 +30,10 @@ struct Route {
       burst.next_hop_mac[i] = MacWord(destination.mac);
       leaves_by(i, destination.port);
     });
-    const uint64_t outside = burst.live & ~burst.has_destination;
-    if (outside != 0) {
+    const auto to_outside = [&](uint64_t outside, const NextHopTable& next_hops) {
       const PortId uplink = tables.ports.uplink;
       MacWord next_hop;
-      const bool resolved = tables.next_hop.find(uplink, next_hop);
+      const bool resolved = next_hops.find(uplink, next_hop);
       for_each_packet(outside, [&](uint32_t i) {
         burst.next_hop_mac[i] = next_hop;
         leaves_by(i, uplink);
@@ -42,22 +41,31 @@ struct Route {
       if (!resolved) [[unlikely]]
         for_each_packet(outside & ~refused,
                         [&](uint32_t i) { drop(burst, worker, i, Drop::next_hop_unresolved); });
-    }
+    };
+    const uint64_t outside = burst.live & ~burst.has_destination;
+    if ((outside & ~burst.ipv6) != 0) to_outside(outside & ~burst.ipv6, tables.next_hop);
+    if ((outside & burst.ipv6) != 0) to_outside(outside & burst.ipv6, tables.next_hop6);
     for_each_packet(refused, [&](uint32_t i) { refuse(burst, tables, worker, i); });
   }
 
  private:
   [[gnu::noinline, gnu::cold]] static void refuse(Burst& burst, const Tables& tables, WorkerState& worker,
                                                   uint32_t i) {
+    const bool is_ipv6 = (burst.ipv6 >> i & 1) != 0;
+    const uint16_t mtu = tables.ports.ports[burst.out_port[i]].mtu;
     if (burst.ip[i].ttl <= 1)
-      return IcmpAnswer::drop_and_answer(burst, tables, worker, i, Drop::ttl_exceeded,
-                                         {.type = icmp_type::time_exceeded, .code = 0});
+      return IcmpAnswer::drop_and_answer(
+          burst, tables, worker, i, Drop::ttl_exceeded,
+          {.type = is_ipv6 ? icmpv6_type::time_exceeded : icmp_type::time_exceeded, .code = 0});
+    if (is_ipv6)
+      return IcmpAnswer::drop_and_answer(
+          burst, tables, worker, i, Drop::packet_too_big,
+          {.type = icmpv6_type::packet_too_big, .code = 0, .next_hop_mtu = mtu});
     // RFC 791: without this flag the sender does not ask to be told.
     constexpr Be16 dont_fragment = Be16::from_host(0x4000);
     const HeaderView<Ipv4Header> header(frame_of(burst.mbuf[i]) + l3_offset);
     const auto flags = header.load<Be16>(offsetof(Ipv4Header, flags_fragment_offset));
     if ((flags.wire() & dont_fragment.wire()) == 0) return drop(burst, worker, i, Drop::packet_too_big);
-    const uint16_t mtu = tables.ports.ports[burst.out_port[i]].mtu;
     IcmpAnswer::drop_and_answer(
         burst, tables, worker, i, Drop::packet_too_big,
         {.type = icmp_type::destination_unreachable, .code = fragmentation_needed, .next_hop_mtu = mtu});

@@ -16,10 +16,15 @@ struct ToPrivate {
   static constexpr std::string_view name = "to_private";
 
   template <typename Group>
-  static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
+  static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
+    const uint64_t packets = burst.live & burst.has_destination;
     translate<&BindingRecord::dip, &BindingRecord::to_private>(
-        burst, burst.live & burst.has_destination, burst.destination, offsetof(Ipv4Header, destination),
+        burst, packets & ~burst.ipv6, burst.destination, offsetof(Ipv4Header, destination),
         offsetof(Ipv4Header, source));
+    if ((packets & burst.ipv6) != 0) [[unlikely]]
+      translate_ipv6<&Ipv6Binding::dip, &BindingRecord::to_private>(
+          burst, tables, packets & burst.ipv6, burst.destination, offsetof(Ipv6Header, destination),
+          offsetof(Ipv6Header, source));
   }
 };
 

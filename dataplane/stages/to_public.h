@@ -16,10 +16,15 @@ struct ToPublic {
   static constexpr std::string_view name = "to_public";
 
   template <typename Group>
-  static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
-    translate<&BindingRecord::eip, &BindingRecord::to_public>(burst, burst.live & burst.has_source,
-                                                              burst.source, offsetof(Ipv4Header, source),
+  static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
+    const uint64_t packets = burst.live & burst.has_source;
+    translate<&BindingRecord::eip, &BindingRecord::to_public>(burst, packets & ~burst.ipv6, burst.source,
+                                                              offsetof(Ipv4Header, source),
                                                               offsetof(Ipv4Header, destination));
+    if ((packets & burst.ipv6) != 0) [[unlikely]]
+      translate_ipv6<&Ipv6Binding::eip, &BindingRecord::to_public>(burst, tables, packets & burst.ipv6,
+                                                                   burst.source, offsetof(Ipv6Header, source),
+                                                                   offsetof(Ipv6Header, destination));
   }
 };
 

@@ -1,10 +1,11 @@
-// One address of an IPv4 packet replaced, with every checksum that covers it (RFC 1624, equation 3), also
+// One address of a packet replaced, with every checksum that covers it (RFC 1624, equation 3), also
 // within what an ICMP error quotes. What to_public and to_private share.
 #pragma once
 
 #include <cstring>
 
 #include "dataplane/burst.h"
+#include "dataplane/tables/tables.h"
 #include "src/net/checksum.h"
 #include "src/net/headers.h"
 
@@ -71,6 +72,62 @@ inline void replace_address(const Burst& burst, uint32_t i, size_t header_length
   if (before == after) return;
   apply_to_field(frame + quoted.ip_offset - sizeof(IcmpHeader) + offsetof(IcmpHeader, checksum),
                  ChecksumDelta().replace(before, after));
+}
+
+// The same of IPv6, whose header has no checksum. TCP, UDP and ICMPv6 cover addresses.
+inline void replace_ipv6_address(const Burst& burst, uint32_t i, size_t address_offset,
+                                 const Ipv6Addr& address, ChecksumDelta delta) {
+  uint8_t* const frame = frame_of(burst.mbuf[i]);
+  std::memcpy(frame + l3_offset + address_offset, &address, sizeof address);
+  if ((burst.later_fragments >> i & 1) != 0) return;
+  uint8_t* const l4 = frame + burst.l4_at[i];
+  const uint8_t protocol = burst.ip[i].protocol;
+  if (protocol == ip_protocol::tcp)
+    apply_to_field(l4 + offsetof(TcpHeader, checksum), delta);
+  else if (protocol == ip_protocol::udp)
+    apply_to_udp(l4 + offsetof(UdpHeader, checksum), delta);
+  else if (protocol == ip_protocol::icmpv6)
+    apply_to_field(l4 + offsetof(IcmpHeader, checksum), delta);
+}
+
+// The same in what an ICMPv6 error quotes. Its own checksum covers the quoted address as plain bytes, and the
+// quoted checksum, if that much is there.
+[[gnu::noinline, gnu::cold]] inline void replace_quoted_ipv6_address(const Burst& burst, uint32_t i,
+                                                                     size_t address_offset,
+                                                                     const Ipv6Addr& address,
+                                                                     ChecksumDelta delta) {
+  uint8_t* const frame = frame_of(burst.mbuf[i]);
+  const QuotedPacket& quoted = burst.quoted[i];
+  std::memcpy(frame + quoted.ip_offset + address_offset, &address, sizeof address);
+  uint8_t* const own = frame + burst.l4_at[i] + offsetof(IcmpHeader, checksum);
+  apply_to_field(own, delta);
+  size_t offset = offsetof(IcmpHeader, checksum);
+  if (quoted.protocol == ip_protocol::tcp)
+    offset = offsetof(TcpHeader, checksum);
+  else if (quoted.protocol == ip_protocol::udp)
+    offset = offsetof(UdpHeader, checksum);
+  else if (quoted.protocol != ip_protocol::icmpv6)
+    return;
+  if (quoted.l4_length < offset + sizeof(Be16)) return;
+  uint8_t* const field = frame + quoted.l4_offset + offset;
+  Be16 before, after;
+  std::memcpy(&before, field, sizeof before);
+  quoted.protocol == ip_protocol::udp ? apply_to_udp(field, delta) : apply_to_field(field, delta);
+  std::memcpy(&after, field, sizeof after);
+  apply_to_field(own, ChecksumDelta().replace(before, after));
+}
+
+// One side of the IPv6 packets of a burst, as translate() below.
+template <auto address, auto delta>
+inline void translate_ipv6(const Burst& burst, const Tables& tables, uint64_t packets,
+                           const BindingRecord* const* sides, size_t field, size_t quoted_field) {
+  for_each_packet(packets, [&](uint32_t i) {
+    const Ipv6Binding& side = tables.binding.ipv6(*sides[i]);
+    if (side.dip == side.eip) return;
+    replace_ipv6_address(burst, i, field, side.*address, sides[i]->*delta);
+    if ((burst.errors >> i & 1) != 0) [[unlikely]]
+      replace_quoted_ipv6_address(burst, i, quoted_field, side.*address, sides[i]->*delta);
+  });
 }
 
 // One side of a burst: the address that its packets carry at `field`, and the packets that ICMP errors quote

@@ -16,8 +16,11 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/tables/index_page.h"
+#include "dataplane/tables/ipv6_index.h"
 #include "dataplane/tables/memory.h"
 #include "dataplane/tables/permit.h"
+#include "dataplane/tables/permit6.h"
 #include "src/base/expected.h"
 #include "src/net/address.h"
 #include "src/net/checksum.h"
@@ -25,7 +28,6 @@
 namespace portcullis {
 
 using BindingId = uint32_t;
-using Slot = uint32_t;
 using PortId = uint16_t;  // ethdev port id
 
 // Line 0 is read for every packet of the endpoint, line 1 when its list is judged. Written by control only.
@@ -55,29 +57,21 @@ struct alignas(64) BindingRecord {
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);
 
-enum class View : uint8_t { edge = 0, local = 1 };
-
-// What an address is, as the index says it: a slot, or one of the values below first_slot.
-class IndexEntry {
- public:
-  static constexpr uint32_t outside = 0;   // in no pool
-  static constexpr uint32_t local = 1;     // in a local pool, not bound in this view
-  static constexpr uint32_t provider = 2;  // in a pool that another gateway of the provider serves
-  static constexpr Slot first_slot = 3;
-  constexpr explicit IndexEntry(uint32_t raw) : raw_(raw) {}
-  [[nodiscard]] constexpr bool is_bound() const { return raw_ >= first_slot; }
-  [[nodiscard]] constexpr bool in_any_pool() const { return raw_ != outside; }
-  [[nodiscard]] constexpr bool in_local_pool() const { return raw_ == local || is_bound(); }
-  [[nodiscard]] constexpr Slot slot() const { return raw_; }
-
- private:
-  uint32_t raw_;
+// What an IPv6 endpoint's record has no room for; its `eip`, `dip` and `rules` are of no meaning then but for
+// what PermitQuad6 takes of them.
+struct alignas(64) Ipv6Binding {
+  Ipv6Addr eip;
+  Ipv6Addr dip;
+  PermitRests rests;  // of the first four rules
 };
+static_assert(sizeof(Ipv6Binding) == 128);
 
 class BindingTable {
  public:
-  // `capacity` records (with the spare ones for changes in flight), `pages` of 65,536 addresses a view.
-  [[nodiscard]] static Expected<BindingTable> create(uint32_t capacity, uint32_t pages, int numa_node);
+  // `capacity` IPv4 records (with the spare ones for changes in flight), `pages` of 65,536 addresses a view
+  // for both families, `ipv6_capacity` IPv6 records.
+  [[nodiscard]] static Expected<BindingTable> create(uint32_t capacity, uint32_t pages, int numa_node,
+                                                     uint32_t ipv6_capacity = 0);
 
   // --- any thread ---
   [[nodiscard]] IndexEntry find(View view, Ipv4Addr address) const {
@@ -86,7 +80,7 @@ class BindingTable {
   // The same in two steps, for a burst: where the entry lies (to prefetch it), and what it says.
   [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, Ipv4Addr address) const {
     const uint32_t host = address.host();
-    const Page* page = root_[static_cast<size_t>(view)][host >> 16].load(std::memory_order_acquire);
+    const IndexPage* page = root_[static_cast<size_t>(view)][host >> 16].load(std::memory_order_acquire);
     return &page->entries[host & 0xffff];
   }
   [[nodiscard]] static IndexEntry load(const std::atomic<uint32_t>* place) {
@@ -98,15 +92,39 @@ class BindingTable {
     const uint32_t high = address.host() >> 16;
     return (pooled_[high / 64].load(std::memory_order_acquire) >> (high % 64) & 1) != 0;
   }
+  [[nodiscard]] IndexEntry find(View view, const Ipv6Addr& address) const {
+    return load(ipv6_.place_of(view, address));
+  }
+  [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, const Ipv6Addr& address) const {
+    return ipv6_.place_of(view, address);
+  }
   [[nodiscard]] const BindingRecord& record(Slot slot) const { return records_[slot]; }
+  // Of an IPv6 endpoint's record.
+  [[nodiscard]] const Ipv6Binding& ipv6(const BindingRecord& record) const {
+    return ipv6_records_[record.slot - first_ipv6_slot_];
+  }
+  [[nodiscard]] const Ipv6Binding& ipv6(Slot slot) const { return ipv6_records_[slot - first_ipv6_slot_]; }
+  // The record of an IPv6 endpoint that is bound, by its id; IndexEntry::outside if it is not.
+  [[nodiscard]] IndexEntry slot_of(BindingId id) const {
+    return IndexEntry(slot_of_[id].load(std::memory_order_acquire));
+  }
 
   // --- control only ---
-  [[nodiscard]] bool take_slot(Slot& slot) { return free_slots_.take(slot); }
-  void free_slot(Slot slot) { free_slots_.give(slot); }  // after grace
+  [[nodiscard]] bool take_slot(IpFamily family, Slot& slot) {
+    return (family == IpFamily::ipv4 ? free_slots_ : free_ipv6_slots_).take(slot);
+  }
+  void free_slot(Slot slot) {  // after grace
+    (slot < first_ipv6_slot_ ? free_slots_ : free_ipv6_slots_).give(slot);
+  }
   [[nodiscard]] uint32_t free_slots() const { return free_slots_.size(); }
+  [[nodiscard]] Ipv6Binding& writable_ipv6(Slot slot) { return ipv6_records_[slot - first_ipv6_slot_]; }
+  void set_slot_of(BindingId id, uint32_t value) { slot_of_[id].store(value, std::memory_order_release); }
   [[nodiscard]] BindingRecord& writable(Slot slot) { return records_[slot]; }  // before publication only
   // Points `address` at a slot, or at IndexEntry::local, ::provider or ::outside. Its page must exist.
   void set(View view, Ipv4Addr address, uint32_t value);
+  void set(View view, const Ipv6Addr& address, uint32_t value) { ipv6_.set(view, address, value); }
+  // The IPv6 pools from now on (Ipv6Index::set_pools).
+  [[nodiscard]] Expected<void> set_ipv6_pools(std::span<const Ipv6PoolUse> pools);
   // Makes the pages under `prefix` exist; resource_exhausted (nothing taken) when there are too few.
   [[nodiscard]] Expected<void> reserve_pages(Ipv4Prefix prefix);
   // Gives up the pages that only `prefix` uses, whose entries are all `outside` by now: readers leave them at
@@ -117,22 +135,24 @@ class BindingTable {
   [[nodiscard]] size_t bytes() const;
 
  private:
-  struct Page {
-    std::atomic<uint32_t> entries[65536];
-  };
-  struct alignas(64) PageStorage : Page {};
-  using Root = std::unique_ptr<std::atomic<const Page*>[]>;
-  Page* page_of(View view, uint32_t high);
+  using Root = std::unique_ptr<std::atomic<const IndexPage*>[]>;
+  IndexPage* page_of(View view, uint32_t high);
+  Ipv6Index::PageSource page_source();
 
-  TableArray<BindingRecord> records_;
-  TableArray<PageStorage> pages_;  // page 0 stays empty: what addresses outside every pool share
+  TableArray<BindingRecord> records_;      // IPv4's, then IPv6's
+  TableArray<Ipv6Binding> ipv6_records_;   // from slot first_ipv6_slot_ on
+  TableArray<std::atomic<Slot>> slot_of_;  // by binding id
+  TableArray<IndexPageStorage> pages_;     // page 0 stays empty: what addresses outside every pool share
+  Slot first_ipv6_slot_ = 0;
   IndexPool free_slots_;
+  IndexPool free_ipv6_slots_;
   IndexPool free_pages_;
   std::vector<uint32_t> page_users_;      // pools under each upper half
   std::vector<uint32_t> unlinked_pages_;  // waiting for grace
-  Root root_[2];
+  Root root_[view_count];
   // Bit h: there are pages for the upper half h. Set after the pages are there, cleared before they go.
   std::unique_ptr<std::atomic<uint64_t>[]> pooled_;
+  Ipv6Index ipv6_;
 };
 
 }  // namespace portcullis

@@ -3,6 +3,7 @@
 #include <rte_random.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <string>
 
@@ -21,16 +22,23 @@ uint32_t continuation_buckets(uint32_t capacity) {
 
 }  // namespace
 
-size_t EndpointTable::bytes_for(uint32_t capacity) {
-  return (size_t{home_buckets(capacity)} + continuation_buckets(capacity)) * sizeof(Bucket);
+template <typename Key>
+size_t BasicEndpointTable<Key>::bytes_for(uint32_t capacity) {
+  return (size_t{home_buckets(capacity)} + continuation_buckets(capacity)) *
+         (sizeof(Bucket) + (has_wide_keys ? sizeof(Dips) : 0));
 }
 
-Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node, uint64_t secret) {
+template <typename Key>
+Expected<BasicEndpointTable<Key>> BasicEndpointTable<Key>::create(uint32_t capacity, int numa_node,
+                                                                  uint64_t secret) {
   const uint32_t home = home_buckets(capacity);
   const uint32_t all = home + continuation_buckets(capacity);
   auto buckets = TableArray<Bucket>::create("endpoint table", all, numa_node);
   if (!buckets) return tl::unexpected(buckets.error());
-  EndpointTable table;
+  auto dips = TableArray<Dips>::create("endpoint addresses", has_wide_keys ? all : 0, numa_node);
+  if (!dips) return tl::unexpected(dips.error());
+  BasicEndpointTable table;
+  table.dips_ = std::move(*dips);
   table.buckets_ = std::move(*buckets);
   table.free_buckets_ = IndexPool(home, all);
   table.secret_ = secret != 0 ? secret : rte_rand();
@@ -40,7 +48,8 @@ Expected<EndpointTable> EndpointTable::create(uint32_t capacity, int numa_node, 
   return table;
 }
 
-bool EndpointTable::set(EndpointKey key, Slot slot) {
+template <typename Key>
+bool BasicEndpointTable<Key>::set(const Key& key, Slot slot) {
   Place free{.bucket = 0, .way = ways};  // none yet
   uint32_t last = bucket_of(key);
   for (uint32_t bucket = last;; bucket = buckets_[bucket].next.load(std::memory_order_relaxed)) {
@@ -50,7 +59,7 @@ bool EndpointTable::set(EndpointKey key, Slot slot) {
       const Slot now = b.slot(way).load(std::memory_order_relaxed);
       if (now == is_free) {
         if (free.way == ways) free = {bucket, way};
-      } else if (now != is_erased && holds(b, way, key)) {
+      } else if (now != is_erased && holds(bucket, way, key)) {
         b.slot(way).store(slot, std::memory_order_release);
         return true;
       }
@@ -62,8 +71,7 @@ bool EndpointTable::set(EndpointKey key, Slot slot) {
   if (continues && !free_buckets_.take(free.bucket)) return false;
   if (continues) free.way = 0;
   Bucket& b = buckets_[free.bucket];
-  b.dip(free.way).store(key.dip.wire(), std::memory_order_relaxed);
-  b.ports[free.way].store(key.port, std::memory_order_relaxed);
+  write_key(free.bucket, free.way, key);
   b.slot(free.way).store(slot, std::memory_order_release);
   if (continues) {
     b.next.store(0, std::memory_order_relaxed);
@@ -73,11 +81,35 @@ bool EndpointTable::set(EndpointKey key, Slot slot) {
   return true;
 }
 
-void EndpointTable::erase(EndpointKey key) {
+template <typename Key>
+Key BasicEndpointTable<Key>::key_at(uint32_t bucket, uint32_t way) const {
+  const PortId port = buckets_[bucket].ports[way].load(std::memory_order_relaxed);
+  if constexpr (has_wide_keys) {
+    const std::array<uint64_t, 2> halves{dips_[bucket].high[way].load(std::memory_order_relaxed),
+                                         dips_[bucket].low[way].load(std::memory_order_relaxed)};
+    return {.dip = std::bit_cast<Ipv6Addr>(halves), .port = port};
+  } else {
+    return {.dip = Ipv4Addr::from_wire(buckets_[bucket].dip(way).load(std::memory_order_relaxed)),
+            .port = port};
+  }
+}
+
+template <typename Key>
+void BasicEndpointTable<Key>::write_key(uint32_t bucket, uint32_t way, const Key& key) {
+  buckets_[bucket].dip(way).store(key.group_word(), std::memory_order_relaxed);
+  buckets_[bucket].ports[way].store(key.port, std::memory_order_relaxed);
+  if constexpr (has_wide_keys) {
+    dips_[bucket].high[way].store(key.dip.wire_high(), std::memory_order_relaxed);
+    dips_[bucket].low[way].store(key.dip.wire_low(), std::memory_order_relaxed);
+  }
+}
+
+template <typename Key>
+void BasicEndpointTable<Key>::erase(const Key& key) {
   for (uint32_t bucket = bucket_of(key);;) {
     Bucket& b = buckets_[bucket];
     for (uint32_t way = 0; way < ways; ++way) {
-      if (b.slot(way).load(std::memory_order_relaxed) < IndexEntry::first_slot || !holds(b, way, key))
+      if (b.slot(way).load(std::memory_order_relaxed) < IndexEntry::first_slot || !holds(bucket, way, key))
         continue;
       b.slot(way).store(is_erased, std::memory_order_release);
       erased_.push_back({bucket, way});
@@ -88,7 +120,8 @@ void EndpointTable::erase(EndpointKey key) {
   }
 }
 
-void EndpointTable::release_erased() {
+template <typename Key>
+void BasicEndpointTable<Key>::release_erased() {
   for (const uint32_t bucket : unlinked_) free_buckets_.give(bucket);
   unlinked_.clear();
   used_ -= static_cast<uint32_t>(erased_.size());
@@ -101,14 +134,15 @@ void EndpointTable::release_erased() {
     for (uint32_t way = 0; way < ways; ++way)
       in_use = in_use || empty.slot(way).load(std::memory_order_relaxed) != is_free;
     if (in_use || std::find(unlinked_.begin(), unlinked_.end(), place.bucket) != unlinked_.end()) continue;
-    const EndpointKey was{.dip = Ipv4Addr::from_wire(empty.dip(place.way).load(std::memory_order_relaxed)),
-                          .port = empty.ports[place.way].load(std::memory_order_relaxed)};
-    uint32_t before = bucket_of(was);
+    uint32_t before = bucket_of(key_at(place.bucket, place.way));
     while (buckets_[before].next.load(std::memory_order_relaxed) != place.bucket)
       before = buckets_[before].next.load(std::memory_order_relaxed);
     buckets_[before].next.store(empty.next.load(std::memory_order_relaxed), std::memory_order_release);
     unlinked_.push_back(place.bucket);
   }
 }
+
+template class BasicEndpointTable<EndpointKey>;
+template class BasicEndpointTable<EndpointKey6>;
 
 }  // namespace portcullis

@@ -4,17 +4,19 @@
 
 namespace portcullis {
 
-Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int numa_node, uint64_t secret) {
+template <typename Tuple>
+Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity, uint32_t bindings,
+                                                              int numa_node, uint64_t secret) {
   if (capacity < ways || !std::has_single_bit(capacity))
     return fail(ErrorCode::invalid_argument,
                 "flow capacity " + std::to_string(capacity) + " is no power of two of at least 16");
   auto heads = TableArray<Head>::create("flow heads", capacity / ways, numa_node);
   if (!heads) return tl::unexpected(heads.error());
-  auto entries = TableArray<FlowEntry>::create("flow table", capacity, numa_node);
+  auto entries = TableArray<Entry>::create("flow table", capacity, numa_node);
   if (!entries) return tl::unexpected(entries.error());
   auto owned = TableArray<Counter>::create("flow owners", bindings, numa_node);
   if (!owned) return tl::unexpected(owned.error());
-  FlowTable table;
+  BasicFlowTable table;
   table.heads_ = std::move(*heads);
   table.entries_ = std::move(*entries);
   table.owned_ = std::move(*owned);
@@ -22,12 +24,16 @@ Expected<FlowTable> FlowTable::create(uint32_t capacity, uint32_t bindings, int 
   return table;
 }
 
-void FlowTable::erase(uint32_t index) {
+template <typename Tuple>
+void BasicFlowTable<Tuple>::erase(uint32_t index) {
   Counter& owned = owned_[entries_[index].owner];
   owned.set(owned.get() - 1);
   size_.set(size_.get() - 1);
   heads_[index / ways].signatures[index % ways] = 0;
   ++version_;
 }
+
+template class BasicFlowTable<SideTuple>;
+template class BasicFlowTable<SideTuple6>;
 
 }  // namespace portcullis

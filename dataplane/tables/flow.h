@@ -109,13 +109,14 @@ constexpr FlowEvent classify_tcp(uint8_t flags, bool from_opener) {
 
 constexpr uint32_t idle_ms(const FlowTimeouts& t, uint8_t protocol, FlowState state) {
   if (protocol == ip_protocol::udp) return t.udp_ms;
-  if (protocol == ip_protocol::icmp) return t.icmp_ms;
+  if (protocol == ip_protocol::icmp || protocol == ip_protocol::icmpv6) return t.icmp_ms;
   if (protocol != ip_protocol::tcp) return t.other_ms;
   return state == FlowState::established ? t.tcp_established_ms : t.tcp_transitory_ms;
 }
 
-struct alignas(64) FlowEntry {
-  SideTuple key;
+template <typename Tuple>
+struct alignas(64) BasicFlowEntry {
+  Tuple key;
   uint64_t expires_ms = 0;
   BindingId owner = 0;
   uint32_t owner_incarnation = 0;
@@ -127,20 +128,25 @@ struct alignas(64) FlowEntry {
   uint8_t icmp_code = 0;  // of the query that opened it, to judge it again
   uint8_t zero = 0;
 };
-static_assert(sizeof(FlowEntry) == 64);
+using FlowEntry = BasicFlowEntry<SideTuple>;
+using FlowEntry6 = BasicFlowEntry<SideTuple6>;
+static_assert(sizeof(FlowEntry) == 64 && sizeof(FlowEntry6) == 64);
 
-class FlowTable {
+// `Tuple`: SideTuple or SideTuple6.
+template <typename Tuple>
+class BasicFlowTable {
  public:
+  using Entry = BasicFlowEntry<Tuple>;
   static constexpr uint32_t ways = 16;
   static constexpr uint32_t none = UINT32_MAX;
 
   // `capacity`: entries, a power of two of at least 16. `bindings`: binding ids that may own entries.
   // `secret`: keys the hash, so that nobody can choose five-tuples that crowd one bucket.
-  [[nodiscard]] static Expected<FlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node,
-                                                  uint64_t secret);
+  [[nodiscard]] static Expected<BasicFlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node,
+                                                       uint64_t secret);
 
-  [[nodiscard]] static uint32_t hash(const SideTuple& key, uint64_t secret);
-  [[nodiscard]] uint32_t hash(const SideTuple& key) const { return hash(key, secret_); }
+  [[nodiscard]] static uint32_t hash(const Tuple& key, uint64_t secret);
+  [[nodiscard]] uint32_t hash(const Tuple& key) const { return hash(key, secret_); }
   // The bucket's head; and, once that is there, the entry that it leads to.
   void prefetch(uint32_t hash) const { prefetch_line(&heads_[bucket_of(hash)]); }
   // Which entry that is, to be given to find_at(); none if the head names none. With `may_open` the entry
@@ -153,11 +159,10 @@ class FlowTable {
   void prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const;
   // The entry of `key` that is alive at `now_ms`, or none, by what prefetch_entry() said of it.
   template <typename Group>
-  [[nodiscard]] uint32_t find_at(uint32_t candidate, const SideTuple& key, uint32_t hash,
-                                 uint64_t now_ms) const;
+  [[nodiscard]] uint32_t find_at(uint32_t candidate, const Tuple& key, uint32_t hash, uint64_t now_ms) const;
   // The entry of `key` that is alive at `now_ms`, or none.
   template <typename Group = ScalarGroup>
-  [[nodiscard]] uint32_t find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const;
+  [[nodiscard]] uint32_t find(const Tuple& key, uint32_t hash, uint64_t now_ms) const;
   [[nodiscard]] uint32_t bucket_of(uint32_t hash) const { return hash & (heads_.size() - 1); }
   // Whether the bucket has at least `wanted` ways that inserts could take now.
   template <typename Group>
@@ -165,11 +170,11 @@ class FlowTable {
   // Takes a way for entry.key: that of an entry of the same key, which counts no more; else a free one, else
   // an expired one; none when the bucket is full.
   template <typename Group = ScalarGroup>
-  uint32_t insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms);
+  uint32_t insert(const Entry& entry, uint32_t hash, uint64_t now_ms);
   void erase(uint32_t index);
   // Everything but the expiry may be written through it.
-  [[nodiscard]] FlowEntry& entry(uint32_t index) { return entries_[index]; }
-  [[nodiscard]] const FlowEntry& entry(uint32_t index) const { return entries_[index]; }
+  [[nodiscard]] Entry& entry(uint32_t index) { return entries_[index]; }
+  [[nodiscard]] const Entry& entry(uint32_t index) const { return entries_[index]; }
   void set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms);
   // Raised by every insert and erase: while it stands, what find() said holds.
   [[nodiscard]] uint64_t version() const { return version_; }
@@ -238,19 +243,20 @@ class FlowTable {
   // In the head, what the entry says.
   void note_expiry(uint32_t index, uint64_t now_ms);
   template <typename Group>
-  [[nodiscard]] uint32_t index_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const;
+  [[nodiscard]] uint32_t index_for(uint32_t hash, uint64_t now_ms, const Tuple& key) const;
 
   TableArray<Head> heads_;
-  TableArray<FlowEntry> entries_;  // of bucket b from b * ways on
-  TableArray<Counter> owned_;      // by binding id
+  TableArray<Entry> entries_;  // of bucket b from b * ways on
+  TableArray<Counter> owned_;  // by binding id
   uint64_t secret_ = 0;
   uint64_t version_ = 0;
   Counter size_;
   uint32_t age_cursor_ = 0;
 };
 
-inline uint32_t FlowTable::hash(const SideTuple& key, uint64_t secret) {
-  uint64_t words[2];
+template <typename Tuple>
+inline uint32_t BasicFlowTable<Tuple>::hash(const Tuple& key, uint64_t secret) {
+  uint64_t words[sizeof(Tuple) / sizeof(uint64_t)];
   std::memcpy(words, &key, sizeof words);
   // Two keyed 64 x 64 -> 128-bit products, folded: unlike a CRC it is not linear, so without the secret there
   // is no telling which keys meet.
@@ -260,24 +266,29 @@ inline uint32_t FlowTable::hash(const SideTuple& key, uint64_t secret) {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   };
   constexpr uint64_t odd = 0x9e3779b97f4a7c15u;
-  const uint64_t mixed = folded(folded(words[0] ^ secret, words[1] ^ odd) ^ words[1], secret | odd);
+  uint64_t inner = folded(words[0] ^ secret, words[1] ^ odd);
+  if constexpr (sizeof(Tuple) == sizeof(SideTuple6)) inner ^= folded(words[2] ^ ~secret, words[3] ^ odd);
+  const uint64_t mixed = folded(inner ^ words[1], secret | odd);
   return static_cast<uint32_t>(mixed >> 32);
 }
 
-inline void FlowTable::set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms) {
+template <typename Tuple>
+inline void BasicFlowTable<Tuple>::set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms) {
   entry(index).expires_ms = expires_ms;
   note_expiry(index, now_ms);
 }
 
-inline void FlowTable::note_expiry(uint32_t index, uint64_t now_ms) {
+template <typename Tuple>
+inline void BasicFlowTable<Tuple>::note_expiry(uint32_t index, uint64_t now_ms) {
   uint16_t& noted = heads_[index / ways].expiry[index % ways];
   // Mostly the same: the head is then not written.
   const uint16_t expiry = coarse_expiry(entries_[index].expires_ms, now_ms);
   if (noted != expiry) noted = expiry;
 }
 
+template <typename Tuple>
 template <typename Group>
-inline uint32_t FlowTable::prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const {
+inline uint32_t BasicFlowTable<Tuple>::prefetch_entry(uint32_t hash, bool may_open, uint64_t now_ms) const {
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
   uint32_t way = Group::equal16(b.signatures, signature_of(hash));
@@ -293,8 +304,9 @@ inline uint32_t FlowTable::prefetch_entry(uint32_t hash, bool may_open, uint64_t
   return is_candidate ? index : none;
 }
 
+template <typename Tuple>
 template <typename Group>
-inline void FlowTable::prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const {
+inline void BasicFlowTable<Tuple>::prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const {
   prefetch_line(&owned_[owner]);
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
@@ -304,18 +316,20 @@ inline void FlowTable::prefetch_owners(BindingId owner, uint32_t hash, uint64_t 
     prefetch_line(&owned_[entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner]);
 }
 
+template <typename Tuple>
 template <typename Group>
-inline uint32_t FlowTable::find_at(uint32_t candidate, const SideTuple& key, uint32_t hash,
-                                   uint64_t now_ms) const {
+inline uint32_t BasicFlowTable<Tuple>::find_at(uint32_t candidate, const Tuple& key, uint32_t hash,
+                                               uint64_t now_ms) const {
   if (candidate == none) return none;
-  const FlowEntry& first = entries_[candidate];
+  const Entry& first = entries_[candidate];
   if (first.key == key) [[likely]]
     return first.expires_ms > now_ms ? candidate : none;
   return find<Group>(key, hash, now_ms);  // another entry of the bucket has the same signature
 }
 
+template <typename Tuple>
 template <typename Group>
-inline uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t now_ms) const {
+inline uint32_t BasicFlowTable<Tuple>::find(const Tuple& key, uint32_t hash, uint64_t now_ms) const {
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
   for (uint32_t found = Group::equal16(b.signatures, signature_of(hash)); found != 0; found &= found - 1) {
@@ -325,8 +339,9 @@ inline uint32_t FlowTable::find(const SideTuple& key, uint32_t hash, uint64_t no
   return none;
 }
 
+template <typename Tuple>
 template <typename Group>
-inline uint32_t FlowTable::index_for(uint32_t hash, uint64_t now_ms, const SideTuple& key) const {
+inline uint32_t BasicFlowTable<Tuple>::index_for(uint32_t hash, uint64_t now_ms, const Tuple& key) const {
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
   const auto index_of = [&](uint32_t found) {
@@ -342,8 +357,9 @@ inline uint32_t FlowTable::index_for(uint32_t hash, uint64_t now_ms, const SideT
   return none;
 }
 
+template <typename Tuple>
 template <typename Group>
-inline bool FlowTable::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const {
+inline bool BasicFlowTable<Tuple>::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms) const {
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
   auto room = static_cast<uint32_t>(std::popcount(Group::equal16(b.signatures, 0)));
@@ -356,8 +372,9 @@ inline bool FlowTable::has_room(uint32_t hash, uint32_t wanted, uint64_t now_ms)
   return room >= wanted;
 }
 
+template <typename Tuple>
 template <typename Group>
-inline uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_t now_ms) {
+inline uint32_t BasicFlowTable<Tuple>::insert(const Entry& entry, uint32_t hash, uint64_t now_ms) {
   const uint32_t index = index_for<Group>(hash, now_ms, entry.key);
   if (index == none) return none;
   Head& b = heads_[index / ways];
@@ -371,5 +388,10 @@ inline uint32_t FlowTable::insert(const FlowEntry& entry, uint32_t hash, uint64_
   ++version_;
   return index;
 }
+
+using FlowTable = BasicFlowTable<SideTuple>;
+using FlowTable6 = BasicFlowTable<SideTuple6>;
+extern template class BasicFlowTable<SideTuple>;
+extern template class BasicFlowTable<SideTuple6>;
 
 }  // namespace portcullis

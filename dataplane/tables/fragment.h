@@ -29,6 +29,16 @@ struct FragmentKey {
 };
 static_assert(sizeof(FragmentKey) == 16);
 
+// RFC 8200, 4.5. The protocol is none of it: what follows the fragment header may be a further one.
+struct FragmentKey6 {
+  Ipv6Addr source;
+  Ipv6Addr destination;
+  Be32 identification;
+  uint32_t port = 0;
+  friend constexpr bool operator==(const FragmentKey6&, const FragmentKey6&) = default;
+};
+static_assert(sizeof(FragmentKey6) == 40);
+
 // What only the first fragment says, as parse and Burst know it.
 struct TransportFields {
   Port source_port;
@@ -85,50 +95,55 @@ class FragmentSpans {
   uint8_t count_ = 0;
 };
 
-struct alignas(64) FragmentEntry {
-  FragmentKey key;
+template <typename Key>
+struct alignas(64) BasicFragmentEntry {
+  Key key;
   TransportFields first;
   uint64_t expires_ms = 0;  // 0: the place is free
   FragmentSpans spans;
   uint32_t serial = 0;  // the order of age; it wraps
   BindingId owner = 0;
   bool refuses = false;  // parts overlapped: no further one passes (RFC 5722)
+  uint8_t protocol = 0;  // of the first fragment
 };
-static_assert(sizeof(FragmentEntry) == 64);
 
-class FragmentTable {
+// `Key`: FragmentKey or FragmentKey6; `Address`: that of an EIP.
+template <typename Key, typename Address>
+class BasicFragmentTable {
  public:
+  using Entry = BasicFragmentEntry<Key>;
   static constexpr uint32_t ways = 64;
   static constexpr uint32_t share = 16;
   static constexpr uint32_t none = UINT32_MAX;
 
   // `capacity`: datagrams, a power of two of at least 64.
-  [[nodiscard]] static Expected<FragmentTable> create(uint32_t capacity, int numa_node, uint64_t secret) {
-    auto entries = TableArray<FragmentEntry>::create("fragmented datagrams", capacity, numa_node);
+  [[nodiscard]] static Expected<BasicFragmentTable> create(uint32_t capacity, int numa_node,
+                                                           uint64_t secret) {
+    auto entries = TableArray<Entry>::create("fragmented datagrams", capacity, numa_node);
     if (!entries) return tl::unexpected(entries.error());
-    FragmentTable table;
+    BasicFragmentTable table;
     table.entries_ = std::move(*entries);
     table.secret_ = secret;
     return table;
   }
 
-  [[nodiscard]] static uint32_t bucket_of(Ipv4Addr eip, uint32_t buckets, uint64_t secret) {
-    const uint64_t mixed = (eip.host() ^ secret) * 0x9e3779b97f4a7c15u;
+  [[nodiscard]] static uint32_t bucket_of(const Address& eip, uint32_t buckets, uint64_t secret) {
+    const uint64_t mixed = (word_of(eip) ^ secret) * 0x9e3779b97f4a7c15u;
     return static_cast<uint32_t>(mixed >> 32) & (buckets - 1);
   }
   // The datagram of `key`, of which a fragment that passes has come in the last while, or none. `eip`: whose
   // share it has.
-  [[nodiscard]] uint32_t find(const FragmentKey& key, Ipv4Addr eip, uint64_t now_ms) const {
+  [[nodiscard]] uint32_t find(const Key& key, const Address& eip, uint64_t now_ms) const {
     const uint32_t first = bucket(eip) * ways;
     for (uint32_t index = first; index < first + ways; ++index)
       if (entries_[index].expires_ms > now_ms && entries_[index].key == key) return index;
     return none;
   }
-  [[nodiscard]] FragmentEntry& entry(uint32_t index) { return entries_[index]; }
-  [[nodiscard]] const FragmentEntry& entry(uint32_t index) const { return entries_[index]; }
+  [[nodiscard]] Entry& entry(uint32_t index) { return entries_[index]; }
+  [[nodiscard]] const Entry& entry(uint32_t index) const { return entries_[index]; }
   // Its serial is given here.
-  void insert(const FragmentEntry& entry, Ipv4Addr eip, uint64_t now_ms) {
-    FragmentEntry& place = entries_[place_for(entry.owner, eip, now_ms)];
+  void insert(const Entry& entry, const Address& eip, uint64_t now_ms) {
+    Entry& place = entries_[place_for(entry.owner, eip, now_ms)];
     place = entry;
     place.serial = ++serial_;
   }
@@ -144,17 +159,19 @@ class FragmentTable {
   [[nodiscard]] size_t bytes() const { return entries_.bytes(); }
 
  private:
-  [[nodiscard]] uint32_t bucket(Ipv4Addr eip) const {
+  static uint64_t word_of(Ipv4Addr eip) { return eip.host(); }
+  static uint64_t word_of(const Ipv6Addr& eip) { return eip.high() ^ eip.low(); }
+  [[nodiscard]] uint32_t bucket(const Address& eip) const {
     return bucket_of(eip, entries_.size() / ways, secret_);
   }
-  [[nodiscard]] uint32_t place_for(BindingId owner, Ipv4Addr eip, uint64_t now_ms) const {
+  [[nodiscard]] uint32_t place_for(BindingId owner, const Address& eip, uint64_t now_ms) const {
     const uint32_t first = bucket(eip) * ways;
     uint32_t free = none, oldest = none, own_oldest = none, owned = 0;
-    const auto is_older = [&](const FragmentEntry& entry, uint32_t than) {
+    const auto is_older = [&](const Entry& entry, uint32_t than) {
       return than == none || static_cast<int32_t>(entry.serial - entries_[than].serial) < 0;
     };
     for (uint32_t index = first; index < first + ways; ++index) {
-      const FragmentEntry& entry = entries_[index];
+      const Entry& entry = entries_[index];
       if (entry.expires_ms <= now_ms) {
         free = index;
         continue;
@@ -168,9 +185,15 @@ class FragmentTable {
     return free != none ? free : oldest;
   }
 
-  TableArray<FragmentEntry> entries_;
+  TableArray<Entry> entries_;
   uint64_t secret_ = 0;
   uint32_t serial_ = 0;
 };
+
+using FragmentEntry = BasicFragmentEntry<FragmentKey>;
+using FragmentEntry6 = BasicFragmentEntry<FragmentKey6>;
+static_assert(sizeof(FragmentEntry) == 64 && sizeof(FragmentEntry6) == 128);
+using FragmentTable = BasicFragmentTable<FragmentKey, Ipv4Addr>;
+using FragmentTable6 = BasicFragmentTable<FragmentKey6, Ipv6Addr>;
 
 }  // namespace portcullis

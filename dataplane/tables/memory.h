@@ -39,6 +39,7 @@ class TableArray {
   // resource_exhausted, naming `what` and the bytes asked for.
   [[nodiscard]] static Expected<TableArray> create(std::string_view what, uint32_t size, int numa_node) {
     TableArray array;
+    if (size == 0) return array;
     const size_t bytes = size_t{size} * sizeof(T);
     array.data_.reset(static_cast<T*>(detail::table_allocate(what, bytes, alignof(T), numa_node)));
     if (!array.data_)

@@ -167,15 +167,9 @@ Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
   std::vector<uint64_t> boundaries;
   for (const auto& of_shape : list.boundaries) boundaries.push_back(of_shape.size());
   const uint64_t needed = permit_chunks_for(rules.size(), families, list.shapes, boundaries);
-  if (needed > free_.size())
-    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(needed) +
-                                                   " chunks needed, " + std::to_string(free_.size()) +
-                                                   " free; raise capacity.permit_chunks");
-  place.chunks.resize(needed);
-  for (uint32_t& index : place.chunks)
-    if (!free_.take(index)) break;  // cannot happen: counted above
-  std::ranges::sort(place.chunks);
-  place.first = place.chunks.front();
+  auto taken = take_chunks(needed);
+  if (!taken) return taken;
+  place = std::move(*taken);
   if (is_plain) {
     PermitPlain* plain = std::construct_at(&chunks_[place.first].plain, PermitPlain{});
     for (size_t rule = inline_permit_rules, quad = 0; rule < rules.size(); rule += PermitQuad::lanes, ++quad)
@@ -183,6 +177,40 @@ Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
           PermitQuad(rules.subspan(rule, std::min<size_t>(rules.size() - rule, PermitQuad::lanes)));
   } else {
     Writer(chunks_, place, rules).write(list, families);
+  }
+  return place;
+}
+
+Expected<PermitPlace> PermitTable::take_chunks(uint64_t needed) {
+  if (needed > free_.size())
+    return fail(ErrorCode::resource_exhausted, "permit table: " + std::to_string(needed) +
+                                                   " chunks needed, " + std::to_string(free_.size()) +
+                                                   " free; raise capacity.permit_chunks");
+  PermitPlace place;
+  place.chunks.resize(needed);
+  for (uint32_t& index : place.chunks)
+    if (!free_.take(index)) break;  // cannot happen: counted above
+  std::ranges::sort(place.chunks);
+  place.first = place.chunks.front();
+  return place;
+}
+
+Expected<PermitPlace> PermitTable::store(std::span<const PermitRule6> rules) {
+  if (rules.size() <= inline_permit_rules) return PermitPlace{};
+  if (rules.size() > max_ipv6_permit_rules)
+    return fail(ErrorCode::resource_exhausted, "permit table: the list has " + std::to_string(rules.size()) +
+                                                   " rules, of an IPv6 list at most " +
+                                                   std::to_string(max_ipv6_permit_rules) + " are searched");
+  auto place = take_chunks(ipv6_permit_chunks(rules.size()));
+  if (!place) return place;
+  place->chunk_rules = ipv6_chunk_rules;
+  for (size_t n = 0; n < place->chunks.size(); ++n) {
+    PermitPlain6* plain = std::construct_at(&chunks_[place->chunks[n]].plain6, PermitPlain6{});
+    if (n + 1 < place->chunks.size()) plain->rests[0].next = place->chunks[n + 1];
+    for (size_t quad = 0; quad < plain->quads.size(); ++quad) {
+      const size_t first = inline_permit_rules + n * ipv6_chunk_rules + quad * PermitQuad::lanes;
+      if (first < rules.size()) put_rules(rules.subspan(first), plain->quads[quad], plain->rests[quad]);
+    }
   }
   return place;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/tables/memory.h"
+#include "dataplane/tables/permit_chunk.h"
 #include "dataplane/tables/permit_quad.h"
 #include "dataplane/tables/permit_rule.h"
 #include "dataplane/tables/permit_tree.h"
@@ -19,13 +20,14 @@ namespace portcullis {
 
 // Where the rules of a list beyond the inline ones lie.
 struct PermitPlace {
-  uint32_t first = no_permit_chunk;  // the plain chunk, or the first header of shapes
-  std::vector<uint32_t> chunks;      // all that it took, ascending
+  uint32_t first = no_permit_chunk;           // the plain chunk, or the first header of shapes
+  std::vector<uint32_t> chunks;               // all that it took, ascending
+  uint32_t chunk_rules = permit_chunk_rules;  // that lie in each, or count their hits there
 
   // The chunk counter of rule `i`, which is not inline: WorkerCounters::chunk_hits.
   [[nodiscard]] uint32_t chunk_hit(uint32_t i) const {
     const uint32_t beyond = i - inline_permit_rules;
-    return chunks[beyond / permit_chunk_rules] * permit_chunk_rules + beyond % permit_chunk_rules;
+    return chunks[beyond / chunk_rules] * permit_chunk_rules + beyond % chunk_rules;
   }
 };
 
@@ -45,6 +47,11 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] uint32_t matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,
                                            const TagSetTable& tags) const;
+  // The first rule that matches of those of an IPv6 list beyond the inline ones, `rules` of them. Its number
+  // is that of the chunk hit.
+  template <typename Group>
+  [[nodiscard]] PermitVerdict find_in_ipv6(uint32_t first, uint32_t rules, const PermitQuery6& query,
+                                           const TagSetTable& tags) const;
   // The first rule that matches of a list whose first header is chunk `first`.
   template <typename Group>
   [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery& query,
@@ -54,6 +61,7 @@ class PermitTable {
   // Stores a whole list, whose first rules the record holds inline. resource_exhausted when too few chunks
   // are free, or the list has more than max_permit_families families; then nothing is taken.
   [[nodiscard]] Expected<PermitPlace> store(std::span<const PermitRule> rules);
+  [[nodiscard]] Expected<PermitPlace> store(std::span<const PermitRule6> rules);
   void free(const PermitPlace& place);
   [[nodiscard]] uint32_t capacity() const { return chunks_.size(); }
   [[nodiscard]] uint32_t free_chunks() const { return free_.size(); }
@@ -67,9 +75,29 @@ class PermitTable {
   [[nodiscard]] PermitNodeRef find_shape(const PermitHeader& header, uint32_t f,
                                          const PermitQuery& query) const;
 
+  [[nodiscard]] Expected<PermitPlace> take_chunks(uint64_t needed);
+
   TableArray<PermitChunk> chunks_;
   IndexPool free_;
 };
+
+template <typename Group>
+inline PermitVerdict PermitTable::find_in_ipv6(uint32_t first, uint32_t rules, const PermitQuery6& query,
+                                               const TagSetTable& tags) const {
+  uint32_t index = first;
+  for (uint32_t rule = 0; rule < rules; rule += PermitQuad::lanes) {
+    const uint32_t in_chunk = rule % ipv6_chunk_rules;
+    const PermitPlain6& plain = chunks_[index].plain6;
+    const uint32_t quad = in_chunk / PermitQuad::lanes;
+    const uint32_t found = matching_lanes<Group>(plain.quads[quad], plain.rests[quad], query, tags);
+    if (found != 0) {
+      const auto lane = static_cast<uint32_t>(std::countr_zero(found));
+      return {PermitVerdict::hit_in_chunk(index, in_chunk + lane), plain.quads[quad].is_tracked(lane)};
+    }
+    if (quad == 1) index = plain.rests[0].next;
+  }
+  return {};
+}
 
 template <typename Group>
 inline uint32_t PermitTable::matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,

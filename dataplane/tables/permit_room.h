@@ -5,6 +5,8 @@
 //   up to 20            these and one chunk of 16 in their order
 //   more                headers of 16 families of shapes, and search trees (permit_tree.h)
 //
+// An IPv6 list takes chunks of 8 rules beyond the first four (permit6.h).
+//
 // A shape is all of a rule but the place of its remote: direction, protocol, ports, and whether it names a
 // tag. Shapes that differ by ports only, which do not overlap, are a family: of them at most one matches a
 // packet.
@@ -23,10 +25,13 @@
 
 namespace portcullis {
 
+inline constexpr uint32_t no_permit_chunk = UINT32_MAX;
 inline constexpr uint32_t inline_permit_rules = 4;
 inline constexpr uint32_t permit_chunk_rules =
     16;  // that lie in a chunk, and hit counters that belong to one
 inline constexpr uint32_t plain_permit_rules = inline_permit_rules + permit_chunk_rules;
+inline constexpr uint32_t ipv6_chunk_rules = 8;        // the same of an IPv6 list
+inline constexpr uint32_t max_ipv6_permit_rules = 64;  // of one: it is searched in its order
 inline constexpr uint32_t permit_header_families = 16;
 inline constexpr uint32_t max_permit_families = 1024;    // of one list: they are compared 16 at a time
 inline constexpr uint32_t max_permit_rules = 1'000'000;  // of one list
@@ -142,6 +147,13 @@ inline uint64_t permit_chunks_for(uint64_t rules, std::span<const PermitFamily> 
   if (has_gaps) keys += permit_slice_keys;  // where no member has the port
   const uint64_t headers = (families.size() + permit_header_families - 1) / permit_header_families;
   return std::max(by_counters, headers + (keys + permit_node_keys - 1) / permit_node_keys);
+}
+
+// What an IPv6 list takes.
+constexpr uint64_t ipv6_permit_chunks(uint64_t rules) {
+  return rules <= inline_permit_rules
+             ? 0
+             : (rules - inline_permit_rules + ipv6_chunk_rules - 1) / ipv6_chunk_rules;
 }
 
 // The most chunks that any list of so many rules takes. In 32nds of a chunk: 4 r for a shape of r rules, and

@@ -20,8 +20,6 @@
 
 namespace portcullis {
 
-inline constexpr uint32_t no_permit_chunk = UINT32_MAX;
-
 // What the tree of a shape says of a remote: the lower, the earlier in the list. Rules are numbered by their
 // hit counters, which a list takes in ascending order: 0..3 inline, then those of its chunks.
 class PermitVerdict {
@@ -82,18 +80,7 @@ struct alignas(64) PermitHeader {
   uint32_t zero[6];
 };
 
-struct PermitPlain {
-  std::array<PermitQuad, permit_chunk_rules / PermitQuad::lanes> quads;
-};
-
-union alignas(64) PermitChunk {
-  PermitNode node;
-  PermitHeader header;
-  PermitPlain plain;
-  PermitChunk() : node{} {}
-};
-static_assert(sizeof(PermitChunk) == 256);
-static_assert(sizeof(PermitNode) == 256 && sizeof(PermitHeader) == 256 && sizeof(PermitPlain) == 256);
+static_assert(sizeof(PermitNode) == 256 && sizeof(PermitHeader) == 256);
 
 // The key that a shape must have, unless it has that of any protocol.
 constexpr uint16_t shape_key(Direction direction, uint8_t protocol) {

@@ -17,18 +17,22 @@ enum class PortRole : uint8_t { none, uplink, endpoint };
 struct PortInfo {
   PortRole role = PortRole::none;
   Mac mac;
-  uint16_t mtu = 1500;                               // L3 bytes
-  bool proxy_arp = false;                            // uplink: answers for every address of the local pools
-  uint32_t punt_rate = 1000;                         // packets a second
+  uint16_t mtu = 1500;        // L3 bytes
+  bool proxy_arp = false;     // uplink: answers for every address of the local pools, to ARP and to ND
+  uint32_t punt_rate = 1000;  // packets a second
   Ipv4Addr endpoint_next_hop = link_local_next_hop;  // endpoint: a further address it answers ARP for
   Ipv4Addr next_hop;                                 // uplink: 0.0.0.0 with a fixed MAC
+  Ipv6Addr endpoint_next_hop6 = link_local_next_hop6;
+  Ipv6Addr next_hop6;  // uplink: :: with a fixed MAC
 };
 
 // The gateway's own addresses and the list that guards them (semantics: default-off too).
 struct GatewayInfo {
   std::vector<Ipv4Addr> addresses;  // on the uplink; at most a few
-  std::vector<PermitRule> permit;   // inbound, prefixes or any
-  uint32_t icmp_error_rate = 100;   // a second, of one EIP
+  std::vector<Ipv6Addr> addresses6;
+  std::vector<PermitRule> permit;  // inbound, prefixes or any
+  std::vector<PermitRule6> permit6;
+  uint32_t icmp_error_rate = 100;  // a second, of one EIP
 };
 
 struct PortTable {

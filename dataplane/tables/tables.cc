@@ -4,12 +4,16 @@ namespace portcullis {
 
 Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int numa_node) {
   auto tables = std::make_unique<Tables>();
-  auto binding = BindingTable::create(sizes.eips + sizes.spare, sizes.index_pages, numa_node);
+  auto binding = BindingTable::create(sizes.eips + sizes.spare, sizes.index_pages, numa_node,
+                                      sizes.ipv6_eips + sizes.spare);
   if (!binding) return tl::unexpected(binding.error());
   tables->binding = std::move(*binding);
   auto endpoint = EndpointTable::create(sizes.eips + sizes.spare, numa_node);
   if (!endpoint) return tl::unexpected(endpoint.error());
   tables->endpoint = std::move(*endpoint);
+  auto endpoint6 = EndpointTable6::create(sizes.ipv6_eips + sizes.spare, numa_node);
+  if (!endpoint6) return tl::unexpected(endpoint6.error());
+  tables->endpoint6 = std::move(*endpoint6);
   auto permit = PermitTable::create(sizes.permit_chunks + sizes.spare_chunks, numa_node);
   if (!permit) return tl::unexpected(permit.error());
   tables->permit = std::move(*permit);

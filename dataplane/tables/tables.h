@@ -17,7 +17,8 @@ namespace portcullis {
 
 // Decided at start (config.proto, Capacity).
 struct TableSizes {
-  uint32_t eips = 65536;
+  uint32_t eips = 65536;  // of IPv4
+  uint32_t ipv6_eips = 65536;
   uint32_t spare = 256;          // records and tag sets beyond, for changes in flight
   uint32_t spare_chunks = 1024;  // permit chunks beyond: at least those of one longest list
   uint32_t index_pages = 64;
@@ -28,9 +29,11 @@ struct TableSizes {
 struct Tables {
   BindingTable binding;
   EndpointTable endpoint;
+  EndpointTable6 endpoint6;
   PermitTable permit;
   TagSetTable tags;
   NextHopTable next_hop;
+  NextHopTable next_hop6;
   PortTable ports;
   GatewayInfo gateway;
   FlowTimeouts timeouts;

@@ -183,6 +183,8 @@ class IpPrefix {
   // Of that family, which it must be.
   [[nodiscard]] constexpr Ipv4Prefix v4() const { return {address_.v4(), length_}; }
   [[nodiscard]] constexpr Ipv6Prefix v6() const { return {address_.v6(), length_}; }
+  [[nodiscard]] constexpr const IpAddr& first() const { return address_; }
+  [[nodiscard]] constexpr IpAddr last() const { return is_v4() ? IpAddr(v4().last()) : IpAddr(v6().last()); }
   // False across families.
   [[nodiscard]] constexpr bool contains(const IpAddr& a) const {
     return a.family() == family() && (is_v4() ? v4().contains(a.v4()) : v6().contains(a.v6()));

@@ -28,6 +28,16 @@ class ChecksumDelta {
             Be16::from_wire(static_cast<uint16_t>(new_value.wire() >> 16)));
     return *this;
   }
+  constexpr ChecksumDelta& replace(const Ipv6Addr& old_value, const Ipv6Addr& new_value) {
+    for (const unsigned shift : {0u, 16u, 32u, 48u}) {
+      const auto word = [shift](uint64_t half) {
+        return Be16::from_wire(static_cast<uint16_t>(half >> shift));
+      };
+      replace(word(old_value.wire_high()), word(new_value.wire_high()));
+      replace(word(old_value.wire_low()), word(new_value.wire_low()));
+    }
+    return *this;
+  }
   // HC' = ~(~HC + ~m + m'): with s = ~m + m' that is HC - s, the borrow taken around, bit for bit.
   [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {
     const uint16_t before = checksum.wire();
@@ -60,6 +70,20 @@ static_assert(sizeof(ChecksumDelta) == 2);
   }
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<uint16_t>(sum);
+}
+
+// The sum that an ICMPv6 checksum is made of: the message under its pseudo-header (RFC 8200, 8.1). 0xffff for
+// a message whose checksum is right.
+[[nodiscard]] inline uint16_t icmpv6_sum(const Ipv6Addr& source, const Ipv6Addr& destination,
+                                         std::span<const uint8_t> message) {
+  struct {
+    Ipv6Addr source, destination;
+    Be32 length;
+    Be32 next_header;
+  } pseudo{source, destination, Be32::from_host(static_cast<uint32_t>(message.size())), Be32::from_host(58)};
+  static_assert(sizeof pseudo == 40);
+  const uint16_t sum = internet_sum({reinterpret_cast<const uint8_t*>(&pseudo), sizeof pseudo});
+  return internet_sum(message, sum);
 }
 
 }  // namespace portcullis

@@ -20,6 +20,7 @@ static_assert(sizeof(EthernetHeader) == 14);
 namespace ether_type {
 inline constexpr Be16 ipv4 = Be16::from_host(0x0800);
 inline constexpr Be16 arp = Be16::from_host(0x0806);
+inline constexpr Be16 ipv6 = Be16::from_host(0x86dd);
 }  // namespace ether_type
 
 // RFC 791, 3.1.
@@ -52,10 +53,15 @@ inline constexpr uint8_t udp = 17;
 inline constexpr uint8_t gre = 47;
 inline constexpr uint8_t esp = 50;
 inline constexpr uint8_t ah = 51;
+inline constexpr uint8_t icmpv6 = 58;
 inline constexpr uint8_t sctp = 132;
 
 constexpr bool has_ports(uint8_t protocol) {
   return protocol == tcp || protocol == udp || protocol == sctp;
+}
+
+constexpr bool is_icmp(uint8_t protocol) {
+  return protocol == icmp || protocol == icmpv6;
 }
 
 // IPv6's own (RFC 8200, RFC 4443: options, routing, fragment, ICMPv6, no next header, destination options)
@@ -74,7 +80,57 @@ constexpr bool has_no_meaning_in_ipv4(uint8_t protocol) {
       return false;
   }
 }
+
+// IPv4's ICMP, IPv6 extension headers, which a packet has before what it carries (RFC 8200, 4; of mobility,
+// HIP and Shim6: RFC 7045), that nothing follows, and what IANA reserves.
+constexpr bool has_no_meaning_in_ipv6(uint8_t protocol) {
+  switch (protocol) {
+    case 0:
+    case icmp:
+    case 43:
+    case 44:
+    case 59:
+    case 60:
+    case 135:
+    case 139:
+    case 140:
+    case 255:
+      return true;
+    default:
+      return false;
+  }
+}
 }  // namespace ip_protocol
+
+// RFC 8200, 3.
+struct Ipv6Header {
+  Be32 version_class_label;  // 4, 8 and 20 bits
+  Be16 payload_length;       // extension headers included
+  uint8_t next_header;
+  uint8_t hop_limit;
+  Ipv6Addr source;
+  Ipv6Addr destination;
+};
+static_assert(sizeof(Ipv6Header) == 40);
+
+// RFC 8200, 4. All but the fragment header begin with the next header and their own length, in units of eight
+// bytes beyond the first eight.
+namespace ipv6_extension {
+inline constexpr uint8_t hop_by_hop = 0;
+inline constexpr uint8_t routing = 43;
+inline constexpr uint8_t fragment = 44;
+inline constexpr uint8_t no_next_header = 59;
+inline constexpr uint8_t destination_options = 60;
+}  // namespace ipv6_extension
+
+// RFC 8200, 4.5.
+struct Ipv6FragmentHeader {
+  uint8_t next_header;
+  uint8_t reserved;
+  Be16 offset_flags;  // offset in units of eight bytes, in the upper 13 bits; more fragments in the lowest
+  Be32 identification;
+};
+static_assert(sizeof(Ipv6FragmentHeader) == 8);
 
 // RFC 9293, 3.1.
 struct TcpHeader {
@@ -168,6 +224,53 @@ constexpr uint8_t icmp_query_of(uint8_t type) {
   if (type == icmp_type::timestamp_reply) return icmp_type::timestamp;
   return type;
 }
+
+// RFC 4443: the messages that pass, errors and echo, have ICMPv4's header. The checksum covers a
+// pseudo-header.
+namespace icmpv6_type {
+inline constexpr uint8_t destination_unreachable = 1;
+inline constexpr uint8_t packet_too_big = 2;
+inline constexpr uint8_t time_exceeded = 3;
+inline constexpr uint8_t parameter_problem = 4;
+inline constexpr uint8_t echo_request = 128;
+inline constexpr uint8_t echo_reply = 129;
+inline constexpr uint8_t neighbor_solicitation = 135;
+inline constexpr uint8_t neighbor_advertisement = 136;
+}  // namespace icmpv6_type
+
+constexpr bool is_icmpv6_error(uint8_t type) {
+  return type >= icmpv6_type::destination_unreachable && type <= icmpv6_type::parameter_problem;
+}
+// RFC 4861: router and neighbor messages, and redirects. They never leave their link.
+constexpr bool is_neighbor_discovery(uint8_t type) {
+  return type >= 133 && type <= 137;
+}
+
+// RFC 4861, 4.3 and 4.4: solicitation and advertisement begin alike; options follow.
+struct NeighborHeader {
+  uint8_t type;
+  uint8_t code;
+  Be16 checksum;
+  Be32 flags;
+  Ipv6Addr target;
+};
+static_assert(sizeof(NeighborHeader) == 24);
+
+namespace neighbor_flag {
+inline constexpr uint32_t router = uint32_t{1} << 31;
+inline constexpr uint32_t solicited = uint32_t{1} << 30;
+inline constexpr uint32_t override_cache = uint32_t{1} << 29;
+}  // namespace neighbor_flag
+
+// RFC 4861, 4.6.1.
+struct LinkAddressOption {
+  static constexpr uint8_t source = 1;
+  static constexpr uint8_t target = 2;
+  uint8_t type;
+  uint8_t length;  // in units of eight bytes
+  Mac mac;
+};
+static_assert(sizeof(LinkAddressOption) == 8);
 
 // An address at an offset that is no multiple of four.
 struct UnalignedIpv4 {

@@ -8,7 +8,7 @@ namespace portcullis {
 
 // An address of an interface and the length of the prefix it is on.
 struct InterfaceAddress {
-  Ipv4Addr address;
+  IpAddr address;
   uint8_t length = 32;
   friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
 };

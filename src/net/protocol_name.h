@@ -17,9 +17,9 @@ struct ProtocolName {
 
 inline constexpr std::array protocol_names{
     ProtocolName{"tcp", ip_protocol::tcp},   ProtocolName{"udp", ip_protocol::udp},
-    ProtocolName{"icmp", ip_protocol::icmp}, ProtocolName{"sctp", ip_protocol::sctp},
-    ProtocolName{"gre", ip_protocol::gre},   ProtocolName{"esp", ip_protocol::esp},
-    ProtocolName{"ah", ip_protocol::ah}};
+    ProtocolName{"icmp", ip_protocol::icmp}, ProtocolName{"icmpv6", ip_protocol::icmpv6},
+    ProtocolName{"sctp", ip_protocol::sctp}, ProtocolName{"gre", ip_protocol::gre},
+    ProtocolName{"esp", ip_protocol::esp},   ProtocolName{"ah", ip_protocol::ah}};
 
 // "tcp, udp, …", for messages.
 inline std::string listed_protocol_names() {

@@ -10,11 +10,16 @@ namespace {
 
 using Provider = v1::ProviderService::Stub;
 
+// Of the two families' addresses those that there are.
+std::string both(const std::string& ipv4, const std::string& ipv6) {
+  return ipv4 + (ipv4.empty() || ipv6.empty() ? "" : ",") + ipv6;
+}
+
 std::string vm_table(const v1::ListVmsResponse& reply) {
   Table table({{"TENANT"}, {"VM"}, {"PORT"}, {"MAC"}, {"DIP"}, {"EIP"}});
   for (const v1::Vm& vm : reply.vms())
-    table.add({tenant_of(vm.name()), id_of(vm.name()), vm.location().port(), vm.location().mac(), vm.dip(),
-               id_of(vm.eip())});
+    table.add({tenant_of(vm.name()), id_of(vm.name()), vm.location().port(), vm.location().mac(),
+               both(vm.dip(), vm.dip6()), both(id_of(vm.eip()), id_of(vm.eip6()))});
   return table.to_string();
 }
 
@@ -38,7 +43,7 @@ void add_vm(CLI::App& app, const Options& options) {
   CLI::App& noun = add_noun(app, "vm", "Things with a network interface, and where they are");
 
   struct Create {
-    std::string id, port, mac, dip;
+    std::string id, port, mac, dip, dip6;
   };
   auto args = std::make_shared<Create>();
   CLI::App* create =
@@ -46,21 +51,30 @@ void add_vm(CLI::App& app, const Options& options) {
   create->add_option("ID", args->id, "Name within the tenant: a-z, 0-9 and -")->required();
   create->add_option("--port", args->port, "Configured endpoint port its frames come from")->required();
   create->add_option("--mac", args->mac, "Its MAC, 02:00:00:00:00:01")->required();
-  create->add_option("--dip", args->dip, "Its private address, 10.0.0.2")->required();
-  create->footer("\nExample:\n  portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2");
+  CLI::Option_group* dips = create->add_option_group("Private addresses", "One of each family, or either");
+  dips->add_option("--dip", args->dip, "Its private IPv4 address, 10.0.0.2");
+  dips->add_option("--dip6", args->dip6, "Its private IPv6 address, fd00::2");
+  dips->require_option(1, 2);
+  create->footer(
+      "\nExamples:\n"
+      "  portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2\n"
+      "  portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2 --dip6 fd00::2\n"
+      "  portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip6 2001:db8:5::7\n"
+      "An address of a local pool becomes the vm's EIP when it requests one: nothing is translated.");
   create->callback([&options, args] {
     v1::CreateVmRequest request;
     request.mutable_vm()->set_name(vm_name(options, args->id));
     request.mutable_vm()->mutable_location()->set_port(args->port);
     request.mutable_vm()->mutable_location()->set_mac(args->mac);
     request.mutable_vm()->set_dip(args->dip);
+    request.mutable_vm()->set_dip6(args->dip6);
     const v1::CreateVmResponse reply = Client(options).call(&Provider::CreateVm, request);
     print(options, reply, [&] {
       return "vm " + id_of(reply.vm().name()) + " is registered" + at_generation(reply.generation());
     });
   });
 
-  CLI::App* move = noun.add_subcommand("move", "Give a vm another place; EIP, list, tags and flows stay");
+  CLI::App* move = noun.add_subcommand("move", "Give a vm another place; EIPs, lists, tags and flows stay");
   move->add_option("ID", args->id, "The vm")->required();
   move->add_option("--port", args->port, "Configured endpoint port its frames come from now")->required();
   move->add_option("--mac", args->mac, "Its MAC there, 02:00:00:00:00:01")->required();
@@ -123,11 +137,12 @@ void add_pool(CLI::App& app, const Options& options) {
   CLI::App* create =
       noun.add_subcommand("create", "Add a range; a repeat with the same properties is a success");
   create->add_option("ID", args->id, "Name: a-z, 0-9 and -")->required();
-  create->add_option("PREFIX", args->prefix, "203.0.113.0/24")->required();
+  create->add_option("PREFIX", args->prefix, "203.0.113.0/24, or 2001:db8:5::/64")->required();
   create->add_flag("--provider", args->provider, "Another gateway of the provider delivers it");
   create->footer(
       "\nExamples:\n"
       "  portctl pool create public 203.0.113.0/24               this gateway delivers it\n"
+      "  portctl pool create public6 2001:db8:5::/64\n"
       "  portctl pool create elsewhere 198.51.100.0/24 --provider");
   create->callback([&options, args] {
     v1::CreatePoolRequest request;

@@ -150,7 +150,7 @@ class Parser {
       return true;
     }
     if (remote.has_tags()) return fail(item, "a rule names prefixes or tags, not both: write two rules");
-    const std::optional<Ipv4Prefix> prefix = Ipv4Prefix::parse(item.text);
+    const std::optional<IpPrefix> prefix = IpPrefix::parse(item.text);
     if (!prefix.has_value()) return fail(item, not_a_prefix(item.text));
     remote.mutable_prefixes()->add_prefixes(prefix->to_string());
     return true;
@@ -159,13 +159,20 @@ class Parser {
   static std::string not_a_prefix(std::string_view text) {
     const size_t slash = text.find('/');
     if (slash != std::string_view::npos) {
-      const std::optional<Ipv4Addr> address = Ipv4Addr::parse(text.substr(0, slash));
-      const std::optional<uint32_t> length = number(text.substr(slash + 1), 32);
+      const std::optional<IpAddr> address = IpAddr::parse(text.substr(0, slash));
+      const std::optional<uint32_t> length =
+          number(text.substr(slash + 1), address && address->is_v6() ? 128 : 32);
       if (address.has_value() && length.has_value())
         return quoted(text) + " has bits beyond its length: write " +
-               Ipv4Prefix(*address, static_cast<uint8_t>(*length)).to_string();
+               shortened(*address, static_cast<uint8_t>(*length)).to_string();
     }
-    return quoted(text) + " is no IPv4 prefix: write 198.51.100.0/24, a bare address, tag:NAME or any";
+    return quoted(text) +
+           " is no prefix: write 198.51.100.0/24, 2001:db8:1::/48, a bare address, tag:NAME or any";
+  }
+
+  static IpPrefix shortened(const IpAddr& address, uint8_t length) {
+    if (address.is_v4()) return Ipv4Prefix(address.v4(), length);
+    return Ipv6Prefix(address.v6(), length);
   }
 
   bool clauses() {
@@ -177,8 +184,8 @@ class Parser {
         if (!ports(take(), *rule_.mutable_remote_ports())) return false;
       } else if (word.text == "type") {
         if (rule_.has_icmp_type()) return fail(word, "type is given twice");
-        if (rule_.protocol() != "icmp")
-          return fail(word, "type is for icmp, this rule is for " + rule_.protocol());
+        if (rule_.protocol() != "icmp" && rule_.protocol() != "icmpv6")
+          return fail(word, "type is for icmp and icmpv6, this rule is for " + rule_.protocol());
         if (done()) return expected("an ICMP type, or TYPE/CODE");
         if (!icmp(take())) return false;
       } else if (word.text == "tracked") {

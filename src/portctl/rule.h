@@ -7,9 +7,10 @@
 //   in tcp 5432 from tag:web,tag:batch tracked
 //   dns=out udp to 192.0.2.53 port 53
 //   in icmp from 198.51.100.0/24 type 8
+//   in icmpv6 from 2001:db8:1::/48 type 128
 //
-// PROTO is tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA number; PORTS is one port or FIRST-LAST. The
-// ports after PROTO are the endpoint's own, those after `port` the other end's.
+// PROTO is tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, any or an IANA number; PORTS is one port or
+// FIRST-LAST. The ports after PROTO are the endpoint's own, those after `port` the other end's.
 #pragma once
 
 #include <cstddef>

@@ -36,6 +36,7 @@ std::string eip_table(const v1::ListEipsResponse& reply) {
 void add_request_eip(CLI::App& parent, const std::string& name, const Options& options) {
   struct Arguments {
     std::string vm, pool;
+    int family = 0;
   };
   auto args = std::make_shared<Arguments>();
   CLI::App* command = parent.add_subcommand(
@@ -43,11 +44,21 @@ void add_request_eip(CLI::App& parent, const std::string& name, const Options& o
   command->add_option("VM", args->vm, "The vm")->required();
   command->add_option("--pool", args->pool,
                       "Pool to take it from; otherwise the first one with a free address");
-  command->footer("\nExample:\n  EIP=$(portctl eip request web)");
+  command
+      ->add_option("--family", args->family,
+                   "4 or 6; otherwise the only one that the vm has a private address of, or 4")
+      ->check(CLI::IsMember({4, 6}));
+  command->footer(
+      "\nA vm with private addresses of both families may have an EIP of each. A private address that the "
+      "pool\n"
+      "hands out and that is free becomes the EIP itself.\n"
+      "\nExamples:\n  EIP=$(portctl eip request web)\n  EIP6=$(portctl eip request web --family 6)");
   command->callback([&options, args] {
     v1::RequestEipRequest request;
     request.set_vm(vm_name(options, args->vm));
     if (!args->pool.empty()) request.set_pool(pool_name(args->pool));
+    if (args->family != 0)
+      request.set_family(args->family == 4 ? v1::RequestEipRequest::IPV4 : v1::RequestEipRequest::IPV6);
     const v1::RequestEipResponse reply = Client(options).call(&Tenant::RequestEip, request);
     print(options, reply, [&] { return reply.eip().address() + "\n"; });
   });
@@ -117,14 +128,15 @@ void add_set_permit_list(CLI::App& parent, const std::string& name, const Option
   command->footer(R"(
 A rule:
   [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
-  PROTO is tcp, udp, icmp, sctp, gre, esp, ah, any or an IANA number. PORTS, 80 or 80-90, are the endpoint's own;
-  the other end's follow the word port. An `in` rule permits replies too, by tcp, udp, icmp and sctp; an `out` rule
-  always does.
+  PROTO is tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, any or an IANA number; icmp is for IPv4 EIPs, icmpv6 for IPv6
+  ones, and so are PREFIXes of their family. PORTS, 80 or 80-90, are the endpoint's own; the other end's follow the
+  word port. An `in` rule permits replies too, by tcp, udp, icmp, icmpv6 and sctp; an `out` rule always does.
 
 Examples:
   portctl permit set 203.0.113.1 in tcp 80 from any
   portctl permit set 203.0.113.1 'web=in tcp 80-90 from 198.51.100.0/24,192.0.2.7' 'out udp to any port 53'
   portctl permit set 203.0.113.1 'in tcp 5432 from tag:web' 'ping=in icmp from any type 8'
+  portctl permit set 2001:db8:5::7 'in tcp 443 from 2001:db8:1::/48' 'ping=in icmpv6 from any type 128'
   portctl permit get 203.0.113.1 --rules | sed '/^web=/d' | portctl permit set 203.0.113.1 -f -
   portctl permit set 203.0.113.1 --empty)");
   command->callback([&options, args] {
@@ -183,7 +195,8 @@ void add_set_tag(CLI::App& parent, const std::string& name, const Options& optio
 }  // namespace
 
 void add_eip(CLI::App& app, const Options& options) {
-  CLI::App& noun = add_noun(app, "eip", "Endpoint addresses: publicly routable, default-off, one a vm");
+  CLI::App& noun =
+      add_noun(app, "eip", "Endpoint addresses: publicly routable, default-off, one a vm and family");
   add_request_eip(noun, "request", options);
   add_release_eip(noun, "release", options);
 

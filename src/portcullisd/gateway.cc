@@ -47,6 +47,7 @@ model::Limits limits_of(const config::Settings& settings) {
   const auto& capacity = settings.capacity;
   model::Limits limits;
   limits.eips = capacity.eips;
+  limits.ipv6_eips = capacity.ipv6_eips;
   limits.eips_per_tenant = capacity.eips_per_tenant;
   limits.vms = capacity.vms;
   limits.index_pages = capacity.index_pages;
@@ -163,15 +164,26 @@ Expected<void> Gateway::create_tables() {
       tables_->next_hop.set(ports_[i].id(), *wanted.next_hop_mac);
     else if (wanted.next_hop)
       info.next_hop = *wanted.next_hop;
+    if (wanted.endpoint_next_hop6) info.endpoint_next_hop6 = *wanted.endpoint_next_hop6;
+    if (wanted.next_hop6_mac)
+      tables_->next_hop6.set(ports_[i].id(), *wanted.next_hop6_mac);
+    else if (wanted.next_hop6)
+      info.next_hop6 = *wanted.next_hop6;
     table.in_use.push_back(ports_[i].id());
   }
   table.uplink = uplink().id();
 
-  for (const InterfaceAddress& address : settings_.gateway.addresses)
-    tables_->gateway.addresses.push_back(address.address);
+  for (const IpAddr& address : settings_.gateway.addresses_of(IpFamily::ipv4))
+    tables_->gateway.addresses.push_back(address.v4());
+  for (const IpAddr& address : settings_.gateway.addresses_of(IpFamily::ipv6))
+    tables_->gateway.addresses6.push_back(address.v6());
   tables_->gateway.icmp_error_rate = settings_.gateway.icmp_error_rate;
-  for (const compile::CompiledRule& rule : compile::compile_rules({}, settings_.gateway.permit))
+  for (const compile::CompiledRule& rule :
+       compile::compile_rules({}, settings_.gateway.permit, IpFamily::ipv4))
     tables_->gateway.permit.push_back(rule.rule);
+  for (const compile::CompiledRule& rule :
+       compile::compile_rules({}, settings_.gateway.permit, IpFamily::ipv6))
+    tables_->gateway.permit6.push_back({rule.rule, rule.remote.v6()});
 
   const size_t size = rte_rcu_qsbr_get_memsize(rcu_readers);
   rcu_.reset(static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket("rcu", size, RTE_CACHE_LINE_SIZE, node)));
@@ -190,8 +202,11 @@ Expected<void> Gateway::create_punt() {
   config.from_worker = to_punt_.get();
   config.to_worker = from_punt_.get();
   config.buffers = pools_.at(uplink().numa_node());
+  if (const auto& addresses = tables_->gateway.addresses; !addresses.empty())
+    config.arp_source = addresses.front();
+  if (const auto& addresses = tables_->gateway.addresses6; !addresses.empty())
+    config.neighbor_source = addresses.front();
   if (const auto& addresses = settings_.gateway.addresses; !addresses.empty()) {
-    config.arp_source = addresses.front().address;
     config.tap = TapConfig{settings_.gateway.tap, tap_mac, uplink().mtu(), addresses};
   }
   auto punt = PuntThread::create(std::move(config), *tables_, rcu_.get());
@@ -206,6 +221,7 @@ Expected<void> Gateway::create_worker() {
   config.core = settings_.workers.cores[0];
   config.numa_node = numa_node_of_core(config.core);
   config.flow_capacity = settings_.capacity.flows;
+  config.ipv6_flow_capacity = settings_.capacity.ipv6_flows;
   config.fragment_capacity = settings_.capacity.fragments;
   config.idle_polls = settings_.workers.idle_polls;
   config.idle_sleep_us = settings_.workers.idle_sleep_us;
@@ -220,12 +236,13 @@ Expected<void> Gateway::create_worker() {
 Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   std::map<std::string, PortId> port_ids;
   std::set<std::string> endpoint_ports;
-  std::set<Ipv4Addr> reserved;
+  std::set<IpAddr> reserved;
   for (size_t i = 0; i < ports_.size(); ++i) {
     const auto& port = settings_.ports[i];
     port_ids.emplace(port.name, ports_[i].id());
     if (port.role == PortRole::endpoint) endpoint_ports.insert(port.name);
     if (port.next_hop) reserved.insert(*port.next_hop);
+    if (port.next_hop6) reserved.insert(*port.next_hop6);
   }
   for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
 

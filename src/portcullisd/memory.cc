@@ -26,6 +26,7 @@ TableSizes table_sizes(const config::Settings& settings) {
   const auto& capacity = settings.capacity;
   TableSizes sizes;
   sizes.eips = capacity.eips;
+  sizes.ipv6_eips = capacity.ipv6_eips;
   sizes.index_pages = capacity.index_pages;
   sizes.permit_chunks = capacity.permit_chunks;
   sizes.spare_chunks =
@@ -63,23 +64,30 @@ uint32_t MemoryPlan::eal_megabytes() const {
 MemoryPlan plan_memory(const config::Settings& settings) {
   const TableSizes sizes = table_sizes(settings);
   const uint64_t workers = settings.workers.cores.size();
-  const uint64_t records = uint64_t{sizes.eips} + sizes.spare;
+  const uint64_t ipv4_records = uint64_t{sizes.eips} + sizes.spare;
+  const uint64_t ipv6_records = uint64_t{sizes.ipv6_eips} + sizes.spare;
+  const uint64_t records = ipv4_records + ipv6_records;
   const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
   const uint64_t flows = settings.capacity.flows * workers;
+  const uint64_t ipv6_flows = settings.capacity.ipv6_flows * workers;
   const uint64_t fragments = settings.capacity.fragments * workers;
   const uint64_t buffers = packet_buffers(settings);
   const uint64_t counter_bytes =
-      workers * (records * (sizeof(SlotCounters) + sizeof(Counter) + ErrorRate::bytes_each) +
+      workers * (records * (sizeof(SlotCounters) + 2 * sizeof(Counter) + ErrorRate::bytes_each) +
                  chunks * permit_chunk_rules * sizeof(Counter));
   return {{
-      {"binding records", records, records * sizeof(BindingRecord)},
+      {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
+      {"IPv6 binding records", ipv6_records, ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding))},
+      {"binding ids", records, records * sizeof(Slot)},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
-      {"endpoints", records, EndpointTable::bytes_for(static_cast<uint32_t>(records))},
+      {"endpoints", ipv4_records, EndpointTable::bytes_for(static_cast<uint32_t>(ipv4_records))},
+      {"IPv6 endpoints", ipv6_records, EndpointTable6::bytes_for(static_cast<uint32_t>(ipv6_records))},
       {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
       {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
       {"flow entries", flows, flows / FlowTable::ways * flow_bucket_bytes},
-      {"fragmented datagrams", fragments, fragments * sizeof(FragmentEntry)},
+      {"IPv6 flow entries", ipv6_flows, ipv6_flows / FlowTable::ways * flow_bucket_bytes},
+      {"fragmented datagrams", fragments, fragments * (sizeof(FragmentEntry) + sizeof(FragmentEntry6))},
       {"EIP and rule counters", records, counter_bytes},
       {"packet buffers", buffers, packet_pool_bytes(static_cast<uint32_t>(buffers), largest_mtu(settings))},
   }};

@@ -29,6 +29,12 @@ GATEWAY = "198.51.100.1"
 POOL = "203.0.113.0/25"
 ROUTED = "203.0.113.0/24"  # what the client sends to the gateway; its upper half is for pools that tests make
 LINK_LOCAL_NEXT_HOP = "169.254.1.1"
+# Of a laboratory that has IPv6, too (`ipv6: True`): documentation addresses of RFC 3849, private ones of RFC 4193.
+CLIENT6 = "2001:db8:f00::2"
+CLIENT6_ALIAS = "2001:db8:f00::77"
+GATEWAY6 = "2001:db8:f00::1"
+POOL6 = "2001:db8:1::/64"
+NEXT_HOP6 = "fe80::1"
 ETHER_TYPE_ARP = b"\x08\x06"
 
 
@@ -41,6 +47,7 @@ class Host:
     address: str
     mac: str
     port: str
+    address6: str = ""
 
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.namespace, *words]
@@ -88,6 +95,8 @@ VMS = {
     "db": ("ep-db", "10.0.0.2", "02:00:00:00:03:02"),
     "dbx": ("ep-db", "10.0.0.3", "02:00:00:00:03:03"),
 }
+# The same private address at two ports; db's is an address of the pool: its DIP is its EIP.
+VMS6 = {"web": "fd00::1", "app": "fd00::1", "db": "2001:db8:1::db", "dbx": "fd00::3"}
 
 SHARED_PORTS = {"ep-db"}
 
@@ -212,9 +221,32 @@ class Lab(Nest):
             netns.ip("-n", vm.namespace, "address", "add", f"{dip}/32", "dev", "eth0")
             netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
 
+        if settings.get("ipv6"):
+            self._add_ipv6()
         ports = sorted({port for port, _, _ in VMS.values()})
         self.gateway = Gateway(gateway_namespace, self.directory,
                                config_text(self.directory, self.name, ports, **settings))
+
+    def _add_ipv6(self) -> None:
+        """As for IPv4: the client has the pool on-link, a vm one address and a default route."""
+        client = self.client.namespace
+        self._allow_ipv6(client)
+        for address in (f"{CLIENT6}/64", f"{CLIENT6_ALIAS}/128"):
+            netns.ip("-n", client, "address", "add", address, "dev", "eth0", "nodad")
+        netns.ip("-n", client, "route", "add", POOL6, "dev", "eth0", "src", CLIENT6)
+        self.client = dataclasses.replace(self.client, address6=CLIENT6)
+        for name, dip in VMS6.items():
+            vm = self.vms[name] = dataclasses.replace(self.vms[name], address6=dip)
+            self._allow_ipv6(vm.namespace)
+            netns.ip("-n", vm.namespace, "address", "add", f"{dip}/128", "dev", "eth0", "nodad")
+            netns.ip("-n", vm.namespace, "route", "add", "default", "via", NEXT_HOP6, "dev", "eth0")
+
+    @staticmethod
+    def _allow_ipv6(namespace: str) -> None:
+        """With a link-local address of its own, and nothing learnt from others."""
+        of_link = "net.ipv6.conf.eth0"
+        netns.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{of_link}.accept_ra=0", f"{of_link}.accept_dad=0",
+                   f"{of_link}.router_solicitations=0", f"{of_link}.disable_ipv6=0"])
 
     def _host(self, name: str, port: str, address: str, mac: str) -> Host:
         return Host(name, self.namespace(name), address, mac, port)
@@ -240,11 +272,14 @@ class Lab(Nest):
 
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
-                driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0,
+                driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
     next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
+    uplink6 = f'next_hop6 {{ address: "{CLIENT6}" {next_hop_mac} }}' if ipv6 else ""
+    gateway6 = f'addresses: "{GATEWAY6}/64"' if ipv6 else ""
+    pool6 = f'pools {{ name: "public6" prefix: "{POOL6}" }}' if ipv6 else ""
     ports = "\n".join(
         f'ports {{ name: "{name}" device: "{driver}{number},iface={name}" role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} }}'
@@ -253,12 +288,13 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
 ports {{
   name: "uplink" device: "{driver}0,iface=uplink" role: UPLINK
-  next_hop {{ address: "{CLIENT}" {next_hop_mac} }} proxy_arp: true
+  next_hop {{ address: "{CLIENT}" {next_hop_mac} }} {uplink6} proxy_arp: true
 }}
 {ports}
 workers {{ cores: 1 idle_polls: 256 idle_sleep_us: 50 }}
-gateway {{ addresses: "{GATEWAY}/24" {gateway_permit} }}
+gateway {{ addresses: "{GATEWAY}/24" {gateway6} {gateway_permit} }}
 pools {{ name: "public" prefix: "{POOL}" }}
+{pool6}
 capacity {{ eips: 1024 permit_chunks: 1024 flows: 2048 flows_per_eip: {flows_per_eip} }}
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}

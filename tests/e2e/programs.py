@@ -16,16 +16,17 @@ WHOAMI = pathlib.Path(__file__).with_name("whoami.py")
 
 
 @contextlib.contextmanager
-def web_server(host: Host, port: int = 80) -> Iterator[None]:
-    """Answers a GET with "hello ADDRESS", the address that it saw."""
-    with _running(host, sys.executable, str(WHOAMI), str(port)):
+def web_server(host: Host, port: int = 80, address: str = "0.0.0.0") -> Iterator[None]:
+    """Answers a GET with "hello ADDRESS", the address that it saw. `address`: "::" for IPv6."""
+    with _running(host, sys.executable, str(WHOAMI), str(port), address):
         _wait_for_listener(host, port)
         yield
 
 
 def curl(host: Host, address: str, port: int = 80, seconds: float = 1.5) -> str | None:
     """What the web server there says; None if nothing comes back."""
-    done = host.run("curl", "--silent", "--show-error", "--max-time", str(seconds), f"http://{address}:{port}/")
+    literal = f"[{address}]" if ":" in address else address
+    done = host.run("curl", "--silent", "--show-error", "--max-time", str(seconds), f"http://{literal}:{port}/")
     return done.stdout.strip() if done.returncode == 0 else None
 
 

@@ -1,9 +1,10 @@
 """A web server for a host of the laboratory: answers every GET with the address that the request came from.
 
-    python3 whoami.py [PORT]
+    python3 whoami.py [PORT [ADDRESS]]
 """
 
 import http.server
+import socket
 import sys
 
 
@@ -17,6 +18,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, Handler)
+
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for its own name, and there is none here to answer.
         http.server.socketserver.TCPServer.server_bind(self)
@@ -24,4 +29,5 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Server(("", int(sys.argv[1]) if len(sys.argv) > 1 else 80), Handler).serve_forever()
+    PORT, ADDRESS = ([*sys.argv[1:], "80", ""] if len(sys.argv) < 2 else [*sys.argv[1:], ""])[:2]
+    Server((ADDRESS, int(PORT))).serve_forever()

@@ -41,7 +41,7 @@ class Flood : public ::testing::Test {
     enforce(model().plan_create_pool(
         {"a", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), 24), model::PoolKind::local}));
     enforce(model().plan_create_vm({"acme", "web", {"left", vm_mac}, dip}));
-    eip_ = enforce(model().plan_request_eip({"acme", "web"}, {}, now_ms)).address;
+    eip_ = enforce(model().plan_request_eip({"acme", "web"}, {}, now_ms)).address.v4();
   }
 
   template <typename Reply>

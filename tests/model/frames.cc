@@ -82,6 +82,40 @@ size_t checksum_offset(uint8_t protocol) {
   return protocol == tcp ? 16 : protocol == udp ? 6 : 2;
 }
 
+// The transport segment from `begin` on, and its pseudo-header (RFC 8200, 8.1).
+uint16_t transport_sum6(const Bytes& frame, size_t begin, uint8_t protocol) {
+  const size_t end = ip_at + 40 + get16(frame, ip_at + 4);
+  return fold(sum_of(frame, begin, end) + sum_of(frame, ip_at + 8, ip_at + 40) + protocol +
+              static_cast<uint32_t>(end - begin));
+}
+
+// A transport header with no checksum yet, and what it carries.
+template <typename AnyPacket>
+void append_transport(Bytes& b, const AnyPacket& p, uint16_t icmp_sequence) {
+  const size_t header = p.protocol == icmpv6 ? 8 : transport_header(p.protocol);
+  if (p.protocol == tcp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    for (int i = 0; i < 4; ++i) append16(b, static_cast<uint16_t>(0x1000 + i));
+    b.push_back(0x50);
+    b.push_back(p.flags);
+    append16(b, 0x7210);
+    append16(b, 0);
+    append16(b, 0);
+  } else if (p.protocol == udp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    append16(b, static_cast<uint16_t>(header + p.payload.size()));
+    append16(b, 0);
+  } else if (p.protocol == icmp || p.protocol == icmpv6) {
+    b.push_back(p.icmp_type);
+    b.push_back(p.icmp_code);
+    append16(b, 0);
+    append16(b, p.icmp_id);
+    append16(b, icmp_sequence);
+  }
+}
+
 }  // namespace
 
 uint16_t get16(const Bytes& bytes, size_t at) {
@@ -118,34 +152,15 @@ Bytes build(const Packet& p) {
   append16(b, 0);
   append(b, p.source);
   append(b, p.destination);
-  if (p.protocol == tcp) {
-    append16(b, p.source_port);
-    append16(b, p.destination_port);
-    for (int i = 0; i < 4; ++i) append16(b, static_cast<uint16_t>(0x1000 + i));
-    b.push_back(0x50);
-    b.push_back(p.flags);
-    append16(b, 0x7210);
-    append16(b, 0);
-    append16(b, 0);
-  } else if (p.protocol == udp) {
-    append16(b, p.source_port);
-    append16(b, p.destination_port);
-    append16(b, static_cast<uint16_t>(header + p.payload.size()));
-    append16(b, 0);
-  } else if (p.protocol == sctp) {
+  if (p.protocol == sctp) {
     append16(b, p.source_port);
     append16(b, p.destination_port);
     for (const uint16_t word : std::initializer_list<uint16_t>{0x1234, 0x5678, 0, 0}) append16(b, word);
     b.push_back(p.sctp_chunk);
     b.push_back(0);
     append16(b, static_cast<uint16_t>(4 + p.payload.size()));
-  } else if (p.protocol == icmp) {
-    b.push_back(p.icmp_type);
-    b.push_back(p.icmp_code);
-    append16(b, 0);
-    append16(b, p.icmp_id);
-    append16(b, 1);
   }
+  append_transport(b, p, 1);
   b.insert(b.end(), p.payload.begin(), p.payload.end());
   if (has_internet_checksum(p.protocol)) {
     const auto checksum = static_cast<uint16_t>(~transport_sum(b));
@@ -157,6 +172,50 @@ Bytes build(const Packet& p) {
   }
   fix_header_checksum(b);
   return b;
+}
+
+Bytes build(const Packet6& p) {
+  Bytes b;
+  append(b, p.to);
+  append(b, p.from);
+  append16(b, 0x86dd);
+  append16(b, 0x6000);
+  append16(b, 0);
+  append16(b, 0);  // the payload's length
+  b.push_back(p.extensions.empty() ? p.protocol : p.extensions[0].first);
+  b.push_back(p.hop_limit);
+  b.resize(transport6_at);
+  put_address6(b, ip_at + 8, p.source);
+  put_address6(b, ip_at + 24, p.destination);
+  for (size_t n = 0; n < p.extensions.size(); ++n) {
+    b.push_back(n + 1 < p.extensions.size() ? p.extensions[n + 1].first : p.protocol);
+    b.insert(b.end(), p.extensions[n].second.begin(), p.extensions[n].second.end());
+  }
+  const size_t begin = b.size();
+  append_transport(b, p, p.icmp_sequence);
+  b.insert(b.end(), p.payload.begin(), p.payload.end());
+  put16(b, ip_at + 4, static_cast<uint16_t>(b.size() - transport6_at));
+  if (p.protocol == tcp || p.protocol == udp || p.protocol == icmpv6) {
+    const auto checksum = static_cast<uint16_t>(~transport_sum6(b, begin, p.protocol));
+    put16(b, begin + checksum_offset(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
+  }
+  return b;
+}
+
+void fix_icmpv6_checksum(Bytes& frame) {
+  put16(frame, transport6_at + 2, 0);
+  put16(frame, transport6_at + 2, static_cast<uint16_t>(~transport_sum6(frame, transport6_at, icmpv6)));
+}
+
+Ipv6Addr get_address6(const Bytes& bytes, size_t at) {
+  uint64_t halves[2] = {};
+  for (size_t i = 0; i < 16; ++i) halves[i / 8] = halves[i / 8] << 8 | bytes[at + i];
+  return Ipv6Addr::of(halves[0], halves[1]);
+}
+
+void put_address6(Bytes& bytes, size_t at, const Ipv6Addr& address) {
+  for (size_t i = 0; i < 16; ++i)
+    bytes[at + i] = static_cast<uint8_t>((i < 8 ? address.high() : address.low()) >> (56 - 8 * (i % 8)));
 }
 
 Bytes build(const Arp& arp) {
@@ -229,6 +288,13 @@ std::string describe(const Bytes& frame) {
   if (frame.size() >= 42 && get16(frame, 12) == 0x0806) {
     std::snprintf(text, sizeof text, "arp %u %s asks for %s", get16(frame, 20),
                   get_address(frame, 28).to_string().c_str(), get_address(frame, 38).to_string().c_str());
+    return text;
+  }
+  if (frame.size() >= transport6_at + 4 && get16(frame, 12) == 0x86dd) {
+    std::snprintf(text, sizeof text, "next header %u %s > %s hop limit %u payload %u, then %04x %04x",
+                  frame[ip_at + 6], get_address6(frame, ip_at + 8).to_string().c_str(),
+                  get_address6(frame, ip_at + 24).to_string().c_str(), frame[ip_at + 7],
+                  get16(frame, ip_at + 4), get16(frame, transport6_at), get16(frame, transport6_at + 2));
     return text;
   }
   if (!is_ipv4(frame) || frame.size() < transport_at + 8)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/net/address.h"
@@ -30,6 +31,31 @@ struct Packet {
 };
 
 [[nodiscard]] Bytes build(const Packet& packet);
+
+inline constexpr uint8_t icmpv6 = 58;
+inline constexpr size_t transport6_at = 54;  // without extension headers
+
+// The same of IPv6.
+struct Packet6 {
+  Mac to, from;
+  Ipv6Addr source, destination;
+  uint8_t hop_limit = 64;
+  uint8_t protocol = udp;
+  uint16_t source_port = 0, destination_port = 0;
+  uint8_t flags = ack;                     // TCP
+  uint8_t icmp_type = 128, icmp_code = 0;  // ICMPv6
+  uint16_t icmp_id = 0;
+  uint16_t icmp_sequence = 1;
+  // Extension headers: the protocol number of each, and all of it but its first byte, which names the next.
+  std::vector<std::pair<uint8_t, Bytes>> extensions;
+  Bytes payload;
+};
+
+[[nodiscard]] Bytes build(const Packet6& packet);
+// Of a message of ICMPv6 behind the IPv6 header alone, after a change of it.
+void fix_icmpv6_checksum(Bytes& frame);
+[[nodiscard]] Ipv6Addr get_address6(const Bytes& bytes, size_t at);
+void put_address6(Bytes& bytes, size_t at, const Ipv6Addr& address);
 
 struct Arp {
   Mac to, from;

@@ -39,8 +39,8 @@ std::set<std::string> endpoint_ports(const reference::Setup& setup) {
   return names;
 }
 
-std::set<Ipv4Addr> reserved(const reference::Setup& setup) {
-  std::set<Ipv4Addr> addresses(setup.gateway_addresses.begin(), setup.gateway_addresses.end());
+std::set<IpAddr> reserved(const reference::Setup& setup) {
+  std::set<IpAddr> addresses(setup.gateway_addresses.begin(), setup.gateway_addresses.end());
   for (const reference::PortSetup& port : setup.ports) {
     addresses.insert(port.next_hop);
     addresses.insert(port.endpoint_next_hop);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "tests/model/reference_ipv6.h"
+
 namespace portcullis::reference {
 namespace {
 
@@ -129,7 +131,7 @@ std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
     values.erase(std::unique(values.begin(), values.end()), values.end());
   };
   for (PermitRule& rule : rules) {
-    if (auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote)) sort_unique(*prefixes);
+    if (auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) sort_unique(*prefixes);
     if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
   }
   std::ranges::sort(rules, {}, &PermitRule::name);
@@ -193,6 +195,7 @@ struct Gateway::Packet {
   uint32_t first_segment = 0;
   // parse
   bool is_arp = false;
+  Bytes neighbor_answer;  // of a Neighbor Solicitation; else empty
   Mac sender;
   Ipv4Addr source, destination;
   uint16_t length = 0;  // IPv4 total length
@@ -232,7 +235,7 @@ struct Gateway::Packet {
 
   [[nodiscard]] SideTuple key(const Side& side) const {
     SideTuple key;
-    key.local = side.owner->address;
+    key.local = side.owner->address.v4();
     key.remote = side.remote_address;
     key.local_port = Port::from_host(side.leaving ? source_port : destination_port);
     key.remote_port = Port::from_host(side.leaving ? destination_port : source_port);
@@ -368,6 +371,12 @@ std::optional<std::string> Gateway::parse(Packet& packet) const {
   if (b.size() < ethernet_bytes) return "truncated";
   if (!together(ethernet_bytes)) return "headers_not_contiguous";
   const uint16_t type = get16(b, 12);
+  if (type == 0x86dd) {
+    const Ipv6Fate fate = fate_of(
+        {.bytes = b, .first_segment = packet.first_segment, .from_uplink = port.uplink, .port = port.mac});
+    packet.neighbor_answer = fate.answer;
+    return fate.reason;
+  }
   if (type != 0x0800 && type != 0x0806) return "unknown_ether_type";
   packet.is_arp = type == 0x0806;
   packet.sender = get_mac(b, 6);
@@ -620,15 +629,15 @@ const model::Vm& Gateway::vm_of(const Eip& eip) const {
 // Whether it reaches outside the local pools, address by address where they cover it in parts.
 bool Gateway::is_external(const PermitRule& rule) const {
   if (std::holds_alternative<model::AnyRemote>(rule.remote)) return true;
-  const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote);
+  const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote);
   if (prefixes == nullptr) return false;
-  for (const Ipv4Prefix& prefix : *prefixes) {
+  for (const IpPrefix& prefix : *prefixes) {
     uint64_t covered = 0;
     for (const auto& [id, pool] : state_.pools) {
       if (pool.kind != PoolKind::local || !pool.prefix.overlaps(prefix)) continue;
-      covered += std::min(pool.prefix.size(), prefix.size());
+      covered += std::min(pool.prefix.v4().size(), prefix.v4().size());
     }
-    if (covered < prefix.size()) return true;
+    if (covered < prefix.v4().size()) return true;
   }
   return false;
 }
@@ -663,15 +672,15 @@ std::optional<std::string> Gateway::identify(Packet& packet) const {
   packet.from.remote = packet.to.owner;
   packet.from.remote_address = packet.destination;
   packet.to.remote = packet.from.owner;
-  packet.to.remote_address = packet.from.owner != nullptr ? packet.from.owner->address : packet.source;
+  packet.to.remote_address = packet.from.owner != nullptr ? packet.from.owner->address.v4() : packet.source;
   return std::nullopt;
 }
 
 // --- admit ---
 
 bool Gateway::names(const model::Remote& remote, const model::TenantId& tenant, const Question& q) {
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote))
-    return std::ranges::any_of(*prefixes, [&](Ipv4Prefix prefix) { return prefix.contains(q.remote); });
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote))
+    return std::ranges::any_of(*prefixes, [&](const IpPrefix& prefix) { return prefix.contains(q.remote); });
   if (const auto* tags = std::get_if<std::vector<std::string>>(&remote))
     return q.remote_eip != nullptr && q.remote_eip->tenant == tenant &&
            std::ranges::any_of(*tags,
@@ -763,7 +772,7 @@ Gateway::Judgement Gateway::judge_error(const Packet& packet, Side& side, uint64
     if (auto rule = match(*side.owner, question, false)) return {true, false, false, std::move(rule)};
 
   SideTuple key;
-  key.local = side.owner->address;
+  key.local = side.owner->address.v4();
   key.remote = side.remote_address;
   key.local_port = Port::from_host(question.local_port);
   key.remote_port = Port::from_host(question.remote_port);
@@ -832,7 +841,7 @@ Gateway::Datagram* Gateway::datagram_of(const Packet& packet, uint64_t now_ms) {
     if (datagram.expires_ms > now_ms && datagram.source == packet.source &&
         datagram.destination == packet.destination && datagram.identification == packet.identification &&
         datagram.protocol == packet.protocol && datagram.in == packet.in &&
-        setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address))
+        setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address.v4()))
       return &datagram;
   return nullptr;
 }
@@ -996,7 +1005,7 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
     datagram.identification = packet.identification;
     datagram.protocol = packet.protocol;
     datagram.in = packet.in;
-    datagram.eip = eip.address;
+    datagram.eip = eip.address.v4();
     datagram.incarnation = eip.created;
     datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;
     datagram.source_port = packet.source_port;
@@ -1009,13 +1018,13 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
   }
   for (const Side* side : {&packet.from, &packet.to}) {
     if (side->owner == nullptr) continue;
-    EipCount& count = eip_counts_[side->owner->address];
+    EipCount& count = eip_counts_[side->owner->address.v4()];
     (side->leaving ? count.out_packets : count.in_packets) += 1;
     (side->leaving ? count.out_bytes : count.in_bytes) += packet.length;
     ++counts_.eip_packets;
     counts_.eip_bytes += packet.length;
     if (!side->judgement.hit) continue;
-    ++hits_[side->owner->address][*side->judgement.hit];
+    ++hits_[side->owner->address.v4()][*side->judgement.hit];
     ++counts_.rule_hits;
   }
   return std::nullopt;
@@ -1085,7 +1094,7 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple
   if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms > now_ms)
     flows_.erase(own);
   Flow flow;
-  flow.owner = side.owner->address;
+  flow.owner = side.owner->address.v4();
   flow.owner_incarnation = side.owner->created;
   flow.remote_incarnation = side.remote != nullptr ? side.remote->created : 0;
   flow.list_generation = side.owner->list_generation;
@@ -1107,8 +1116,8 @@ Bytes Gateway::translate(const Packet& packet) const {
   b.resize(ethernet_bytes + packet.length);  // without what Ethernet padded
   Ipv4Addr source = packet.source;
   Ipv4Addr destination = packet.destination;
-  if (packet.from.owner != nullptr) source = packet.from.owner->address;
-  if (packet.to.owner != nullptr) destination = vm_of(*packet.to.owner).dip;
+  if (packet.from.owner != nullptr) source = packet.from.owner->address.v4();
+  if (packet.to.owner != nullptr) destination = *vm_of(*packet.to.owner).dip;
 
   if (packet.is_first && (packet.protocol == tcp || packet.protocol == udp) &&
       (source != packet.source || destination != packet.destination)) {
@@ -1134,8 +1143,9 @@ Bytes Gateway::translate(const Packet& packet) const {
 // The quoted packet went the other way: its source is whom the error is sent to.
 void Gateway::translate_quote(const Packet& packet, Bytes& b) const {
   const Quote& quote = *packet.quote;
-  const Ipv4Addr source = packet.to.owner != nullptr ? vm_of(*packet.to.owner).dip : quote.source;
-  const Ipv4Addr destination = packet.from.owner != nullptr ? packet.from.owner->address : quote.destination;
+  const Ipv4Addr source = packet.to.owner != nullptr ? *vm_of(*packet.to.owner).dip : quote.source;
+  const Ipv4Addr destination =
+      packet.from.owner != nullptr ? packet.from.owner->address.v4() : quote.destination;
   const uint64_t before = words_of(quote.source) + words_of(quote.destination);
   const uint64_t after = words_of(source) + words_of(destination);
   if (source == quote.source && destination == quote.destination) return;
@@ -1235,7 +1245,10 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
     return reason ? Settled(drop(*reason)) : std::nullopt;
   };
   for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
-  for_each_open([&](Packet& packet) { return packet.is_arp ? Settled(arp(packet, now_ms)) : std::nullopt; });
+  for_each_open([&](Packet& packet) {
+    if (!packet.neighbor_answer.empty()) return Settled({Fate::answered, {}, in, packet.neighbor_answer});
+    return packet.is_arp ? Settled(arp(packet, now_ms)) : std::nullopt;
+  });
   for_each_open([&](Packet& packet) { return to_gateway(packet, now_ms); });
   for_each_open([&](Packet& packet) { return dropped(identify(packet)); });
   std::vector<Packet*> firsts;

@@ -52,7 +52,7 @@ class Reissue : public ::testing::Test {
                 uint16_t destination_port) {
     return build(Packet{.to = world_.reference().setup().ports[left].mac,
                         .from = from.location.mac,
-                        .source = from.dip,
+                        .source = *from.dip,
                         .destination = to,
                         .protocol = protocol,
                         .source_port = source_port,

@@ -163,8 +163,8 @@ class Revocation : public ::testing::Test {
     return gateway_.enforce(plan.value());
   }
   void request_eips() {
-    one_eip_ = enforce(model().plan_request_eip({"acme", "one"}, {}, 0)).address;
-    two_eip_ = enforce(model().plan_request_eip({"acme", "two"}, {}, 0)).address;
+    one_eip_ = enforce(model().plan_request_eip({"acme", "one"}, {}, 0)).address.v4();
+    two_eip_ = enforce(model().plan_request_eip({"acme", "two"}, {}, 0)).address.v4();
   }
   void permit(Ipv4Addr eip, std::vector<PermitRule> rules) {
     enforce(model().plan_set_permit_list("acme", eip, std::move(rules), false));
@@ -185,7 +185,7 @@ class Revocation : public ::testing::Test {
   [[nodiscard]] Bytes from_vm(const model::Vm& from, Ipv4Addr to) const {
     return build(Packet{.to = setup().ports[left].mac,
                         .from = from.location.mac,
-                        .source = from.dip,
+                        .source = *from.dip,
                         .destination = to,
                         .source_port = 5000,
                         .destination_port = 443,

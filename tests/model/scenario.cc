@@ -76,7 +76,7 @@ reference::Setup Scenario::make_setup() {
     setup.gateway_permit.push_back(
         {.name = "bgp",
          .direction = Direction::inbound,
-         .remote = std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)},
+         .remote = std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)},
          .protocol = tcp,
          .local_ports = {80, 443}});
   if (chance(60))
@@ -140,26 +140,26 @@ model::Vm Scenario::make_vm() {
 std::optional<Ipv4Addr> Scenario::some_eip() {
   const auto& eips = world_->state().eips;
   if (eips.empty()) return std::nullopt;
-  return pick(eips).first;
+  return pick(eips).first.v4();
 }
 
 model::Remote Scenario::make_remote() {
   switch (below(9)) {
     case 0:
-      return std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)};
+      return std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)};
     case 8:  // one within the other, from a single host to what covers everybody
-      return std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(below(16))),
-                                                static_cast<uint8_t>(below(33))),
-                                     Ipv4Prefix(outside_host(), static_cast<uint8_t>(26 + below(7)))};
+      return std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(below(16))),
+                                              static_cast<uint8_t>(below(33))),
+                                   Ipv4Prefix(outside_host(), static_cast<uint8_t>(26 + below(7)))};
     case 1:
-      return std::vector<Ipv4Prefix>{Ipv4Prefix(outside_host(), 32), Ipv4Prefix(outside_host(), 32)};
+      return std::vector<IpPrefix>{Ipv4Prefix(outside_host(), 32), Ipv4Prefix(outside_host(), 32)};
     // Covered by one pool, by two together, or by more than there is.
     case 2:
-      return std::vector<Ipv4Prefix>{
+      return std::vector<IpPrefix>{
           Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), static_cast<uint8_t>(27 + below(4)))};
     case 3: {
       const auto eip = some_eip();
-      return std::vector<Ipv4Prefix>{Ipv4Prefix(eip ? *eip : outside_host(), 32)};
+      return std::vector<IpPrefix>{Ipv4Prefix(eip ? *eip : outside_host(), 32)};
     }
     case 4:
     case 5: {
@@ -345,8 +345,8 @@ void Scenario::choose_transport(Packet& packet) {
 }
 
 std::optional<Ipv4Addr> Scenario::address_in(const model::Remote& remote, const model::TenantId& tenant) {
-  if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&remote)) {
-    const Ipv4Prefix prefix = pick(*prefixes);
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote)) {
+    const Ipv4Prefix prefix = pick(*prefixes).v4();
     return Ipv4Addr::from_host(prefix.first().host() +
                                static_cast<uint32_t>(below(std::min<uint64_t>(prefix.size(), 16))));
   }
@@ -354,7 +354,7 @@ std::optional<Ipv4Addr> Scenario::address_in(const model::Remote& remote, const 
   if (names == nullptr) return chance(50) ? std::optional(outside_host()) : some_eip();
   std::vector<Ipv4Addr> bearers;
   for (const auto& [address, eip] : world_->state().eips)
-    if (eip.tenant == tenant && eip.tags.contains(names->front())) bearers.push_back(address);
+    if (eip.tenant == tenant && eip.tags.contains(names->front())) bearers.push_back(address.v4());
   return bearers.empty() ? std::nullopt : std::optional(pick(bearers));
 }
 
@@ -402,17 +402,17 @@ Packet Scenario::from_endpoint(PortNumber port) {
   choose_transport(packet);
   std::vector<Ipv4Addr> here;
   for (const auto& [address, eip] : world_->state().eips)
-    if (world_->vm_of(address).location.port == port_setups_[port].name) here.push_back(address);
+    if (world_->vm_of(address.v4()).location.port == port_setups_[port].name) here.push_back(address.v4());
   if (here.empty() || chance(2)) {
     const model::Vm stranger = make_vm();
     packet.from = stranger.location.mac;
-    packet.source = stranger.dip;
+    packet.source = *stranger.dip;
   } else {
     const Ipv4Addr eip = pick(here);
     const model::Vm& vm = world_->vm_of(eip);
     if (chance(70)) aim(packet, eip, true);
     packet.from = vm.location.mac;
-    packet.source = chance(97) ? vm.dip : some_destination();
+    packet.source = chance(97) ? *vm.dip : some_destination();
   }
   if (chance(2)) packet.from.bytes[5] ^= 1;
   return packet;
@@ -477,7 +477,7 @@ void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
   if (port != uplink && parts.size() > 1 && chance(30)) {
     // Another endpoint with the same private address, at another port, sends what looks like a part of it.
     for (const auto& [address, eip] : world_->state().eips) {
-      const model::Vm& vm = world_->vm_of(address);
+      const model::Vm& vm = world_->vm_of(address.v4());
       for (PortNumber other = 1; other < port_setups_.size(); ++other) {
         if (other == port || port_setups_[other].name != vm.location.port ||
             vm.dip != get_address(frame, ip_at + 12))
@@ -519,7 +519,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
   const uint64_t kind = below(22);
   switch (kind) {
     case 0:
-      put16(frame, 12, pick<uint16_t>({0x86dd, 0x8100, 0x0801}));
+      put16(frame, 12, pick<uint16_t>({0x88cc, 0x86dd, 0x8100, 0x0801}));
       return;
     case 1:
       frame[5] ^= 1;
@@ -614,10 +614,10 @@ void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
   Ipv4Addr new_source = source;
   Ipv4Addr new_destination = destination;
   for (const auto& [address, eip] : world_->state().eips) {
-    const model::Vm& vm = world_->vm_of(address);
+    const model::Vm& vm = world_->vm_of(address.v4());
     if (port != uplink && vm.dip == source && vm.location.port == port_setups_[port].name)
-      new_source = address;
-    if (address == destination) new_destination = vm.dip;
+      new_source = address.v4();
+    if (address == destination) new_destination = *vm.dip;
   }
   const auto words = [](Ipv4Addr a) { return (a.host() >> 16) + (a.host() & 0xffff); };
   const uint64_t grown =
@@ -625,6 +625,71 @@ void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
   // ~checksum + grown = 0xffff, that is: checksum = grown, modulo 0xffff.
   const auto checksum = static_cast<uint16_t>(grown % 0xffff);
   put16(frame, transport_checksum_at(frame), checksum == 0 ? 0xffff : checksum);
+}
+
+// An IPv6 frame: of every kind that parse tells apart, and questions for next hops.
+Bytes Scenario::make_ipv6_frame(PortNumber port) {
+  const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
+  const auto address = [&] {
+    return pick<Ipv6Addr>(
+        {Ipv6Addr::of(0x20010db800000000, 1 + below(4)), Ipv6Addr::of(0xfd00000000000000, below(4)),
+         link_local_next_hop6, Ipv6Addr(), Ipv6Addr::of(0, 1), Ipv6Addr::of(0, 0xffff01020304),
+         Ipv6Addr::of(0xff02000000000000, 0x1ff000001), Ipv6Addr::of(0xfec0000000000000, 1)});
+  };
+  testing::Packet6 packet{
+      .to = port_setups_[port].mac,
+      .from = *Mac::parse("02:66:00:00:00:01"),
+      .source = chance(80) ? Ipv6Addr::of(0x20010db800000000, 7) : address(),
+      .destination = chance(80) ? Ipv6Addr::of(0x20010db800000000, 8) : address(),
+      .protocol = pick<uint8_t>({tcp, udp, testing::icmpv6, sctp, 50, 1, 59, 135, any_byte()}),
+      .flags = any_byte(),
+      .icmp_type = pick<uint8_t>({128, 129, 1, 2, 3, 4, 130, any_byte()}),
+      .extensions = {},
+      .payload = {}};
+  for (uint64_t n = chance(60) ? 0 : below(10); n > 0; --n) {
+    Bytes header(7 + 8 * below(3), 0);
+    header[0] = static_cast<uint8_t>(header.size() / 8);
+    const uint8_t kind = pick<uint8_t>({0, 43, 44, 60});
+    if (kind == 44) header = {0, any_byte(), pick<uint8_t>({0, 1, 8, 9, 0xf8}), 0, 0, 0, any_byte()};
+    if (kind == 44 && chance(60)) header[1] = 0;
+    if (kind == 43 && chance(20)) header[2] = 1;
+    if (chance(3)) header[0] = any_byte();
+    packet.extensions.emplace_back(kind, header);
+  }
+  packet.payload.resize(below(80));
+  if (packet.protocol == testing::icmpv6 && packet.icmp_type <= 4 && chance(80)) {
+    testing::Packet6 quoted = packet;
+    std::swap(quoted.source, quoted.destination);
+    quoted.protocol = pick<uint8_t>({tcp, udp, testing::icmpv6, 50, 59});
+    quoted.icmp_type = pick<uint8_t>({128, 129, 1});
+    if (chance(70)) quoted.extensions.clear();
+    const Bytes frame = build(quoted);
+    packet.payload.assign(frame.begin() + ip_at, frame.end());
+    if (chance(20)) packet.payload.resize(below(packet.payload.size()));
+  }
+  if (chance(30)) {
+    // Neighbor Discovery, mostly the question that is answered.
+    packet.extensions.clear();
+    packet.protocol = testing::icmpv6;
+    packet.icmp_type = chance(85) ? uint8_t{135} : static_cast<uint8_t>(133 + below(5));
+    packet.icmp_code = chance(95) ? 0 : any_byte();
+    packet.hop_limit = chance(95) ? 255 : any_byte();
+    packet.destination = chance(80) ? Ipv6Addr::of(0xff02000000000000, 0x1ff000001) : address();
+    packet.source = address();
+    packet.payload.assign(16, 0);
+    put_address6(packet.payload, 0, chance(85) ? link_local_next_hop6 : address());
+    for (uint64_t n = below(3); n > 0; --n)
+      packet.payload.insert(packet.payload.end(),
+                            {static_cast<uint8_t>(1 + below(2)),
+                             static_cast<uint8_t>(chance(90) ? 1 : below(4)), 2, 0, 0, 0, 0, 9});
+    if (chance(70)) packet.to = *Mac::parse("33:33:ff:00:00:01");
+  }
+  Bytes frame = build(packet);
+  if (chance(30)) frame[ip_at + below(frame.size() - ip_at)] ^= any_byte();
+  if (chance(10)) frame.resize(ip_at + below(frame.size() - ip_at));
+  if (chance(10)) frame.resize(frame.size() + below(20));
+  if (chance(5)) put16(frame, ip_at + 4, any_byte());
+  return frame;
 }
 
 Arrival Scenario::make_arrival(PortNumber port) {
@@ -635,8 +700,8 @@ Arrival Scenario::make_arrival(PortNumber port) {
     parts.pop_front();
   } else if (chance(40) && link_.receive(port, frame)) {
   } else {
-    frame = make_frame(port);
-    if (chance(6)) cut_into_parts(port, frame);
+    frame = chance(3) ? make_ipv6_frame(port) : make_frame(port);
+    if (is_ipv4(frame) && chance(6)) cut_into_parts(port, frame);
   }
   if (chance(12) && is_ipv4(frame) && frame.size() > transport_at + 20) damage(port, frame);
   sent_before_.emplace_back(port, frame);

@@ -84,6 +84,7 @@ class Scenario {
                                                    const model::TenantId& tenant);
   [[nodiscard]] uint8_t make_flags();
   void damage(reference::PortNumber port, Bytes& frame);
+  [[nodiscard]] Bytes make_ipv6_frame(reference::PortNumber port);
   void make_zero_after_translation(reference::PortNumber port, Bytes& frame);
   // What the host that got `frame` from `port` answers.
   void answer(reference::PortNumber port, const Bytes& frame);

@@ -56,8 +56,8 @@ std::string show(const std::vector<model::PermitRule>& rules) {
     rule.protocol ? text << unsigned{*rule.protocol} : text << "any";
     text << " local " << rule.local_ports.first << "-" << rule.local_ports.last << " remote";
     if (std::holds_alternative<model::AnyRemote>(rule.remote)) text << " any";
-    if (const auto* prefixes = std::get_if<std::vector<Ipv4Prefix>>(&rule.remote))
-      for (const Ipv4Prefix& prefix : *prefixes) text << " " << prefix.to_string();
+    if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote))
+      for (const IpPrefix& prefix : *prefixes) text << " " << prefix.to_string();
     if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
       for (const std::string& tag : *tags) text << " tag:" << tag;
     text << " " << rule.remote_ports.first << "-" << rule.remote_ports.last;
@@ -200,7 +200,7 @@ bool World::delete_pool(const std::string& id) {
 
 bool World::create_vm(const model::Vm& vm) {
   return call("create vm " + vm.tenant + "/" + vm.id + " at " + vm.location.port + " " +
-                  vm.location.mac.to_string() + " " + vm.dip.to_string(),
+                  vm.location.mac.to_string() + " " + vm.dip->to_string(),
               gateway_->model().plan_create_vm(vm), [&](const auto&) { reference_.create_vm(vm); });
 }
 
@@ -219,9 +219,9 @@ std::optional<Ipv4Addr> World::request_eip(const model::VmKey& vm, const std::st
   const auto plan = gateway_->model().plan_request_eip(vm, pool, static_cast<int64_t>(now_ms_));
   const std::string what =
       "request EIP for " + vm.first + "/" + vm.second + (plan ? ": " + plan->reply.address.to_string() : "");
-  if (!call(what, plan, [&](const model::Eip& eip) { reference_.request_eip(vm, eip.address); }))
+  if (!call(what, plan, [&](const model::Eip& eip) { reference_.request_eip(vm, eip.address.v4()); }))
     return std::nullopt;
-  return plan->reply.address;
+  return plan->reply.address.v4();
 }
 
 bool World::release_eip(Ipv4Addr eip) {
@@ -356,9 +356,9 @@ void World::compare_state() {
   if (mine.eips != theirs.eips) differ("EIPs of the model differ");
   for (const auto& [address, eip] : mine.eips) {
     expect_equal(address.to_string() + " in the edge view", reference_.in_edge_view(eip),
-                 gateway_->tables().binding.find(View::edge, address).is_bound());
+                 gateway_->tables().binding.find(View::edge, address.v4()).is_bound());
     expect_equal(address.to_string() + " in the local view", true,
-                 gateway_->tables().binding.find(View::local, address).is_bound());
+                 gateway_->tables().binding.find(View::local, address.v4()).is_bound());
   }
 }
 
@@ -439,14 +439,14 @@ void World::compare_counters() {
 void World::compare_eips() {
   for (const auto& [address, eip] : reference_.state().eips) {
     const publish::EipStatistics statistics = gateway_->publisher().statistics(address);
-    const reference::EipCount mine = reference_.eip_count(address);
+    const reference::EipCount mine = reference_.eip_count(address.v4());
     const std::string of = " of " + address.to_string();
     expect_equal("in packets" + of, mine.in_packets, statistics.in_packets);
     expect_equal("in bytes" + of, mine.in_bytes, statistics.in_bytes);
     expect_equal("out packets" + of, mine.out_packets, statistics.out_packets);
     expect_equal("out bytes" + of, mine.out_bytes, statistics.out_bytes);
-    expect_equal("flow entries" + of, uint64_t{reference_.flows_of(address)}, statistics.flow_entries);
-    const std::map<std::string, uint64_t> hits = reference_.rule_hits(address);
+    expect_equal("flow entries" + of, uint64_t{reference_.flows_of(address.v4())}, statistics.flow_entries);
+    const std::map<std::string, uint64_t> hits = reference_.rule_hits(address.v4());
     expect_equal("rules" + of, hits.size(), statistics.rules.size());
     for (const publish::RuleHits& rule : statistics.rules)
       expect_equal("hits of " + rule.rule + of, hits.contains(rule.rule) ? hits.at(rule.rule) : 0,

@@ -19,8 +19,8 @@ using model::Direction;
 using model::PoolKind;
 using model::TagKey;
 
-Ipv4Prefix prefix(const char* text) {
-  return *Ipv4Prefix::parse(text);
+IpPrefix prefix(const char* text) {
+  return *IpPrefix::parse(text);
 }
 
 const Ipv4Addr web_eip = Ipv4Addr::of(203, 0, 113, 1);
@@ -318,10 +318,10 @@ class RandomCalls {
       case 1:
         return std::vector<std::string>{tag_names_[below(3)]};
       default: {
-        std::vector<Ipv4Prefix> prefixes;
+        std::vector<IpPrefix> prefixes;
         for (uint32_t n = below(3) + 1; n > 0; --n)
-          prefixes.emplace_back(Ipv4Addr::from_host(0xcb007100 + below(256)),
-                                static_cast<uint8_t>(26 + below(7)));
+          prefixes.emplace_back(
+              Ipv4Prefix(Ipv4Addr::from_host(0xcb007100 + below(256)), static_cast<uint8_t>(26 + below(7))));
         return prefixes;
       }
     }

@@ -174,7 +174,8 @@ const Row rows[] = {
     {"nothing_to_ask_from",
      4,
      "",
-     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no address to "
+     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no IPv4 address "
+      "to "
       "ask from, "
       "expected one there, or a fixed mac here"}},
     {"endpoint_next_hop_on_uplink",
@@ -195,12 +196,13 @@ const Row rows[] = {
     {"gateway_address_without_length",
      4,
      R"(gateway { addresses: "198.51.100.1" })",
-     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no address to "
+     {"c:1:64: ports[0].next_hop.address is to be resolved by ARP, but gateway.addresses has no IPv4 address "
+      "to "
       "ask from, "
       "expected one there, or a fixed mac here",
-      "c:4:11: gateway.addresses[0] is \"198.51.100.1\", expected an IPv4 address and the length of its "
+      "c:4:11: gateway.addresses[0] is \"198.51.100.1\", expected an address and the length of its "
       "prefix, "
-      "198.51.100.1/24"}},
+      "198.51.100.1/24 or 2001:db8::1/64"}},
     {"gateway_address_twice",
      4,
      R"(gateway { addresses: "198.51.100.1/24" addresses: "198.51.100.1/32" })",
@@ -243,9 +245,8 @@ const Row rows[] = {
      4,
      "gateway { addresses: \"198.51.100.1/24\"\n permit { name: \"r\" direction: INBOUND\n"
      "  remote { prefixes {\n   prefixes: \"10.0.0.0/8\"\n   prefixes: \"10.0.0.1/8\" } } } }",
-     {"c:8:4: gateway.permit[0].remote.prefixes[1] is wrong: '10.0.0.1/8' is no IPv4 prefix; give "
-      "198.51.100.0/24 or "
-      "a bare "
+     {"c:8:4: gateway.permit[0].remote.prefixes[1] is wrong: '10.0.0.1/8' is no prefix; give "
+      "198.51.100.0/24, 2001:db8:1::/48 or a bare "
       "address, with no bit set beyond the length"}},
     {"permit_ports_of_icmp",
      4,
@@ -262,9 +263,9 @@ const Row rows[] = {
     {"pool_prefix",
      5,
      R"(pools { name: "public" prefix: "203.0.113.1/24" })",
-     {"c:5:24: pools[0].prefix is \"203.0.113.1/24\", expected an IPv4 prefix without bits beyond its "
+     {"c:5:24: pools[0].prefix is \"203.0.113.1/24\", expected a prefix without bits beyond its "
       "length, "
-      "203.0.113.0/24"}},
+      "203.0.113.0/24 or 2001:db8::/64"}},
     {"pools_overlap",
      6,
      R"(pools { name: "more" prefix: "203.0.112.0/23" provider: true })",
@@ -343,9 +344,9 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->gateway.addresses,
             (std::vector<InterfaceAddress>{{Ipv4Addr::of(198, 51, 100, 1), 24}}));
   EXPECT_EQ(settings->gateway.tap, "portcullis0");
-  EXPECT_EQ(
-      settings->pools,
-      (std::vector<model::Pool>{{"public", {Ipv4Addr::of(203, 0, 113, 0), 24}, model::PoolKind::local}}));
+  EXPECT_EQ(settings->pools,
+            (std::vector<model::Pool>{
+                {"public", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24), model::PoolKind::local}}));
   EXPECT_EQ(settings->capacity.eips, 65536u);
   EXPECT_EQ(settings->capacity.index_pages, 64u);
   EXPECT_EQ(settings->capacity.rules_per_eip, 100'000u);

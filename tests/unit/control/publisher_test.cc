@@ -41,8 +41,8 @@ Ipv4Addr dip_at(uint32_t n) {
   return Ipv4Addr::from_host(0x0a000000 + n);
 }
 
-std::map<Ipv4Addr, CompiledPool> pools(const std::vector<CompiledPool>& list) {
-  std::map<Ipv4Addr, CompiledPool> by_address;
+std::map<IpAddr, CompiledPool> pools(const std::vector<CompiledPool>& list) {
+  std::map<IpAddr, CompiledPool> by_address;
   for (const CompiledPool& pool : list) by_address.emplace(pool.prefix.first(), pool);
   return by_address;
 }
@@ -128,10 +128,10 @@ class PublisherTest : public testing::Test {
   static void take_away(Update& update, uint32_t n) { update.bindings[eip_at(n)] = std::nullopt; }
 
   void expect_published(const CompiledBinding& b, PortId port) {
-    const BindingRecord* record = plane.find(View::local, b.eip);
+    const BindingRecord* record = plane.find(View::local, b.eip.v4());
     ASSERT_NE(record, nullptr);
-    EXPECT_EQ(plane.find(View::edge, b.eip), b.edge ? record : nullptr);
-    EXPECT_EQ(plane.find(port, b.dip), record);
+    EXPECT_EQ(plane.find(View::edge, b.eip.v4()), b.edge ? record : nullptr);
+    EXPECT_EQ(plane.find(port, b.dip.v4()), record);
     EXPECT_EQ(record->eip, b.eip);
     EXPECT_EQ(record->dip, b.dip);
     EXPECT_EQ(record->mac, b.mac);
@@ -183,6 +183,7 @@ class PublisherTest : public testing::Test {
   Free free_room() { return {plane.tables->binding.free_slots(), plane.tables->permit.free_chunks()}; }
 
   DataPlane plane{{.eips = eips,
+                   .ipv6_eips = 4,
                    .spare = spare,
                    .spare_chunks = 8,
                    .index_pages = 2,
@@ -190,16 +191,16 @@ class PublisherTest : public testing::Test {
                    .tag_sets = eips}};
   Publisher publisher{*plane.tables, plane.rcu.get(), {{"a", port_a}, {"b", port_b}}, flow_quota};
   uint32_t generation_ = 0;
-  std::map<Ipv4Addr, CompiledBinding> published_;
+  std::map<IpAddr, CompiledBinding> published_;
 };
 
 TEST_F(PublisherTest, ABindingIsFoundInBothViewsAndAtItsLocation) {
   const CompiledBinding b = binding(1, rules(3));
   publish({b});
   expect_published(b, port_a);
-  EXPECT_EQ(plane.find(View::local, b.eip)->to_public, ChecksumDelta{}.replace(b.dip, b.eip));
-  EXPECT_EQ(plane.find(View::local, b.eip)->to_private, ChecksumDelta{}.replace(b.eip, b.dip));
-  EXPECT_EQ(plane.find(port_b, b.dip), nullptr);
+  EXPECT_EQ(plane.find(View::local, b.eip.v4())->to_public, ChecksumDelta{}.replace(b.dip.v4(), b.eip.v4()));
+  EXPECT_EQ(plane.find(View::local, b.eip.v4())->to_private, ChecksumDelta{}.replace(b.eip.v4(), b.dip.v4()));
+  EXPECT_EQ(plane.find(port_b, b.dip.v4()), nullptr);
   EXPECT_TRUE(plane.is(View::local, eip_at(2), IndexEntry::local));
 }
 
@@ -236,28 +237,28 @@ TEST_F(PublisherTest, EdgeMembershipFollowsTheBinding) {
     EXPECT_EQ(publisher.totals().edge, edge ? 1u : 0u);
     EXPECT_EQ(publisher.totals().local, 1u);
   }
-  EXPECT_TRUE(plane.is(View::edge, b.eip, IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, b.eip.v4(), IndexEntry::local));
 }
 
 TEST_F(PublisherTest, AnUnchangedBindingStaysWhereItIs) {
   const CompiledBinding b = binding(1, rules(3));
   publish({b});
-  const BindingRecord* record = plane.find(View::local, b.eip);
+  const BindingRecord* record = plane.find(View::local, b.eip.v4());
   publish({b});
-  EXPECT_EQ(plane.find(View::local, b.eip), record);
+  EXPECT_EQ(plane.find(View::local, b.eip.v4()), record);
 }
 
 TEST_F(PublisherTest, TheIdIsStableForOneOwnerAndAnotherForTheNext) {
   CompiledBinding b = binding(1, rules(1));
   publish({b});
-  const BindingId id = plane.find(View::local, b.eip)->id;
+  const BindingId id = plane.find(View::local, b.eip.v4())->id;
   b = relist(b, rules(2));
   publish({b});
-  EXPECT_EQ(plane.find(View::local, b.eip)->id, id);
+  EXPECT_EQ(plane.find(View::local, b.eip.v4())->id, id);
   const CompiledBinding next = binding(1, rules(2));
   publish({next});
   expect_published(next, port_a);
-  EXPECT_NE(plane.find(View::local, b.eip)->id, id);
+  EXPECT_NE(plane.find(View::local, b.eip.v4())->id, id);
 }
 
 // --- capacity ---
@@ -322,7 +323,7 @@ TEST_F(PublisherTest, AnUnknownPortIsRefusedWithoutLeak) {
   const auto done = publisher.publish(Update{.pools = {}, .bindings = {{b.eip, b}}});
   ASSERT_FALSE(done);
   EXPECT_NE(done.error().message.find("'nowhere'"), std::string::npos);
-  EXPECT_TRUE(plane.is(View::local, b.eip, IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::local, b.eip.v4(), IndexEntry::local));
   EXPECT_EQ(free_room(), before);
 }
 
@@ -361,7 +362,7 @@ TEST_F(PublisherTest, APlacePassesFromOneEipToAnother) {
   take_away(up, 1);
   publish(up);
   expect_published(high, port_a);
-  EXPECT_TRUE(plane.is(View::local, low.eip, IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::local, low.eip.v4(), IndexEntry::local));
 
   low = binding(1);
   Update down{.pools = {}, .bindings = {{low.eip, low}}};
@@ -444,7 +445,7 @@ TEST_F(PublisherTest, NumbersOfForgottenTagsAreUsedAgain) {
     b = relist(b, {tag_rule("a", {"acme", "x" + text}), tag_rule("b", {"acme", "y" + text})});
     b.tags = {{"acme", "s" + text}, {"acme", "t" + text}, {"acme", "u" + text}};
     publish({b});
-    const BindingRecord& record = *plane.find(View::local, b.eip);
+    const BindingRecord& record = *plane.find(View::local, b.eip.v4());
     ASSERT_LE(std::max(record.rules.remote[0], record.rules.remote[1]), 10u)
         << "of the old record and the new one";
     uint32_t in_set = 0;
@@ -505,7 +506,7 @@ TEST_F(PublisherTest, APoolThatGrowsAroundABindingLeavesItAlone) {
   publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
   expect_published(b, port_a);
   expect_published(internal, port_a);
-  EXPECT_TRUE(plane.is(View::edge, internal.eip, IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, internal.eip.v4(), IndexEntry::local));
   EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::local));
 }
 

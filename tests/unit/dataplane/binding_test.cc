@@ -30,7 +30,7 @@ TEST(BindingTable, ViewsAreIndependent) {
   ASSERT_TRUE(table.reserve_pages(prefix("203.0.113.0/24")));
   const Ipv4Addr eip = Ipv4Addr::of(203, 0, 113, 7);
   Slot slot = 0;
-  ASSERT_TRUE(table.take_slot(slot));
+  ASSERT_TRUE(table.take_slot(IpFamily::ipv4, slot));
   EXPECT_GE(slot, IndexEntry::first_slot);
   table.set(View::local, eip, slot);
   table.set(View::edge, eip, IndexEntry::local);
@@ -88,11 +88,11 @@ TEST(BindingTable, SlotsAreBoundedAndComeBack) {
   Slot a = 0;
   Slot b = 0;
   Slot c = 0;
-  ASSERT_TRUE(table.take_slot(a));
-  ASSERT_TRUE(table.take_slot(b));
-  EXPECT_FALSE(table.take_slot(c));
+  ASSERT_TRUE(table.take_slot(IpFamily::ipv4, a));
+  ASSERT_TRUE(table.take_slot(IpFamily::ipv4, b));
+  EXPECT_FALSE(table.take_slot(IpFamily::ipv4, c));
   table.free_slot(a);
-  ASSERT_TRUE(table.take_slot(c));
+  ASSERT_TRUE(table.take_slot(IpFamily::ipv4, c));
   EXPECT_EQ(c, a);
 }
 

@@ -50,14 +50,14 @@ TEST_F(EipTest, AskingAgainGivesTheSame) {
 TEST_F(EipTest, VmAndPoolMustExist) {
   EXPECT_TRUE(refused(model_.plan_request_eip({"acme", "web"}, "", now), ErrorCode::not_found, "vm",
                       "tenants/acme/vms/web", "does not exist"));
-  EXPECT_TRUE(
-      refused(request("web"), ErrorCode::resource_exhausted, "pool", "", "no local pool has a free address"));
+  EXPECT_TRUE(refused(request("web"), ErrorCode::resource_exhausted, "pool", "",
+                      "no local IPv4 pool has a free address"));
   EXPECT_TRUE(refused(request("web", "q"), ErrorCode::not_found, "pool", "pools/q", "does not exist"));
   carry_out(model_.plan_create_pool(pool("q", "198.51.100.0/24", PoolKind::provider)));
   EXPECT_TRUE(
       refused(request("web", "q"), ErrorCode::failed_precondition, "pool", "pools/q", "another gateway"));
-  EXPECT_TRUE(
-      refused(request("web"), ErrorCode::resource_exhausted, "pool", "", "no local pool has a free address"));
+  EXPECT_TRUE(refused(request("web"), ErrorCode::resource_exhausted, "pool", "",
+                      "no local IPv4 pool has a free address"));
   add_vm("umbrella", "web");
   EXPECT_TRUE(refused(model_.plan_request_eip({"umbrella", "db"}, "", now), ErrorCode::not_found, "vm",
                       "tenants/umbrella/vms/db", "does not exist"));
@@ -68,7 +68,7 @@ TEST_F(EipTest, AddressesInOrderWithoutTheFirstAndLast) {
   for (int i = 1; i <= 6; ++i) {
     EXPECT_EQ(address_for("vm-" + std::to_string(i)), "203.0.113." + std::to_string(i));
   }
-  EXPECT_TRUE(refused(request("seven"), ErrorCode::resource_exhausted, "pool", "", "no local pool"));
+  EXPECT_TRUE(refused(request("seven"), ErrorCode::resource_exhausted, "pool", "", "no local IPv4 pool"));
   EXPECT_TRUE(
       refused(request("seven", "p"), ErrorCode::resource_exhausted, "pool", "pools/p", "6 are held by EIPs"));
 }
@@ -97,6 +97,161 @@ TEST_F(EipTest, ReservedAddressesAreNotHandedOut) {
   EXPECT_EQ(address_for("two"), "203.0.113.4");
 }
 
+// --- IPv6 ---
+
+class Ipv6EipTest : public EipTest {
+ protected:
+  void SetUp() override {
+    carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+    carry_out(model_.plan_create_pool(pool("q", "2001:db8::/64")));
+  }
+  Expected<Plan<Eip>> ask(const std::string& id, std::optional<IpFamily> family = std::nullopt,
+                          const std::string& from = "", int64_t at = now) {
+    return model_.plan_request_eip({"acme", id}, from, at, family);
+  }
+  std::string given(const std::string& id, std::optional<IpFamily> family = std::nullopt,
+                    const std::string& from = "", int64_t at = now) {
+    return carry_out(ask(id, family, from, at)).address.to_string();
+  }
+};
+
+TEST_F(Ipv6EipTest, TheFamilyFollowsTheVm) {
+  carry_out(model_.plan_create_vm(vm6("acme", "six")));
+  carry_out(model_.plan_create_vm(vm6("acme", "both", "fd00::3", "10.0.0.3")));
+  add_vm("acme", "four");
+  EXPECT_EQ(given("six"), "2001:db8::1");
+  EXPECT_EQ(given("both"), "203.0.113.1") << "IPv4 if it is not said";
+  EXPECT_EQ(given("both", IpFamily::ipv6), "2001:db8::2");
+  for (const auto family :
+       {std::optional(IpFamily::ipv4), std::optional(IpFamily::ipv6), std::optional<IpFamily>()})
+    EXPECT_TRUE(is_unchanged(ask("both", family), generation()));
+  EXPECT_EQ(ask("both")->reply.address, ip("203.0.113.1"));
+  EXPECT_EQ(ask("both", IpFamily::ipv6)->reply.address, ip6("2001:db8::2"));
+  EXPECT_TRUE(refused(ask("six", IpFamily::ipv4), ErrorCode::failed_precondition, "family",
+                      "tenants/acme/vms/six", "has no IPv4 private address"));
+  EXPECT_TRUE(refused(ask("four", IpFamily::ipv6), ErrorCode::failed_precondition, "family",
+                      "tenants/acme/vms/four", "has no IPv6 private address"));
+}
+
+TEST_F(Ipv6EipTest, ThePoolIsOfTheFamily) {
+  carry_out(model_.plan_create_vm(vm6("acme", "both", "fd00::3", "10.0.0.3")));
+  EXPECT_TRUE(refused(ask("both", IpFamily::ipv6, "p"), ErrorCode::invalid_argument, "pool", "pools/p",
+                      "an IPv6 EIP is asked for, and pools/p is of IPv4"));
+  EXPECT_TRUE(refused(ask("both", std::nullopt, "q"), ErrorCode::invalid_argument, "pool", "pools/q",
+                      "an IPv4 EIP is asked for, and pools/q is of IPv6"));
+  EXPECT_EQ(given("both", IpFamily::ipv6, "q"), "2001:db8::1");
+  carry_out(model_.plan_delete_pool("p"));
+  EXPECT_TRUE(refused(ask("both"), ErrorCode::resource_exhausted, "pool", "", "no local IPv4 pool"));
+}
+
+TEST_F(Ipv6EipTest, TheFirstAddressMeansARouter) {
+  use({});
+  for (const auto& [prefix, first] : {std::pair{"2001:db8::40/126", "2001:db8::41"},
+                                      {"2001:db8::40/127", "2001:db8::40"},
+                                      {"2001:db8::40/128", "2001:db8::40"},
+                                      {"2001:db8::/32", "2001:db8::1"}}) {
+    carry_out(model_.plan_create_pool(pool("p", prefix)));
+    carry_out(model_.plan_create_vm(vm6("acme", "web")));
+    EXPECT_EQ(given("web"), first);
+    carry_out(model_.plan_release_eip("acme", ip6(first), now));
+    carry_out(model_.plan_delete_vm({"acme", "web"}));
+    carry_out(model_.plan_delete_pool("p"));
+    use({});
+  }
+  carry_out(model_.plan_create_pool(pool("p", "2001:db8::40/126")));
+  for (const char* id : {"a", "b", "c", "d"}) {
+    Vm next = vm6("acme", id);
+    next.location.port = "more";
+    next.dip6 = Ipv6Addr::of(0xfd00000000000000, static_cast<uint64_t>(id[0]));
+    carry_out(model_.plan_create_vm(next));
+  }
+  EXPECT_EQ(given("a"), "2001:db8::41");
+  EXPECT_EQ(given("b"), "2001:db8::42");
+  EXPECT_EQ(given("c"), "2001:db8::43") << "there is no broadcast address";
+  EXPECT_FALSE(ask("d"));
+}
+
+// --- a private address that is public ---
+
+TEST_F(Ipv6EipTest, ItsOwnAddressIsItsEip) {
+  carry_out(model_.plan_create_vm(vm6("acme", "web", "2001:db8::5")));
+  EXPECT_EQ(given("web"), "2001:db8::5");
+  EXPECT_EQ(ask("web")->reply.address, ip6("2001:db8::5")) << "again";
+  carry_out(model_.plan_create_vm(vm("acme", "four", "203.0.113.9")));
+  EXPECT_EQ(given("four"), "203.0.113.9") << "IPv4 alike";
+}
+
+TEST_F(Ipv6EipTest, OnlyIfItMayBeHandedOut) {
+  use({.quarantine_ms = 1000}, {ip6("2001:db8::9")});
+  carry_out(model_.plan_create_pool(pool("q", "2001:db8::/64")));
+  carry_out(model_.plan_create_pool(pool("r", "2001:db8:1::/64")));
+  carry_out(model_.plan_create_pool(pool("far", "2001:db8:2::/64", PoolKind::provider)));
+  const auto dip_gets = [&](const char* dip, const std::string& from = "") {
+    carry_out(model_.plan_create_vm(vm6("acme", "web", dip)));
+    const Eip eip = carry_out(ask("web", std::nullopt, from));
+    carry_out(model_.plan_release_eip("acme", eip.address, now - 1000));
+    carry_out(model_.plan_delete_vm({"acme", "web"}));
+    return eip.address.to_string();
+  };
+  EXPECT_EQ(dip_gets("2001:db8::"), "2001:db8::1") << "any router there";
+  EXPECT_EQ(dip_gets("2001:db8::9"), "2001:db8::1") << "the gateway's own";
+  EXPECT_EQ(dip_gets("2001:db8::10:0"), "2001:db8::1") << "beyond the first million";
+  EXPECT_EQ(dip_gets("2001:db8::f:ffff"), "2001:db8::f:ffff") << "the last of it";
+  EXPECT_EQ(dip_gets("2001:db8:2::7"), "2001:db8::1") << "another gateway's";
+  EXPECT_EQ(dip_gets("2001:db8::7", "r"), "2001:db8:1::1") << "of another pool than is named";
+  EXPECT_EQ(dip_gets("2001:db8:1::7", "r"), "2001:db8:1::7");
+}
+
+TEST_F(Ipv6EipTest, ItsOwnAddressGoesToNobodyElse) {
+  carry_out(model_.plan_create_vm(vm6("acme", "one", "2001:db8::1")));
+  carry_out(model_.plan_create_vm(vm6("acme", "two", "fd00::2")));
+  carry_out(model_.plan_create_vm(vm6("acme", "three", "fd00::3")));
+  EXPECT_EQ(given("two"), "2001:db8::2");
+  EXPECT_EQ(given("one"), "2001:db8::1");
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  EXPECT_EQ(given("three", std::nullopt, "", now + 600'000), "2001:db8::3")
+      << "not when it has rested, either";
+  EXPECT_EQ(given("one", std::nullopt, "", now + 600'000), "2001:db8::1");
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  carry_out(model_.plan_delete_vm({"acme", "one"}));
+  carry_out(model_.plan_create_vm(vm6("acme", "four", "fd00::4")));
+  EXPECT_EQ(given("four", std::nullopt, "", now + 600'000), "2001:db8::1") << "the vm is gone";
+}
+
+TEST_F(Ipv6EipTest, AnAddressThatWasKeptIsFreeOnceItsVmIsGone) {
+  carry_out(model_.plan_create_vm(vm6("acme", "one", "2001:db8::1")));
+  carry_out(model_.plan_create_vm(vm6("acme", "two", "fd00::2")));
+  EXPECT_EQ(given("two"), "2001:db8::2");
+  carry_out(model_.plan_delete_vm({"acme", "one"}));
+  carry_out(model_.plan_create_vm(vm6("acme", "three", "fd00::3")));
+  EXPECT_EQ(given("three"), "2001:db8::1");
+}
+
+TEST_F(Ipv6EipTest, AnAddressThatIsHeldOrRestsIsTranslated) {
+  carry_out(model_.plan_create_vm(vm6("acme", "two", "fd00::2")));
+  EXPECT_EQ(given("two"), "2001:db8::1");
+  carry_out(model_.plan_create_vm(vm6("acme", "one", "2001:db8::1")));
+  EXPECT_EQ(given("one"), "2001:db8::2") << "another vm has it";
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::2"), now));
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  EXPECT_EQ(given("one", std::nullopt, "", now + 599'999), "2001:db8::3") << "it rests";
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::3"), now));
+  EXPECT_EQ(given("one", std::nullopt, "", now + 600'000), "2001:db8::1");
+}
+
+TEST_F(Ipv6EipTest, TwoVmsWithOnePublicAddress) {
+  carry_out(model_.plan_create_vm(vm6("acme", "one", "2001:db8::1")));
+  Vm other = vm6("acme", "two", "2001:db8::1");
+  other.location.port = "more";
+  carry_out(model_.plan_create_vm(other));
+  EXPECT_EQ(given("two"), "2001:db8::1") << "who asks first";
+  EXPECT_EQ(given("one"), "2001:db8::2");
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  carry_out(model_.plan_delete_vm({"acme", "two"}));
+  carry_out(model_.plan_create_vm(vm6("acme", "three", "fd00::3")));
+  EXPECT_EQ(given("three", std::nullopt, "", now + 600'000), "2001:db8::3") << "it is still a vm's";
+}
+
 TEST_F(EipTest, ReleaseIsForItsTenantOnly) {
   carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
   address_for("web");
@@ -110,7 +265,7 @@ TEST_F(EipTest, ReleaseIsForItsTenantOnly) {
   carry_out(plan);
   EXPECT_TRUE(refused(model_.plan_release_eip("acme", ip("203.0.113.1"), now), ErrorCode::not_found, "name",
                       "tenants/acme/eips/203.0.113.1", "does not exist"));
-  EXPECT_EQ(model_.eip_of_vm({"acme", "web"}), nullptr);
+  EXPECT_EQ(model_.eip_of_vm({"acme", "web"}, IpFamily::ipv4), nullptr);
 }
 
 TEST_F(EipTest, QuarantineThenTheLongestRestedFirst) {

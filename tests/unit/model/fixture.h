@@ -14,8 +14,11 @@ namespace portcullis::model {
 inline Ipv4Addr ip(const char* text) {
   return Ipv4Addr::parse(text).value();
 }
-inline Ipv4Prefix net(const char* text) {
-  return Ipv4Prefix::parse(text).value();
+inline Ipv6Addr ip6(const char* text) {
+  return Ipv6Addr::parse(text).value();
+}
+inline IpPrefix net(const char* text) {
+  return IpPrefix::parse(text).value();
 }
 inline Mac mac(const char* text) {
   return Mac::parse(text).value();
@@ -23,6 +26,13 @@ inline Mac mac(const char* text) {
 
 inline Vm vm(std::string tenant, std::string id, const char* dip = "10.0.0.2", std::string port = "vms") {
   return {std::move(tenant), std::move(id), {std::move(port), mac("02:00:00:00:00:01")}, ip(dip)};
+}
+// With an IPv6 address, and an IPv4 one if `dip` is not null.
+inline Vm vm6(std::string tenant, std::string id, const char* dip6 = "fd00::2", const char* dip = nullptr) {
+  Vm made = vm(std::move(tenant), std::move(id));
+  made.dip = dip == nullptr ? std::nullopt : Ipv4Addr::parse(dip);
+  made.dip6 = ip6(dip6);
+  return made;
 }
 inline Pool pool(std::string id, const char* prefix, PoolKind kind = PoolKind::local) {
   return {std::move(id), net(prefix), kind};
@@ -63,7 +73,7 @@ inline constexpr int64_t now = 1'700'000'000'000;
 
 class ModelTest : public testing::Test {
  protected:
-  void use(Limits limits, std::set<Ipv4Addr> reserved = {}) {
+  void use(Limits limits, std::set<IpAddr> reserved = {}) {
     model_ = Model(limits, {"vms", "more"}, std::move(reserved));
   }
 
@@ -80,7 +90,7 @@ class ModelTest : public testing::Test {
   // Vm number `number` of a tenant, on an address of its own, and its EIP.
   void add_vm(const std::string& tenant, const std::string& id) {
     Vm next = vm(tenant, id);
-    next.dip = Ipv4Addr::from_host(next.dip.host() + vms_++);
+    next.dip = Ipv4Addr::from_host(next.dip->host() + vms_++);
     carry_out(model_.plan_create_vm(next));
   }
   Eip add_eip(const std::string& tenant, const std::string& id) {

@@ -115,7 +115,13 @@ const RuleCase rule_cases[] = {
        r.protocol = 47, r.local_ports = {80, 80};
      },
      ".local_ports", "only TCP, UDP and SCTP"},
-    {"ICMPv6", [](PermitRule& r) { r.protocol = 58; }, ".protocol", "protocol 58"},
+    {"ICMPv6", [](PermitRule& r) { r.protocol = 58; }, ".protocol", "the EIP is of IPv4; name icmp"},
+    {"destination options", [](PermitRule& r) { r.protocol = 60; }, ".protocol", "protocol 60"},
+    {"IPv6 prefix",
+     [](PermitRule& r) {
+       r.remote = std::vector{net("192.0.2.0/24"), net("2001:db8::/32")};
+     },
+     ".remote.prefixes[1]", "rule 'second' names 2001:db8::/32, and the EIP is of IPv4"},
     {"reserved", [](PermitRule& r) { r.protocol = 255; }, ".protocol", "protocol 255"},
     {"HOPOPT", [](PermitRule& r) { r.protocol = 0; }, ".protocol", "protocol 0"},
     {"prefixes",
@@ -123,7 +129,7 @@ const RuleCase rule_cases[] = {
        r.remote = std::vector{net("0.0.0.0/0"), net("192.0.2.7/32")};
      },
      nullptr, nullptr},
-    {"no prefix", [](PermitRule& r) { r.remote = std::vector<Ipv4Prefix>{}; }, ".remote.prefixes",
+    {"no prefix", [](PermitRule& r) { r.remote = std::vector<IpPrefix>{}; }, ".remote.prefixes",
      "names no prefix"},
     {"tags",
      [](PermitRule& r) {
@@ -207,6 +213,126 @@ TEST_F(PermitTest, EachRule) {
           << test.what;
     }
   }
+}
+
+const RuleCase ipv6_rule_cases[] = {
+    {"IPv6 prefixes",
+     [](PermitRule& r) {
+       r.remote = std::vector{net("2001:db8::/32"), net("::/0")};
+     },
+     nullptr, nullptr},
+    {"IPv4 prefix",
+     [](PermitRule& r) {
+       r.remote = std::vector{net("2001:db8::/32"), net("192.0.2.0/24")};
+     },
+     ".remote.prefixes[1]", "rule 'second' names 192.0.2.0/24, and the EIP is of IPv6"},
+    {"tags", [](PermitRule& r) { r.remote = std::vector<std::string>{"web"}; }, nullptr, nullptr},
+    {"UDP ports",
+     [](PermitRule& r) {
+       r.protocol = 17, r.remote_ports = {53, 54};
+     },
+     nullptr, nullptr},
+    {"any protocol", [](PermitRule& r) { r.protocol.reset(); }, nullptr, nullptr},
+    {"ESP", [](PermitRule& r) { r.protocol = 50; }, nullptr, nullptr},
+    {"AH", [](PermitRule& r) { r.protocol = 51; }, nullptr, nullptr},
+    {"ICMPv6", [](PermitRule& r) { r.protocol = 58; }, nullptr, nullptr},
+    {"echo", [](PermitRule& r) { r.protocol = 58, r.icmp_type = 128, r.icmp_code = 0; }, nullptr, nullptr},
+    {"echo reply", [](PermitRule& r) { r.protocol = 58, r.icmp_type = 129; }, nullptr, nullptr},
+    {"echo of IPv4", [](PermitRule& r) { r.protocol = 58, r.icmp_type = 8; }, ".icmp_type",
+     "ICMPv6 type 8 is not carried by rule; name 128"},
+    {"neighbor solicitation", [](PermitRule& r) { r.protocol = 58, r.icmp_type = 135; }, ".icmp_type",
+     "ICMPv6 type 135"},
+    {"ICMP", [](PermitRule& r) { r.protocol = 1; }, ".protocol", "the EIP is of IPv6; name icmpv6"},
+    {"type of TCP", [](PermitRule& r) { r.icmp_type = 128; }, ".icmp_type", "only ICMP has types"},
+    {"ports of ICMPv6",
+     [](PermitRule& r) {
+       r.protocol = 58, r.local_ports = {0, 0};
+     },
+     ".local_ports", "only TCP, UDP and SCTP"},
+    {"hop by hop", [](PermitRule& r) { r.protocol = 0; }, ".protocol", "protocol 0"},
+    {"routing", [](PermitRule& r) { r.protocol = 43; }, ".protocol", "protocol 43"},
+    {"fragment", [](PermitRule& r) { r.protocol = 44; }, ".protocol", "protocol 44"},
+    {"no next header", [](PermitRule& r) { r.protocol = 59; }, ".protocol", "protocol 59"},
+    {"destination options", [](PermitRule& r) { r.protocol = 60; }, ".protocol", "protocol 60"},
+    {"mobility", [](PermitRule& r) { r.protocol = 135; }, ".protocol", "protocol 135"},
+    {"reserved", [](PermitRule& r) { r.protocol = 255; }, ".protocol", "protocol 255"},
+};
+
+class Ipv6PermitTest : public PermitTest {
+ protected:
+  void SetUp() override {
+    use({});
+    prepare();
+  }
+  void prepare() {
+    carry_out(model_.plan_create_pool(pool("p", "2001:db8::/64")));
+    carry_out(model_.plan_create_vm(vm6("acme", "web")));
+    eip_ = carry_out(model_.plan_request_eip({"acme", "web"}, "", now));
+  }
+  const std::string name_ = "tenants/acme/eips/2001:db8::1";
+};
+
+TEST_F(Ipv6PermitTest, EachRule) {
+  for (const RuleCase& test : ipv6_rule_cases) {
+    PermitRule changed = rule("second");
+    test.change(changed);
+    const auto result = plan({rule("first"), changed, rule("third")});
+    if (test.field == nullptr) {
+      EXPECT_TRUE(result) << test.what << ": " << result.error().message;
+    } else {
+      EXPECT_TRUE(refused(result, ErrorCode::invalid_argument, std::string("rules[1]") + test.field, name_,
+                          test.words))
+          << test.what;
+    }
+  }
+}
+
+TEST_F(Ipv6PermitTest, RulesOfAnEip) {
+  EXPECT_TRUE(plan(many(64)));
+  EXPECT_TRUE(refused(plan(many(65)), ErrorCode::resource_exhausted, "rules", name_,
+                      "has 65 rules, one for each prefix or tag; an IPv6 EIP may have 64"));
+  use({.rules_per_eip = 6});
+  prepare();
+  EXPECT_TRUE(plan(many(6)));
+  EXPECT_TRUE(refused(plan(many(7)), ErrorCode::resource_exhausted, "rules", name_, "an EIP may have 6"));
+}
+
+TEST_F(Ipv6PermitTest, AChunkForEachEightRulesBeyondFour) {
+  use({.permit_chunks = 2});
+  prepare();
+  EXPECT_TRUE(plan(many(20)));
+  EXPECT_TRUE(refused(plan(many(21)), ErrorCode::resource_exhausted, "rules", name_,
+                      "needs 3 permit chunks, and 2 of 2 are free"));
+  set_list(eip_, many(13));
+  EXPECT_TRUE(plan(many(20))) << "its own chunks count as free";
+  carry_out(model_.plan_create_vm(vm6("acme", "db", "fd00::3")));
+  const Eip other = carry_out(model_.plan_request_eip({"acme", "db"}, "", now));
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(4), false)) << "inline";
+  EXPECT_FALSE(model_.plan_set_permit_list("acme", other.address, many(5), false));
+  set_list(eip_, many(12));
+  EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(12), false)) << "one was given back";
+}
+
+// The gateway's own list guards addresses of both families.
+TEST(GatewayRules, AreOfEitherFamily) {
+  const auto of = [](std::optional<uint8_t> protocol, std::vector<IpPrefix> prefixes) {
+    PermitRule made = rule("r");
+    made.protocol = protocol;
+    made.remote = std::move(prefixes);
+    return check_rules({made}, std::nullopt);
+  };
+  EXPECT_TRUE(of(6, {net("192.0.2.0/24"), net("2001:db8::/32")}));
+  EXPECT_TRUE(of(std::nullopt, {net("192.0.2.0/24"), net("2001:db8::/32")}));
+  EXPECT_TRUE(of(1, {net("192.0.2.0/24")}));
+  EXPECT_TRUE(of(58, {net("2001:db8::/32")}));
+  EXPECT_TRUE(refused(of(1, {net("192.0.2.0/24"), net("2001:db8::/32")}), ErrorCode::invalid_argument,
+                      "rules[0].remote.prefixes[1]", "", "the protocol is of IPv4"));
+  EXPECT_TRUE(refused(of(58, {net("192.0.2.0/24")}), ErrorCode::invalid_argument,
+                      "rules[0].remote.prefixes[0]", "", "the protocol is of IPv6"));
+  EXPECT_TRUE(refused(of(44, {net("2001:db8::/32")}), ErrorCode::invalid_argument, "rules[0].protocol", "",
+                      "protocol 44"));
+  EXPECT_TRUE(refused(of(135, {net("2001:db8::/32")}), ErrorCode::invalid_argument, "rules[0].protocol", "",
+                      "protocol 135"));
 }
 
 TEST_F(PermitTest, NamesAreUnique) {

@@ -27,6 +27,78 @@ TEST_F(PoolTest, IdAndPrefix) {
   }
 }
 
+TEST_F(PoolTest, Ipv6Prefixes) {
+  for (const char* good :
+       {"2001:db8::/32", "2001:db8::/64", "2001:db8::1/128", "2000::/16", "fd00::/16", "fdff:ffff::/48"}) {
+    EXPECT_TRUE(model_.plan_create_pool(pool("p", good))) << good;
+  }
+  for (const auto& [bad, words] : {std::pair{"2000::/3", "too short"},
+                                   {"2002::/15", "too short"},
+                                   {"::/0", "overlaps"},
+                                   {"::/64", "overlaps"},
+                                   {"::ffff:0:0/96", "overlaps"},
+                                   {"fe80::/64", "overlaps"},
+                                   {"ff00::/16", "overlaps"},
+                                   {"64:ff9b::/96", "neither 2000::/3 nor fc00::/7"},
+                                   {"4000::/16", "neither 2000::/3 nor fc00::/7"},
+                                   {"fbff::/16", "neither 2000::/3 nor fc00::/7"}}) {
+    EXPECT_TRUE(refused(model_.plan_create_pool(pool("p", bad)), ErrorCode::invalid_argument, "pool.prefix",
+                        "pools/p", words))
+        << bad;
+  }
+  carry_out(model_.plan_create_pool(pool("p", "2001:db8:5::/48")));
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "2001:db8:5:7::/64")), ErrorCode::already_exists,
+                      "pool.prefix", "pools/q", "overlaps 2001:db8:5::/48 of pools/p"));
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "2001:db8::/32")), ErrorCode::already_exists,
+                      "pool.prefix", "pools/q", "overlaps 2001:db8:5::/48 of pools/p"));
+  EXPECT_TRUE(model_.plan_create_pool(pool("q", "2001:db8:6::/48")));
+}
+
+TEST_F(PoolTest, Ipv6PoolsTakePagesOfTheirOwn) {
+  use({.index_pages = 19});
+  carry_out(model_.plan_create_pool(pool("a", "2001:db8:0::/64")));  // 16
+  carry_out(model_.plan_create_pool(pool("b", "2001:db8:1::/64", PoolKind::provider)));
+  carry_out(model_.plan_create_pool(pool("c", "2001:db8:2::/128")));  // 1
+  EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/111"))) << "2: 131,072 addresses";
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("d", "2001:db8:3::/110")), ErrorCode::resource_exhausted,
+                      "pool.prefix", "pools/d", "takes 4 index pages, and 2 of 19 are free"));
+  carry_out(model_.plan_create_pool(pool("e", "203.0.113.0/24")));
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("d", "2001:db8:3::/111")), ErrorCode::resource_exhausted,
+                      "pool.prefix", "pools/d", "takes 2 index pages, and 1 of 19 are free"));
+  EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/112"))) << "1";
+  carry_out(model_.plan_delete_pool("a"));
+  EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/108")));
+}
+
+TEST_F(PoolTest, Ipv6PoolsAreFew) {
+  use({.ipv6_pools = 2});
+  carry_out(model_.plan_create_pool(pool("a", "2001:db8:0::/112")));
+  carry_out(model_.plan_create_pool(pool("b", "2001:db8:1::/112", PoolKind::provider)));
+  for (const PoolKind kind : {PoolKind::local, PoolKind::provider}) {
+    EXPECT_TRUE(refused(model_.plan_create_pool(pool("c", "2001:db8:2::/112", kind)),
+                        ErrorCode::resource_exhausted, "pool.prefix", "pools/c", "all 2 IPv6 pools"));
+  }
+  EXPECT_TRUE(model_.plan_create_pool(pool("c", "203.0.113.0/24"))) << "IPv4 ones do not count";
+  carry_out(model_.plan_delete_pool("b"));
+  EXPECT_TRUE(model_.plan_create_pool(pool("c", "2001:db8:2::/112")));
+}
+
+TEST_F(PoolTest, UseOfAnIpv6Pool) {
+  carry_out(model_.plan_create_pool(pool("p", "2001:db8::/64")));
+  EXPECT_EQ(model_.pool_use("p", now).free, (1u << 20) - 1) << "all but the first of the first 2^20";
+  carry_out(model_.plan_create_vm(vm6("acme", "own", "2001:db8::7")));
+  carry_out(model_.plan_create_vm(vm6("acme", "far", "2001:db8::10:0")));
+  EXPECT_EQ(model_.pool_use("p", now).free, (1u << 20) - 2) << "one is kept for the vm that has it";
+  carry_out(model_.plan_request_eip({"acme", "own"}, "", now));
+  EXPECT_EQ(model_.pool_use("p", now).used, 1u);
+  EXPECT_EQ(model_.pool_use("p", now).free, (1u << 20) - 2);
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::7"), now));
+  EXPECT_EQ(model_.pool_use("p", now + 600'000).free, (1u << 20) - 2) << "it rested, and is the vm's";
+  carry_out(model_.plan_delete_vm({"acme", "own"}));
+  EXPECT_EQ(model_.pool_use("p", now).free, (1u << 20) - 2);
+  EXPECT_EQ(model_.pool_use("p", now + 600'000).free, (1u << 20) - 1);
+}
+
 TEST_F(PoolTest, PoolsAreDisjoint) {
   carry_out(model_.plan_create_pool(pool("b", "203.0.113.64/26")));
   carry_out(model_.plan_create_pool(pool("a", "198.51.100.0/24", PoolKind::provider)));

@@ -26,7 +26,7 @@ class RestoreTest : public ModelTest {
     return model_.state();
   }
   Expected<void> restore(const State& state, Limits limits = {},
-                         std::set<std::string> ports = {"vms", "more"}, std::set<Ipv4Addr> reserved = {}) {
+                         std::set<std::string> ports = {"vms", "more"}, std::set<IpAddr> reserved = {}) {
     Model fresh(limits, std::move(ports), std::move(reserved));
     auto restored = fresh.restore(state);
     if (restored) {
@@ -68,7 +68,7 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
     const char* what;
     Limits limits;
     std::set<std::string> ports;
-    std::set<Ipv4Addr> reserved;
+    std::set<IpAddr> reserved;
     const char* object;
     const char* words;
   };
@@ -133,7 +133,7 @@ TEST_F(RestoreTest, WhatNoCallCouldHaveMade) {
               s.vms.at({"acme", "web"}).dip = s.vms.at({"acme", "db"}).dip;
             }).find("private address"),
             std::string::npos);
-  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit[0].protocol = 58; }).find("protocol 58"),
+  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit[0].protocol = 59; }).find("protocol 59"),
             std::string::npos);
 }
 
@@ -154,10 +154,12 @@ TEST_F(RestoreTest, RandomHistories) {
         if (!plan) return {{}, plan.error().message};
         return {plan->changes, ""};
       };
-      switch (choose(8)) {
+      switch (choose(9)) {
         case 0: {
           Vm next = vm(key.first, key.second);
           next.dip = Ipv4Addr::from_host(0x0a000000 + choose(12));
+          if (choose(3) == 0) next.dip = Ipv4Addr::from_host(0xcb007100 + choose(16));  // of a pool
+          if (choose(2) == 0) next.dip6 = Ipv6Addr::of(0x20010db800000000, choose(16));
           return answer(on.plan_create_vm(next));
         }
         case 1:
@@ -170,11 +172,20 @@ TEST_F(RestoreTest, RandomHistories) {
                PoolKind::local}));
         }
         case 3:
-          return answer(on.plan_delete_pool("p-" + std::to_string(choose(4))));
+          return answer(on.plan_delete_pool("p-" + std::to_string(choose(6))));
         case 4:
-          return answer(on.plan_request_eip(key, "", clock));
-        case 5:
-          return answer(on.plan_release_eip(key.first, address, clock));
+          return answer(
+              on.plan_request_eip(key, "", clock, choose(2) == 0 ? IpFamily::ipv4 : IpFamily::ipv6));
+        case 5: {
+          const Ipv6Addr address6 = Ipv6Addr::of(0x20010db800000000, choose(16));
+          return answer(on.plan_release_eip(key.first, choose(2) == 0 ? IpAddr(address) : address6, clock));
+        }
+        case 8: {
+          const uint32_t part = choose(2);
+          return answer(on.plan_create_pool({"p-" + std::to_string(4 + part),
+                                             Ipv6Prefix(Ipv6Addr::of(0x20010db800000000, 8 * part), 125),
+                                             PoolKind::local}));
+        }
         case 6: {
           std::vector<PermitRule> rules;
           for (uint32_t i = 9 * choose(6); i > 0; --i) rules.push_back(tracked("r-" + std::to_string(i)));

@@ -82,6 +82,68 @@ TEST_F(VmTest, PrivateAddressIsUniqueOnItsPort) {
   EXPECT_TRUE(model_.plan_create_vm(vm("umbrella", "web"))) << "free again";
 }
 
+// --- IPv6 ---
+
+TEST_F(VmTest, AnAddressOfEitherFamilyOrOfBoth) {
+  EXPECT_TRUE(model_.plan_create_vm(vm6("acme", "web")));
+  EXPECT_TRUE(model_.plan_create_vm(vm6("acme", "web", "fd00::2", "10.0.0.2")));
+  Vm none = vm("acme", "web");
+  none.dip.reset();
+  EXPECT_TRUE(refused(model_.plan_create_vm(none), ErrorCode::invalid_argument, "vm.dip",
+                      "tenants/acme/vms/web", "no private address"));
+  carry_out(model_.plan_create_vm(vm6("acme", "web", "fd00::2", "10.0.0.2")));
+  EXPECT_TRUE(is_unchanged(model_.plan_create_vm(vm6("acme", "web", "fd00::2", "10.0.0.2")), 1));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm6("acme", "web")), ErrorCode::already_exists, "vm.name",
+                      "tenants/acme/vms/web", "exists with another"));
+}
+
+TEST_F(VmTest, PrivateIpv6AddressMustBeUnicast) {
+  for (const char* bad :
+       {"::", "::1", "::10.0.0.2", "::ffff:10.0.0.2", "fe80::1", "febf::1", "fec0::1", "ff02::1", "ffff::"}) {
+    EXPECT_TRUE(refused(model_.plan_create_vm(vm6("acme", "web", bad)), ErrorCode::invalid_argument,
+                        "vm.dip6", "tenants/acme/vms/web", ip6(bad).to_string()));
+  }
+  for (const char* good :
+       {"fd00::2", "fc00::", "2001:db8::5", "2a00::", "64:ff9b::1", "fe7f::1", "::1:0:0:0"})
+    EXPECT_TRUE(model_.plan_create_vm(vm6("acme", "web", good))) << good;
+}
+
+TEST_F(VmTest, EachPrivateAddressIsUniqueOnItsPort) {
+  carry_out(model_.plan_create_vm(vm6("acme", "web", "fd00::2", "10.0.0.2")));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm6("acme", "db")), ErrorCode::already_exists, "vm.dip6",
+                      "tenants/acme/vms/db",
+                      "private address fd00::2 on port vms belongs to tenants/acme/vms/web"));
+  EXPECT_TRUE(refused(model_.plan_create_vm(vm6("acme", "db", "fd00::3", "10.0.0.2")),
+                      ErrorCode::already_exists, "vm.dip", "tenants/acme/vms/db",
+                      "private address 10.0.0.2"));
+  EXPECT_TRUE(model_.plan_create_vm(vm6("acme", "db", "fd00::3", "10.0.0.3")));
+  Vm elsewhere = vm6("acme", "db");
+  elsewhere.location.port = "more";
+  carry_out(model_.plan_create_vm(elsewhere));
+  EXPECT_TRUE(refused(model_.plan_move_vm({"acme", "db"}, {"vms", mac("02:00:00:00:00:02")}),
+                      ErrorCode::already_exists, "location.port", "tenants/acme/vms/db", "fd00::2"));
+}
+
+TEST_F(VmTest, AMoveTakesBothEipsAlong) {
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+  carry_out(model_.plan_create_pool(pool("q", "2001:db8::/64")));
+  carry_out(model_.plan_create_vm(vm6("acme", "web", "fd00::2", "10.0.0.2")));
+  for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6})
+    carry_out(model_.plan_request_eip({"acme", "web"}, "", now, family));
+  carry_out(model_.plan_move_vm({"acme", "web"}, {"more", mac("02:00:00:00:00:09")}));
+  for (const auto& [address, eip] : model_.state().eips) {
+    EXPECT_EQ(eip.binding_generation, generation()) << address.to_string();
+    EXPECT_TRUE(refused(model_.plan_delete_vm({"acme", "web"}), ErrorCode::failed_precondition, "name",
+                        "tenants/acme/vms/web", "has the EIP"));
+  }
+  EXPECT_EQ(model_.state().eips.size(), 2u);
+  carry_out(model_.plan_release_eip("acme", ip("203.0.113.1"), now));
+  EXPECT_TRUE(refused(model_.plan_delete_vm({"acme", "web"}), ErrorCode::failed_precondition, "name",
+                      "tenants/acme/vms/web", "has the EIP 2001:db8::1; release it first"));
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  EXPECT_TRUE(model_.plan_delete_vm({"acme", "web"}));
+}
+
 TEST_F(VmTest, AMoveChangesThePlaceAlone) {
   carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
   const Eip eip = add_eip("acme", "web");
@@ -153,10 +215,10 @@ TEST_F(VmTest, Delete) {
 TEST_F(VmTest, EipOfVm) {
   carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
   add_vm("acme", "web");
-  EXPECT_EQ(model_.eip_of_vm({"acme", "web"}), nullptr);
+  EXPECT_EQ(model_.eip_of_vm({"acme", "web"}, IpFamily::ipv4), nullptr);
   const Eip eip = carry_out(model_.plan_request_eip({"acme", "web"}, "", now));
-  ASSERT_NE(model_.eip_of_vm({"acme", "web"}), nullptr);
-  EXPECT_EQ(*model_.eip_of_vm({"acme", "web"}), eip);
+  ASSERT_NE(model_.eip_of_vm({"acme", "web"}, IpFamily::ipv4), nullptr);
+  EXPECT_EQ(*model_.eip_of_vm({"acme", "web"}, IpFamily::ipv4), eip);
 }
 
 }  // namespace

@@ -186,6 +186,13 @@ const Row rows[] = {
     {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2", "ProviderService/CreateVm",
      "vm { name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' "
      "}"},
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip6 fd00::2", "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip6: 'fd00::2' "
+     "}"},
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2 --dip6 fd00::2",
+     "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' "
+     "dip6: 'fd00::2' }"},
     {"--tenant acme vm get web", "ProviderService/GetVm", "name: 'tenants/acme/vms/web'"},
     {"vm list --tenant -", "ProviderService/ListVms", "parent: 'tenants/-'"},
     {"vm move web --port vm1 --mac 02:00:00:00:00:01", "ProviderService/MoveVm",
@@ -201,6 +208,14 @@ const Row rows[] = {
     {"eip request web", "TenantService/RequestEip", "vm: 'tenants/default/vms/web'"},
     {"eip request web --pool public", "TenantService/RequestEip",
      "vm: 'tenants/default/vms/web' pool: 'pools/public'"},
+    {"eip request web --family 4", "TenantService/RequestEip", "vm: 'tenants/default/vms/web' family: IPV4"},
+    {"eip request web --family 6 --pool public6", "TenantService/RequestEip",
+     "vm: 'tenants/default/vms/web' pool: 'pools/public6' family: IPV6"},
+    {"eip release 2001:db8:5::7", "TenantService/ReleaseEip", "name: 'tenants/default/eips/2001:db8:5::7'"},
+    {"permit set 2001:db8:5::7 in icmpv6 from 2001:db8:1::/48 type 128", "TenantService/SetPermitList",
+     "eip: 'tenants/default/eips/2001:db8:5::7' "
+     "rules { name: 'in-icmpv6-from-2001-db8-1-48-type-128' direction: INBOUND protocol: 'icmpv6' "
+     "        remote { prefixes { prefixes: '2001:db8:1::/48' } } icmp_type: 128 }"},
     {"eip release 203.0.113.1", "TenantService/ReleaseEip", "name: 'tenants/default/eips/203.0.113.1'"},
     {"eip get tenants/acme/eips/203.0.113.1", "TenantService/GetEip",
      "name: 'tenants/acme/eips/203.0.113.1'"},
@@ -336,6 +351,25 @@ TEST_F(Cli, TablesAreAligned) {
   EXPECT_EQ(run("show drops").out, "no packet was dropped\n");
 }
 
+TEST_F(Cli, AVmShowsTheAddressesOfBothFamilies) {
+  v1::ListVmsResponse reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "vms { name: 'tenants/default/vms/a' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' "
+      "}"
+      "vms { name: 'tenants/default/vms/b' location { port: 'vm0' mac: '02:00:00:00:00:02' } dip6: 'fd00::2'"
+      "      eip6: 'tenants/default/eips/2001:db8:5::7' }"
+      "vms { name: 'tenants/default/vms/c' location { port: 'vm0' mac: '02:00:00:00:00:03' } dip: '10.0.0.3'"
+      "      dip6: 'fd00::3' eip: 'tenants/default/eips/203.0.113.1'"
+      "      eip6: 'tenants/default/eips/2001:db8:5::8' }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ProviderService/ListVms", reply);
+  EXPECT_EQ(run("vm list").out,
+            "TENANT   VM  PORT  MAC                DIP               EIP\n"
+            "default  a   vm0   02:00:00:00:00:01  10.0.0.2          -\n"
+            "default  b   vm0   02:00:00:00:00:02  fd00::2           2001:db8:5::7\n"
+            "default  c   vm0   02:00:00:00:00:03  10.0.0.3,fd00::3  203.0.113.1,2001:db8:5::8\n");
+}
+
 TEST_F(Cli, RequestPrintsTheAddress) {
   v1::RequestEipResponse reply;
   reply.mutable_eip()->set_address("203.0.113.1");
@@ -421,10 +455,11 @@ TEST_F(Cli, ExitStatus) {
   EXPECT_EQ(run("permit set --help").status, 0);
   EXPECT_EQ(run("--version").status, 0);
   for (const char* wrong :
-       {"", "frobnicate", "vm", "vm frobnicate", "vm create", "vm create web", "eip request",
-        "permit set 203.0.113.1", "permit set 203.0.113.1 --empty in tcp 80 from any",
-        "permit set 203.0.113.1 'in tcp 80 to any'", "show drops extra", "show drops --frobnicate",
-        "--timeout 0 show drops", "--timeout x show drops"}) {
+       {"", "frobnicate", "vm", "vm frobnicate", "vm create", "vm create web",
+        "vm create web --port vm0 --mac 02:00:00:00:00:01", "eip request", "eip request web --family 5",
+        "eip request web --family six", "permit set 203.0.113.1",
+        "permit set 203.0.113.1 --empty in tcp 80 from any", "permit set 203.0.113.1 'in tcp 80 to any'",
+        "show drops extra", "show drops --frobnicate", "--timeout 0 show drops", "--timeout x show drops"}) {
     const Outcome outcome = run(wrong);
     EXPECT_EQ(outcome.status, 2) << wrong;
     EXPECT_NE(outcome.err, "") << wrong;

@@ -84,6 +84,15 @@ const Good good[] = {
      "in gre from 192.0.2.1/32"},
     {"out 50 to any", "direction: OUTBOUND protocol: 'esp' remote { any: true }", "out esp to any"},
     {"in ah from any", "direction: INBOUND protocol: 'ah' remote { any: true }", "in ah from any"},
+    {"in icmpv6 from 2001:0DB8:1::/48,2001:db8::5 type 128",
+     "direction: INBOUND protocol: 'icmpv6' icmp_type: 128 "
+     "remote { prefixes { prefixes: '2001:db8:1::/48' prefixes: '2001:db8::5/128' } }",
+     "in icmpv6 from 2001:db8:1::/48,2001:db8::5/128 type 128"},
+    {"out 58 to any", "direction: OUTBOUND protocol: 'icmpv6' remote { any: true }", "out icmpv6 to any"},
+    {"in tcp 443 from ::/0",
+     "direction: INBOUND protocol: 'tcp' local_ports { first: 443 last: 443 } remote { prefixes { prefixes: "
+     "'::/0' } }",
+     "in tcp 443 from ::/0"},
     {"out 112 to any", "direction: OUTBOUND protocol: '112' remote { any: true }", "out 112 to any"},
 };
 INSTANTIATE_TEST_SUITE_P(, GoodRule, testing::ValuesIn(good));
@@ -140,9 +149,9 @@ const Bad bad[] = {
     {"out tcp 80 from any", "from", "an out rule says to"},
     {"in tcp 80 from", "", "any, a prefix or tag:NAME"},
     {"in tcp 80 from 10.0.0.1/8", "10.0.0.1/8", "write 10.0.0.0/8"},
-    {"in tcp 80 from 10.0.0.0/33", "10.0.0.0/33", "is no IPv4 prefix"},
-    {"in tcp 80 from 10.0.0", "10.0.0", "is no IPv4 prefix"},
-    {"in tcp 80 from example.org", "example.org", "is no IPv4 prefix"},
+    {"in tcp 80 from 10.0.0.0/33", "10.0.0.0/33", "is no prefix"},
+    {"in tcp 80 from 10.0.0", "10.0.0", "is no prefix"},
+    {"in tcp 80 from example.org", "example.org", "is no prefix"},
     {"in tcp 80 from 192.0.2.1,10.0.0.1/8", "10.0.0.1/8", "write 10.0.0.0/8"},
     {"in tcp 80 from 192.0.2.1,", "", "missing here"},
     {"in tcp 80 from 192.0.2.1, 192.0.2.2", "", "no spaces"},

@@ -33,7 +33,7 @@ TEST(Record, ExtremesComeBack) {
   rule.icmp_code = 255;
   rule.local_ports = {65535, 65535};
   rule.remote_ports = {0, 0};
-  rule.remote = std::vector<Ipv4Prefix>{Ipv4Prefix()};
+  rule.remote = std::vector<IpPrefix>{Ipv4Prefix()};
   eip.permit = {rule};
   const model::ChangeSet changes{
       UINT64_MAX, {model::PutEip{eip}, model::DeleteEip{Ipv4Addr(), INT64_MIN}, model::PutVm{}}};

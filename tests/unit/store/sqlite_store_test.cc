@@ -163,7 +163,7 @@ TEST(SqliteStore, SnapshotOfManyParts) {
   model::ChangeSet changes{1, {}};
   for (uint32_t i = 0; i < 3000; ++i) {
     changes.changes.push_back(
-        model::PutVm{{"acme", "vm-" + std::to_string(i), {"vms", Mac{}}, Ipv4Addr::from_host(i)}});
+        model::PutVm{{"acme", "vm-" + std::to_string(i), {"vms", Mac{}}, Ipv4Addr::from_host(i + 1)}});
   }
   ASSERT_TRUE(store->append(changes));
   model::State expected;
@@ -265,9 +265,9 @@ TEST(StoreDamage, AnotherProgramsFile) {
 TEST(StoreDamage, NewerSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
-  tamper(directory.path(), "PRAGMA user_version = 2");
+  tamper(directory.path(), "PRAGMA user_version = 3");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
-                   "has schema version 2, and this release reads version 1"));
+                   "has schema version 3, and this release reads versions up to 2"));
 }
 
 TEST(StoreDamage, ChangedRecord) {

@@ -21,8 +21,8 @@ model::PermitRule rule(size_t number) {
       r.direction = model::Direction::outbound;
       break;
     case 1:
-      r.remote = std::vector<Ipv4Prefix>{Ipv4Prefix(Ipv4Addr::of(10, 0, 0, 0), 8),
-                                         Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 7), 32)};
+      r.remote = std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(10, 0, 0, 0), 8),
+                                       Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 7), 32)};
       r.protocol = 6;
       r.local_ports = {443, 443};
       r.remote_ports = {1024, 65535};

@@ -1,0 +1,22 @@
+// Hands a packet to the punt thread, by a meter of its port.
+//
+// Drops: punt_rate, punt_full.
+#pragma once
+
+#include <rte_ring.h>
+
+#include "dataplane/worker_state.h"
+
+namespace portcullis::stages {
+
+inline void to_punt_thread(Burst& burst, WorkerState& worker, PuntMeter& meter, uint32_t i) {
+  const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
+  if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
+    return drop(burst, worker, i, Drop::punt_rate);
+  if (worker.config.to_punt == nullptr || rte_ring_sp_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
+    return drop(burst, worker, i, Drop::punt_full);
+  worker.counters.punted.add(1);
+  burst.live &= ~(uint64_t{1} << i);
+}
+
+}  // namespace portcullis::stages

@@ -1,0 +1,228 @@
+"""IPv6, by real programs on real hosts: everything that test_hosts.py, test_icmp_errors.py and test_fragments.py show
+of IPv4, the allow and the deny. One vm has an address of the pool itself: nothing of its packets is translated."""
+
+import contextlib
+import socket
+
+import pytest
+
+import netns
+from gateway import Refused
+from lab import CLIENT6, CLIENT6_ALIAS, GATEWAY6, VMS6, Host
+from programs import curl, iperf, iperf_running, iperf_server, path_mtu, ping, traceroute, web_server
+from tenant import Endpoint
+
+LAB = {"ipv6": True, "mtus": {"ep-app": 1400},
+       "gateway_permit": 'permit { name: "ping" direction: INBOUND protocol: "icmpv6" remote { any: true } }'}
+
+
+@pytest.fixture(name="request_eip")
+def _request_eip(lab, tenant):
+    """A vm of that name with an EIP of IPv6."""
+    del tenant  # which takes away what is made here
+
+    def request(name: str, *more: str) -> Endpoint:
+        host = lab.vms[name]
+        lab.gateway.portctl("vm", "create", name, "--port", host.port, "--mac", host.mac, "--dip6", host.address6, *more)
+        answer = lab.gateway.portctl("eip", "request", name, "--family", "6")
+        return Endpoint(host, answer["eip"]["address"], lab.gateway)
+    return request
+
+
+def refused(drops, reason: str) -> bool:
+    """Whether it was this reason alone, but for what hosts say on every link."""
+    return set(drops.moved) - {"neighbor_ignored", "wrong_destination_mac"} == {reason}
+
+
+def nothing(drops) -> bool:
+    return not set(drops.moved) - {"neighbor_ignored", "wrong_destination_mac"}
+
+
+def test_nothing_reaches_an_endpoint_without_a_rule(lab, request_eip):
+    web = request_eip("web")
+    with web_server(web.host, address="::"), lab.gateway.drops() as drops:
+        assert curl(lab.client, web.address) is None
+        assert not ping(lab.client, web.address)
+    assert refused(drops, "unbound")
+
+
+def test_an_endpoint_reaches_nothing_without_a_rule(lab, request_eip):
+    web = request_eip("web")
+    with web_server(lab.client, address="::"), lab.gateway.drops() as drops:
+        assert curl(web.host, CLIENT6) is None
+        assert not ping(web.host, CLIENT6)
+    assert refused(drops, "source_not_permitted")
+
+
+def test_ping_both_ways(lab, request_eip):
+    web = request_eip("web")
+    web.permit("in icmpv6 from any type 128")
+    assert ping(lab.client, web.address, count=5)
+    assert web.flow_entries() == 0, "an outsider has made the gateway keep state"
+    with lab.gateway.drops() as drops:
+        assert not ping(web.host, CLIENT6)
+    assert refused(drops, "source_not_permitted")
+    web.permit("out icmpv6 to any type 128")
+    assert ping(web.host, CLIENT6, count=5)
+    assert web.flow_entries() == 1
+    with lab.gateway.drops() as drops:
+        assert not ping(lab.client, web.address)
+    assert refused(drops, "destination_not_permitted")
+
+
+def test_curl_inward_sees_the_clients_address_and_only_the_permitted_port(lab, request_eip):
+    web = request_eip("web")
+    web.permit("in tcp 80 from 2001:db8:f00::/48")
+    with web_server(web.host, 80, "::"), web_server(web.host, 81, "::"):
+        with lab.gateway.drops() as drops:
+            assert curl(lab.client, web.address, 80) == f"hello {CLIENT6}"
+        assert nothing(drops)
+        with lab.gateway.drops() as drops:
+            assert curl(lab.client, web.address, 81) is None
+        assert refused(drops, "destination_not_permitted")
+    assert web.flow_entries() == 0
+
+
+def test_curl_outward_and_its_replies_come_back(lab, request_eip):
+    web = request_eip("web")
+    web.permit("out tcp to any port 80")
+    with web_server(lab.client, 80, "::"), web_server(lab.client, 81, "::"):
+        assert curl(web.host, CLIENT6, 80) == f"hello {web.address}"
+        assert web.flow_entries() == 1
+        with lab.gateway.drops() as drops:
+            assert curl(web.host, CLIENT6, 81) is None
+        assert refused(drops, "source_not_permitted")
+
+
+def test_prefixes_tell_clients_apart(lab, request_eip):
+    web = request_eip("web")
+    web.permit(f"in icmpv6 from {CLIENT6}/128")
+    assert ping(lab.client, web.address)
+    with lab.gateway.drops() as drops:
+        assert lab.client.run("ping", "-n", "-q", "-c", "1", "-W", "1", "-I", CLIENT6_ALIAS, web.address).returncode != 0
+    assert refused(drops, "destination_not_permitted")
+
+
+def test_an_address_of_the_pool_is_its_own_eip(lab, request_eip):
+    db = request_eip("db")
+    assert db.address == VMS6["db"]
+    db.permit("in tcp 80 from any", "in icmpv6 from any")
+    with web_server(db.host, 80, "::"), web_server(db.host, 81, "::"):
+        assert curl(lab.client, db.address) == f"hello {CLIENT6}"
+        assert ping(lab.client, db.address)
+        assert curl(lab.client, db.address, 81) is None
+
+
+@pytest.mark.parametrize("other", ["app", "db"])
+def test_one_endpoint_reaches_another_if_both_permit(lab, request_eip, other):
+    # The other first: its private address may be what the pool would give to web.
+    there, web = request_eip(other), request_eip("web")
+    with web_server(there.host, 80, "::"):
+        web.permit("out tcp to any port 80")
+        with lab.gateway.drops() as drops:
+            assert curl(web.host, there.address) is None
+        assert refused(drops, "destination_not_permitted")
+        there.permit(f"in tcp 80 from {web.address}")
+        assert curl(web.host, there.address) == f"hello {web.address}"
+
+
+def test_tags_name_remotes(lab, request_eip):
+    web, app = request_eip("web"), request_eip("app")
+    web.permit("out icmpv6 to any")
+    app.permit("in icmpv6 from tag:front")
+    assert not ping(web.host, app.address)
+    web.tag("front")
+    assert ping(web.host, app.address)
+
+
+def test_both_families_of_one_vm(lab, request_eip):
+    web = request_eip("web", "--dip", lab.vms["web"].address)
+    four = lab.gateway.portctl("eip", "request", "web", "--family", "4")["eip"]["address"]
+    lab.gateway.portctl("permit", "set", four, "in icmp from any")
+    assert ping(lab.client, four)
+    assert not ping(lab.client, web.address)
+    web.permit("in icmpv6 from any")
+    assert ping(lab.client, web.address)
+    with pytest.raises(Refused, match="IPv6"):
+        web.permit("in tcp 80 from 192.0.2.0/24")
+
+
+@pytest.mark.parametrize("options", [(), ("--reverse",), ("--udp", "--bitrate", "20M")], ids=["tcp", "reverse", "udp"])
+def test_iperf3(lab, request_eip, options):
+    web = request_eip("web")
+    web.permit("in tcp 5201 from any", "in udp 5201 from any")
+    with iperf_server(web.host):
+        report = iperf(lab.client, web.address, *options)
+    assert report["end"]["sum" if "--udp" in options else "sum_received"]["bytes"] > 1_000_000
+
+
+def test_a_withdrawn_rule_stops_a_connection(lab, request_eip):
+    web = request_eip("web")
+    web.permit("in tcp 5201 from any")
+    with iperf_server(web.host), iperf_running(lab.client, web.address):
+        with web.host.raw() as port:
+            port.wait_for(bytes.fromhex("86dd"))
+        web.permit("in icmpv6 from any")
+        with web.host.raw() as port:
+            with lab.gateway.drops(expected=1) as drops:
+                pass
+            assert drops.moved["destination_not_permitted"] > 0
+            packed = socket.inet_pton(socket.AF_INET6, CLIENT6)
+            assert not [frame for frame in port.received() if frame[22:38] == packed], "it still comes through"
+
+
+def test_traceroute_both_ways(lab, request_eip):
+    web = request_eip("web")
+    web.permit("out udp to any", "in udp from any")
+    assert traceroute(web.host, CLIENT6) == ["fe80::1%eth0", CLIENT6]
+    assert traceroute(lab.client, web.address) == [GATEWAY6, web.address]
+    web.permit("in tcp 80 from any")
+    assert traceroute(lab.client, web.address) == ["*"] * 5
+
+
+def test_path_mtu_both_ways(lab, request_eip):
+    app = request_eip("app")
+    app.permit("out udp to any", "in udp from any", "in tcp 5201 from any")
+    assert path_mtu(lab.client, app.address) == 1400
+    with iperf_server(app.host):
+        assert iperf(lab.client, app.address)["end"]["sum_received"]["bytes"] > 1_000_000
+    web = request_eip("web")
+    web.permit("out udp to any")
+    assert path_mtu(web.host, app.address) == 1400
+
+
+@contextlib.contextmanager
+def echo(host: Host, port: int):
+    """Sends one datagram back."""
+    with netns.entered(host.namespace):
+        server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with server:
+        server.bind(("::", port))
+        server.settimeout(2)
+        yield lambda: server.sendto(*server.recvfrom(65535))
+
+
+def sent(host: Host, address: str, port: int, size: int) -> socket.socket:
+    with netns.entered(host.namespace):
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    made.settimeout(2)
+    made.sendto(bytes(n % 251 for n in range(size)), (address, port))
+    return made
+
+
+def test_the_gateway_answers_pings_by_its_own_list(lab, request_eip):
+    del request_eip
+    assert ping(lab.client, GATEWAY6, count=3)
+    with lab.gateway.drops() as drops:
+        assert curl(lab.client, GATEWAY6) is None
+    assert refused(drops, "gateway_not_permitted")
+
+
+def test_datagrams_one_frame_long(lab, request_eip):
+    web = request_eip("web")
+    web.permit("in udp 9000 from any")
+    with echo(web.host, 9000) as answer, sent(lab.client, web.address, 9000, 1400) as client:
+        answer()
+        assert len(client.recv(65535)) == 1400
+    with echo(web.host, 9001) as answer, sent(lab.client, web.address, 9001, 1400), pytest.raises(TimeoutError):
+        answer()

@@ -1,0 +1,272 @@
+// What tables do for IPv6 that they do not for IPv4.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/endpoint.h"
+#include "dataplane/tables/flow.h"
+#include "dataplane/tables/permit.h"
+#include "tests/unit/dataplane/permit_cases.h"
+
+namespace portcullis {
+namespace {
+
+using testing::RandomPermits;
+
+Ipv6Addr address(const char* text) {
+  return *Ipv6Addr::parse(text);
+}
+Ipv6Prefix prefix(const char* text) {
+  return *Ipv6Prefix::parse(text);
+}
+
+BindingTable binding_table(uint32_t pages) {
+  auto table = BindingTable::create(4, pages, -1, 4);
+  EXPECT_TRUE(table.has_value());
+  return std::move(*table);
+}
+
+TEST(Ipv6Index, SaysOfAnAddressWhatItsPoolIs) {
+  BindingTable table = binding_table(32);
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8::1")).in_any_pool());
+  const std::vector<Ipv6PoolUse> pools{{prefix("2001:db8:1::/64"), IndexEntry::local},
+                                       {prefix("2001:db8:2::/120"), IndexEntry::local},
+                                       {prefix("2001:db8:f000::/36"), IndexEntry::provider}};
+  ASSERT_TRUE(table.set_ipv6_pools(pools));
+  for (const char* local : {"2001:db8:1::", "2001:db8:1::f:ffff", "2001:db8:1::10:0",
+                            "2001:db8:1:0:ffff:ffff:ffff:ffff", "2001:db8:2::ff"}) {
+    EXPECT_TRUE(table.find(View::local, address(local)).in_local_pool()) << local;
+    EXPECT_FALSE(table.find(View::edge, address(local)).is_bound()) << local;
+  }
+  for (const char* outside :
+       {"2001:db8:1:1::", "2001:db8:0:ffff::", "2001:db8:2::100", "2001:db8:e000::1", "::"})
+    EXPECT_FALSE(table.find(View::edge, address(outside)).in_any_pool()) << outside;
+  const IndexEntry provided = table.find(View::edge, address("2001:db8:ffff::1"));
+  EXPECT_TRUE(provided.in_any_pool());
+  EXPECT_FALSE(provided.in_local_pool());
+}
+
+TEST(Ipv6Index, ViewsAreIndependentAndEntriesOutliveAChangeOfOtherPools) {
+  BindingTable table = binding_table(32);
+  const Ipv6PoolUse stays{prefix("2001:db8:1::/64"), IndexEntry::local};
+  ASSERT_TRUE(table.set_ipv6_pools(std::vector{stays}));
+  Slot slot = 0;
+  ASSERT_TRUE(table.take_slot(IpFamily::ipv6, slot));
+  table.set(View::local, address("2001:db8:1::5"), slot);
+  EXPECT_EQ(table.find(View::local, address("2001:db8:1::5")).slot(), slot);
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:1::5")).is_bound());
+  ASSERT_TRUE(
+      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8:2::/112"), IndexEntry::local}, stays}));
+  table.release_unlinked_pages();
+  EXPECT_EQ(table.find(View::local, address("2001:db8:1::5")).slot(), slot);
+  EXPECT_TRUE(table.find(View::local, address("2001:db8:2::5")).in_local_pool());
+  ASSERT_TRUE(table.set_ipv6_pools({}));
+  EXPECT_FALSE(table.find(View::local, address("2001:db8:1::5")).in_any_pool());
+}
+
+TEST(Ipv6Index, PagesAreBoundedAndComeBackAfterGrace) {
+  BindingTable table = binding_table(2);
+  const std::vector<Ipv6PoolUse> two{{prefix("2001:db8:1::/112"), IndexEntry::local},
+                                     {prefix("2001:db8:2::/120"), IndexEntry::local}};
+  ASSERT_TRUE(table.set_ipv6_pools(two));
+  const auto refused =
+      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8:3::/112"), IndexEntry::local}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
+  EXPECT_TRUE(table.find(View::edge, address("2001:db8:1::1")).in_local_pool()) << "nothing has changed";
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:3::1")).in_any_pool());
+  ASSERT_TRUE(table.set_ipv6_pools({}));
+  table.release_unlinked_pages();
+  EXPECT_TRUE(table.set_ipv6_pools(two));
+  const std::vector<Ipv6PoolUse> many(max_ipv6_pools + 1, {prefix("2001:db8:f::/48"), IndexEntry::provider});
+  EXPECT_EQ(table.set_ipv6_pools(many).error().code, ErrorCode::resource_exhausted);
+}
+
+TEST(BindingTable, SlotsOfFamiliesAreApart) {
+  BindingTable table = binding_table(1);
+  std::set<Slot> slots;
+  Slot slot = 0;
+  for (int n = 0; n < 4; ++n) {
+    ASSERT_TRUE(table.take_slot(IpFamily::ipv6, slot));
+    slots.insert(slot);
+    table.writable(slot).slot = slot;
+    table.writable_ipv6(slot).eip = Ipv6Addr::of(1, slot);
+  }
+  EXPECT_FALSE(table.take_slot(IpFamily::ipv6, slot));
+  for (int n = 0; n < 4; ++n) {
+    ASSERT_TRUE(table.take_slot(IpFamily::ipv4, slot));
+    slots.insert(slot);
+  }
+  EXPECT_FALSE(table.take_slot(IpFamily::ipv4, slot));
+  EXPECT_EQ(slots.size(), 8u);
+  const Slot last = *slots.rbegin();
+  EXPECT_EQ(table.ipv6(table.record(last)).eip, Ipv6Addr::of(1, last));
+  table.free_slot(last);
+  EXPECT_FALSE(table.take_slot(IpFamily::ipv4, slot));
+  EXPECT_TRUE(table.take_slot(IpFamily::ipv6, slot));
+  EXPECT_FALSE(table.slot_of(3).is_bound());
+  table.set_slot_of(3, last);
+  EXPECT_EQ(table.slot_of(3).slot(), last);
+}
+
+TEST(EndpointTable6, FindsWholeKeysOnly) {
+  EndpointTable6 table = *EndpointTable6::create(4096, -1, 7);
+  const auto find = [&](const EndpointKey6& key) {
+    return table.find<ScalarGroup>(key, table.bucket_of(key));
+  };
+  // All alike in the four bytes that a bucket compares.
+  std::vector<EndpointKey6> keys;
+  for (uint64_t n = 0; n < 4000; ++n)
+    keys.push_back({.dip = Ipv6Addr::of(0xfd00000000000000 + n % 50, n << 32 | 9), .port = PortId(n % 3)});
+  for (Slot n = 0; n < keys.size(); ++n) ASSERT_TRUE(table.set(keys[n], IndexEntry::first_slot + n));
+  for (Slot n = 0; n < keys.size(); ++n) ASSERT_EQ(find(keys[n]), IndexEntry::first_slot + n);
+  EXPECT_EQ(find({.dip = keys[5].dip, .port = PortId(keys[5].port + 1)}), 0u);
+  EXPECT_EQ(find({.dip = Ipv6Addr::of(keys[5].dip.high() + 1, keys[5].dip.low()), .port = keys[5].port}), 0u);
+  for (Slot n = 0; n < keys.size(); n += 2) table.erase(keys[n]);
+  table.release_erased();
+  for (Slot n = 0; n < keys.size(); ++n)
+    ASSERT_EQ(find(keys[n]), n % 2 == 0 ? 0 : IndexEntry::first_slot + n);
+}
+
+TEST(FlowTable6, KeepsKeysApartByEachField) {
+  FlowTable6 table = *FlowTable6::create(64, 8, -1, 3);
+  const Ipv6Addr remote = address("2001:db8:ffff::1");
+  const Port local_port = Port::from_host(1000), remote_port = Port::from_host(443);
+  const SideTuple6 key = SideTuple6::of(1, remote, local_port, remote_port, 6, 0);
+  FlowEntry6 entry{.key = key, .expires_ms = 100, .owner = 1};
+  ASSERT_NE(table.insert(entry, table.hash(key), 0), FlowTable6::none);
+  EXPECT_NE(table.find(key, table.hash(key), 50), FlowTable6::none);
+  EXPECT_EQ(table.find(key, table.hash(key), 100), FlowTable6::none) << "expired";
+  for (const SideTuple6& other :
+       {SideTuple6::of(2, remote, local_port, remote_port, 6, 0),
+        SideTuple6::of(1, address("2001:db8:ffff::2"), local_port, remote_port, 6, 0),
+        SideTuple6::of(1, address("2001:db8:fffe::1"), local_port, remote_port, 6, 0),
+        SideTuple6::of(1, remote, remote_port, local_port, 6, 0),
+        SideTuple6::of(1, remote, local_port, local_port, 6, 0),
+        SideTuple6::of(1, remote, local_port, remote_port, 17, 0),
+        SideTuple6::of(1, remote, local_port, remote_port, 6, 128)}) {
+    EXPECT_NE(table.hash(other), table.hash(key));
+    EXPECT_EQ(table.find(other, table.hash(key), 50), FlowTable6::none);
+  }
+  EXPECT_EQ(table.of_binding(1), 1u);
+}
+
+// Rules of RandomPermits with their remotes widened: the same bits, somewhere in an IPv6 address.
+class RandomPermits6 {
+ public:
+  explicit RandomPermits6(uint64_t seed) : random_(seed) {}
+  [[nodiscard]] RandomPermits& random() { return random_; }
+
+  [[nodiscard]] std::vector<PermitRule6> rules(uint32_t count) {
+    base_ = random_.rules(count);
+    depth_.clear();
+    std::vector<PermitRule6> wide;
+    for (const PermitRule& rule : base_) {
+      depth_.push_back(rule.names_tag() || rule.prefix_length == 0 ? 0 : random_.below(97));
+      const Ipv6Addr at = place(rule.remote, depth_.back());
+      const uint32_t length = rule.prefix_length == 0 ? 0 : rule.prefix_length + depth_.back();
+      wide.push_back({rule, rule.names_tag() ? Ipv6Prefix() : Ipv6Prefix(at, static_cast<uint8_t>(length))});
+    }
+    return wide;
+  }
+  [[nodiscard]] PermitQuery6 query() {
+    const PermitQuery base = random_.query(base_);
+    const uint32_t depth = depth_.empty() ? 0 : depth_[random_.below(static_cast<uint32_t>(depth_.size()))];
+    return PermitQuery6::of(base.direction, base.protocol, base.local_port, base.remote_port,
+                            place(base.remote.host(), depth), base.remote_tags);
+  }
+
+ private:
+  // 32 bits from bit `depth` on, behind bits that are all alike.
+  static Ipv6Addr place(uint32_t bits, uint32_t depth) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide behind = Wide{bits} << (96 - depth);
+    const Wide before = depth == 0 ? 0 : (Wide{0x2001} << 112 >> (128 - depth)) << (128 - depth);
+    const Wide all = before | behind;
+    return Ipv6Addr::of(static_cast<uint64_t>(all >> 64), static_cast<uint64_t>(all));
+  }
+  RandomPermits random_;
+  std::vector<PermitRule> base_;
+  std::vector<uint32_t> depth_;
+};
+
+template <typename Group>
+uint32_t first_of(const PermitTable& table, const PermitPlace& place, std::span<const PermitRule6> rules,
+                  const PermitQuery6& query, const TagSetTable& tags) {
+  PermitQuad quad;
+  PermitRests rests;
+  put_rules(rules, quad, rests);
+  const uint32_t inline_found = matching_lanes<Group>(quad, rests, query, tags);
+  if (inline_found != 0) return static_cast<uint32_t>(std::countr_zero(inline_found));
+  if (rules.size() <= inline_permit_rules) return UINT32_MAX;
+  const PermitVerdict verdict = table.find_in_ipv6<Group>(
+      place.first, static_cast<uint32_t>(rules.size()) - inline_permit_rules, query, tags);
+  if (!verdict.is_rule()) return UINT32_MAX;
+  for (uint32_t rule = inline_permit_rules; rule < rules.size(); ++rule)
+    if (place.chunk_hit(rule) == verdict.hit() - inline_permit_rules) {
+      EXPECT_EQ(verdict.is_tracked(), rules[rule].match.is_tracked());
+      return rule;
+    }
+  ADD_FAILURE() << "the hit of no rule";
+  return UINT32_MAX;
+}
+
+class PermitList6On : public ::testing::TestWithParam<Isa> {};
+
+TEST_P(PermitList6On, FindsWhatTheDefinitionFinds) {
+  if (!is_supported(GetParam())) GTEST_SKIP() << "not on this CPU";
+  RandomPermits6 random(11);
+  PermitTable table = *PermitTable::create(16, -1);
+  uint32_t inline_hits = 0, chunk_hits = 0, misses = 0;
+  for (int round = 0; round < 3'000; ++round) {
+    const auto rules = random.rules(random.random().below(max_ipv6_permit_rules + 1));
+    const auto place = table.store(rules);
+    ASSERT_TRUE(place);
+    EXPECT_EQ(place->chunks.size(), ipv6_permit_chunks(rules.size()));
+    for (int n = 0; n < 50; ++n) {
+      const PermitQuery6 query = random.query();
+      uint32_t expected = 0;
+      while (expected < rules.size() && !matches(rules[expected], query, random.random().tags())) ++expected;
+      if (expected == rules.size()) expected = UINT32_MAX;
+      uint32_t found = UINT32_MAX;
+      const auto& tags = random.random().tags();
+#if defined(__x86_64__)
+      if (GetParam() == Isa::avx2) found = first_of<Avx2Group>(table, *place, rules, query, tags);
+      if (GetParam() == Isa::avx512) found = first_of<Avx512Group>(table, *place, rules, query, tags);
+#endif
+      if (GetParam() == Isa::scalar) found = first_of<ScalarGroup>(table, *place, rules, query, tags);
+      ASSERT_EQ(found, expected) << "round " << round;
+      ++(expected == UINT32_MAX ? misses : expected < inline_permit_rules ? inline_hits : chunk_hits);
+    }
+    table.free(*place);
+  }
+  EXPECT_GT(inline_hits, 5'000u);
+  EXPECT_GT(chunk_hits, 5'000u);
+  EXPECT_GT(misses, 5'000u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, PermitList6On, ::testing::ValuesIn(all_isas),
+                         [](const auto& test) { return std::string(name_of(test.param)); });
+
+TEST(PermitList6, TooLongOrNoRoomIsRefusedAndTakesNothing) {
+  PermitTable table = *PermitTable::create(8, -1);
+  const std::vector<PermitRule6> rules(max_ipv6_permit_rules + 1);
+  const std::span<const PermitRule6> list(rules);
+  EXPECT_FALSE(table.store(list).has_value());
+  EXPECT_EQ(table.free_chunks(), 8u);
+  const auto all = table.store(list.first(max_ipv6_permit_rules));
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(table.free_chunks(), 0u);
+  EXPECT_FALSE(table.store(list.first(5)).has_value());
+  table.free(*all);  // NOLINT(clang-analyzer-unix.Malloc): a member, not free(3)
+  EXPECT_EQ(table.free_chunks(), 8u);
+}
+
+}  // namespace
+}  // namespace portcullis
