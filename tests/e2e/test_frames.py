@@ -76,7 +76,7 @@ def broken_checksum(packet):
 
 # (what is wrong, the drop's name, the change to a good datagram); judged alike on every port.
 MALFORMED = [
-    ("EtherType IPv6", "unknown_ether_type", changed(Ether, type=0x86DD)),
+    ("EtherType IPv6 alone", "ip_version", changed(Ether, type=0x86DD)),
     ("EtherType of a loop test", "unknown_ether_type", changed(Ether, type=0x9000)),
     ("another host's MAC", "wrong_destination_mac", changed(Ether, dst="02:00:00:99:99:99")),
     ("broadcast MAC", "wrong_destination_mac", changed(Ether, dst="ff:ff:ff:ff:ff:ff")),

@@ -178,6 +178,41 @@ const Row rows[] = {
       "to "
       "ask from, "
       "expected one there, or a fixed mac here"}},
+    {"no_ipv6_address_to_ask_from",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } next_hop6 { address: "fe80::2" } })",
+     {"c:1:102: ports[0].next_hop6.address is to be resolved by Neighbor Discovery, but gateway.addresses has "
+      "no IPv6 address to ask from, expected one there, or a fixed mac here"}},
+    {"next_hop6_is_of_ipv4",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } next_hop6 { address: "192.0.2.1" mac: "02:00:00:00:00:02" } })",
+     {"c:1:102: ports[0].next_hop6.address is \"192.0.2.1\", expected the IPv6 address of one station, "
+      "fe80::1"}},
+    {"next_hop6_of_nothing",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } next_hop6 { } })",
+     {"c:1:90: ports[0].next_hop6 says nothing, expected an address to resolve by Neighbor Discovery, or a "
+      "fixed mac"}},
+    {"next_hop6_on_endpoint",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT next_hop6 { mac: "02:00:00:00:00:02" } })",
+     {"c:2:55: ports[1].next_hop6 is given, expected it on the UPLINK only"}},
+    {"endpoint_next_hop6_on_uplink",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } endpoint_next_hop6: "fd00::1" })",
+     {"c:1:90: ports[0].endpoint_next_hop6 is given, expected it on ENDPOINT ports only"}},
+    {"more_ipv6_eips_than_eips",
+     6,
+     "capacity { eips: 10 ipv6_eips: 11 }",
+     {"c:6:21: capacity.ipv6_eips is 11, expected 1..10, or 0 for 10"}},
+    {"ipv6_flows_no_power_of_two",
+     6,
+     "capacity { ipv6_flows: 5000 }",
+     {"c:6:12: capacity.ipv6_flows is 5000, expected a power of two: 4096 or 8192"}},
+    {"pages_of_an_ipv6_pool",
+     6,
+     "capacity { index_pages: 16 } pools { name: \"six\" prefix: \"2001:db8::/64\" }",
+     {"c:6:12: capacity.index_pages is 16, but the pools touch 17 /16s, expected at least as many"}},
     {"endpoint_next_hop_on_uplink",
      1,
      R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } endpoint_next_hop: "10.0.0.1" })",
@@ -383,6 +418,25 @@ TEST(Config, WhatIsGivenIsTaken) {
   ASSERT_EQ(settings->gateway.permit.size(), 1u);
   EXPECT_EQ(settings->gateway.permit[0].protocol, 1);
   EXPECT_EQ(settings->gateway.permit[0].icmp_type, 8);
+}
+
+TEST(Config, Ipv6IsTaken) {
+  auto lines = good_lines();
+  lines[0] =
+      R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } next_hop6 { address: "fe80::2" } })";
+  lines[1] = R"(ports { name: "ep" device: "0000:3b:00.0" role: ENDPOINT endpoint_next_hop6: "fe80::ff" })";
+  lines[3] = R"(gateway { addresses: "2001:db8::1/64" addresses: "198.51.100.1/24" })";
+  lines.emplace_back(R"(pools { name: "six" prefix: "2001:db8:1::/64" })");
+  const auto settings = parse("c", join(lines), two_cores);
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(settings->ports[0].next_hop6, Ipv6Addr::parse("fe80::2"));
+  EXPECT_FALSE(settings->ports[0].next_hop6_mac);
+  EXPECT_EQ(settings->ports[1].endpoint_next_hop6, Ipv6Addr::parse("fe80::ff"));
+  EXPECT_EQ(settings->gateway.addresses_of(IpFamily::ipv6), std::vector{*IpAddr::parse("2001:db8::1")});
+  EXPECT_EQ(settings->gateway.addresses_of(IpFamily::ipv4), std::vector{*IpAddr::parse("198.51.100.1")});
+  EXPECT_EQ(settings->pools[1].prefix, *IpPrefix::parse("2001:db8:1::/64"));
+  EXPECT_EQ(settings->capacity.ipv6_eips, settings->capacity.eips);
+  EXPECT_EQ(settings->capacity.ipv6_flows, settings->capacity.flows);
 }
 
 TEST(Config, AFixedMacMayComeWithAnAddressAndNeedsNone) {
