@@ -13,7 +13,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import CLIENT, GATEWAY, Host, Lab  # noqa: E402  (found by the path above)
+from lab import CLIENT, CLIENT6, GATEWAY, GATEWAY6, Host, Lab  # noqa: E402  (found by the path above)
 from programs import iperf_server, refused, udp_echo, web_server  # noqa: E402
 
 COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -267,6 +267,23 @@ def moves(demo: Demo, client: Host, here: Host, there: Host) -> None:
         demo.expect(demo.moved("spoofed_source") == {"spoofed_source": 1}, "that is dropped as spoofed")
 
 
+def ipv6(demo: Demo, client: Host, host: Host) -> None:
+    demo.step("The same with IPv6", f"""\
+A vm whose private address, {host.address6}, is one of the pool's: it is its EIP, and nothing is translated. It is
+off by default all the same.""")
+    demo.portctl("vm", "create", "six", "--port", host.port, "--mac", host.mac, "--dip6", host.address6)
+    eip = demo.portctl("eip", "request", "six")
+    demo.expect(eip == host.address6, "its EIP is its own address")
+    with web_server(host, 80, "::"):
+        refused = demo.on(client, f"curl --silent --show-error --max-time 2 http://[{eip}]/")
+        demo.expect(refused.returncode != 0, "without a rule the client does not reach it")
+        demo.portctl("permit", "set", eip, f"in tcp 80 from {CLIENT6}/128", "in udp from any")
+        reached = demo.on(client, f"curl --silent --show-error --max-time 2 http://[{eip}]/")
+        demo.expect(reached.stdout.strip() == f"hello {CLIENT6}", f"with one the server sees the client, {CLIENT6}")
+    way = demo.on(client, f"traceroute -n -q 1 -w 1 -m 5 {eip}")
+    demo.expect(GATEWAY6 in way.stdout and way.stdout.split()[-3] == eip, "traceroute shows the gateway and the vm")
+
+
 def nothing_arrives(receiver: socket.socket) -> bool:
     receiver.settimeout(1)
     try:
@@ -304,13 +321,14 @@ def tour(demo: Demo) -> None:
     demo.portctl("eip", "release", eip)
     reissued(demo, client, web, app)
     moves(demo, client, web, app)
+    ipv6(demo, client, db)
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     pause = "--no-pause" not in sys.argv[1:] and sys.stdin.isatty()
     began = time.monotonic()
-    with Lab(quarantine=QUARANTINE) as lab:
+    with Lab(quarantine=QUARANTINE, ipv6=True) as lab:
         lab.gateway.start()
         lab.wait_for_next_hop()
         demo = Demo(lab, pause)
