@@ -684,7 +684,14 @@ Bytes Scenario::make_ipv6_frame(PortNumber port) {
                              static_cast<uint8_t>(chance(90) ? 1 : below(4)), 2, 0, 0, 0, 0, 9});
     if (chance(70)) packet.to = *Mac::parse("33:33:ff:00:00:01");
   }
+  // A first fragment that holds no more than the beginning of its transport's header.
+  const bool is_short = chance(5);
+  if (is_short) {
+    packet.protocol = pick<uint8_t>({tcp, sctp});
+    packet.extensions = {{44, {0, 0, 1, 0, 0, 0, any_byte()}}};
+  }
   Bytes frame = build(packet);
+  if (is_short) put16(frame, ip_at + 4, 16);
   if (chance(30)) frame[ip_at + below(frame.size() - ip_at)] ^= any_byte();
   if (chance(10)) frame.resize(ip_at + below(frame.size() - ip_at));
   if (chance(10)) frame.resize(frame.size() + below(20));
