@@ -23,7 +23,7 @@ STAGES = "dataplane/stages/"
 # must be seen.
 FAULTS = [
     ("TCP checksum does not follow the address", STAGES + "translate.h",
-     r"apply_to_field\(l4 \+ offsetof\(TcpHeader, checksum\)[^;]*;", "", []),
+     r"(ip_protocol::tcp\) \{\s*)apply_to_field\(l4 \+ offsetof\(TcpHeader, checksum\)[^;]*;", r"\1", []),
     ("header checksum does not follow the address", STAGES + "translate.h",
      r"apply_to_field\(ip \+ offsetof\(Ipv4Header, checksum\)[^;]*;", "", ["--way", "out"]),
     ("header checksum does not follow the TTL", STAGES + "deliver.h",
