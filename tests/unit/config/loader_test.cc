@@ -181,7 +181,8 @@ const Row rows[] = {
     {"no_ipv6_address_to_ask_from",
      1,
      R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } next_hop6 { address: "fe80::2" } })",
-     {"c:1:102: ports[0].next_hop6.address is to be resolved by Neighbor Discovery, but gateway.addresses has "
+     {"c:1:102: ports[0].next_hop6.address is to be resolved by Neighbor Discovery, but gateway.addresses "
+      "has "
       "no IPv6 address to ask from, expected one there, or a fixed mac here"}},
     {"next_hop6_is_of_ipv4",
      1,
