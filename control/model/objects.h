@@ -50,9 +50,10 @@ struct Vm {
 
 enum class PoolKind : uint8_t { local, provider };
 
-// Pools do not overlap. Addresses of a local pool are handed out from its first upwards, of an IPv6 one at
-// most limits.h's ipv6_pool_addresses. An IPv4 prefix shorter than /31 keeps its first and last address back;
-// an IPv6 one shorter than /127 its first, which means any router there (RFC 4291, 2.6.1; RFC 6164).
+// Pools do not overlap. Addresses of a local pool are handed out from its first upwards, of an IPv6 one as
+// many as have an entry in the binding index (index_room.h). An IPv4 prefix shorter than /31 keeps its first
+// and last address back; an IPv6 one shorter than /127 its first, which means any router there (RFC 4291,
+// 2.6.1; RFC 6164).
 struct Pool {
   std::string id;
   IpPrefix prefix;

@@ -18,13 +18,6 @@ std::pair<uint32_t, uint32_t> pages_of(const Ipv4Prefix& prefix) {
   return {prefix.first().host() >> 16, prefix.last().host() >> 16};
 }
 
-// Addresses that an IPv6 pool may hand out, the one that it keeps back among them.
-uint64_t indexed_of(const Ipv6Prefix& prefix) {
-  const unsigned host_bits = 128u - prefix.length();
-  return host_bits >= 64 ? ipv6_pool_addresses
-                         : std::min<uint64_t>(uint64_t{1} << host_bits, ipv6_pool_addresses);
-}
-
 uint32_t chunks_of(const Eip& eip) {
   return static_cast<uint32_t>(permit_room_of(eip.permit, eip.address.family()).chunks);
 }
@@ -53,9 +46,7 @@ std::set<IpAddr> touched_by(const State& state, const Change& change) {
 }  // namespace
 
 uint32_t ipv6_pages_of(const Pool& pool) {
-  if (pool.kind != PoolKind::local) return 0;
-  return static_cast<uint32_t>((indexed_of(pool.prefix.v6()) + index_page_addresses - 1) /
-                               index_page_addresses);
+  return pool.kind == PoolKind::local ? ipv6_pool_pages_of(pool.prefix.v6()) : 0;
 }
 
 PoolUsage::PoolUsage(const IpPrefix& prefix) : base_(prefix.first()) {
@@ -65,7 +56,7 @@ PoolUsage::PoolUsage(const IpPrefix& prefix) : base_(prefix.first()) {
     end_ = prefix.v4().size() - first_;
   } else {
     first_ = prefix.length() < 127 ? 1 : 0;
-    end_ = indexed_of(prefix.v6());
+    end_ = ipv6_pool_addresses(prefix.v6());
   }
   next_ = first_;
 }

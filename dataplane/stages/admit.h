@@ -14,10 +14,9 @@
 #pragma once
 
 #include <string_view>
-#include <utility>
 
+#include "dataplane/stages/admit_entries.h"
 #include "dataplane/stages/admit_errors.h"
-#include "dataplane/stages/entry_judge.h"
 #include "dataplane/stages/permit_match.h"
 #include "dataplane/worker_state.h"
 
@@ -30,22 +29,11 @@ struct Admit {
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     burst.leaving.entry = burst.leaving.opens = burst.leaving.stands = 0;
     burst.entering.entry = burst.entering.opens = burst.entering.stands = 0;
-    judge<Group, Ipv4>(burst, tables, worker);
-    if (live_of<Ipv6>(burst) != 0) [[unlikely]]
-      Group::template call<OfIpv6>(burst, tables, worker);
+    for_each_family<Group, Admit>(burst, tables, worker);
   }
 
- private:
-  // A function of its own, for bursts that have some.
-  struct OfIpv6 {
-    template <typename Group>
-    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-      judge<Group, Ipv6>(burst, tables, worker);
-    }
-  };
-
   template <typename Group, typename Family>
-  static void judge(Burst& burst, const Tables& tables, WorkerState& worker) {
+  static void of_family(Burst& burst, const Tables& tables, WorkerState& worker) {
     const auto& flows = Family::flows(worker);
     Family::flow_version(burst) = flows.version();
     if ((live_of<Family>(burst) & burst.errors) != 0) [[unlikely]]
@@ -55,18 +43,21 @@ struct Admit {
     const uint64_t destination_needs_entry =
         ask_lists<Group, Family, Direction::inbound>(burst, tables, worker);
     const uint64_t family = Family::packets(burst);
-    find_entries<Group, Family>(burst.leaving, family, burst.source, burst.destination, burst.now_ms, flows);
-    find_entries<Group, Family>(burst.entering, family, burst.destination, burst.source, burst.now_ms, flows);
+    AdmitEntries::find<Group, Family>(burst.leaving, family, burst.source, burst.destination, burst.now_ms,
+                                      flows);
+    AdmitEntries::find<Group, Family>(burst.entering, family, burst.destination, burst.source, burst.now_ms,
+                                      flows);
     for_each_packet(source_needs_entry, [&](uint32_t i) {
-      if (!entry_admits<Group, Family, Direction::outbound>(burst, i, tables, worker))
+      if (!AdmitEntries::permit<Group, Family, Direction::outbound>(burst, i, tables, worker))
         drop(burst, worker, i, Drop::source_not_permitted);
     });
     for_each_packet(destination_needs_entry & burst.live, [&](uint32_t i) {
-      if (!entry_admits<Group, Family, Direction::inbound>(burst, i, tables, worker))
+      if (!AdmitEntries::permit<Group, Family, Direction::inbound>(burst, i, tables, worker))
         drop(burst, worker, i, Drop::destination_not_permitted);
     });
   }
 
+ private:
   // Every packet that has a side of this direction. Returns those that none of its rules lets pass.
   template <typename Group, typename Family, Direction direction>
   static uint64_t ask_lists(Burst& burst, const Tables& tables, const WorkerState& worker) {
@@ -169,52 +160,6 @@ struct Admit {
     const bool icmp = protocol == Family::icmp;
     return Family::key(side, remote, local_port, remote_port, protocol,
                        icmp ? Family::query_of(burst.icmp_type[i]) : uint8_t{0});
-  }
-
-  // The entries of all keys: heads of buckets, then entries, each in a short loop of its own. A CPU asks for
-  // a line only when its page is found, and looks no further ahead than a few hundred instructions: between
-  // the rules of two packets such requests came one by one.
-  template <typename Group, typename Family>
-  static void find_entries(SideVerdicts& verdicts, uint64_t family, const BindingRecord* const* sides,
-                           const BindingRecord* const* remotes, uint64_t now_ms,
-                           const BasicFlowTable<typename Family::Tuple>& flows) {
-    const auto* const keys = Family::keys(std::as_const(verdicts));
-    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
-      verdicts.hash[i] = flows.hash(keys[i]);
-      flows.prefetch(verdicts.hash[i]);
-    });
-    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
-      verdicts.found[i] =
-          flows.template prefetch_entry<Group>(verdicts.hash[i], (verdicts.opens >> i & 1) != 0, now_ms);
-    });
-    for_each_packet(verdicts.entry & family, [&](uint32_t i) {
-      const uint32_t index =
-          flows.template find_at<Group>(verdicts.found[i], keys[i], verdicts.hash[i], now_ms);
-      verdicts.found[i] = index;
-      const bool stands = index != FlowTable::none && is_current(flows.entry(index), *sides[i], remotes[i]);
-      verdicts.stands |= uint64_t{stands} << i;
-    });
-    for_each_packet(verdicts.opens & ~verdicts.stands & family, [&](uint32_t i) {
-      flows.template prefetch_owners<Group>(sides[i]->id, verdicts.hash[i], now_ms);
-    });
-  }
-
-  // Way 3: an exact reply to a live entry; for one that is kept, its opener's packets too.
-  template <typename Group, typename Family, Direction direction>
-  static bool entry_admits(const Burst& burst, uint32_t i, const Tables& tables, const WorkerState& worker) {
-    constexpr bool leaves = direction == Direction::outbound;
-    const SideVerdicts& verdicts = leaves ? burst.leaving : burst.entering;
-    if ((burst.can_be[i] & CanBe::beginning) != 0) return false;
-    if ((verdicts.entry >> i & 1) == 0 || verdicts.found[i] == FlowTable::none) return false;
-    const auto& entry = Family::flows(worker).entry(verdicts.found[i]);
-    const bool from_opener = entry.opened == direction;
-    if (burst.ip[i].protocol == Family::icmp && Family::is_query(burst.icmp_type[i]) != from_opener)
-      return false;
-    if (!from_opener && (verdicts.stands >> i & 1) != 0) return true;
-    const BindingRecord* const side = leaves ? burst.source[i] : burst.destination[i];
-    const BindingRecord* const remote = leaves ? burst.destination[i] : burst.source[i];
-    const Standing standing = judge_entry<Group, Family>(entry, *side, remote, tables);
-    return from_opener ? standing == Standing::kept : standing != Standing::invalid;
   }
 
   // A leaving reply as the query or opening packet that it answers.

@@ -2,17 +2,16 @@
 // it, the EIPs' counters and the rules' hits move. Packets that touch entries commit in order, so a quota or
 // a full bucket is decided in order; both sides' entries are checked before either is written.
 //
-// Reads the "admit" fields of Burst; writes the flow table (64-byte FlowEntry), the fragment table (64-byte
-// FragmentEntry), SlotCounters (64 bytes), hits of rules in chunks, rates of ICMP errors.
-// Drops: icmp_error_rate, fragment_first_lost, fragment_overlap, flow_quota, flow_table_full.
+// Reads the "admit" fields of Burst; writes the flow table (commit_entries.h), the fragment table
+// (FragmentEntry: 64 bytes, FragmentEntry6: 128), SlotCounters (64 bytes), hits of rules in chunks, rates of
+// ICMP errors.
+// Drops: icmp_error_rate, fragment_first_lost, fragment_overlap, and those of commit_entries.h.
 #pragma once
 
-#include <algorithm>
-#include <optional>
 #include <string_view>
 #include <type_traits>
 
-#include "dataplane/stages/entry_judge.h"
+#include "dataplane/stages/commit_entries.h"
 #include "dataplane/stages/fragments.h"
 #include "dataplane/worker_state.h"
 
@@ -26,9 +25,7 @@ struct Commit {
     for_each_packet(burst.live & burst.errors, [&](uint32_t i) {
       if (!has_token(burst, worker, i)) drop(burst, worker, i, Drop::icmp_error_rate);
     });
-    touch<Group, Ipv4>(burst, tables, worker);
-    if (live_of<Ipv6>(burst) != 0) [[unlikely]]
-      Group::template call<OfIpv6>(burst, tables, worker);
+    for_each_family<Group, Commit>(burst, tables, worker);
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
       SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
       slot.out_packets.add(1);
@@ -43,26 +40,18 @@ struct Commit {
     });
   }
 
- private:
-  // A function of its own, for bursts that have some.
-  struct OfIpv6 {
-    template <typename Group>
-    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-      touch<Group, Ipv6>(burst, tables, worker);
-    }
-  };
-
   template <typename Group, typename Family>
-  static void touch(Burst& burst, const Tables& tables, WorkerState& worker) {
+  static void of_family(Burst& burst, const Tables& tables, WorkerState& worker) {
     const uint64_t entries = burst.leaving.entry | burst.entering.entry;
     for_each_packet(live_of<Family>(burst) & (entries | burst.fragments), [&](uint32_t i) {
       if ((burst.fragments >> i & 1) != 0) [[unlikely]]
         Group::template call<Datagrams<Family>>(burst, tables, worker, i);
-      else if (!refresh<Family>(burst, worker, i))
-        Group::template call<Entries<Family>>(burst, tables, worker, i);
+      else if (!CommitEntries<Family>::refresh(burst, worker, i))
+        Group::template call<CommitEntries<Family>>(burst, tables, worker, i);
     });
   }
 
+ private:
   // Takes one from each side of an ICMP error, or from none.
   [[gnu::noinline, gnu::cold]] static bool has_token(const Burst& burst, WorkerState& worker, uint32_t i) {
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
@@ -70,40 +59,6 @@ struct Commit {
       if (side != nullptr && !worker.error_rate.has_token(side->id, burst.now_ms)) return false;
     for (const BindingRecord* side : sides)
       if (side != nullptr) worker.error_rate.take(side->id, burst.now_ms);
-    return true;
-  }
-
-  enum class Action : uint8_t { none, refresh, open };
-
-  // One side of the packet on its way through commit.
-  template <typename Family>
-  struct Side {
-    const BindingRecord* record;
-    const BindingRecord* remote;
-    Direction direction;  // of the packet, as the side sees it
-    const typename Family::Tuple* key = nullptr;
-    uint32_t hash = 0;
-    Action action = Action::none;
-    uint32_t index = FlowTable::none;  // the entry of the key, if it is in the table
-    Standing standing = Standing::invalid;
-  };
-
-  // Most packets: one side touches an entry, which stands as it is. No packet of the burst can have given its
-  // way to another key since admit found it: an insert takes the way of an expired entry or of one of its own
-  // key, and what a packet refreshes lives for a second at least. False, and nothing is done, for
-  // all others.
-  template <typename Family>
-  static bool refresh(Burst& burst, WorkerState& worker, uint32_t i) {
-    const uint64_t one_side = burst.leaving.entry ^ burst.entering.entry;
-    const uint64_t stands =
-        (burst.leaving.entry & burst.leaving.stands) | (burst.entering.entry & burst.entering.stands);
-    if (((one_side & stands) >> i & 1) == 0) return false;
-    const bool leaves = (burst.leaving.entry >> i & 1) != 0;
-    const uint32_t index = leaves ? burst.leaving.found[i] : burst.entering.found[i];
-    const Direction direction = leaves ? Direction::outbound : Direction::inbound;
-    auto& entry = Family::flows(worker).entry(index);
-    Family::flows(worker).set_expiry(index, advance(entry, entry.opened == direction, burst, worker, i),
-                                     burst.now_ms);
     return true;
   }
 
@@ -129,8 +84,8 @@ struct Commit {
         return drop(burst, worker, i, Drop::fragment_overlap);
       }
       const uint64_t touched = burst.leaving.entry | burst.entering.entry;
-      if ((touched >> i & 1) != 0 && !refresh<Family>(burst, worker, i))
-        entries<Group, Family>(burst, tables, worker, i);
+      if ((touched >> i & 1) != 0 && !CommitEntries<Family>::refresh(burst, worker, i))
+        CommitEntries<Family>::template entries<Group>(burst, tables, worker, i);
       if ((burst.live >> i & 1) == 0) return;
       if (is_first)
         table.insert({.key = key,
@@ -146,128 +101,6 @@ struct Commit {
         table.entry(index).spans = datagram.spans;
     }
   };
-
-  // All that refresh() leaves. A function of its own, so that the loop keeps its registers.
-  template <typename Family>
-  struct Entries {
-    template <typename Group>
-    static void run(Burst& burst, const Tables& tables, WorkerState& worker, const uint32_t i) noexcept {
-      entries<Group, Family>(burst, tables, worker, i);
-    }
-  };
-
-  template <typename Group, typename Family>
-  static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
-    Side<Family> source{
-        .record = burst.source[i], .remote = burst.destination[i], .direction = Direction::outbound};
-    Side<Family> destination{
-        .record = burst.destination[i], .remote = burst.source[i], .direction = Direction::inbound};
-    plan<Group, Family>(source, burst.leaving, i, burst, tables, worker);
-    plan<Group, Family>(destination, burst.entering, i, burst, tables, worker);
-    // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
-    // source opens it, the destination finds it.
-    const bool one_entry = source.action == Action::open && destination.action == Action::open &&
-                           *source.key == *destination.key;
-    if (one_entry) destination.action = Action::refresh;
-    if (const auto reason = refusal<Group, Family>(source, destination, burst, worker))
-      return drop(burst, worker, i, *reason);
-    write<Group, Family>(source, burst, worker, i);
-    if (one_entry)
-      destination.index =
-          Family::flows(worker).template find<Group>(*destination.key, destination.hash, burst.now_ms);
-    write<Group, Family>(destination, burst, worker, i);
-  }
-
-  // What admit found holds as long as no packet of the burst has opened an entry since.
-  template <typename Group, typename Family>
-  static void plan(Side<Family>& side, const SideVerdicts& verdicts, uint32_t i, const Burst& burst,
-                   const Tables& tables, const WorkerState& worker) {
-    if ((verdicts.entry >> i & 1) == 0) return;
-    side.key = &Family::keys(verdicts)[i];
-    side.hash = verdicts.hash[i];
-    const auto& flows = Family::flows(worker);
-    side.index = flows.version() == Family::flow_version(burst)
-                     ? verdicts.found[i]
-                     : flows.template find<Group>(*side.key, side.hash, burst.now_ms);
-    if (side.index != FlowTable::none)
-      side.standing = judge_entry<Group, Family>(flows.entry(side.index), *side.record, side.remote, tables);
-    if (side.standing != Standing::invalid)
-      side.action = Action::refresh;
-    else if ((verdicts.opens >> i & 1) != 0)
-      side.action = Action::open;
-  }
-
-  template <typename Group, typename Family>
-  static std::optional<Drop> refusal(const Side<Family>& source, const Side<Family>& destination,
-                                     const Burst& burst, const WorkerState& worker) {
-    const auto& flows = Family::flows(worker);
-    const auto over_quota = [&](const Side<Family>& side, uint32_t about_to_open) {
-      return side.action == Action::open &&
-             flows.of_binding(side.record->id) + about_to_open >= side.record->flow_quota;
-    };
-    const bool own_source_opens = source.action == Action::open && source.record == destination.record;
-    if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
-    // An entry that is there, though it counts no more, gives its place to the one that replaces it.
-    const bool source_needs_way = source.action == Action::open && source.index == FlowTable::none;
-    const bool destination_needs_way =
-        destination.action == Action::open && destination.index == FlowTable::none;
-    const bool same_bucket = source_needs_way && destination_needs_way &&
-                             flows.bucket_of(source.hash) == flows.bucket_of(destination.hash);
-    if (source_needs_way && !flows.template has_room<Group>(source.hash, same_bucket ? 2 : 1, burst.now_ms))
-      return Drop::flow_table_full;
-    if (destination_needs_way && !flows.template has_room<Group>(destination.hash, 1, burst.now_ms))
-      return Drop::flow_table_full;
-    return std::nullopt;
-  }
-
-  template <typename Group, typename Family>
-  static void write(const Side<Family>& side, const Burst& burst, WorkerState& worker, uint32_t i) {
-    if (side.action == Action::none) return;
-    auto& flows = Family::flows(worker);
-    if (side.action == Action::refresh) {
-      auto& entry = flows.entry(side.index);
-      const uint64_t expires = advance(entry, entry.opened == side.direction, burst, worker, i);
-      flows.set_expiry(side.index, expires, burst.now_ms);
-      // What is kept stays under the generation that let it in.
-      if (side.standing == Standing::rejudged) record_generations(entry, side);
-      return;
-    }
-    // It takes the way of an entry of the same key that counts no more.
-    BasicFlowEntry<typename Family::Tuple> entry{
-        .key = *side.key,
-        .owner = side.record->id,
-        .owner_incarnation = side.record->incarnation,
-        .remote_incarnation = incarnation_of(side.remote),
-        .opened = side.direction,
-        .icmp_code = burst.ip[i].protocol == Family::icmp ? burst.icmp_code[i] : uint8_t{0}};
-    record_generations(entry, side);
-    entry.expires_ms = advance(entry, true, burst, worker, i);
-    flows.template insert<Group>(entry, side.hash, burst.now_ms);
-  }
-
-  template <typename Entry, typename OfSide>
-  static void record_generations(Entry& entry, const OfSide& side) {
-    entry.list_generation = side.record->list_generation;
-    entry.remote_generation = generation_of(side.remote);
-  }
-
-  // Moves the state on and says when the entry expires now.
-  template <typename Entry>
-  static uint64_t advance(Entry& entry, bool from_opener, const Burst& burst, const WorkerState& worker,
-                          uint32_t i) {
-    const FlowTimeouts& timeouts = worker.tables.timeouts;
-    const uint8_t protocol = burst.ip[i].protocol;
-    if (protocol != ip_protocol::tcp) {
-      entry.state = FlowState::opening;
-      return burst.now_ms + idle_ms(timeouts, protocol, FlowState::opening);
-    }
-    const uint8_t flags = burst.tcp_flags[i];
-    entry.state = next_state(entry.state, classify_tcp(flags, from_opener));
-    const uint64_t expires = burst.now_ms + idle_ms(timeouts, protocol, entry.state);
-    // RFC 5961: a reset may be forged, so it may shorten an entry's life and not prolong it.
-    const bool reset = (flags & tcp_flag::rst) != 0;
-    return reset ? std::min(entry.expires_ms, expires) : expires;
-  }
 
   static void count_hit(RuleHit hit, SlotCounters& slot, WorkerState& worker) {
     if (hit.is_inline())

@@ -12,6 +12,7 @@ namespace portcullis::stages {
 struct Ipv4 {
   using Address = Ipv4Addr;
   using Tuple = SideTuple;
+  static constexpr uint32_t header = sizeof(Ipv4Header);  // at least
   static constexpr uint8_t icmp = ip_protocol::icmp;
 
   static uint64_t packets(const Burst& burst) { return ~burst.ipv6; }
@@ -41,6 +42,10 @@ struct Ipv4 {
             .port = burst.in_port};
   }
 
+  static constexpr bool has_no_meaning(uint8_t protocol) {
+    return ip_protocol::has_no_meaning_in_ipv4(protocol);
+  }
+  static constexpr bool is_error(uint8_t type) { return is_icmp_error(type); }
   static constexpr bool is_query(uint8_t type) { return is_icmp_query(type); }
   static constexpr bool is_reply(uint8_t type) { return is_icmp_reply(type); }
   static constexpr uint8_t query_of(uint8_t type) { return icmp_query_of(type); }
@@ -58,6 +63,7 @@ struct Ipv4 {
 struct Ipv6 {
   using Address = Ipv6Addr;
   using Tuple = SideTuple6;
+  static constexpr uint32_t header = sizeof(Ipv6Header);
   static constexpr uint8_t icmp = ip_protocol::icmpv6;
 
   static uint64_t packets(const Burst& burst) { return burst.ipv6; }
@@ -90,6 +96,10 @@ struct Ipv6 {
             .port = burst.in_port};
   }
 
+  static constexpr bool has_no_meaning(uint8_t protocol) {
+    return ip_protocol::has_no_meaning_in_ipv6(protocol);
+  }
+  static constexpr bool is_error(uint8_t type) { return is_icmpv6_error(type); }
   static constexpr bool is_query(uint8_t type) { return type == icmpv6_type::echo_request; }
   static constexpr bool is_reply(uint8_t type) { return type == icmpv6_type::echo_reply; }
   static constexpr uint8_t query_of(uint8_t type) {
@@ -105,6 +115,22 @@ struct Ipv6 {
 template <typename Family>
 inline uint64_t live_of(const Burst& burst) {
   return burst.live & Family::packets(burst);
+}
+
+// What a stage does for each family: Stage::of_family<Group, Family>(). For IPv6 a function of its own, which
+// bursts without any do not call.
+template <typename Stage>
+struct OfIpv6 {
+  template <typename Group>
+  static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    Stage::template of_family<Group, Ipv6>(burst, tables, worker);
+  }
+};
+template <typename Group, typename Stage>
+inline void for_each_family(Burst& burst, const Tables& tables, WorkerState& worker) {
+  Stage::template of_family<Group, Ipv4>(burst, tables, worker);
+  if (live_of<Ipv6>(burst) != 0) [[unlikely]]
+    Group::template call<OfIpv6<Stage>>(burst, tables, worker);
 }
 
 // The packet as its destination's list sees it.

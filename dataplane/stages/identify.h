@@ -11,7 +11,9 @@
 #include <atomic>
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
+#include "dataplane/stages/family.h"
 #include "dataplane/worker_state.h"
 #include "src/net/cursor.h"
 
@@ -29,13 +31,13 @@ struct Identify {
       from_uplink(burst, tables, worker);
     else
       from_endpoints<Group>(burst, tables, worker);
-    if ((burst.live & burst.ipv6) != 0) [[unlikely]]
-      Group::template call<OfIpv6>(burst, tables, worker);
+    if (live_of<Ipv6>(burst) != 0) [[unlikely]]
+      Group::template call<IdentifyIpv6>(burst, tables, worker);
   }
 
  private:
   // A function of its own, for bursts that have some.
-  struct OfIpv6 {
+  struct IdentifyIpv6 {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
       if (burst.in_role == PortRole::uplink)
@@ -53,8 +55,7 @@ struct Identify {
   static void from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
     Places places;
     uint64_t pooled_sources = 0;
-    const uint64_t family = ~burst.ipv6;
-    for_each_packet(burst.live & family, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
       pooled_sources |= uint64_t{tables.binding.may_be_pooled(burst.ip[i].source)} << i;
       places.of[i] = tables.binding.place_of(View::edge, burst.ip[i].destination);
       prefetch_line(places.of[i]);
@@ -63,31 +64,30 @@ struct Identify {
       if (tables.binding.find(View::edge, burst.ip[i].source).in_any_pool())
         drop(burst, worker, i, Drop::spoofed_pool_source);
     });
-    reach(burst, family, places, tables, worker);
+    reach<Ipv4>(burst, places, tables, worker);
   }
 
   // The destinations of packets from the uplink.
-  static void reach(Burst& burst, uint64_t family, const Places& places, const Tables& tables,
-                    WorkerState& worker) {
-    for_each_packet(burst.live & family, [&](uint32_t i) {
+  template <typename Family>
+  static void reach(Burst& burst, const Places& places, const Tables& tables, WorkerState& worker) {
+    for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
       const IndexEntry to = BindingTable::load(places.of[i]);
       if (!to.is_bound()) return drop(burst, worker, i, to.in_local_pool() ? Drop::unbound : Drop::not_ours);
       burst.source[i] = nullptr;
-      burst.destination[i] = prefetched(to.slot(), tables, worker);
+      burst.destination[i] = prefetched<Family>(to.slot(), tables, worker);
     });
-    burst.has_destination |= burst.live & family;
+    burst.has_destination |= live_of<Family>(burst);
   }
 
   static void ipv6_from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
     Places places;
-    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
       if (tables.binding.find(View::edge, burst.source6[i]).in_any_pool())
         return drop(burst, worker, i, Drop::spoofed_pool_source);
       places.of[i] = tables.binding.place_of(View::edge, burst.destination6[i]);
       prefetch_line(places.of[i]);
     });
-    reach(burst, burst.ipv6, places, tables, worker);
-    prefetch_ipv6(burst, tables);
+    reach<Ipv6>(burst, places, tables, worker);
   }
 
   template <typename Group>
@@ -95,8 +95,7 @@ struct Identify {
     uint32_t buckets[burst_size];
     Places places;
     uint64_t pooled_destinations = 0;
-    const uint64_t family = ~burst.ipv6;
-    for_each_packet(burst.live & family, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
       buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .port = burst.in_port});
       tables.endpoint.prefetch(buckets[i]);
       if (!tables.binding.may_be_pooled(burst.ip[i].destination)) return;
@@ -104,39 +103,39 @@ struct Identify {
       places.of[i] = tables.binding.place_of(View::local, burst.ip[i].destination);
       prefetch_line(places.of[i]);
     });
-    for_each_packet(burst.live & family, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
       const Slot slot =
           tables.endpoint.find<Group>({.dip = burst.ip[i].source, .port = burst.in_port}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
-      burst.source[i] = prefetched(slot, tables, worker);
+      burst.source[i] = prefetched<Ipv4>(slot, tables, worker);
     });
-    send(burst, family, pooled_destinations, places, tables, worker);
+    send<Ipv4>(burst, pooled_destinations, places, tables, worker);
   }
 
   template <typename Group>
   static void ipv6_from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker) {
     uint32_t buckets[burst_size];
     Places places;
-    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
       buckets[i] = tables.endpoint6.bucket_of({.dip = burst.source6[i], .port = burst.in_port});
       tables.endpoint6.prefetch(buckets[i]);
       places.of[i] = tables.binding.place_of(View::local, burst.destination6[i]);
       prefetch_line(places.of[i]);
     });
-    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
+    for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
       const Slot slot =
           tables.endpoint6.find<Group>({.dip = burst.source6[i], .port = burst.in_port}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
-      burst.source[i] = prefetched(slot, tables, worker);
+      burst.source[i] = prefetched<Ipv6>(slot, tables, worker);
     });
-    send(burst, burst.ipv6, burst.ipv6, places, tables, worker);
-    prefetch_ipv6(burst, tables);
+    send<Ipv6>(burst, burst.ipv6, places, tables, worker);
   }
 
   // Packets of endpoints that are who they say: their MACs, and whether they go to another endpoint.
-  static void send(Burst& burst, uint64_t family, uint64_t pooled_destinations, const Places& places,
-                   const Tables& tables, WorkerState& worker) {
-    for_each_packet(burst.live & family, [&](uint32_t i) {
+  template <typename Family>
+  static void send(Burst& burst, uint64_t pooled_destinations, const Places& places, const Tables& tables,
+                   WorkerState& worker) {
+    for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
       const HeaderView<EthernetHeader> ethernet(frame_of(burst.mbuf[i]));
       const auto mac = MacWord::of_load(ethernet.load<uint64_t>(offsetof(EthernetHeader, source)));
       if (mac != MacWord(burst.source[i]->mac)) return drop(burst, worker, i, Drop::spoofed_mac);
@@ -144,34 +143,26 @@ struct Identify {
       if ((pooled_destinations >> i & 1) == 0) return;
       const IndexEntry to = BindingTable::load(places.of[i]);
       if (to.is_bound()) {
-        burst.destination[i] = prefetched(to.slot(), tables, worker);
+        burst.destination[i] = prefetched<Family>(to.slot(), tables, worker);
         burst.has_destination |= uint64_t{1} << i;
       } else if (to.in_local_pool()) {
         drop(burst, worker, i, Drop::unbound);
       }
     });
-    burst.has_source |= burst.live & family;
+    burst.has_source |= live_of<Family>(burst);
   }
 
-  // What an IPv6 record has no room for.
-  static void prefetch_ipv6(const Burst& burst, const Tables& tables) {
-    const auto both_lines = [&](const BindingRecord* record) {
-      if (record == nullptr) return;
-      const Ipv6Binding& more = tables.binding.ipv6(Slot{record->slot});
-      prefetch_line(&more);
-      prefetch_line(&more.rests);
-    };
-    for_each_packet(burst.live & burst.ipv6, [&](uint32_t i) {
-      both_lines(burst.source[i]);
-      both_lines(burst.destination[i]);
-    });
-  }
-
-  // Both lines of the record, and that of its counters, which commit writes.
+  // Both lines of the record, what of an IPv6 one lies elsewhere, and the line of its counters, which commit
+  // writes.
+  template <typename Family>
   static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
     const BindingRecord& record = tables.binding.record(slot);
     prefetch_line(&record);
     prefetch_line(&record.rules);
+    if constexpr (std::is_same_v<Family, Ipv6>) {
+      prefetch_line(&tables.binding.ipv6(slot));
+      prefetch_line(&tables.binding.ipv6(slot).rests);
+    }
     prefetch_line(&worker.counters.slots[slot]);
     return &record;
   }

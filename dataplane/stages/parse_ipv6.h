@@ -1,6 +1,6 @@
 // The part of parse for IPv6, in the order of RFC 8200: header, extension headers, fragments (RFC 7112: the
-// first one holds all headers), then the transport as of IPv4 (parse_transport.h) or ICMPv6 (RFC 4443).
-// Neighbor Discovery (RFC 4861) never crosses and is left to punt.
+// first one holds all headers), then the transport (parse_transport.h). Neighbor Discovery (RFC 4861) never
+// crosses and is left to punt.
 //
 // Reads the frame; writes the "parse" fields of Burst, ::ipv6, ::neighbor, ::errors, ::fragments.
 // Drops: ip_version … icmp_error_quote, fragment_length, fragment_short, ipv6_extension_headers,
@@ -81,25 +81,7 @@ struct ParseIpv6 {
   static Refusal upper_layer(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
     Ipv4Fields& fields = burst.ip[i];
     if (present >= 2 * sizeof(Port)) std::memcpy(&fields.source_port, l4, 2 * sizeof(Port));
-    if (fields.protocol == ip_protocol::icmpv6) return icmp(burst, i, l4, length, present);
-    if (ip_protocol::has_no_meaning_in_ipv6(fields.protocol)) return Drop::unknown_protocol;
-    return ParseTransport::layer_4(burst, i, fields.protocol, l4, length, present);
-  }
-
-  static Refusal icmp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
-    const HeaderView<IcmpHeader> header(l4);
-    if (length < sizeof(IcmpHeader)) return Drop::icmp_header;
-    if (present < sizeof(IcmpHeader)) return Drop::headers_not_contiguous;
-    const auto type = header.load<uint8_t>(offsetof(IcmpHeader, type));
-    burst.icmp_type[i] = type;
-    burst.icmp_code[i] = header.load<uint8_t>(offsetof(IcmpHeader, code));
-    if (is_icmpv6_error(type)) [[unlikely]]
-      return quoted(burst, i, l4, length, present);
-    if (type != icmpv6_type::echo_request && type != icmpv6_type::echo_reply) return Drop::icmp_type;
-    burst.can_be[i] = type == icmpv6_type::echo_request ? CanBe::opener : CanBe::reply;
-    burst.ip[i].source_port = header.load<Be16>(offsetof(IcmpHeader, identifier));
-    burst.ip[i].destination_port = burst.ip[i].source_port;
-    return Refusal();
+    return ParseTransport::layer_4<Ipv6>(burst, i, fields.protocol, l4, length, present);
   }
 
   // RFC 8200, 4.5.
@@ -150,55 +132,6 @@ struct ParseIpv6 {
     burst.l4_at[i] = static_cast<uint16_t>(l3_offset + sizeof(Ipv6Header));
     burst.neighbor |= uint64_t{1} << i;
     return Refusal();
-  }
-
-  // What an ICMPv6 error is about: as much of it as fits (RFC 4443, 2.4 c), with all that translation
-  // changes.
-  [[gnu::noinline, gnu::cold]] static Refusal quoted(Burst& burst, uint32_t i, const uint8_t* icmp,
-                                                     uint32_t length, uint32_t present) {
-    constexpr uint32_t ip_at = sizeof(IcmpHeader);
-    if (length < ip_at + sizeof(Ipv6Header)) return Drop::icmp_error_quote;
-    if (present < ip_at + sizeof(Ipv6Header)) return Drop::headers_not_contiguous;
-    const uint8_t* const ip = icmp + ip_at;
-    const HeaderView<Ipv6Header> header(ip);
-    if (header.load<uint8_t>(0) >> 4 != 6) return Drop::icmp_error_quote;
-    QuotedPacket& quoted = burst.quoted[i];
-    quoted.source6 = header.load<Ipv6Addr>(offsetof(Ipv6Header, source));
-    quoted.destination6 = header.load<Ipv6Addr>(offsetof(Ipv6Header, destination));
-    if (quoted.source6 != burst.destination6[i]) return Drop::icmp_error_quote;
-    const HeaderChain chain = HeaderChain::walk(ip, length - ip_at, present - ip_at);
-    if (chain.end == HeaderChain::End::not_contiguous) return Drop::headers_not_contiguous;
-    if (chain.end != HeaderChain::End::upper_layer) return Drop::icmp_error_quote;
-    quoted.protocol = chain.protocol;
-    quoted.l4_length = static_cast<uint16_t>(length - ip_at - chain.at);
-    constexpr auto translated = static_cast<uint32_t>(sizeof(TcpHeader));
-    if (present < std::min(length, ip_at + chain.at + translated)) return Drop::headers_not_contiguous;
-    const auto l3 = static_cast<uint32_t>(ip - frame_of(burst.mbuf[i]));
-    quoted.ip_offset = static_cast<uint16_t>(l3);
-    quoted.l4_offset = static_cast<uint16_t>(l3 + chain.at);
-    if (!quote_layer_4(quoted, ip + chain.at)) return Drop::icmp_error_quote;
-    burst.errors |= uint64_t{1} << i;
-    burst.can_be[i] = 0;
-    burst.ip[i].source_port = burst.ip[i].destination_port = Port();
-    return Refusal();
-  }
-
-  static bool quote_layer_4(QuotedPacket& quoted, const uint8_t* l4) {
-    quoted.source_port = quoted.destination_port = Port();
-    if (ip_protocol::has_no_meaning_in_ipv6(quoted.protocol)) return false;
-    if (quoted.protocol != ip_protocol::icmpv6 && !ip_protocol::has_ports(quoted.protocol)) return true;
-    if (quoted.l4_length < sizeof(UdpHeader)) return false;
-    if (quoted.protocol == ip_protocol::icmpv6) {
-      const HeaderView<IcmpHeader> header(l4);
-      quoted.icmp_type = header.load<uint8_t>(offsetof(IcmpHeader, type));
-      quoted.icmp_code = header.load<uint8_t>(offsetof(IcmpHeader, code));
-      quoted.source_port = quoted.destination_port = header.load<Be16>(offsetof(IcmpHeader, identifier));
-      return quoted.icmp_type == icmpv6_type::echo_request || quoted.icmp_type == icmpv6_type::echo_reply;
-    }
-    const HeaderView<UdpHeader> header(l4);
-    quoted.source_port = header.load<Port>(offsetof(UdpHeader, source_port));
-    quoted.destination_port = header.load<Port>(offsetof(UdpHeader, destination_port));
-    return true;
   }
 };
 

@@ -37,14 +37,15 @@ struct ParseTransport {
     const auto protocol = header.load<uint8_t>(offsetof(Ipv4Header, protocol));
     if (protocol == ip_protocol::tcp) [[likely]]
       return tcp(burst, i, l4, length, present);
-    if (protocol == ip_protocol::icmp) return icmp(burst, i, l4, length, present);
-    if (ip_protocol::has_no_meaning_in_ipv4(protocol)) return Drop::unknown_protocol;
-    return layer_4(burst, i, protocol, l4, length, present);
+    return layer_4<Ipv4>(burst, i, protocol, l4, length, present);
   }
 
-  // What is the same in both address families; the fields hold the first four bytes as ports.
+  // Of either family; the fields hold the first four bytes as ports.
+  template <typename Family>
   static Refusal layer_4(Burst& burst, uint32_t i, uint8_t protocol, const uint8_t* l4, uint32_t length,
                          uint32_t present) {
+    if (protocol == Family::icmp) return icmp<Family>(burst, i, l4, length, present);
+    if (Family::has_no_meaning(protocol)) return Drop::unknown_protocol;
     switch (protocol) {
       case ip_protocol::tcp:
         return tcp(burst, i, l4, length, present);
@@ -116,6 +117,7 @@ struct ParseTransport {
     return Refusal();
   }
 
+  template <typename Family>
   static Refusal icmp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
     const HeaderView<IcmpHeader> header(l4);
     if (length < sizeof(IcmpHeader)) return Drop::icmp_header;
@@ -123,9 +125,9 @@ struct ParseTransport {
     const auto type = header.load<uint8_t>(offsetof(IcmpHeader, type));
     burst.icmp_type[i] = type;
     burst.icmp_code[i] = header.load<uint8_t>(offsetof(IcmpHeader, code));
-    if (!is_icmp_query(type) && !is_icmp_reply(type)) [[unlikely]]
-      return is_icmp_error(type) ? ParseQuoted::accepted(burst, i, l4, length) : Drop::icmp_type;
-    burst.can_be[i] = is_icmp_query(type) ? CanBe::opener : CanBe::reply;
+    if (!Family::is_query(type) && !Family::is_reply(type)) [[unlikely]]
+      return Family::is_error(type) ? ParseQuoted::accepted<Family>(burst, i, l4, length) : Drop::icmp_type;
+    burst.can_be[i] = Family::is_query(type) ? CanBe::opener : CanBe::reply;
     burst.ip[i].source_port = header.load<Be16>(offsetof(IcmpHeader, identifier));
     burst.ip[i].destination_port = burst.ip[i].source_port;
     return Refusal();

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "dataplane/tables/index_room.h"
+
 namespace portcullis {
 
 using Slot = uint32_t;
@@ -28,11 +30,9 @@ class IndexEntry {
   uint32_t raw_;
 };
 
-// 65,536 addresses that lie side by side.
+// Addresses that lie side by side.
 struct IndexPage {
-  static constexpr uint32_t bits = 16;
-  static constexpr uint32_t size = 1u << bits;
-  std::atomic<uint32_t> entries[size];
+  std::atomic<uint32_t> entries[index_page_addresses];
 };
 struct alignas(64) IndexPageStorage : IndexPage {};
 

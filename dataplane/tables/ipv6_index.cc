@@ -26,11 +26,9 @@ bool Ipv6Index::make(Pool& pool, const Ipv6PoolUse& use, const PageSource& sourc
   pool.first_low = use.prefix.address().low();
   pool.unbound.store(use.unbound, std::memory_order_relaxed);
   if (use.unbound != IndexEntry::local) return true;
-  const unsigned host_bits = 128u - use.prefix.length();
-  pool.indexed = std::min(host_bits >= 63 ? ipv6_pool_indexed : uint64_t{1} << host_bits, ipv6_pool_indexed);
-  const uint64_t needed = (pool.indexed + IndexPage::size - 1) / IndexPage::size;
+  pool.indexed = ipv6_pool_addresses(use.prefix);
   for (auto& view : pool.pages)
-    for (uint64_t n = 0; n < needed; ++n) {
+    for (uint32_t n = 0; n < ipv6_pool_pages_of(use.prefix); ++n) {
       view[n] = source.take();
       if (view[n] == nullptr) {
         give_pages(pool, source);

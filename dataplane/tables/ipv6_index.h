@@ -20,11 +20,6 @@
 
 namespace portcullis {
 
-inline constexpr uint32_t max_ipv6_pools = 16;
-inline constexpr uint32_t ipv6_pool_pages = 16;
-// Of an IPv6 pool, from its first address on.
-inline constexpr uint64_t ipv6_pool_indexed = uint64_t{ipv6_pool_pages} * IndexPage::size;
-
 struct Ipv6PoolUse {
   Ipv6Prefix prefix;
   uint32_t unbound;  // IndexEntry::local or ::provider: what its addresses are that are not bound
@@ -45,23 +40,18 @@ class Ipv6Index {
   // Where the entry of an address lies. Of those without one, what their pool says.
   [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, const Ipv6Addr& address) const {
     static constinit const std::atomic<uint32_t> outside{IndexEntry::outside};
-    const Pools& pools = *published_.load(std::memory_order_acquire);
-    for (uint32_t n = 0; n < pools.count; ++n) {
-      const Pool& pool = pools.of[n];
-      if (!pool.contains(address)) continue;
-      const uint64_t offset = address.low() - pool.first_low;
-      if (address.wire_high() != pool.high || offset >= pool.indexed) return &pool.unbound;
-      return &pool.pages[static_cast<uint32_t>(view)][offset >> IndexPage::bits]
-                  ->entries[offset % IndexPage::size];
-    }
-    return &outside;
+    const Pool* const pool = pool_of(address);
+    if (pool == nullptr) return &outside;
+    const std::atomic<uint32_t>* const entry = pool->entry(view, address);
+    return entry != nullptr ? entry : &pool->unbound;
   }
-  [[nodiscard]] bool has_pools() const { return published_.load(std::memory_order_acquire)->count != 0; }
 
   // --- control only ---
-  // Of an address with an entry.
+  // An address without an entry stays what its pool says.
   void set(View view, const Ipv6Addr& address, uint32_t value) {
-    const_cast<std::atomic<uint32_t>*>(place_of(view, address))->store(value, std::memory_order_release);
+    const Pool* const pool = pool_of(address);
+    std::atomic<uint32_t>* const entry = pool == nullptr ? nullptr : pool->entry(view, address);
+    if (entry != nullptr) entry->store(value, std::memory_order_release);
   }
   // The pools from now on. Those that stay keep their entries, of others all entries say `unbound`. On
   // resource_exhausted nothing has changed.
@@ -82,6 +72,13 @@ class Ipv6Index {
     [[nodiscard]] bool contains(const Ipv6Addr& address) const {
       return (((address.wire_high() & mask_high) ^ high) | ((address.wire_low() & mask_low) ^ low)) == 0;
     }
+    // nullptr: it has none.
+    [[nodiscard]] std::atomic<uint32_t>* entry(View view, const Ipv6Addr& address) const {
+      const uint64_t offset = address.low() - first_low;
+      if (address.wire_high() != high || offset >= indexed) return nullptr;
+      return &pages[static_cast<uint32_t>(view)][offset / index_page_addresses]
+                  ->entries[offset % index_page_addresses];
+    }
     void copy(const Pool& other);
     [[nodiscard]] bool is(const Ipv6PoolUse& use) const {
       return prefix == use.prefix && unbound.load(std::memory_order_relaxed) == use.unbound;
@@ -91,7 +88,13 @@ class Ipv6Index {
     uint32_t count = 0;
     std::array<Pool, max_ipv6_pools> of;
   };
-  // Its pages are the caller's to fill; false if there are too few, and none is taken.
+  [[nodiscard]] const Pool* pool_of(const Ipv6Addr& address) const {
+    const Pools& pools = *published_.load(std::memory_order_acquire);
+    for (uint32_t n = 0; n < pools.count; ++n)
+      if (pools.of[n].contains(address)) return &pools.of[n];
+    return nullptr;
+  }
+  // With its pages, filled; false if there are too few, and none is taken.
   static bool make(Pool& pool, const Ipv6PoolUse& use, const PageSource& source);
   static void give_pages(const Pool& pool, const PageSource& source);
 

@@ -522,8 +522,8 @@ std::optional<std::string> Gateway::parse_quote(Packet& packet) const {
   if (b[quote.ip_at] >> 4 != 4 || header < ip_bytes) return "icmp_error_quote";
   quote.transport_at = quote.ip_at + header;
   if (end < quote.transport_at) return "icmp_error_quote";
-  if (!together(std::min(end, quote.transport_at + 20))) return "headers_not_contiguous";
   if ((get16(b, quote.ip_at + 6) & 0x1fff) != 0) return "icmp_error_quote";  // not the first fragment
+  if (!together(std::min(end, quote.transport_at + 20))) return "headers_not_contiguous";
   quote.source = get_address(b, quote.ip_at + 12);
   quote.destination = get_address(b, quote.ip_at + 16);
   quote.protocol = b[quote.ip_at + 9];

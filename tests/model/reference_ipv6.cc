@@ -111,12 +111,12 @@ std::optional<std::string> check_quote(const Bytes& b, size_t at, size_t length,
   const size_t ip = at + quote;
   const bool same = std::equal(b.begin() + static_cast<std::ptrdiff_t>(ip) + 8,
                                b.begin() + static_cast<std::ptrdiff_t>(ip) + 24, b.begin() + ip_at + 24);
-  if (b[ip] >> 4 != 6 || !same) return "icmp_error_quote";
+  if (b[ip] >> 4 != 6) return "icmp_error_quote";
   const Walk w = walk(b, ip, length - quote, present - quote);
   if (w.broken == "headers_not_contiguous") return w.broken;
   if (!w.broken.empty() || w.is_later) return "icmp_error_quote";
   if (present < std::min(length, quote + w.at + 20)) return "headers_not_contiguous";
-  if (meaningless.contains(w.protocol)) return "icmp_error_quote";
+  if (!same || meaningless.contains(w.protocol)) return "icmp_error_quote";
   if (w.protocol != icmp && w.protocol != tcp && w.protocol != udp && w.protocol != sctp) return std::nullopt;
   if (length - quote - w.at < 8) return "icmp_error_quote";
   const uint8_t type = b[ip + w.at];

@@ -628,6 +628,84 @@ TEST_F(PublisherTest, AnIdRestsWhileEntriesOfItsLastOwnerAreLeft) {
   EXPECT_TRUE(seen);
 }
 
+// --- IPv6 ---
+
+class Ipv6PublisherTest : public PublisherTest {
+ protected:
+  static IpAddr six(uint32_t n) { return Ipv6Addr::of(0x20010db800000000, n); }
+  Ipv6PublisherTest() {
+    publish_pools(
+        {{prefix("203.0.113.0/24"), PoolKind::local}, {*IpPrefix::parse("2001:db8::/112"), PoolKind::local}});
+  }
+
+  CompiledBinding binding6(uint32_t n, uint32_t rules = 0) {
+    CompiledBinding made = binding(n);
+    made.eip = six(n);
+    made.dip = Ipv6Addr::of(0xfd00000000000000, n);
+    for (uint32_t i = 0; i < rules; ++i)
+      made.rules.push_back(
+          {.rule = {.protocol = 6}, .tag = std::nullopt, .name = "r", .remote = Ipv6Prefix()});
+    return made;
+  }
+  IndexEntry index(View view, const IpAddr& eip) { return plane.tables->binding.find(view, eip.v6()); }
+  Slot at(PortId port, const IpAddr& dip) {
+    const EndpointKey6 key{.dip = dip.v6(), .port = port};
+    return plane.tables->endpoint6.find<ScalarGroup>(key, plane.tables->endpoint6.bucket_of(key));
+  }
+};
+
+TEST_F(Ipv6PublisherTest, ABindingIsFoundMovesAndGoes) {
+  CompiledBinding b = binding6(1, 6);
+  publish({b});
+  const IndexEntry entry = index(View::local, b.eip);
+  ASSERT_TRUE(entry.is_bound());
+  EXPECT_EQ(index(View::edge, b.eip).slot(), entry.slot());
+  EXPECT_EQ(at(port_a, b.dip), entry.slot());
+  const BindingRecord& record = plane.tables->binding.record(entry.slot());
+  EXPECT_EQ(record.rule_count, 6u);
+  EXPECT_EQ(plane.tables->binding.ipv6(record).eip, b.eip.v6());
+  EXPECT_EQ(plane.tables->binding.ipv6(record).dip, b.dip.v6());
+  EXPECT_EQ(plane.tables->binding.slot_of(record.id).slot(), entry.slot());
+  const BindingId id = record.id;
+
+  b.port = "b";
+  b.edge = false;
+  publish({b});
+  EXPECT_EQ(at(port_a, b.dip), 0u);
+  EXPECT_EQ(at(port_b, b.dip), index(View::local, b.eip).slot());
+  EXPECT_FALSE(index(View::edge, b.eip).is_bound());
+  EXPECT_TRUE(index(View::edge, b.eip).in_local_pool());
+
+  publish(Update{.pools = std::nullopt, .bindings = {{b.eip, std::nullopt}}});
+  EXPECT_FALSE(index(View::local, b.eip).is_bound());
+  EXPECT_EQ(at(port_b, b.dip), 0u);
+  EXPECT_FALSE(plane.tables->binding.slot_of(id).is_bound());
+}
+
+TEST_F(Ipv6PublisherTest, RecordsAndChunksComeBack) {
+  const uint32_t chunks = plane.tables->permit.free_chunks();
+  for (int round = 0; round < 50; ++round) {
+    publish({binding6(1, max_ipv6_permit_rules), binding6(2)});
+    Update gone;
+    gone.bindings[six(1)] = gone.bindings[six(2)] = std::nullopt;
+    publish(gone);
+  }
+  EXPECT_EQ(plane.tables->permit.free_chunks(), chunks);
+}
+
+TEST_F(Ipv6PublisherTest, PoolsWithoutPagesLeaveThoseThatAreThere) {
+  publish({binding6(1)});
+  const auto done =
+      publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
+                                               {*IpPrefix::parse("2001:db8::/112"), PoolKind::local},
+                                               {*IpPrefix::parse("2001:db8:1::/64"), PoolKind::local}}),
+                               .bindings = {}});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::internal);
+  EXPECT_TRUE(index(View::local, six(1)).is_bound());
+  EXPECT_FALSE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_any_pool());
+}
+
 // --- readers ---
 
 // A reader that does what a worker does: looks records up, judges by all of them, reports.

@@ -140,53 +140,38 @@ class PipelineRows : public ::testing::Test {
     EXPECT_EQ(ports().pool.in_use(), 0u) << "a packet buffer is lost";
   }
 
+  // One on the second port is only for other EIPs: not in the edge view.
+  static void bind(compile::Image& image, const IpAddr& eip, const IpAddr& dip, const char* port, Mac mac,
+                   uint32_t incarnation, std::vector<compile::CompiledRule> rules) {
+    image.bindings[eip] = {.eip = eip,
+                           .dip = dip,
+                           .port = port,
+                           .mac = mac,
+                           .edge = std::string_view(port) == "first",
+                           .incarnation = incarnation,
+                           .binding_generation = 1,
+                           .list_generation = 1,
+                           .kept_from = 1,
+                           .rules = std::move(rules)};
+  }
   static compile::Image image() {
     compile::Image image;
     const Ipv4Prefix local = *Ipv4Prefix::parse("203.0.113.0/24");
     const Ipv4Prefix provider = *Ipv4Prefix::parse("192.88.99.0/24");
     image.pools[local.first()] = {.prefix = local, .kind = model::PoolKind::local};
     image.pools[provider.first()] = {.prefix = provider, .kind = model::PoolKind::provider};
-    image.bindings[web] = {
-        .eip = web,
-        .dip = web_dip,
-        .port = "first",
-        .mac = web_mac,
-        .edge = true,
-        .incarnation = 1,
-        .binding_generation = 1,
-        .list_generation = 1,
-        .kept_from = 1,
-        .rules = {rule("http", {.protocol = testing::tcp, .local_ports = {80, 80}}),
-                  rule("ping", {.protocol = testing::icmp}),
-                  rule("dns", {.protocol = testing::udp, .local_ports = {53, 53}}),
-                  rule("out",
-                       {.flags = PermitRule::outbound, .protocol = testing::tcp, .remote_ports = {443, 443}}),
-                  rule("ntp",
-                       {.flags = PermitRule::tracked, .protocol = testing::udp, .local_ports = {123, 123}})}};
-    // Only for other EIPs: not in the edge view.
-    image.bindings[inner] = {.eip = inner,
-                             .dip = inner_dip,
-                             .port = "second",
-                             .mac = inner_mac,
-                             .edge = false,
-                             .incarnation = 2,
-                             .binding_generation = 1,
-                             .list_generation = 1,
-                             .kept_from = 1,
-                             .rules = {rule("from-web", {.remote = web.host(),
-                                                         .prefix_length = 32,
-                                                         .protocol = testing::tcp,
-                                                         .local_ports = {443, 443}})}};
-    image.bindings[same] = {.eip = same,
-                            .dip = same,
-                            .port = "first",
-                            .mac = same_mac,
-                            .edge = true,
-                            .incarnation = 3,
-                            .binding_generation = 1,
-                            .list_generation = 1,
-                            .kept_from = 1,
-                            .rules = {rule("all", {.flags = PermitRule::any_protocol})}};
+    bind(image, web, web_dip, "first", web_mac, 1,
+         {rule("http", {.protocol = testing::tcp, .local_ports = {80, 80}}),
+          rule("ping", {.protocol = testing::icmp}),
+          rule("dns", {.protocol = testing::udp, .local_ports = {53, 53}}),
+          rule("out", {.flags = PermitRule::outbound, .protocol = testing::tcp, .remote_ports = {443, 443}}),
+          rule("ntp", {.flags = PermitRule::tracked, .protocol = testing::udp, .local_ports = {123, 123}})});
+    bind(image, inner, inner_dip, "second", inner_mac, 2,
+         {rule("from-web", {.remote = web.host(),
+                            .prefix_length = 32,
+                            .protocol = testing::tcp,
+                            .local_ports = {443, 443}})});
+    bind(image, same, same, "first", same_mac, 3, {rule("all", {.flags = PermitRule::any_protocol})});
     return image;
   }
 

@@ -34,7 +34,7 @@ Bytes answer_about(const Bytes& frame, Mac port, Ipv4Addr own, uint8_t type, uin
   return answer;
 }
 
-// Rows of pipeline_ipv6_test.cc.
+// Rows of pipeline_ipv6_parse_test.cc.
 bool is_of_ipv6(std::string_view reason) {
   return reason.starts_with("ipv6_") || reason.starts_with("neighbor_");
 }

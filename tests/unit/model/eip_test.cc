@@ -133,6 +133,19 @@ TEST_F(Ipv6EipTest, TheFamilyFollowsTheVm) {
                       "tenants/acme/vms/four", "has no IPv6 private address"));
 }
 
+TEST_F(Ipv6EipTest, TheyHaveALimitOfTheirOwn) {
+  use({.eips = 3, .ipv6_eips = 1});
+  SetUp();
+  carry_out(model_.plan_create_vm(vm6("acme", "one", "fd00::1", "10.0.0.1")));
+  carry_out(model_.plan_create_vm(vm6("acme", "two", "fd00::2", "10.0.0.2")));
+  given("one", IpFamily::ipv6);
+  EXPECT_TRUE(refused(ask("two", IpFamily::ipv6), ErrorCode::resource_exhausted, "vm", "tenants/acme/vms/two",
+                      "all 1 IPv6 EIPs are in use; release one or raise capacity.ipv6_eips"));
+  EXPECT_EQ(given("two", IpFamily::ipv4), "203.0.113.1");
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8::1"), now));
+  EXPECT_EQ(given("two", IpFamily::ipv6), "2001:db8::2");
+}
+
 TEST_F(Ipv6EipTest, ThePoolIsOfTheFamily) {
   carry_out(model_.plan_create_vm(vm6("acme", "both", "fd00::3", "10.0.0.3")));
   EXPECT_TRUE(refused(ask("both", IpFamily::ipv6, "p"), ErrorCode::invalid_argument, "pool", "pools/p",

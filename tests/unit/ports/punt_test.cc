@@ -73,6 +73,7 @@ class PuntTest : public ::testing::Test {
     config.to_worker = to_worker_;
     config.buffers = buffers_;
     config.arp_source = gateway;
+    config.neighbor_source = *Ipv6Addr::parse("2001:db8::1");
     if (with_tap) config.tap = TapConfig{"pctap0", tap_mac, 1500, {{gateway, 24}}};
     auto punt = PuntThread::create(std::move(config), *tables_, rcu_);
     ASSERT_TRUE(punt) << punt.error().message;
@@ -195,6 +196,74 @@ TEST_F(PuntTest, LearnsFromNothingElse) {
   punt_->turn(1);
   EXPECT_EQ(next_hop(), std::nullopt);
   EXPECT_EQ(outcomes(), (Outcomes{{"arp_unusable", 6}}));
+}
+
+// --- the IPv6 next hop ---
+
+const Ipv6Addr gateway6 = *Ipv6Addr::parse("2001:db8::1");
+const Ipv6Addr router6 = *Ipv6Addr::parse("fe80::12:3456");
+
+// A message of Neighbor Discovery with one option.
+Bytes neighbor(testing::Packet6 packet, uint8_t type, uint16_t flags, const Ipv6Addr& target, uint8_t option,
+               Mac mac) {
+  packet.protocol = testing::icmpv6;
+  packet.icmp_type = type;
+  packet.icmp_id = flags;
+  packet.icmp_sequence = 0;
+  packet.hop_limit = 255;
+  packet.payload.resize(16);
+  testing::put_address6(packet.payload, 0, target);
+  packet.payload.insert(packet.payload.end(), {option, 1});
+  packet.payload.insert(packet.payload.end(), mac.bytes.begin(), mac.bytes.end());
+  return build(packet);
+}
+
+class Ipv6PuntTest : public PuntTest {
+ protected:
+  void SetUp() override {
+    PuntTest::SetUp();
+    tables_->ports.ports[uplink].next_hop = Ipv4Addr();
+    tables_->ports.ports[uplink].next_hop6 = router6;
+    start();
+  }
+  static Bytes advertisement(const Ipv6Addr& target = router6, Mac mac = router_mac, uint8_t option = 2) {
+    return neighbor({.to = uplink_mac, .from = mac, .source = target, .destination = gateway6}, 136, 0xe000,
+                    target, option, mac);
+  }
+  [[nodiscard]] std::optional<Mac> next_hop6() const {
+    Mac mac;
+    if (!tables_->next_hop6.find(uplink, mac)) return std::nullopt;
+    return mac;
+  }
+};
+
+TEST_F(Ipv6PuntTest, AsksByMulticastAndLearnsFromTheAnswer) {
+  punt_->turn(0);
+  const Bytes request = neighbor({.to = *Mac::parse("33:33:ff:12:34:56"),
+                                  .from = uplink_mac,
+                                  .source = gateway6,
+                                  .destination = *Ipv6Addr::parse("ff02::1:ff12:3456")},
+                                 135, 0, router6, 1, uplink_mac);
+  EXPECT_EQ(sent(), std::vector<Bytes>{request});
+  EXPECT_EQ(outcomes(), (Outcomes{{"neighbor_asked", 1}}));
+  EXPECT_EQ(next_hop6(), std::nullopt);
+  punt(advertisement());
+  punt_->turn(1);
+  EXPECT_EQ(next_hop6(), router_mac);
+  EXPECT_EQ(outcomes(), (Outcomes{{"neighbor_learned", 1}}));
+}
+
+TEST_F(Ipv6PuntTest, LearnsFromNothingElse) {
+  punt_->turn(0);
+  (void)outcomes();
+  punt(advertisement(*Ipv6Addr::parse("fe80::1")));
+  punt(advertisement(router6, broadcast_mac));
+  punt(advertisement(router6, Mac{}));
+  punt(advertisement(router6, router_mac, 1));  // says where the asker is
+  punt(advertisement(), endpoint);
+  punt_->turn(1);
+  EXPECT_EQ(next_hop6(), std::nullopt);
+  EXPECT_EQ(outcomes(), (Outcomes{{"neighbor_unusable", 5}}));
 }
 
 TEST_F(PuntTest, AFixedMacIsNeitherAskedForNorOverwritten) {

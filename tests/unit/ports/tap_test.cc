@@ -51,6 +51,22 @@ TEST(Tap, HasItsAddressesAndTheirRoute) {
   EXPECT_EQ(output_of("ip route get 198.51.100.7").find("dev pctap0"), std::string::npos);
 }
 
+TEST(Tap, HasIpv6AddressesAndTheirRouteAndTakesThemAway) {
+  NEEDS_OWN_NETWORK();
+  const std::string rules = output_of("ip -6 rule");
+  {
+    TapConfig config = config_of("pctap0");
+    config.addresses.push_back({*Ipv6Addr::parse("2001:db8::1"), 64});
+    const auto tap = Tap::create(config);
+    ASSERT_TRUE(tap) << tap.error().message;
+    EXPECT_NE(output_of("ip -6 address show pctap0").find("inet6 2001:db8::1/64"), std::string::npos);
+    EXPECT_NE(output_of("ip route get 2001:db8:7::1 from 2001:db8::1").find("dev pctap0"), std::string::npos);
+    EXPECT_EQ(output_of("ip route get 2001:db8::7").find("dev pctap0"), std::string::npos);
+    EXPECT_NE(output_of("ip -6 rule"), rules);
+  }
+  EXPECT_EQ(output_of("ip -6 rule"), rules);
+}
+
 TEST(Tap, LeavesNothingBehind) {
   NEEDS_OWN_NETWORK();
   const std::string rules = output_of("ip rule");

@@ -69,6 +69,12 @@ TEST(Record, WhatWasNeverWrittenIsRefused) {
   rule.set_protocol(256);
   EXPECT_NE(refusal(record).find("protocol 256"), std::string::npos);
   rule.clear_protocol();
+  record.mutable_changes(0)->mutable_put_eip()->set_address6("15 bytes, no 16");
+  EXPECT_NE(refusal(record).find("an IPv6 address of 15 bytes"), std::string::npos);
+  record.mutable_changes(0)->mutable_put_eip()->set_address6("these are 16 ...");
+  record.mutable_changes(0)->mutable_put_eip()->set_address(1);
+  EXPECT_NE(refusal(record).find("both families"), std::string::npos);
+  record.mutable_changes(0)->mutable_put_eip()->clear_address6();
   rule.mutable_local_ports()->set_last(65536);
   EXPECT_NE(refusal(record).find("port 65536"), std::string::npos);
   rule.clear_local_ports();

@@ -270,6 +270,29 @@ TEST(StoreDamage, NewerSchema) {
                    "has schema version 3, and this release reads versions up to 2"));
 }
 
+// Version 1 knew no IPv6 addresses: what is written now without any is what it wrote.
+TEST(Store, ReadsTheVersionBefore) {
+  const ScratchDirectory directory;
+  const model::ChangeSet changes{
+      1,
+      {model::PutPool{{"p", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24), model::PoolKind::local}},
+       model::PutVm{{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, Ipv4Addr::of(10, 0, 0, 1)}}}};
+  model::State before;
+  model::apply(before, changes);
+  {
+    model::State empty;
+    const auto store = open_loaded(directory.path(), empty);
+    ASSERT_NE(store, nullptr);
+    ASSERT_TRUE(store->append(changes));
+  }
+  tamper(directory.path(), "PRAGMA user_version = 1");
+  model::State after;
+  { ASSERT_NE(open_loaded(directory.path(), after), nullptr); }
+  EXPECT_EQ(after, before);
+  tamper(directory.path(), "PRAGMA user_version = 0");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition, "has schema version 0"));
+}
+
 TEST(StoreDamage, ChangedRecord) {
   const ScratchDirectory directory;
   make_store(directory.path(), 4);

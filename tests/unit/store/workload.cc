@@ -22,7 +22,8 @@ model::PermitRule rule(size_t number) {
       break;
     case 1:
       r.remote = std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(10, 0, 0, 0), 8),
-                                       Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 7), 32)};
+                                       Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 7), 32),
+                                       *IpPrefix::parse("2001:db8:1::/48"), *IpPrefix::parse("::/0")};
       r.protocol = 6;
       r.local_ports = {443, 443};
       r.remote_ports = {1024, 65535};
@@ -42,8 +43,13 @@ model::PermitRule rule(size_t number) {
   return r;
 }
 
-Ipv4Addr address(model::Generation generation) {
+Ipv4Addr ipv4_address(model::Generation generation) {
   return Ipv4Addr::from_host(0xcb007100 + static_cast<uint32_t>(generation));
+}
+// Of both families in turn.
+IpAddr address(model::Generation generation) {
+  if (generation % 2 == 0) return ipv4_address(generation);
+  return Ipv6Addr::of(0x20010db800000000, generation);
 }
 
 }  // namespace
@@ -64,7 +70,9 @@ std::string marker(model::Generation generation) {
 
 model::ChangeSet change_set(model::Generation generation, size_t rules) {
   const std::string id = marker(generation);
-  model::Vm vm{"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, address(generation)};
+  model::Vm vm{"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, ipv4_address(generation)};
+  if (generation % 3 != 0) vm.dip6 = Ipv6Addr::of(0xfd00000000000000, generation);
+  if (generation % 3 == 1) vm.dip.reset();
   model::ChangeSet set{generation, {model::PutVm{vm}}};
   model::Eip eip;
   eip.address = address(generation);
@@ -81,9 +89,9 @@ model::ChangeSet change_set(model::Generation generation, size_t rules) {
       set.changes.push_back(model::DeleteEip{address(generation - 1), static_cast<int64_t>(generation)});
       break;
     case 1:
-      set.changes.push_back(
-          model::PutPool{{id, Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24),
-                          generation % 2 == 0 ? model::PoolKind::provider : model::PoolKind::local}});
+      set.changes.push_back(model::PutPool{
+          {id, generation % 2 == 0 ? *IpPrefix::parse("203.0.113.0/24") : *IpPrefix::parse("2001:db8::/64"),
+           generation % 2 == 0 ? model::PoolKind::provider : model::PoolKind::local}});
       break;
     default:
       set.changes.push_back(model::DeleteVm{{"acme", marker(generation - 1)}});
