@@ -1,6 +1,7 @@
 """Builds and runs every kind of test, and adds up what they say. Called by scripts/test."""
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -87,8 +88,15 @@ def changed_sources() -> list[str]:
     return [path for path in sources() if path in changed | untracked]
 
 
-def check_sources(full: bool) -> list[Case]:
+def checks(full: bool) -> list[Case]:
     say("Checks of the sources")
+    try:
+        return check_sources(full)
+    except RuntimeError as error:
+        return [Case("checks", "the sources", "failed", str(error))]
+
+
+def check_sources(full: bool) -> list[Case]:
     cases = [check("checks", "includes go one way", [ROOT / "scripts/check-includes"]),
              check("checks", "docs name what the code has", [ROOT / "scripts/check-docs"]),
              check("checks", "clang-format", ["clang-format", "--dry-run", "-Werror", *sources()])]
@@ -97,12 +105,15 @@ def check_sources(full: bool) -> list[Case]:
                            [BUILD / "bin/portcullisd", "--check-config", "--config", example]))
     compiled = {entry["file"] for entry in json.loads((BUILD / "compile_commands.json").read_text())}
     compiled = {os.path.relpath(BUILD / file, ROOT) for file in compiled}
-    for path in sources() if full else changed_sources():
-        if path in compiled:
-            print(f"clang-tidy {path}", flush=True)
-            cases.append(check("clang-tidy", path, ["clang-tidy", "--quiet", "-p", BUILD,
-                                                    "--extra-arg=-Wno-unknown-warning-option", path]))
-    return cases
+
+    def tidy(path: str) -> Case:
+        print(f"clang-tidy {path}", flush=True)
+        return check("clang-tidy", path, ["clang-tidy", "--quiet", "-p", BUILD,
+                                          "--extra-arg=-Wno-unknown-warning-option", path])
+
+    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+        return cases + list(pool.map(tidy, [path for path in (sources() if full else changed_sources())
+                                            if path in compiled]))
 
 
 # --- Meson's tests: unit, property, and both again under sanitizers ---
@@ -258,16 +269,17 @@ def instructions() -> list[Case]:
 
 def property_(full: bool) -> list[Case]:
     worlds = {"PORTCULLIS_PROPERTY_SEEDS": "10000"} if full else None
-    return (meson_tests("property", BUILD, in_suites("property"), environment=worlds) + mutants() +
+    return (meson_tests("property", BUILD, in_suites("property"), environment=worlds) + mutants(full) +
             sanitized("property", full))
 
 
-def mutants() -> list[Case]:
-    """Faults planted in the pipeline, each of which the property tests must catch."""
+def mutants(full: bool) -> list[Case]:
+    """Faults planted in the pipeline, each of which the property tests must catch. All take a quarter of an hour."""
     say("Seeded faults")
+    some = [] if full else ["--share", "4", "--changed", *changed_sources()]
     return reporting("mutants", BUILD / "mutants.junit.xml",
                      lambda report: [ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit",
-                                     report], seconds=2700)
+                                     report, *some], seconds=2700)
 
 
 def tsan(full: bool) -> list[Case]:
@@ -337,7 +349,7 @@ def fuzzed(directory: pathlib.Path, target: str, seconds: int) -> Case:
     return Case("fuzz", target, "passed" if done.returncode == 0 else "failed", done.stdout, time.monotonic() - began)
 
 
-KINDS = {"unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
+KINDS = {"checks": checks, "unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
 
 
 # --- results ---
@@ -391,13 +403,10 @@ def main() -> int:
     if run_live([ROOT / "scripts/setup"]) != 0:
         cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
     else:
-        if options.only is None:
-            try:
-                cases += check_sources(options.full)
-            except RuntimeError as error:
-                cases.append(Case("checks", "the sources", "failed", str(error)))
         for kind in [options.only] if options.only else KINDS:
+            began = time.monotonic()
             cases += KINDS[kind](options.full)
+            say(f"{kind}: {time.monotonic() - began:.0f} s")
     if options.junit:
         write_junit(options.junit, cases)
     return report(cases)

@@ -198,6 +198,18 @@ def first_difference(output: str) -> str:
     return "failed"
 
 
+def select(mutants: list[Mutant], share: int, changed: set[str]) -> list[Mutant]:
+    """One fault in `share` of each file, and of a file that changed twice as many, but of every file one at least."""
+    chosen = []
+    seen: dict[str, int] = {}
+    for mutant in mutants:
+        place = seen[mutant.file] = seen.get(mutant.file, -1) + 1
+        step = max(1, share // 2) if mutant.file in changed else share
+        if place % step == 0:
+            chosen.append(mutant)
+    return chosen
+
+
 def show(outcome: Outcome) -> Outcome:
     word = "skipped" if outcome.skipped else "caught" if outcome.caught else "MISSED"
     print(f"{word:7} {outcome.seconds:5.1f} s  {outcome.name}: {outcome.how}", flush=True)
@@ -225,11 +237,19 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--junit", type=pathlib.Path, help="write a case per fault, as JUnit XML")
     parser.add_argument("--only", default="", help="only faults with this in their name")
+    parser.add_argument("--share", type=int, default=1, metavar="N",
+                        help="every Nth fault of a file instead of all, of a file named by --changed twice as many")
+    parser.add_argument("--changed", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
+    if arguments.share < 1:
+        parser.error("--share: 1 or more")
 
     mutants = [Mutant(**entry) for entry in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
-    mutants = [mutant for mutant in mutants if arguments.only in mutant.name]
+    planted = len(mutants)
+    mutants = select([mutant for mutant in mutants if arguments.only in mutant.name], arguments.share,
+                     set(arguments.changed))
+    print(f"{len(mutants)} of {planted} faults", flush=True)
     build = arguments.build.resolve()
     scratch = build / "tests/model/mutants"
     shutil.rmtree(scratch, ignore_errors=True)

@@ -920,9 +920,11 @@ Verdict Gateway::drop_and_tell(const Packet& packet, const std::string& reason, 
   const Bytes& b = packet.bytes;
   const bool told = reason == "ttl_exceeded" ||
                     (reason == "packet_too_big" && (get16(b, ip_at + 6) & 0x4000) != 0);  // do not fragment
-  const Eip& charged = packet.from.owner != nullptr ? *packet.from.owner : *packet.to.owner;
-  if (!told || packet.quote || !packet.is_first || !may_have_error(charged, now_ms)) return verdict;
-  take_error(charged, now_ms);
+  const Eip* charged = packet.from.owner != nullptr ? packet.from.owner : packet.to.owner;
+  if (!told || charged == nullptr || packet.quote || !packet.is_first || !may_have_error(*charged, now_ms)) {
+    return verdict;
+  }
+  take_error(*charged, now_ms);
   ++counts_.originated;
 
   const PortSetup& port = setup_.ports[packet.in];
