@@ -23,6 +23,16 @@ struct Settings {
     uint32_t main_core = 0;
   };
 
+  // The gateway's end of the tunnels of a port.
+  struct TunnelEnd {
+    std::optional<InterfaceAddress> ipv4;
+    std::optional<InterfaceAddress> ipv6;
+    std::optional<Ipv4Addr> next_hop;  // for remotes that are not on the link
+    std::optional<Ipv6Addr> next_hop6;
+    bool strip_inner_vlan = false;   // else a frame that has one is dropped
+    bool zero_udp_checksum = false;  // over IPv6 (RFC 6935): send none
+  };
+
   struct Port {
     std::string name;
     std::string device;
@@ -38,6 +48,7 @@ struct Settings {
     std::optional<Ipv6Addr> next_hop6;           // uplink
     std::optional<Mac> next_hop6_mac;            // uplink: fixed, not resolved by Neighbor Discovery
     std::optional<Ipv6Addr> endpoint_next_hop6;  // endpoint
+    std::optional<TunnelEnd> tunnel;             // endpoint
   };
 
   struct Workers {
@@ -74,6 +85,8 @@ struct Settings {
     uint32_t fragments = 4096;
     uint32_t ipv6_flows = 65536;
     uint32_t ipv6_eips = 65536;
+    uint32_t links = 4096;  // VLANs and tunnels, different (port, remote, VNI)
+    uint32_t tunnel_remotes = 1024;
   };
 
   Eal eal;

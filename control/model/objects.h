@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "src/net/address.h"
+#include "src/net/encapsulation.h"
 
 namespace portcullis::model {
 
@@ -30,6 +31,7 @@ using TagKey = std::pair<TenantId, std::string>;  // (tenant, tag name)
 struct Location {
   std::string port;
   Mac mac;
+  Encapsulation encapsulation = {};
   friend bool operator==(const Location&, const Location&) = default;
 };
 
@@ -37,7 +39,7 @@ struct Vm {
   TenantId tenant;
   std::string id;
   Location location;
-  // Private addresses: at least one of the two, each unique among the vms of one port.
+  // Private addresses: at least one of the two, each unique among the vms of one port and encapsulation.
   std::optional<Ipv4Addr> dip;
   std::optional<Ipv6Addr> dip6 = std::nullopt;
   // The one of a family, if it has it.
