@@ -107,6 +107,7 @@ struct Burst {
   PortRole in_role = PortRole::none;
   uint64_t now_ms = 0;
   uint64_t live = 0;             // bit i: packet i is still being judged
+  uint64_t from_link = 0;        // bit i: it came with tags or by a tunnel (decapsulate)
   uint64_t ipv6 = 0;             // bit i: an IPv6 packet (parse)
   uint64_t arp = 0;              // bit i: an ARP packet (parse)
   uint64_t neighbor = 0;         // bit i: Neighbor Discovery (parse)
@@ -117,6 +118,9 @@ struct Burst {
   uint64_t answered = 0;         // bit i: rewritten in place as an answer, leaves by in_port (punt, route)
   // Beyond `count`: the last again, so that prefetching ahead needs no bounds.
   rte_mbuf* mbuf[burst_size + burst_lookahead];
+
+  // decapsulate
+  LinkId in_link[burst_size];  // of packets in from_link only
 
   // parse
   Ipv4Fields ip[burst_size];
@@ -146,7 +150,15 @@ struct Burst {
   // route
   PortId out_port[burst_size];
   MacWord next_hop_mac[burst_size];
+  uint64_t to_link = 0;              // bit i: leaves with tags or by a tunnel
+  LinkId out_link[burst_size];       // of packets in to_link only, as the next
+  MacWord underlay_mac[burst_size];  // next hop of a tunnel
 };
+
+// The link that a packet came by.
+inline LinkId link_of(const Burst& burst, uint32_t i) {
+  return (burst.from_link >> i & 1) != 0 ? burst.in_link[i] : burst.in_port;
+}
 
 // Calls body(i) for every set bit, lowest first. The mask is read once: body may drop packets.
 template <typename Body>

@@ -1,6 +1,7 @@
 // THE picture: what happens to a packet, in order. Each packet has an optional source endpoint and an
 // optional destination endpoint; every stage serves both, so there is no inbound and no outbound path.
 //
+//   decapsulate VLAN tags and tunnel headers are taken off: from here on frames are as endpoints sent them
 //   parse       bounded parse, malformed packets leave by name
 //   punt        ARP answered; what is for the gateway itself goes to the punt thread
 //   identify    source endpoint (location, DIP, anti-spoofing) and destination endpoint (address)
@@ -11,6 +12,7 @@
 //   to_public   source DIP -> EIP
 //   to_private  destination EIP -> DIP
 //   deliver     TTL and MAC addresses for the next hop
+//   encapsulate VLAN tags and tunnel headers are put on
 //   transmit    per-port queues, burst
 //
 // After commit only a full transmit queue drops.
@@ -21,7 +23,9 @@
 
 #include "dataplane/stages/admit.h"
 #include "dataplane/stages/commit.h"
+#include "dataplane/stages/decapsulate.h"
 #include "dataplane/stages/deliver.h"
+#include "dataplane/stages/encapsulate.h"
 #include "dataplane/stages/fragments.h"
 #include "dataplane/stages/identify.h"
 #include "dataplane/stages/parse.h"
@@ -33,9 +37,9 @@
 
 namespace portcullis {
 
-using Pipeline =
-    std::tuple<stages::Parse, stages::Punt, stages::Identify, stages::Fragments, stages::Admit, stages::Route,
-               stages::Commit, stages::ToPublic, stages::ToPrivate, stages::Deliver, stages::Transmit>;
+using Pipeline = std::tuple<stages::Decapsulate, stages::Parse, stages::Punt, stages::Identify,
+                            stages::Fragments, stages::Admit, stages::Route, stages::Commit, stages::ToPublic,
+                            stages::ToPrivate, stages::Deliver, stages::Encapsulate, stages::Transmit>;
 
 // Runs a burst through every stage. `Group`: the back end (tables/group.h). `probe(name)` is called after
 // each stage: nothing in production, clocks per stage in bench/pps.

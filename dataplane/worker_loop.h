@@ -39,6 +39,7 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.in_port = port;
   burst.in_role = worker.tables.ports.ports[port].role;
   burst.now_ms = now_ms;
+  burst.from_link = 0;
   burst.ipv6 = 0;
   burst.arp = 0;
   burst.neighbor = 0;
@@ -47,6 +48,7 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.later_fragments = 0;
   burst.options = 0;
   burst.answered = 0;
+  burst.to_link = 0;
   burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
   return true;
 }
@@ -61,8 +63,8 @@ inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe)
       stages::Transmit::flush(worker, port);
       continue;
     }
-    run_pipeline<Group>(worker.burst, tables, worker, probe);
     received += worker.burst.count;
+    run_pipeline<Group>(worker.burst, tables, worker, probe);
   }
   uint64_t held = 0;
   for (const PortId port : tables.ports.in_use) held += worker.transmit[port].count;

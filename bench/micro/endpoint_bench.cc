@@ -15,7 +15,7 @@ namespace {
 
 // DIPs lie side by side, as real ones do; `known` chooses those that are there.
 EndpointKey key_of(uint32_t n, bool known) {
-  return {.dip = Ipv4Addr::from_host((known ? 0x0a000000 : 0xac100000) + n), .port = 1};
+  return {.dip = Ipv4Addr::from_host((known ? 0x0a000000 : 0xac100000) + n), .link = 1};
 }
 
 Expected<std::unique_ptr<EndpointTable>> filled_table(uint32_t endpoints) {
@@ -37,7 +37,7 @@ struct Hash {
 };
 
 uint64_t word_of(EndpointKey key) {
-  return uint64_t{key.dip.wire()} << 16 | key.port;
+  return uint64_t{key.dip.wire()} << 16 | key.link;
 }
 
 Expected<std::unique_ptr<Hash>> filled_rte_hash(uint32_t endpoints) {

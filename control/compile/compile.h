@@ -28,7 +28,7 @@ struct CompiledBinding {
   IpAddr dip;
   std::string port;
   Mac mac;
-  Encapsulation encapsulation;
+  Encapsulation encapsulation = {};
   bool edge = false;  // in the edge view; every compiled binding is in the local view
   uint32_t incarnation = 0;
   uint32_t binding_generation = 0;

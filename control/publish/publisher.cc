@@ -69,7 +69,7 @@ void append(std::vector<PermitRule6>& rules, const CompiledRule& compiled, TagId
 
 Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids,
                      uint32_t flow_quota)
-    : tables_(&tables), rcu_(rcu), port_ids_(std::move(port_ids)), flow_quota_(flow_quota) {
+    : tables_(&tables), rcu_(rcu), port_ids_(std::move(port_ids)), flow_quota_(flow_quota), links_(tables) {
   for (BindingId id = no_binding + 1; id < tables.binding.capacity(); ++id) resting_ids_.push_back(id);
 }
 
@@ -122,7 +122,9 @@ void Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& n
   if (!next || next->incarnation != bound.binding.incarnation) {
     unbind(bound);
     bindings_.erase(found);
-  } else if (bound.key && (next->port != bound.binding.port || next->dip != bound.binding.dip)) {
+  } else if (bound.key &&
+             (next->port != bound.binding.port || next->encapsulation != bound.binding.encapsulation ||
+              next->dip != bound.binding.dip)) {
     erase(*bound.key);
     bound.key.reset();
   }
@@ -219,15 +221,15 @@ void Publisher::set(View view, const IpAddr& address, uint32_t value) {
 }
 
 bool Publisher::set(const Location& key, Slot slot) {
-  return key.dip.is_v4() ? tables_->endpoint.set({.dip = key.dip.v4(), .port = key.port}, slot)
-                         : tables_->endpoint6.set({.dip = key.dip.v6(), .port = key.port}, slot);
+  return key.dip.is_v4() ? tables_->endpoint.set({.dip = key.dip.v4(), .link = key.link}, slot)
+                         : tables_->endpoint6.set({.dip = key.dip.v6(), .link = key.link}, slot);
 }
 
 void Publisher::erase(const Location& key) {
   if (key.dip.is_v4())
-    tables_->endpoint.erase({.dip = key.dip.v4(), .port = key.port});
+    tables_->endpoint.erase({.dip = key.dip.v4(), .link = key.link});
   else
-    tables_->endpoint6.erase({.dip = key.dip.v6(), .port = key.port});
+    tables_->endpoint6.erase({.dip = key.dip.v6(), .link = key.link});
 }
 
 // Binds an EIP, or moves one to a new record. The record is whole before anything points to it: every set()
@@ -264,7 +266,7 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   set(View::local, binding.eip, slot);
   if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
   set(View::edge, binding.eip, binding.edge ? slot : unbound_value(binding.eip));
-  const Location key{.dip = binding.dip, .port = port->second};
+  const Location key{.dip = binding.dip, .link = tables_->binding.record(slot).link};
   const bool has_key = with_room([&] { return set(key, slot); });
 
   if (is_new) {
@@ -306,6 +308,14 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   placement.tags = binding.tags;
 
   BindingRecord record;
+  record.link = port;
+  if (!std::holds_alternative<std::monostate>(binding.encapsulation)) {
+    const LinkPlace link{port, binding.encapsulation};
+    const auto acquired = with_room([&] { return links_.acquire(link); });
+    if (!acquired) return Unexpected(acquired.error());
+    placement.link = link;
+    record.link = *acquired;
+  }
   if (binding.eip.is_v4()) {
     const auto rules = place_rules<PermitRule>(binding, placement);
     if (!rules) return Unexpected(rules.error());
@@ -329,7 +339,6 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     tables_->binding.writable_ipv6(placement.slot) = more;
   }
   record.mac = binding.mac;
-  record.port = port;
   record.id = id;
   record.tags = *tag_set;
   record.incarnation = binding.incarnation;
@@ -364,6 +373,7 @@ Expected<std::vector<Rule>> Publisher::place_rules(const CompiledBinding& bindin
 void Publisher::retire(Retired retired) {
   release_tag_set(retired.placement.tags);
   for (const model::TagKey& tag : retired.placement.rule_tags) release_tag(tag);
+  if (retired.placement.link) links_.release(*retired.placement.link);
   limbo_.placements.push_back(std::move(retired));
 }
 
@@ -374,6 +384,7 @@ void Publisher::retire(Retired retired) {
 // them.)
 void Publisher::wait_for_readers() {
   for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
+  const Links::Released released_links = links_.take_released();
   const uint64_t token = rte_rcu_qsbr_start(rcu_);
   rte_rcu_qsbr_check(rcu_, token, true);
   Limbo done = std::exchange(limbo_, {});
@@ -392,6 +403,7 @@ void Publisher::wait_for_readers() {
   for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
   free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
   resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
+  links_.free(released_links);
   tables_->endpoint.release_erased();
   tables_->endpoint6.release_erased();
   tables_->binding.release_unlinked_pages();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "control/compile/compile.h"
+#include "control/publish/links.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "src/base/expected.h"
@@ -75,6 +76,7 @@ class Publisher {
     PermitPlace permit;
     std::vector<model::TagKey> tags;       // whose set the record names
     std::vector<model::TagKey> rule_tags;  // that its rules name
+    std::optional<LinkPlace> link;         // none: untagged
     // Counters are never reset: what they said when this was published, hits by compiled rule.
     Traffic traffic_before;
     std::vector<uint64_t> hits_before;
@@ -83,7 +85,7 @@ class Publisher {
   // What an endpoint is found by when it sends.
   struct Location {
     IpAddr dip;
-    PortId port = 0;
+    LinkId link = 0;
   };
 
   // A binding as it is published.
@@ -168,6 +170,7 @@ class Publisher {
   std::unordered_map<IpAddr, Bound> bindings_;
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
+  Links links_;
   std::vector<TagId> free_tags_;
   TagId tags_ever_ = 0;
   std::deque<BindingId> resting_ids_;  // longest unused first

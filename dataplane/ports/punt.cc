@@ -55,6 +55,7 @@ PuntThread::PuntThread(PuntConfig config, Tables& tables, rte_rcu_qsbr* rcu)
   const PortInfo& uplink = tables.ports.ports[tables.ports.uplink];
   if (uplink.next_hop != Ipv4Addr{}) resolver_.emplace();
   if (uplink.next_hop6 != Ipv6Addr{}) resolver6_.emplace();
+  neighbors_.resize(tables.neighbors.capacity());
   rte_rcu_qsbr_thread_register(rcu_, config_.rcu_id);
 }
 
@@ -120,14 +121,34 @@ bool PuntThread::take_punted(uint64_t now_ms) {
 
 void PuntThread::learn(std::span<const uint8_t> frame, PortId port, uint64_t now_ms) {
   ArpHeader arp;
-  if (!resolver_ || port != tables_.ports.uplink || !Cursor(frame).read(arp) ||
-      arp.operation != arp_operation::reply ||
-      arp.sender_address.address() != tables_.ports.ports[port].next_hop || arp.sender_mac.is_multicast() ||
-      arp.sender_mac.is_zero())
-    return count(PuntOutcome::arp_unusable);
-  tables_.next_hop.set(port, arp.sender_mac);
-  resolver_->answered(now_ms);
-  count(PuntOutcome::arp_learned);
+  const bool is_usable = Cursor(frame).read(arp) && arp.operation == arp_operation::reply &&
+                         learn_next_hop({port, arp.sender_address.address()}, arp.sender_mac, now_ms);
+  count(is_usable ? PuntOutcome::arp_learned : PuntOutcome::arp_unusable);
+}
+
+// False: it is the MAC of nobody that was asked for.
+bool PuntThread::learn_next_hop(const NeighborKey& sender, Mac mac, uint64_t now_ms) {
+  if (mac.is_multicast() || mac.is_zero()) return false;
+  if (sender.port == tables_.ports.uplink) {
+    const bool is_v4 = sender.address.is_v4();
+    const PortInfo& uplink = tables_.ports.ports[sender.port];
+    std::optional<NextHopResolver>& resolver = is_v4 ? resolver_ : resolver6_;
+    if (!resolver || sender.address != (is_v4 ? IpAddr(uplink.next_hop) : IpAddr(uplink.next_hop6)))
+      return false;
+    (is_v4 ? tables_.next_hop : tables_.next_hop6).set(sender.port, mac);
+    resolver->answered(now_ms);
+    return true;
+  }
+  bool is_known = false;
+  rte_rcu_qsbr_thread_online(rcu_, config_.rcu_id);
+  tables_.neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t) {
+    if (key != sender) return;
+    tables_.neighbors.set(id, mac);
+    neighbors_[id].resolver.answered(now_ms);
+    is_known = true;
+  });
+  rte_rcu_qsbr_thread_offline(rcu_, config_.rcu_id);
+  return is_known;
 }
 
 bool PuntThread::learn_neighbor(std::span<const uint8_t> packet, PortId port, uint64_t now_ms) {
@@ -143,13 +164,9 @@ bool PuntThread::learn_neighbor(std::span<const uint8_t> packet, PortId port, ui
     if (option.type == LinkAddressOption::target) mac = option.mac;
     if (!cursor.skip((option.length - 1u) * sizeof option)) break;
   }
-  const bool is_usable =
-      resolver6_ && port == tables_.ports.uplink && header.type == icmpv6_type::neighbor_advertisement &&
-      header.target == tables_.ports.ports[port].next_hop6 && mac && !mac->is_multicast() && !mac->is_zero();
+  const bool is_usable = header.type == icmpv6_type::neighbor_advertisement && mac &&
+                         learn_next_hop({port, header.target}, *mac, now_ms);
   count(is_usable ? PuntOutcome::neighbor_learned : PuntOutcome::neighbor_unusable);
-  if (!is_usable) return true;
-  tables_.next_hop6.set(port, *mac);
-  resolver6_->answered(now_ms);
   return true;
 }
 
@@ -197,7 +214,7 @@ void PuntThread::send_to_uplink(std::span<uint8_t> frame) {
     return count(PuntOutcome::next_hop_unresolved);
   ethernet.source = tables_.ports.ports[uplink].mac;
   std::memcpy(frame.data(), &ethernet, sizeof ethernet);
-  if (originate(frame)) count(PuntOutcome::uplink_sent);
+  if (originate(frame, uplink)) count(PuntOutcome::uplink_sent);
 }
 
 bool PuntThread::is_in_pool(const IpAddr& address) const {
@@ -208,51 +225,79 @@ bool PuntThread::is_in_pool(const IpAddr& address) const {
   return entry.in_any_pool();
 }
 
-// --- the next hop ---
+// --- next hops ---
 
 void PuntThread::resolve(uint64_t now_ms) {
-  const auto resolve = [&](std::optional<NextHopResolver>& resolver, NextHopTable& table, auto&& ask) {
-    if (!resolver) return;
-    switch (resolver->at(now_ms)) {
-      case NextHopResolver::Action::nothing:
-        return;
-      case NextHopResolver::Action::forget_and_ask:
-        table.clear(tables_.ports.uplink);
-        count(PuntOutcome::next_hop_lost);
-        [[fallthrough]];
-      case NextHopResolver::Action::ask:
-        ask();
-    }
-  };
-  resolve(resolver_, tables_.next_hop, [&] { ask_next_hop(); });
-  resolve(resolver6_, tables_.next_hop6, [&] { ask_next_hop6(); });
+  const PortId port = tables_.ports.uplink;
+  const PortInfo& uplink = tables_.ports.ports[port];
+  if (resolver_)
+    step(
+        *resolver_, now_ms, [&] { tables_.next_hop.clear(port); },
+        [&] { ask(port, config_.arp_source, uplink.next_hop); });
+  if (resolver6_)
+    step(
+        *resolver6_, now_ms, [&] { tables_.next_hop6.clear(port); },
+        [&] { ask(port, config_.neighbor_source, uplink.next_hop6); });
+  resolve_neighbors(now_ms);
 }
 
-void PuntThread::ask_next_hop() {
+void PuntThread::resolve_neighbors(uint64_t now_ms) {
+  rte_rcu_qsbr_thread_online(rcu_, config_.rcu_id);
+  tables_.neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t incarnation) {
+    NeighborResolver& neighbor = neighbors_[id];
+    if (neighbor.incarnation != incarnation) neighbor = {.incarnation = incarnation, .resolver = {}};
+    const TunnelEnd& tunnel = tables_.ports.ports[key.port].tunnel;
+    step(
+        neighbor.resolver, now_ms, [&] { tables_.neighbors.clear(id); },
+        [&] {
+          if (key.address.is_v4())
+            ask(key.port, tunnel.ipv4, key.address.v4());
+          else
+            ask(key.port, tunnel.ipv6, key.address.v6());
+        });
+  });
+  rte_rcu_qsbr_thread_offline(rcu_, config_.rcu_id);
+}
+
+template <typename Forget, typename Ask>
+void PuntThread::step(NextHopResolver& resolver, uint64_t now_ms, Forget&& forget, Ask&& ask) {
+  switch (resolver.at(now_ms)) {
+    case NextHopResolver::Action::nothing:
+      return;
+    case NextHopResolver::Action::forget_and_ask:
+      forget();
+      count(PuntOutcome::next_hop_lost);
+      [[fallthrough]];
+    case NextHopResolver::Action::ask:
+      ask();
+  }
+}
+
+void PuntThread::ask(PortId port, Ipv4Addr source, Ipv4Addr target) {
   struct {
     EthernetHeader ethernet;
     ArpHeader arp;
   } request;
   static_assert(sizeof request == sizeof(EthernetHeader) + sizeof(ArpHeader));
-  const PortInfo& uplink = tables_.ports.ports[tables_.ports.uplink];
-  request.ethernet = {broadcast_mac, uplink.mac, ether_type::arp};
+  const Mac own = tables_.ports.ports[port].mac;
+  request.ethernet = {broadcast_mac, own, ether_type::arp};
   request.arp = {.hardware_type = hardware_ethernet,
                  .protocol_type = ether_type::ipv4,
                  .hardware_length = sizeof(Mac),
                  .protocol_length = sizeof(Ipv4Addr),
                  .operation = arp_operation::request,
-                 .sender_mac = uplink.mac,
-                 .sender_address = UnalignedIpv4::of(config_.arp_source),
+                 .sender_mac = own,
+                 .sender_address = UnalignedIpv4::of(source),
                  .target_mac = {},
-                 .target_address = UnalignedIpv4::of(uplink.next_hop)};
+                 .target_address = UnalignedIpv4::of(target)};
   const auto bytes = std::bit_cast<std::array<uint8_t, sizeof request>>(request);
-  if (originate(bytes)) count(PuntOutcome::arp_asked);
+  if (originate(bytes, port)) count(PuntOutcome::arp_asked);
 }
 
 // RFC 4861, 7.2.2. By multicast also when its MAC is known: it may have moved to another.
-void PuntThread::ask_next_hop6() {
-  const PortInfo& uplink = tables_.ports.ports[tables_.ports.uplink];
-  const auto low = static_cast<uint32_t>(uplink.next_hop6.low());
+void PuntThread::ask(PortId port, const Ipv6Addr& source, const Ipv6Addr& target) {
+  const Mac own = tables_.ports.ports[port].mac;
+  const auto low = static_cast<uint32_t>(target.low());
   const Ipv6Addr solicited_node = Ipv6Addr::of(0xff02000000000000, 0x00000001ff000000 | (low & 0xffffff));
   struct {
     NeighborHeader header;
@@ -261,30 +306,30 @@ void PuntThread::ask_next_hop6() {
                        .code = 0,
                        .checksum = {},
                        .flags = {},
-                       .target = uplink.next_hop6},
-            .option = {.type = LinkAddressOption::source, .length = 1, .mac = uplink.mac}};
+                       .target = target},
+            .option = {.type = LinkAddressOption::source, .length = 1, .mac = own}};
   static_assert(sizeof message == sizeof(NeighborHeader) + sizeof(LinkAddressOption));
   const Ipv6Header ip{.version_class_label = Be32::from_host(6u << 28),
                       .payload_length = Be16::from_host(sizeof message),
                       .next_header = ip_protocol::icmpv6,
                       .hop_limit = 255,
-                      .source = config_.neighbor_source,
+                      .source = source,
                       .destination = solicited_node};
   message.header.checksum = Be16::from_wire(static_cast<uint16_t>(
       ~icmpv6_sum(ip.source, ip.destination, {reinterpret_cast<const uint8_t*>(&message), sizeof message})));
   const Mac group{{0x33, 0x33, 0xff, static_cast<uint8_t>(low >> 16), static_cast<uint8_t>(low >> 8),
                    static_cast<uint8_t>(low)}};
-  const EthernetHeader ethernet{group, uplink.mac, ether_type::ipv6};
+  const EthernetHeader ethernet{group, own, ether_type::ipv6};
   std::array<uint8_t, sizeof ethernet + sizeof ip + sizeof message> frame;
   std::memcpy(frame.data(), &ethernet, sizeof ethernet);
   std::memcpy(frame.data() + sizeof ethernet, &ip, sizeof ip);
   std::memcpy(frame.data() + sizeof ethernet + sizeof ip, &message, sizeof message);
-  if (originate(frame)) count(PuntOutcome::neighbor_asked);
+  if (originate(frame, port)) count(PuntOutcome::neighbor_asked);
 }
 
 // --- to the worker ---
 
-bool PuntThread::originate(std::span<const uint8_t> frame) {
+bool PuntThread::originate(std::span<const uint8_t> frame, PortId port) {
   rte_mbuf* packet = rte_pktmbuf_alloc(config_.buffers);
   char* room = packet == nullptr ? nullptr : rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size()));
   if (room == nullptr) {
@@ -293,7 +338,7 @@ bool PuntThread::originate(std::span<const uint8_t> frame) {
     return false;
   }
   std::memcpy(room, frame.data(), frame.size());
-  packet->port = tables_.ports.uplink;
+  packet->port = port;
   if (rte_ring_sp_enqueue(config_.to_worker, packet) != 0) {
     rte_pktmbuf_free(packet);
     count(PuntOutcome::ring_full);

@@ -1,7 +1,7 @@
 // The punt thread: what workers must not do themselves, because it needs system calls. It gives the kernel,
-// over a TAP, the packets for the gateway's own addresses, sends what the kernel answers, and resolves the
-// uplink's next hops by ARP and Neighbor Discovery. Packets come from the worker and go to it by rings; the
-// worker owns all ports.
+// over a TAP, the packets for the gateway's own addresses, sends what the kernel answers, and resolves next
+// hops, those of the uplink and of tunnels, by ARP and Neighbor Discovery. Packets come from the worker and
+// go to it by rings; the worker owns all ports.
 //
 // `turn` is one turn of its loop and takes its time from the caller, so tests drive it.
 #pragma once
@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <vector>
 
 #include "dataplane/counter.h"
 #include "dataplane/ports/next_hop_resolver.h"
@@ -61,8 +62,8 @@ struct PuntConfig {
 
 class PuntThread {
  public:
-  // `tables` and `rcu` outlive it. Writes nothing but the uplink's entries of `next_hop` and
-  // `next_hop6`.
+  // `tables` and `rcu` outlive it. Writes nothing but the uplink's entries of `next_hop` and `next_hop6`, and
+  // MACs of `neighbors`.
   [[nodiscard]] static Expected<std::unique_ptr<PuntThread>> create(PuntConfig config, Tables& tables,
                                                                     rte_rcu_qsbr* rcu);
   ~PuntThread();  // stops
@@ -85,9 +86,14 @@ class PuntThread {
   [[nodiscard]] bool take_from_kernel();
   void send_to_uplink(std::span<uint8_t> frame);
   void resolve(uint64_t now_ms);
-  void ask_next_hop();
-  void ask_next_hop6();
-  [[nodiscard]] bool originate(std::span<const uint8_t> frame);
+  void resolve_neighbors(uint64_t now_ms);
+  // One step of a resolver; what it believed in is forgotten by `forget`, `ask` sends a question.
+  template <typename Forget, typename Ask>
+  void step(NextHopResolver& resolver, uint64_t now_ms, Forget&& forget, Ask&& ask);
+  [[nodiscard]] bool learn_next_hop(const NeighborKey& sender, Mac mac, uint64_t now_ms);
+  void ask(PortId port, Ipv4Addr source, Ipv4Addr target);
+  void ask(PortId port, const Ipv6Addr& source, const Ipv6Addr& target);
+  [[nodiscard]] bool originate(std::span<const uint8_t> frame, PortId port);
   [[nodiscard]] bool is_in_pool(const IpAddr& address) const;
   void count(PuntOutcome outcome) { counters_[static_cast<size_t>(outcome)].add(1); }
 
@@ -97,6 +103,12 @@ class PuntThread {
   std::optional<Tap> tap_;
   std::optional<NextHopResolver> resolver_;  // none: the next hop's MAC is fixed
   std::optional<NextHopResolver> resolver6_;
+  // Of the next hop of tunnels that has the id, as long as control keeps it.
+  struct NeighborResolver {
+    uint32_t incarnation = 0;
+    NextHopResolver resolver;
+  };
+  std::vector<NeighborResolver> neighbors_;
   PuntCounters counters_{};
   int wake_ = -1;  // eventfd that ends a sleep
   std::jthread thread_;

@@ -39,7 +39,7 @@ struct Ipv4 {
             .destination = burst.ip[i].destination,
             .identification = Be16::from_host(static_cast<uint16_t>(burst.fragment[i].identification.host())),
             .protocol = burst.ip[i].protocol,
-            .port = burst.in_port};
+            .link = link_of(burst, i)};
   }
 
   static constexpr bool has_no_meaning(uint8_t protocol) {
@@ -93,7 +93,7 @@ struct Ipv6 {
     return {.source = burst.source6[i],
             .destination = burst.destination6[i],
             .identification = burst.fragment[i].identification,
-            .port = burst.in_port};
+            .link = link_of(burst, i)};
   }
 
   static constexpr bool has_no_meaning(uint8_t protocol) {

@@ -1,5 +1,5 @@
 // identify: who is the source endpoint, who the destination endpoint; and anti-spoofing (semantics:
-// "Default-off, exactly", 6). An endpoint's packet must carry the DIP and MAC of an endpoint of its port; on
+// "Default-off, exactly", 6). An endpoint's packet must carry the DIP and MAC of an endpoint of its link; on
 // an uplink no source may lie in a pool of the provider. A destination in a local pool is delivered here or
 // nowhere.
 //
@@ -96,7 +96,7 @@ struct Identify {
     Places places;
     uint64_t pooled_destinations = 0;
     for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
-      buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .port = burst.in_port});
+      buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .link = link_of(burst, i)});
       tables.endpoint.prefetch(buckets[i]);
       if (!tables.binding.may_be_pooled(burst.ip[i].destination)) return;
       pooled_destinations |= uint64_t{1} << i;
@@ -105,7 +105,7 @@ struct Identify {
     });
     for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
       const Slot slot =
-          tables.endpoint.find<Group>({.dip = burst.ip[i].source, .port = burst.in_port}, buckets[i]);
+          tables.endpoint.find<Group>({.dip = burst.ip[i].source, .link = link_of(burst, i)}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched<Ipv4>(slot, tables, worker);
     });
@@ -117,14 +117,14 @@ struct Identify {
     uint32_t buckets[burst_size];
     Places places;
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
-      buckets[i] = tables.endpoint6.bucket_of({.dip = burst.source6[i], .port = burst.in_port});
+      buckets[i] = tables.endpoint6.bucket_of({.dip = burst.source6[i], .link = link_of(burst, i)});
       tables.endpoint6.prefetch(buckets[i]);
       places.of[i] = tables.binding.place_of(View::local, burst.destination6[i]);
       prefetch_line(places.of[i]);
     });
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
       const Slot slot =
-          tables.endpoint6.find<Group>({.dip = burst.source6[i], .port = burst.in_port}, buckets[i]);
+          tables.endpoint6.find<Group>({.dip = burst.source6[i], .link = link_of(burst, i)}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched<Ipv6>(slot, tables, worker);
     });

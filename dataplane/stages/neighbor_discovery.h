@@ -29,11 +29,16 @@ struct NeighborDiscovery {
     NeighborHeader header;
     std::memcpy(&header, message, sizeof header);
     const std::span options(message + sizeof header, length - sizeof header);
-    if (header.type == icmpv6_type::neighbor_solicitation && answers_for(port, tables, header.target) &&
+    // As in punt: untagged on a port with a tunnel end.
+    const bool is_underlay = port.tunnel.ipv6 != Ipv6Addr() && (burst.from_link >> i & 1) == 0;
+    if (header.type == icmpv6_type::neighbor_solicitation &&
+        (answers_for(port, tables, header.target) || (is_underlay && header.target == port.tunnel.ipv6)) &&
         asks(burst, i, header.target, options))
       return answer(burst, port, header.target, worker, i);
     const bool has_next_hop = port.role == PortRole::uplink && port.next_hop6 != Ipv6Addr();
-    if (header.type == icmpv6_type::neighbor_advertisement && has_next_hop && header.target == port.next_hop6)
+    if (header.type == icmpv6_type::neighbor_advertisement &&
+        ((has_next_hop && header.target == port.next_hop6) ||
+         (is_underlay && port.tunnel.is_on_link(header.target))))
       return to_punt_thread(burst, worker, worker.next_hop_meters[burst.in_port], i);
     drop(burst, worker, i, Drop::neighbor_ignored);
   }

@@ -46,15 +46,20 @@ struct Punt {
 
   static void arp(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
     const PortInfo& port = tables.ports.ports[burst.in_port];
+    // A port with a tunnel end has no untagged endpoints: what is untagged there is its remotes' and
+    // routers'.
+    const bool is_underlay = port.tunnel.ipv4 != Ipv4Addr() && (burst.from_link >> i & 1) == 0;
     ArpHeader header;
     std::memcpy(&header, frame_of(burst.mbuf[i]) + l3_offset, sizeof header);
     if (header.operation == arp_operation::request &&
-        answers_for(port, tables, header.target_address.address()))
+        (answers_for(port, tables, header.target_address.address()) ||
+         (is_underlay && header.target_address.address() == port.tunnel.ipv4)))
       return answer(burst, port, header, i);
+    const Ipv4Addr sender = header.sender_address.address();
     const bool has_next_hop =
         port.role == PortRole::uplink && port.next_hop != Ipv4Addr();  // else a fixed MAC
-    if (header.operation == arp_operation::reply && has_next_hop &&
-        header.sender_address.address() == port.next_hop)
+    if (header.operation == arp_operation::reply &&
+        ((has_next_hop && sender == port.next_hop) || (is_underlay && port.tunnel.is_on_link(sender))))
       return to_punt_thread(burst, worker, worker.next_hop_meters[burst.in_port], i);
     drop(burst, worker, i, Drop::arp_ignored);
   }

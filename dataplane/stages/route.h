@@ -1,8 +1,9 @@
 // route: where the packet leaves, and the last refusals that need no memory: TTL, MTU, next hop. Who sent
 // what is refused for its TTL or length is told by ICMP.
 //
-// Reads Burst::destination, ::ip, ::total_length; writes ::out_port, ::next_hop_mac, ::answered, the EIPs'
-// rates of ICMP errors. Drops: ttl_exceeded, packet_too_big, next_hop_unresolved.
+// Reads Burst::destination, ::ip, ::total_length, LinkRecord; writes ::out_port, ::next_hop_mac, ::to_link,
+// ::out_link, ::underlay_mac, ::answered, the EIPs' rates of ICMP errors.
+// Drops: ttl_exceeded, packet_too_big, next_hop_unresolved, no_headroom.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +21,7 @@ struct Route {
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     uint64_t refused = 0;
+    uint64_t by_link = 0;
     const auto leaves_by = [&](uint32_t i, PortId out_port) {
       burst.out_port[i] = out_port;
       if (burst.ip[i].ttl <= 1 || burst.total_length[i] > tables.ports.ports[out_port].mtu) [[unlikely]]
@@ -28,8 +30,12 @@ struct Route {
     for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
       const BindingRecord& destination = *burst.destination[i];
       burst.next_hop_mac[i] = MacWord(destination.mac);
-      leaves_by(i, destination.port);
+      if (destination.link >= max_ports) [[unlikely]]
+        by_link |= uint64_t{1} << i;
+      else
+        leaves_by(i, destination.link);
     });
+    for_each_packet(by_link, [&](uint32_t i) { refused |= link(burst, tables, worker, i); });
     const auto to_outside = [&](uint64_t outside, const NextHopTable& next_hops) {
       const PortId uplink = tables.ports.uplink;
       MacWord next_hop;
@@ -49,10 +55,26 @@ struct Route {
   }
 
  private:
+  // To an endpoint behind a VLAN or a tunnel; the packet's bit, if its sender is to be told of a refusal.
+  static uint64_t link(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    const LinkId out = burst.destination[i]->link;
+    const LinkRecord& record = tables.links.record(out);
+    burst.out_link[i] = out;
+    burst.out_port[i] = record.port;
+    burst.to_link |= uint64_t{1} << i;
+    if (burst.ip[i].ttl <= 1 || burst.total_length[i] > record.mtu) return uint64_t{1} << i;
+    if (record.kind != LinkKind::vlan && !tables.neighbors.find(record.neighbor, burst.underlay_mac[i]))
+      drop(burst, worker, i, Drop::next_hop_unresolved);
+    else if (rte_pktmbuf_headroom(burst.mbuf[i]) < record.header_length)
+      drop(burst, worker, i, Drop::no_headroom);
+    return 0;
+  }
+
   [[gnu::noinline, gnu::cold]] static void refuse(Burst& burst, const Tables& tables, WorkerState& worker,
                                                   uint32_t i) {
     const bool is_ipv6 = (burst.ipv6 >> i & 1) != 0;
-    const uint16_t mtu = tables.ports.ports[burst.out_port[i]].mtu;
+    const uint16_t mtu = (burst.to_link >> i & 1) != 0 ? tables.links.record(burst.out_link[i]).mtu
+                                                       : tables.ports.ports[burst.out_port[i]].mtu;
     if (burst.ip[i].ttl <= 1)
       return IcmpAnswer::drop_and_answer(
           burst, tables, worker, i, Drop::ttl_exceeded,

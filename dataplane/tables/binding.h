@@ -29,13 +29,14 @@ namespace portcullis {
 
 using BindingId = uint32_t;
 using PortId = uint16_t;  // ethdev port id
+using LinkId = uint16_t;  // a port untagged, or a VLAN or tunnel on one (link.h)
 
 // Line 0 is read for every packet of the endpoint, line 1 when its list is judged. Written by control only.
 struct alignas(64) BindingRecord {
   Ipv4Addr eip;
   Ipv4Addr dip;
-  Mac mac;  // the endpoint's; with `port` its location
-  PortId port = 0;
+  Mac mac;  // the endpoint's; with `link` its location
+  LinkId link = 0;
   BindingId id = 0;
   TagSetId tags = empty_tag_set;
   // Model generations, compared for equality (kept_from: by wrapping difference). See flow.h.

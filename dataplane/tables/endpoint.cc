@@ -83,21 +83,21 @@ bool BasicEndpointTable<Key>::set(const Key& key, Slot slot) {
 
 template <typename Key>
 Key BasicEndpointTable<Key>::key_at(uint32_t bucket, uint32_t way) const {
-  const PortId port = buckets_[bucket].ports[way].load(std::memory_order_relaxed);
+  const LinkId link = buckets_[bucket].links[way].load(std::memory_order_relaxed);
   if constexpr (has_wide_keys) {
     const std::array<uint64_t, 2> halves{dips_[bucket].high[way].load(std::memory_order_relaxed),
                                          dips_[bucket].low[way].load(std::memory_order_relaxed)};
-    return {.dip = std::bit_cast<Ipv6Addr>(halves), .port = port};
+    return {.dip = std::bit_cast<Ipv6Addr>(halves), .link = link};
   } else {
     return {.dip = Ipv4Addr::from_wire(buckets_[bucket].dip(way).load(std::memory_order_relaxed)),
-            .port = port};
+            .link = link};
   }
 }
 
 template <typename Key>
 void BasicEndpointTable<Key>::write_key(uint32_t bucket, uint32_t way, const Key& key) {
   buckets_[bucket].dip(way).store(key.group_word(), std::memory_order_relaxed);
-  buckets_[bucket].ports[way].store(key.port, std::memory_order_relaxed);
+  buckets_[bucket].links[way].store(key.link, std::memory_order_relaxed);
   if constexpr (has_wide_keys) {
     dips_[bucket].high[way].store(key.dip.wire_high(), std::memory_order_relaxed);
     dips_[bucket].low[way].store(key.dip.wire_low(), std::memory_order_relaxed);

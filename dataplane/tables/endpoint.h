@@ -1,4 +1,4 @@
-// Endpoints by where their packets come from: (port, DIP) -> slot of the binding record. One table for each
+// Endpoints by where their packets come from: (link, DIP) -> slot of the binding record. One table for each
 // address family.
 //
 // Layout: buckets of one cache line, six ways each, chosen by a keyed hash (tenants choose DIPs); at most
@@ -25,23 +25,23 @@ namespace portcullis {
 
 struct EndpointKey {
   Ipv4Addr dip;
-  PortId port = 0;  // a VLAN or tunnel number will join the key
+  LinkId link = 0;
   friend constexpr bool operator==(const EndpointKey&, const EndpointKey&) = default;
 
   // What is compared as a group, and the two words that are hashed.
   [[nodiscard]] constexpr uint32_t group_word() const { return dip.wire(); }
-  [[nodiscard]] constexpr uint64_t hashed() const { return uint64_t{dip.wire()} << 16 | port; }
+  [[nodiscard]] constexpr uint64_t hashed() const { return uint64_t{dip.wire()} << 16 | link; }
   [[nodiscard]] static constexpr uint64_t hashed_too() { return 0; }
 };
 
 struct EndpointKey6 {
   Ipv6Addr dip;
-  PortId port = 0;
+  LinkId link = 0;
   friend constexpr bool operator==(const EndpointKey6&, const EndpointKey6&) = default;
 
   [[nodiscard]] constexpr uint32_t group_word() const { return static_cast<uint32_t>(dip.wire_low() >> 32); }
   [[nodiscard]] constexpr uint64_t hashed() const {
-    return dip.wire_low() ^ uint64_t { port } << 16;
+    return dip.wire_low() ^ uint64_t { link } << 16;
   }
   [[nodiscard]] constexpr uint64_t hashed_too() const { return dip.wire_high(); }
 };
@@ -109,7 +109,7 @@ class BasicEndpointTable {
   struct alignas(64) Bucket {
     // DIPs of all ways, then their slots: the group of eight that begins with the DIPs lies within one array.
     std::atomic<uint32_t> words[2 * ways];
-    std::atomic<PortId> ports[ways];
+    std::atomic<LinkId> links[ways];
     std::atomic<uint32_t> next;  // bucket that continues this one; 0: none
 
     [[nodiscard]] std::atomic<uint32_t>& dip(uint32_t way) { return words[way]; }
@@ -133,7 +133,7 @@ class BasicEndpointTable {
   [[nodiscard]] bool holds(uint32_t bucket, uint32_t way, const Key& key) const {
     const Bucket& b = buckets_[bucket];
     if (b.dip(way).load(std::memory_order_relaxed) != key.group_word() ||
-        b.ports[way].load(std::memory_order_relaxed) != key.port)
+        b.links[way].load(std::memory_order_relaxed) != key.link)
       return false;
     if constexpr (has_wide_keys)
       return dips_[bucket].high[way].load(std::memory_order_relaxed) == key.dip.wire_high() &&

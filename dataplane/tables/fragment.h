@@ -24,7 +24,7 @@ struct FragmentKey {
   Be16 identification;
   uint8_t protocol = 0;
   uint8_t zero = 0;
-  uint32_t port = 0;  // that it came in by: endpoints of two ports may have one private address
+  uint32_t link = 0;  // that it came in by: endpoints of two links may have one private address
   friend constexpr bool operator==(const FragmentKey&, const FragmentKey&) = default;
 };
 static_assert(sizeof(FragmentKey) == 16);
@@ -34,7 +34,7 @@ struct FragmentKey6 {
   Ipv6Addr source;
   Ipv6Addr destination;
   Be32 identification;
-  uint32_t port = 0;
+  uint32_t link = 0;
   friend constexpr bool operator==(const FragmentKey6&, const FragmentKey6&) = default;
 };
 static_assert(sizeof(FragmentKey6) == 40);

@@ -20,11 +20,18 @@ Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int nu
   auto tags = TagSetTable::create(sizes.tag_sets + sizes.spare, numa_node);
   if (!tags) return tl::unexpected(tags.error());
   tables->tags = std::move(*tags);
+  auto links = LinkTable::create(sizes.links + sizes.spare, numa_node);
+  if (!links) return tl::unexpected(links.error());
+  tables->links = std::move(*links);
+  auto neighbors = NeighborTable::create(sizes.tunnel_remotes + sizes.spare, numa_node);
+  if (!neighbors) return tl::unexpected(neighbors.error());
+  tables->neighbors = std::move(*neighbors);
   return tables;
 }
 
 size_t Tables::bytes() const {
-  return binding.bytes() + permit.capacity() * sizeof(PermitChunk) + tags.capacity() * sizeof(TagSet);
+  return binding.bytes() + permit.capacity() * sizeof(PermitChunk) + tags.capacity() * sizeof(TagSet) +
+         links.bytes() + neighbors.bytes();
 }
 
 }  // namespace portcullis

@@ -7,6 +7,8 @@
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/endpoint.h"
 #include "dataplane/tables/flow.h"
+#include "dataplane/tables/link.h"
+#include "dataplane/tables/neighbor.h"
 #include "dataplane/tables/next_hop.h"
 #include "dataplane/tables/permit.h"
 #include "dataplane/tables/port.h"
@@ -19,11 +21,13 @@ namespace portcullis {
 struct TableSizes {
   uint32_t eips = 65536;  // of IPv4
   uint32_t ipv6_eips = 65536;
-  uint32_t spare = 256;          // records and tag sets beyond, for changes in flight
+  uint32_t spare = 256;          // records, tag sets and links beyond, for changes in flight
   uint32_t spare_chunks = 1024;  // permit chunks beyond: at least those of one longest list
   uint32_t index_pages = 64;
   uint32_t permit_chunks = 65536;
   uint32_t tag_sets = 65536;
+  uint32_t links = 4096;  // VLANs and tunnels
+  uint32_t tunnel_remotes = 1024;
 };
 
 struct Tables {
@@ -32,6 +36,8 @@ struct Tables {
   EndpointTable6 endpoint6;
   PermitTable permit;
   TagSetTable tags;
+  LinkTable links;
+  NeighborTable neighbors;  // next hops of tunnels; the two below: of the uplink
   NextHopTable next_hop;
   NextHopTable next_hop6;
   PortTable ports;

@@ -21,7 +21,21 @@ namespace ether_type {
 inline constexpr Be16 ipv4 = Be16::from_host(0x0800);
 inline constexpr Be16 arp = Be16::from_host(0x0806);
 inline constexpr Be16 ipv6 = Be16::from_host(0x86dd);
+inline constexpr Be16 vlan = Be16::from_host(0x8100);          // IEEE 802.1Q, customer tag
+inline constexpr Be16 service_vlan = Be16::from_host(0x88a8);  // IEEE 802.1ad, service tag
+inline constexpr Be16 ethernet = Be16::from_host(0x6558);      // Ethernet in a tunnel (RFC 1701)
+constexpr bool is_vlan(Be16 type) {
+  return type == vlan || type == service_vlan;
+}
 }  // namespace ether_type
+
+// IEEE 802.1Q: what stands before the EtherType of a tagged frame.
+struct VlanTag {
+  Be16 type;
+  Be16 control;  // priority 3 bits, drop eligible 1, identifier 12
+  [[nodiscard]] constexpr uint16_t identifier() const { return control.host() & 0xfff; }
+};
+static_assert(sizeof(VlanTag) == 4);
 
 // RFC 791, 3.1.
 struct Ipv4Header {
@@ -161,6 +175,30 @@ struct UdpHeader {
   Be16 checksum;
 };
 static_assert(sizeof(UdpHeader) == 8);
+
+namespace udp_port {
+inline constexpr Be16 vxlan = Be16::from_host(4789);
+inline constexpr Be16 geneve = Be16::from_host(6081);
+}  // namespace udp_port
+
+// RFC 7348, 5.
+struct VxlanHeader {
+  static constexpr uint32_t vni_is_valid = 1u << 27;  // flag I
+  Be32 flags;
+  Be32 vni;  // 24 bits, then 8 reserved
+};
+static_assert(sizeof(VxlanHeader) == 8);
+
+// RFC 8926, 3.4; options follow.
+struct GeneveHeader {
+  static constexpr uint8_t control_packet = 0x80;    // flag O
+  static constexpr uint8_t critical_options = 0x40;  // flag C
+  uint8_t version_length;                            // version 2 bits, length of the options in words 6
+  uint8_t flags;
+  Be16 protocol;
+  Be32 vni;  // 24 bits, then 8 reserved
+};
+static_assert(sizeof(GeneveHeader) == 8);
 
 // RFC 9260, 3.1 and 3.2: the common header and that of the first chunk. The checksum does not cover
 // addresses.

@@ -59,6 +59,23 @@ model::Limits limits_of(const config::Settings& settings) {
   return limits;
 }
 
+TunnelEnd tunnel_end(const config::Settings::TunnelEnd& wanted) {
+  TunnelEnd end;
+  if (wanted.ipv4) {
+    end.ipv4 = wanted.ipv4->address.v4();
+    end.ipv4_length = wanted.ipv4->length;
+  }
+  if (wanted.ipv6) {
+    end.ipv6 = wanted.ipv6->address.v6();
+    end.ipv6_length = wanted.ipv6->length;
+  }
+  if (wanted.next_hop) end.next_hop = *wanted.next_hop;
+  if (wanted.next_hop6) end.next_hop6 = *wanted.next_hop6;
+  end.strip_inner_vlan = wanted.strip_inner_vlan;
+  end.zero_udp_checksum = wanted.zero_udp_checksum;
+  return end;
+}
+
 }  // namespace
 
 void Gateway::Free::operator()(rte_rcu_qsbr* rcu) const {
@@ -169,6 +186,10 @@ Expected<void> Gateway::create_tables() {
       tables_->next_hop6.set(ports_[i].id(), *wanted.next_hop6_mac);
     else if (wanted.next_hop6)
       info.next_hop6 = *wanted.next_hop6;
+    if (wanted.tunnel) {
+      info.tunnel = tunnel_end(*wanted.tunnel);
+      tables_->links.expect_tunnels_on(ports_[i].id());
+    }
     table.in_use.push_back(ports_[i].id());
   }
   table.uplink = uplink().id();

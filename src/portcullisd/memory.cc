@@ -33,6 +33,8 @@ TableSizes table_sizes(const config::Settings& settings) {
       std::max(sizes.spare_chunks,
                lists_in_flight * static_cast<uint32_t>(most_permit_chunks(capacity.rules_per_eip)));
   sizes.tag_sets = capacity.tag_sets;
+  sizes.links = capacity.links;
+  sizes.tunnel_remotes = capacity.tunnel_remotes;
   return sizes;
 }
 
@@ -69,6 +71,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t records = ipv4_records + ipv6_records;
   const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
+  const uint64_t links = uint64_t{sizes.links} + sizes.spare;
+  const uint64_t neighbors = uint64_t{sizes.tunnel_remotes} + sizes.spare;
   const uint64_t flows = settings.capacity.flows * workers;
   const uint64_t ipv6_flows = settings.capacity.ipv6_flows * workers;
   const uint64_t fragments = settings.capacity.fragments * workers;
@@ -85,6 +89,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"IPv6 endpoints", ipv6_records, EndpointTable6::bytes_for(static_cast<uint32_t>(ipv6_records))},
       {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
       {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
+      {"links", links, links * LinkTable::bytes_each},
+      {"next hops of tunnels", neighbors, neighbors * NeighborTable::bytes_each},
       {"flow entries", flows, flows / FlowTable::ways * flow_bucket_bytes},
       {"IPv6 flow entries", ipv6_flows, ipv6_flows / FlowTable::ways * flow_bucket_bytes},
       {"fragmented datagrams", fragments, fragments * (sizeof(FragmentEntry) + sizeof(FragmentEntry6))},

@@ -13,18 +13,18 @@ Slot find(const EndpointTable& table, EndpointKey key) {
 }
 
 EndpointKey key_of(uint32_t n) {
-  return {.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1};
+  return {.dip = Ipv4Addr::from_host(0x0a000000 + n), .link = 1};
 }
 
 TEST(EndpointTable, FindsByPortAndDipTogether) {
   auto table = EndpointTable::create(64, -1);
   ASSERT_TRUE(table.has_value());
-  const EndpointKey key{.dip = Ipv4Addr::of(10, 0, 0, 1), .port = 1};
+  const EndpointKey key{.dip = Ipv4Addr::of(10, 0, 0, 1), .link = 1};
   EXPECT_EQ(find(*table, key), 0u);
   ASSERT_TRUE(table->set(key, 7));
   EXPECT_EQ(find(*table, key), 7u);
-  EXPECT_EQ(find(*table, {.dip = key.dip, .port = 2}), 0u) << "the same DIP may live on another port";
-  EXPECT_EQ(find(*table, {.dip = Ipv4Addr::of(10, 0, 0, 2), .port = 1}), 0u);
+  EXPECT_EQ(find(*table, {.dip = key.dip, .link = 2}), 0u) << "the same DIP may live on another port";
+  EXPECT_EQ(find(*table, {.dip = Ipv4Addr::of(10, 0, 0, 2), .link = 1}), 0u);
   ASSERT_TRUE(table->set(key, 9)) << "the record moved to another slot";
   EXPECT_EQ(find(*table, key), 9u);
   table->erase(key);
@@ -37,11 +37,11 @@ TEST(EndpointTable, HoldsItsCapacityAgainAndAgain) {
   ASSERT_TRUE(table.has_value());
   for (int round = 0; round < 3; ++round) {
     for (uint32_t n = 0; n < capacity; ++n)
-      ASSERT_TRUE(table->set({.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1}, n + 3)) << n;
+      ASSERT_TRUE(table->set({.dip = Ipv4Addr::from_host(0x0a000000 + n), .link = 1}, n + 3)) << n;
     for (uint32_t n = 0; n < capacity; ++n)
-      ASSERT_EQ(find(*table, {.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1}), n + 3);
+      ASSERT_EQ(find(*table, {.dip = Ipv4Addr::from_host(0x0a000000 + n), .link = 1}), n + 3);
     for (uint32_t n = 0; n < capacity; ++n)
-      table->erase({.dip = Ipv4Addr::from_host(0x0a000000 + n), .port = 1});
+      table->erase({.dip = Ipv4Addr::from_host(0x0a000000 + n), .link = 1});
     table->release_erased();
   }
 }

@@ -123,11 +123,11 @@ TEST(EndpointTable6, FindsWholeKeysOnly) {
   // All alike in the four bytes that a bucket compares.
   std::vector<EndpointKey6> keys;
   for (uint64_t n = 0; n < 4000; ++n)
-    keys.push_back({.dip = Ipv6Addr::of(0xfd00000000000000 + n % 50, n << 32 | 9), .port = PortId(n % 3)});
+    keys.push_back({.dip = Ipv6Addr::of(0xfd00000000000000 + n % 50, n << 32 | 9), .link = PortId(n % 3)});
   for (Slot n = 0; n < keys.size(); ++n) ASSERT_TRUE(table.set(keys[n], IndexEntry::first_slot + n));
   for (Slot n = 0; n < keys.size(); ++n) ASSERT_EQ(find(keys[n]), IndexEntry::first_slot + n);
-  EXPECT_EQ(find({.dip = keys[5].dip, .port = PortId(keys[5].port + 1)}), 0u);
-  EXPECT_EQ(find({.dip = Ipv6Addr::of(keys[5].dip.high() + 1, keys[5].dip.low()), .port = keys[5].port}), 0u);
+  EXPECT_EQ(find({.dip = keys[5].dip, .link = PortId(keys[5].link + 1)}), 0u);
+  EXPECT_EQ(find({.dip = Ipv6Addr::of(keys[5].dip.high() + 1, keys[5].dip.low()), .link = keys[5].link}), 0u);
   for (Slot n = 0; n < keys.size(); n += 2) table.erase(keys[n]);
   table.release_erased();
   for (Slot n = 0; n < keys.size(); ++n)

@@ -1,0 +1,71 @@
+#include "control/publish/links.h"
+
+#include <utility>
+
+namespace portcullis::publish {
+
+Expected<LinkId> Links::acquire(const LinkPlace& place) {
+  if (const auto known = links_.find(place); known != links_.end()) {
+    ++known->second.users;
+    return known->second.id;
+  }
+  const auto& [port, encapsulation] = place;
+  const PortInfo& info = tables_->ports.ports[port];
+  std::optional<NeighborKey> neighbor;
+  NeighborId neighbor_id = 0;
+  if (const auto* tunnel = std::get_if<Tunnel>(&encapsulation)) {
+    neighbor = NeighborKey{port, info.tunnel.next_hop_to(tunnel->remote)};
+    const auto acquired = acquire_neighbor(*neighbor);
+    if (!acquired) return Unexpected(acquired.error());
+    neighbor_id = *acquired;
+  }
+  Expected<LinkId> link =
+      tables_->links.set(LinkKey::of(port, encapsulation), make_link(port, info, encapsulation, neighbor_id));
+  if (link)
+    links_.emplace(place, Link{*link, neighbor, 1});
+  else if (neighbor)
+    release_neighbor(*neighbor);
+  return link;
+}
+
+// Frames from it find it no more; records that are still read may.
+void Links::release(const LinkPlace& place) {
+  const auto link = links_.find(place);
+  if (--link->second.users != 0) return;
+  tables_->links.erase(LinkKey::of(place.first, place.second));
+  released_.links.push_back(link->second.id);
+  if (link->second.neighbor) release_neighbor(*link->second.neighbor);
+  links_.erase(link);
+}
+
+Expected<NeighborId> Links::acquire_neighbor(const NeighborKey& key) {
+  if (const auto known = neighbors_.find(key); known != neighbors_.end()) {
+    ++known->second.users;
+    return known->second.id;
+  }
+  NeighborId id = 0;
+  if (!tables_->neighbors.take(key, id))
+    return fail(ErrorCode::resource_exhausted,
+                "every next hop of tunnels is taken; raise capacity.tunnel_remotes");
+  neighbors_.emplace(key, Neighbor{id, 1});
+  return id;
+}
+
+void Links::release_neighbor(const NeighborKey& key) {
+  const auto neighbor = neighbors_.find(key);
+  if (--neighbor->second.users != 0) return;
+  tables_->neighbors.retire(neighbor->second.id);
+  released_.neighbors.push_back(neighbor->second.id);
+  neighbors_.erase(neighbor);
+}
+
+Links::Released Links::take_released() {
+  return std::exchange(released_, {});
+}
+
+void Links::free(const Released& released) {
+  for (const LinkId link : released.links) tables_->links.free(link);
+  for (const NeighborId neighbor : released.neighbors) tables_->neighbors.free(neighbor);
+}
+
+}  // namespace portcullis::publish

@@ -1,0 +1,57 @@
+// The links of the data plane, each there as long as an endpoint lives behind it, and of tunnels the next hop
+// that they share. Part of the publisher.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "dataplane/tables/tables.h"
+#include "src/base/expected.h"
+#include "src/net/encapsulation.h"
+
+namespace portcullis::publish {
+
+// A VLAN or tunnel.
+using LinkPlace = std::pair<PortId, Encapsulation>;
+
+class Links {
+ public:
+  explicit Links(Tables& tables) : tables_(&tables) {}
+
+  // One user more. resource_exhausted: there is no room for a further link, or for a further next hop.
+  [[nodiscard]] Expected<LinkId> acquire(const LinkPlace& place);
+  // One user less. Frames do not find the link of the last one any more, records that are still read may.
+  void release(const LinkPlace& place);
+
+  // What has lost its last user: to be freed after a grace period that begins after this call.
+  struct Released {
+    std::vector<LinkId> links;
+    std::vector<NeighborId> neighbors;
+  };
+  [[nodiscard]] Released take_released();
+  void free(const Released& released);
+
+ private:
+  struct Link {
+    LinkId id;
+    std::optional<NeighborKey> neighbor;  // of a tunnel: its next hop
+    uint32_t users;                       // placements
+  };
+  struct Neighbor {
+    NeighborId id;
+    uint32_t users;  // links
+  };
+
+  [[nodiscard]] Expected<NeighborId> acquire_neighbor(const NeighborKey& key);
+  void release_neighbor(const NeighborKey& key);
+
+  Tables* tables_;
+  std::map<LinkPlace, Link> links_;
+  std::map<NeighborKey, Neighbor> neighbors_;
+  Released released_;
+};
+
+}  // namespace portcullis::publish
