@@ -44,7 +44,8 @@ Expected<void> Model::check_place(const Vm& vm, const std::string& location_fiel
                                   const std::string& taken_field) const {
   const VmKey key{vm.tenant, vm.id};
   const std::string name = vm_name(key);
-  const auto& [port, mac] = vm.location;
+  const std::string& port = vm.location.port;
+  const Mac& mac = vm.location.mac;
   if (mac.is_zero() || mac.is_multicast()) {
     return fail(ErrorCode::invalid_argument,
                 "MAC " + mac.to_string() + " is not that of one interface; give a unicast address",

@@ -39,7 +39,7 @@ struct DataPlane {
     return entry.is_bound() ? &tables->binding.record(entry.slot()) : nullptr;
   }
   const BindingRecord* find(PortId port, Ipv4Addr dip) const {
-    const EndpointKey key{.dip = dip, .port = port};
+    const EndpointKey key{.dip = dip, .link = port};
     const Slot slot = tables->endpoint.find<ScalarGroup>(key, tables->endpoint.bucket_of(key));
     return slot == 0 ? nullptr : &tables->binding.record(slot);
   }

@@ -102,8 +102,14 @@ inline compile::CompiledRule rule(const char* name, PermitRule compiled) {
 class PipelineRows : public ::testing::Test {
  protected:
   PipelineRows()
-      : tables_(*Tables::create(
-            {.eips = 16, .ipv6_eips = 16, .index_pages = 4, .permit_chunks = 8, .tag_sets = 8}, -1)) {
+      : tables_(*Tables::create({.eips = 16,
+                                 .ipv6_eips = 16,
+                                 .index_pages = 4,
+                                 .permit_chunks = 8,
+                                 .tag_sets = 8,
+                                 .links = 8,
+                                 .tunnel_remotes = 4},
+                                -1)) {
     PortTable& table = tables_->ports;
     table.ports[uplink().id()] = {.role = PortRole::uplink,
                                   .mac = mac_of(uplink()),
