@@ -14,6 +14,7 @@ import dataclasses
 import pathlib
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -48,6 +49,7 @@ class Host:
     mac: str
     port: str
     address6: str = ""
+    link: tuple[str, ...] = ()  # how its frames are told apart on the port, as `portctl vm create` has it
 
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.namespace, *words]
@@ -100,6 +102,21 @@ VMS6 = {"web": "fd00::1", "app": "fd00::1", "db": "2001:db8:1::db", "dbx": "fd00
 
 SHARED_PORTS = {"ep-db"}
 
+# Of a laboratory that has links, too (`links: True`): a port to a hypervisor, which is the remote end of the tunnels,
+# and vms behind it. Two are on VXLAN devices of Linux, the others on ends of links in user space (link_peer.py), for
+# this kernel need have neither VLAN nor Geneve devices. All have one private address.
+LINK_PORT = "ep-link"
+LINK_DIP = "10.0.0.9"
+TUNNEL_END, TUNNEL_END6 = "192.0.2.129", "2001:db8:7::1"
+HYPERVISOR, HYPERVISOR6 = "192.0.2.130", "2001:db8:7::9"
+LINKED_VMS = {
+    "vxlan": ("--vxlan", f"{HYPERVISOR},5000"),
+    "vxlan6": ("--vxlan", f"{HYPERVISOR6},5006"),
+    "geneve": ("--geneve", f"{HYPERVISOR},77"),
+    "vlan": ("--vlan", "100"),
+    "qinq": ("--vlan", "200.30"),
+}
+
 
 class Watch:
     """The hosts' interfaces, recorded."""
@@ -124,6 +141,7 @@ class Lab(Nest):
         """Settings: those of config_text()."""
         super().__init__()
         self.gateway: Gateway | None = None
+        self._peers: list[subprocess.Popen] = []
         try:
             self._build(settings)
         except BaseException:
@@ -133,6 +151,9 @@ class Lab(Nest):
     def close(self) -> None:
         if self.gateway is not None and self.gateway.running():
             self.gateway.stop()
+        for peer in self._peers:
+            peer.kill()
+            peer.wait()
         super().close()
 
     # --- looking ---
@@ -224,6 +245,9 @@ class Lab(Nest):
         if settings.get("ipv6"):
             self._add_ipv6()
         ports = sorted({port for port, _, _ in VMS.values()})
+        if settings.get("links"):
+            self._add_links(gateway_namespace)
+            ports.append(LINK_PORT)
         self.gateway = Gateway(gateway_namespace, self.directory,
                                config_text(self.directory, self.name, ports, **settings))
 
@@ -240,6 +264,46 @@ class Lab(Nest):
             self._allow_ipv6(vm.namespace)
             netns.ip("-n", vm.namespace, "address", "add", f"{dip}/128", "dev", "eth0", "nodad")
             netns.ip("-n", vm.namespace, "route", "add", "default", "via", NEXT_HOP6, "dev", "eth0")
+
+    def _add_links(self, gateway_namespace: str) -> None:
+        hypervisor = self.hypervisor = self._host("hypervisor", LINK_PORT, HYPERVISOR, "02:00:00:00:04:00")
+        self._link(hypervisor.namespace, "eth0", hypervisor.mac, gateway_namespace, LINK_PORT)
+        self._allow_ipv6(hypervisor.namespace)
+        netns.ip("-n", hypervisor.namespace, "address", "add", f"{HYPERVISOR}/25", "dev", "eth0")
+        netns.ip("-n", hypervisor.namespace, "address", "add", f"{HYPERVISOR6}/64", "dev", "eth0", "nodad")
+        for number, (name, link) in enumerate(LINKED_VMS.items(), start=1):
+            vm = self._host(name, LINK_PORT, LINK_DIP, f"02:00:00:00:04:{number:02x}")
+            self.vms[name] = dataclasses.replace(vm, link=link)
+            kind, place = link
+            if kind == "--vxlan":
+                self._vxlan_device(vm, *place.split(","))
+            elif kind == "--geneve":
+                self._link_peer(vm, "geneve", HYPERVISOR, TUNNEL_END, place.split(",")[1])
+            else:
+                self._link_peer(vm, "vlan", "eth0", place)
+            mtu = {"--vxlan": 1430, "--geneve": 1450, "--vlan": 1496}[kind]
+            netns.ip("-n", vm.namespace, "link", "set", "eth0", "mtu", str(mtu))
+            netns.ip("-n", vm.namespace, "address", "add", f"{LINK_DIP}/32", "dev", "eth0")
+            netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
+
+    def _vxlan_device(self, vm: Host, local: str, vni: str) -> None:
+        """Made where its underlay is, and moved to the vm."""
+        remote = TUNNEL_END6 if ":" in local else TUNNEL_END
+        netns.ip("-n", self.hypervisor.namespace, "link", "add", "made", "address", vm.mac, "type", "vxlan", "id", vni,
+                 "local", local, "remote", remote, "dstport", "4789", "nolearning")
+        netns.ip("-n", self.hypervisor.namespace, "link", "set", "made", "netns", vm.namespace, "name", "eth0")
+        netns.run(["ip", "netns", "exec", vm.namespace, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off",
+                   "gro", "off"])
+        netns.ip("-n", vm.namespace, "link", "set", "eth0", "up")
+
+    def _link_peer(self, vm: Host, *link: str) -> None:
+        script = pathlib.Path(__file__).with_name("link_peer.py")
+        peer = self.hypervisor.start(sys.executable, str(script), vm.namespace, vm.mac, *link,
+                                     stderr=subprocess.DEVNULL)
+        self._peers.append(peer)
+        said = peer.stdout.readline().strip()
+        if said != "ready":
+            raise RuntimeError(f"the end of the link of {vm.name} did not start: {said}")
 
     @staticmethod
     def _allow_ipv6(namespace: str) -> None:
@@ -273,16 +337,17 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                mtus: Mapping[str, int] = MappingProxyType({})) -> str:
+                links: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
     next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
     uplink6 = f'next_hop6 {{ address: "{CLIENT6}" {next_hop_mac} }}' if ipv6 else ""
     gateway6 = f'addresses: "{GATEWAY6}/64"' if ipv6 else ""
     pool6 = f'pools {{ name: "public6" prefix: "{POOL6}" }}' if ipv6 else ""
+    tunnel = f'tunnel {{ addresses: ["{TUNNEL_END}/25", "{TUNNEL_END6}/64"] }}' if links else ""
     ports = "\n".join(
         f'ports {{ name: "{name}" device: "{driver}{number},iface={name}" role: ENDPOINT'
-        f' mtu: {mtus.get(name, 0)} }}'
+        f' mtu: {mtus.get(name, 0)} {tunnel if name == LINK_PORT else ""} }}'
         for number, name in enumerate(endpoint_ports, start=1))
     return f"""\
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}

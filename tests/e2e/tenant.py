@@ -42,7 +42,7 @@ class Tenant:
     def create_vm(self, name: str) -> Host:
         host = self._lab.vms[name]
         self._lab.gateway.portctl("vm", "create", name, "--port", host.port, "--mac", host.mac,
-                                  "--dip", host.address)
+                                  "--dip", host.address, *host.link)
         return host
 
     def endpoint(self, name: str, *options: str) -> Endpoint:

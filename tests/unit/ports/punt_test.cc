@@ -59,7 +59,8 @@ class PuntTest : public ::testing::Test {
 
   void TearDown() override {
     punt_.reset();
-    (void)sent();
+    void* rest = nullptr;
+    while (rte_ring_dequeue(to_worker_, &rest) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(rest));
     EXPECT_EQ(rte_mempool_avail_count(buffers_), buffer_count) << "packet buffers leaked";
     rte_mempool_free(buffers_);
     rte_ring_free(to_worker_);
@@ -91,13 +92,13 @@ class PuntTest : public ::testing::Test {
     ASSERT_EQ(rte_ring_enqueue(from_worker_, packet(bytes, port)), 0);
   }
 
-  // What was handed to the worker since the last call, all of it for the uplink.
-  std::vector<Bytes> sent() {
+  // What was handed to the worker since the last call, all of it for one port.
+  std::vector<Bytes> sent(PortId port = uplink) {
     std::vector<Bytes> frames;
     void* object = nullptr;
     while (rte_ring_dequeue(to_worker_, &object) == 0) {
       auto* frame = static_cast<rte_mbuf*>(object);
-      EXPECT_EQ(frame->port, uplink);
+      EXPECT_EQ(frame->port, port);
       const auto* bytes = rte_pktmbuf_mtod(frame, const uint8_t*);
       frames.emplace_back(bytes, bytes + rte_pktmbuf_pkt_len(frame));
       rte_pktmbuf_free(frame);
@@ -264,6 +265,114 @@ TEST_F(Ipv6PuntTest, LearnsFromNothingElse) {
   punt_->turn(1);
   EXPECT_EQ(next_hop6(), std::nullopt);
   EXPECT_EQ(outcomes(), (Outcomes{{"neighbor_unusable", 5}}));
+}
+
+// --- next hops of tunnels ---
+
+constexpr Mac endpoint_mac{{0x02, 0, 0, 0, 0, 3}};
+constexpr Mac remote_mac{{0x02, 0, 0, 0, 0, 4}};
+const Ipv4Addr tunnel_address = Ipv4Addr::of(192, 0, 2, 1), remote = Ipv4Addr::of(192, 0, 2, 9);
+const Ipv6Addr tunnel_address6 = *Ipv6Addr::parse("2001:db8:7::1");
+const Ipv6Addr remote6 = *Ipv6Addr::parse("2001:db8:7::9");
+
+class TunnelPuntTest : public PuntTest {
+ protected:
+  void SetUp() override {
+    PuntTest::SetUp();
+    tables_->ports.ports[uplink].next_hop = Ipv4Addr();
+    PortInfo& port = tables_->ports.ports[endpoint];
+    port.role = PortRole::endpoint;
+    port.mac = endpoint_mac;
+    port.tunnel = {.ipv4 = tunnel_address, .ipv6 = tunnel_address6, .ipv4_length = 24, .ipv6_length = 64};
+    start();
+  }
+  NeighborId take(const IpAddr& address) {
+    NeighborId id = 0;
+    EXPECT_TRUE(tables_->neighbors.take({endpoint, address}, id));
+    return id;
+  }
+  [[nodiscard]] std::optional<MacWord> mac_of(NeighborId id) const {
+    MacWord mac;
+    if (!tables_->neighbors.find(id, mac)) return std::nullopt;
+    return mac;
+  }
+  static Bytes reply(Ipv4Addr sender = remote, Mac mac = remote_mac) {
+    return build(testing::Arp{.to = endpoint_mac,
+                              .from = mac,
+                              .operation = 2,
+                              .sender_mac = mac,
+                              .sender = sender,
+                              .target_mac = endpoint_mac,
+                              .target = tunnel_address});
+  }
+};
+
+TEST_F(TunnelPuntTest, EachIsAskedForByItsPortAndLearned) {
+  const NeighborId id = take(remote);
+  punt_->turn(0);
+  EXPECT_EQ(sent(endpoint), std::vector<Bytes>{build(testing::Arp{.to = broadcast_mac,
+                                                                  .from = endpoint_mac,
+                                                                  .operation = 1,
+                                                                  .sender_mac = endpoint_mac,
+                                                                  .sender = tunnel_address,
+                                                                  .target_mac = {},
+                                                                  .target = remote})});
+  EXPECT_EQ(mac_of(id), std::nullopt);
+  punt(reply(), endpoint);
+  punt_->turn(1);
+  EXPECT_EQ(mac_of(id), MacWord(remote_mac));
+  EXPECT_EQ(outcomes(), (Outcomes{{"arp_asked", 1}, {"arp_learned", 1}}));
+
+  const NeighborId id6 = take(remote6);
+  punt_->turn(2);
+  EXPECT_EQ(sent(endpoint), std::vector<Bytes>{neighbor({.to = *Mac::parse("33:33:ff:00:00:09"),
+                                                         .from = endpoint_mac,
+                                                         .source = tunnel_address6,
+                                                         .destination = *Ipv6Addr::parse("ff02::1:ff00:9")},
+                                                        135, 0, remote6, 1, endpoint_mac)});
+  punt(neighbor({.to = endpoint_mac, .from = remote_mac, .source = remote6, .destination = tunnel_address6},
+                136, 0x6000, remote6, 2, remote_mac),
+       endpoint);
+  punt_->turn(3);
+  EXPECT_EQ(mac_of(id6), MacWord(remote_mac));
+}
+
+TEST_F(TunnelPuntTest, LearnsFromNobodyElseAndForgetsWhoIsSilent) {
+  const NeighborId id = take(remote);
+  punt_->turn(0);
+  punt(reply(Ipv4Addr::of(192, 0, 2, 8)), endpoint);
+  punt(reply(remote, broadcast_mac), endpoint);
+  punt(reply(), uplink);
+  punt_->turn(1);
+  EXPECT_EQ(mac_of(id), std::nullopt);
+  EXPECT_EQ(outcomes(), (Outcomes{{"arp_asked", 1}, {"arp_unusable", 3}}));
+  punt(reply(), endpoint);
+  punt_->turn(2);
+  ASSERT_EQ(mac_of(id), MacWord(remote_mac));
+  for (const uint64_t now : {30'002, 60'002, 90'002}) punt_->turn(now);
+  EXPECT_EQ(mac_of(id), MacWord(remote_mac));
+  punt_->turn(120'002);
+  EXPECT_EQ(mac_of(id), std::nullopt);
+}
+
+// A number that another next hop gets begins anew.
+TEST_F(TunnelPuntTest, WhoIsGoneIsAskedForNoMore) {
+  const NeighborId id = take(remote);
+  punt(reply(), endpoint);
+  punt_->turn(0);
+  punt_->turn(1);
+  ASSERT_EQ(mac_of(id), MacWord(remote_mac));
+  tables_->neighbors.retire(id);
+  (void)sent(endpoint);
+  punt(reply(), endpoint);
+  punt_->turn(60'000);
+  EXPECT_EQ(sent(endpoint), std::vector<Bytes>{});
+  tables_->neighbors.free(id);
+  const NeighborId next = take(Ipv4Addr::of(192, 0, 2, 10));
+  ASSERT_EQ(next, id);
+  EXPECT_EQ(mac_of(next), std::nullopt);
+  punt_->turn(60'001);
+  EXPECT_EQ(sent(endpoint).size(), 1u) << "at once";
 }
 
 TEST_F(PuntTest, AFixedMacIsNeitherAskedForNorOverwritten) {
