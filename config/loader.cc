@@ -28,6 +28,7 @@ constexpr uint32_t max_idle_seconds = 30 * 24 * 3600;
 constexpr size_t max_gateway_addresses = 16;
 constexpr size_t max_interface_name = 15;  // IFNAMSIZ less its zero
 constexpr size_t max_socket_path = 107;    // sun_path less its zero
+constexpr uint32_t most_links = 65'000;    // their numbers have 16 bits, and some are ports or wait for grace
 
 std::string element(std::string_view list, int index) {
   return std::string(list) + "[" + std::to_string(index) + "]";
@@ -159,23 +160,13 @@ class Checker {
     for (int i = 0; i < gateway.addresses_size(); ++i) {
       const std::string path = element("gateway.addresses", i);
       const std::string& value = gateway.addresses(i);
-      const auto address = IpAddr::parse(std::string_view(value).substr(0, value.find('/')));
-      const auto prefix =
-          address && value.find('/') != std::string::npos
-              ? IpPrefix::parse((address->is_v4() ? "0.0.0.0" : "::") + value.substr(value.find('/')))
-              : std::nullopt;
-      if (!prefix || prefix->length() == 0) {
-        text_.mistake(path, "is \"" + value +
-                                "\", expected an address and the length of its prefix, 198.51.100.1/24 or "
-                                "2001:db8::1/64");
-      } else if (is_martian(*address)) {
-        text_.mistake(path, "is " + value + ", expected an address that a host can have");
-      } else if (std::ranges::find(out.addresses, *address, &InterfaceAddress::address) !=
-                 out.addresses.end()) {
+      const auto address = interface_address(path, value);
+      if (!address) continue;
+      if (std::ranges::find(out.addresses, address->address, &InterfaceAddress::address) !=
+          out.addresses.end())
         text_.mistake(path, "is " + value + " once more, expected each address once");
-      } else {
-        out.addresses.push_back({*address, prefix->length()});
-      }
+      else
+        out.addresses.push_back(*address);
     }
     permit(gateway);
     out.icmp_error_rate = number("gateway.icmp_error_rate", gateway.icmp_error_rate(), out.icmp_error_rate, 1,
@@ -299,6 +290,7 @@ class Checker {
       text_.mistake(path + ".endpoint_next_hop", "is given, expected it on ENDPOINT ports only");
     if (!port.endpoint_next_hop6().empty())
       text_.mistake(path + ".endpoint_next_hop6", "is given, expected it on ENDPOINT ports only");
+    if (port.has_tunnel()) text_.mistake(path + ".tunnel", "is given, expected it on ENDPOINT ports only");
   }
 
   void next_hop6(const std::string& path, const NextHop& next_hop, Settings::Port& out) {
@@ -338,6 +330,74 @@ class Checker {
     if (port.proxy_arp()) text_.mistake(path + ".proxy_arp", "is true, expected it on the UPLINK only");
     if (!port.endpoint_next_hop().empty())
       out.endpoint_next_hop = host_address(path + ".endpoint_next_hop", port.endpoint_next_hop());
+    if (port.has_tunnel()) out.tunnel = tunnel_end(path + ".tunnel", port.tunnel());
+  }
+
+  Settings::TunnelEnd tunnel_end(const std::string& path, const TunnelEnd& tunnel) {
+    Settings::TunnelEnd out;
+    if (tunnel.addresses().empty())
+      text_.mistake(path + ".addresses", "is not given, expected an address of one family, or of each");
+    for (int i = 0; i < tunnel.addresses_size(); ++i) {
+      const std::string here = element(path + ".addresses", i);
+      const auto address = interface_address(here, tunnel.addresses(i));
+      if (!address) continue;
+      auto& slot = address->address.is_v4() ? out.ipv4 : out.ipv6;
+      if (slot) text_.mistake(here, "is " + tunnel.addresses(i) + ", expected at most one of each family");
+      slot = address;
+    }
+    if (!tunnel.next_hop().empty())
+      if (const auto address =
+              tunnel_next_hop(path + ".next_hop", tunnel.next_hop(), out.ipv4, IpFamily::ipv4))
+        out.next_hop = address->v4();
+    if (!tunnel.next_hop6().empty())
+      if (const auto address =
+              tunnel_next_hop(path + ".next_hop6", tunnel.next_hop6(), out.ipv6, IpFamily::ipv6))
+        out.next_hop6 = address->v6();
+    out.strip_inner_vlan = tunnel.strip_inner_vlan();
+    out.zero_udp_checksum = tunnel.zero_udp_checksum();
+    return out;
+  }
+
+  // A router on the link of the port's own tunnel address.
+  std::optional<IpAddr> tunnel_next_hop(const std::string& path, const std::string& value,
+                                        const std::optional<InterfaceAddress>& own, IpFamily family) {
+    const auto address = IpAddr::parse(value);
+    const char* const example = family == IpFamily::ipv4 ? "192.0.2.254" : "fe80::1";
+    if (!address || address->family() != family) {
+      text_.mistake(path, "is \"" + value + "\", expected an address such as " + example);
+      return std::nullopt;
+    }
+    const bool is_on_link =
+        own &&
+        (own->address.is_v4() ? Ipv4Prefix(own->address.v4(), own->length).contains(address->v4())
+                              : address->v6().is_link_local() ||
+                                    Ipv6Prefix(own->address.v6(), own->length).contains(address->v6()));
+    if (!is_on_link || *address == own->address) {
+      text_.mistake(
+          path, "is " + value + ", expected another station on the link of the tunnel address of its family");
+      return std::nullopt;
+    }
+    return address;
+  }
+
+  // "198.51.100.1/24"
+  std::optional<InterfaceAddress> interface_address(const std::string& path, const std::string& value) {
+    const auto address = IpAddr::parse(std::string_view(value).substr(0, value.find('/')));
+    const auto prefix =
+        address && value.find('/') != std::string::npos
+            ? IpPrefix::parse((address->is_v4() ? "0.0.0.0" : "::") + value.substr(value.find('/')))
+            : std::nullopt;
+    if (!prefix || prefix->length() == 0) {
+      text_.mistake(path, "is \"" + value +
+                              "\", expected an address and the length of its prefix, 198.51.100.1/24 or "
+                              "2001:db8::1/64");
+      return std::nullopt;
+    }
+    if (is_martian(*address)) {
+      text_.mistake(path, "is " + value + ", expected an address that a host can have");
+      return std::nullopt;
+    }
+    return InterfaceAddress{*address, prefix->length()};
   }
 
   void pools(const Config& config) {
@@ -396,6 +456,9 @@ class Checker {
                                                    ", expected 1024.." + std::to_string(most) +
                                                    ", or 0 for as many as queues and bursts need");
     out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
+    out.links = number("capacity.links", capacity.links(), out.links, 1, most_links);
+    out.tunnel_remotes =
+        number("capacity.tunnel_remotes", capacity.tunnel_remotes(), out.tunnel_remotes, 1, most_links);
   }
 
   void power_of_two(const std::string& path, uint32_t value) {

@@ -124,6 +124,7 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.eip = eip.address;
   binding.dip = *vm.dip_of(eip.address.family());  // an EIP stands for one
   binding.port = vm.location.port;
+  binding.encapsulation = vm.location.encapsulation;
   binding.mac = vm.location.mac;
   binding.edge = eip.keep_established || std::ranges::any_of(eip.permit, [&](const model::PermitRule& rule) {
                    return is_external(local, rule.remote);

@@ -6,7 +6,7 @@
 
 namespace portcullis::model {
 
-Model::Model(Limits limits, std::set<std::string> ports, std::set<IpAddr> reserved)
+Model::Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved)
     : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(reserved_) {}
 
 void Model::apply(const ChangeSet& changes) {

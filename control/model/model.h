@@ -29,9 +29,9 @@ struct Nothing {};
 
 class Model {
  public:
-  // `ports`: names of the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
+  // `ports`: the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
   // that no EIP may have although a pool holds them (the gateway's own, its next hops).
-  Model(Limits limits, std::set<std::string> ports, std::set<IpAddr> reserved = {});
+  Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved = {});
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
@@ -95,6 +95,9 @@ class Model {
   template <typename Reply>
   [[nodiscard]] Plan<Reply> changed(Change change, Reply reply) const;
 
+  // Whether a vm may be there, whoever else is. `left`: where it is now; null if it is new.
+  [[nodiscard]] Expected<void> check_location(const Location& location, const Location* left,
+                                              const std::string& field, const std::string& name) const;
   // Where a vm shall be. Fields of the request: of its location, and of what must change if a private address
   // is another vm's there; empty: that address.
   [[nodiscard]] Expected<void> check_place(const Vm& vm, const std::string& location_field,
@@ -117,7 +120,7 @@ class Model {
   [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
 
   Limits limits_;
-  std::set<std::string> ports_;
+  EndpointPorts ports_;
   std::set<IpAddr> reserved_;
   State state_;
   Usage usage_;

@@ -35,6 +35,26 @@ struct Location {
   friend bool operator==(const Location&, const Location&) = default;
 };
 
+// The gateway's end of the tunnels of an endpoint port: its address of a family, and how it reaches remotes
+// that are not on the link.
+struct TunnelEnd {
+  IpAddr address;
+  IpPrefix link;
+  bool has_next_hop = false;
+};
+
+// What the configuration says of an endpoint port.
+struct EndpointPort {
+  std::optional<TunnelEnd> ipv4;
+  std::optional<TunnelEnd> ipv6;
+  // With a tunnel end what is untagged is the underlay's.
+  [[nodiscard]] bool has_tunnels() const { return ipv4 || ipv6; }
+  [[nodiscard]] const std::optional<TunnelEnd>& end(IpFamily family) const {
+    return family == IpFamily::ipv4 ? ipv4 : ipv6;
+  }
+};
+using EndpointPorts = std::map<std::string, EndpointPort>;  // by name
+
 struct Vm {
   TenantId tenant;
   std::string id;

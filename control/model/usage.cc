@@ -22,6 +22,19 @@ uint32_t chunks_of(const Eip& eip) {
   return static_cast<uint32_t>(permit_room_of(eip.permit, eip.address.family()).chunks);
 }
 
+bool is_untagged(const Location& location) {
+  return std::holds_alternative<std::monostate>(location.encapsulation);
+}
+
+std::pair<std::string, Encapsulation> link_of(const Location& location) {
+  return {location.port, location.encapsulation};
+}
+
+std::optional<std::pair<std::string, IpAddr>> remote_of(const Location& location) {
+  const auto* tunnel = std::get_if<Tunnel>(&location.encapsulation);
+  return tunnel == nullptr ? std::nullopt : std::optional(std::pair(location.port, tunnel->remote));
+}
+
 void insert_dips(std::set<IpAddr>& addresses, const Vm& vm) {
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) addresses.insert(*dip);
@@ -132,17 +145,26 @@ void Usage::after(const State& state, const Change& change) {
 void Usage::add(const Vm& vm) {
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
-      vm_at_[{vm.location.port, *dip}] = {vm.tenant, vm.id};
+      vm_at_[{link_of(vm.location), *dip}] = {vm.tenant, vm.id};
       ++vms_with_[*dip];
     }
+  if (!is_untagged(vm.location)) ++vms_behind_[link_of(vm.location)];
+  if (const auto remote = remote_of(vm.location)) ++vms_behind_remote_[*remote];
 }
 
 void Usage::remove(const Vm& vm) {
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
-      vm_at_.erase({vm.location.port, *dip});
+      vm_at_.erase({link_of(vm.location), *dip});
       if (const auto users = vms_with_.find(*dip); --users->second == 0) vms_with_.erase(users);
     }
+  if (!is_untagged(vm.location)) {
+    if (const auto users = vms_behind_.find(link_of(vm.location)); --users->second == 0)
+      vms_behind_.erase(users);
+  }
+  if (const auto remote = remote_of(vm.location))
+    if (const auto users = vms_behind_remote_.find(*remote); --users->second == 0)
+      vms_behind_remote_.erase(users);
 }
 
 void Usage::add(const Eip& eip) {
@@ -257,8 +279,29 @@ std::optional<IpAddr> Usage::eip_of(const VmKey& vm, IpFamily family) const {
   return found->second;
 }
 
-std::optional<VmKey> Usage::vm_at(const std::string& port, const IpAddr& dip) const {
-  const auto found = vm_at_.find({port, dip});
+uint32_t Usage::links_with(const Location& location, const Location* left) const {
+  const auto users = [&](const Location& at) {
+    const auto found = vms_behind_.find(link_of(at));
+    return found == vms_behind_.end() ? 0 : found->second;
+  };
+  const bool is_new = !is_untagged(location) && users(location) == 0;
+  const bool is_left = left != nullptr && !is_untagged(*left) && users(*left) == 1;
+  return links() + (is_new ? 1 : 0) - (is_left ? 1 : 0);
+}
+
+uint32_t Usage::tunnel_remotes_with(const Location& location, const Location* left) const {
+  const auto users = [&](const Remote& remote) {
+    const auto found = vms_behind_remote_.find(remote);
+    return found == vms_behind_remote_.end() ? 0 : found->second;
+  };
+  const auto to = remote_of(location);
+  const auto from = left != nullptr ? remote_of(*left) : std::nullopt;
+  return tunnel_remotes() + (to && users(*to) == 0 ? 1 : 0) -
+         (from && from != to && users(*from) == 1 ? 1 : 0);
+}
+
+std::optional<VmKey> Usage::vm_at(const Location& location, const IpAddr& dip) const {
+  const auto found = vm_at_.find({link_of(location), dip});
   if (found == vm_at_.end()) return std::nullopt;
   return found->second;
 }

@@ -64,7 +64,13 @@ class Usage {
   [[nodiscard]] uint32_t eips_of(const TenantId& tenant) const;
   [[nodiscard]] uint32_t ipv6_eips() const { return ipv6_eips_; }
   [[nodiscard]] std::optional<IpAddr> eip_of(const VmKey& vm, IpFamily family) const;
-  [[nodiscard]] std::optional<VmKey> vm_at(const std::string& port, const IpAddr& dip) const;
+  [[nodiscard]] std::optional<VmKey> vm_at(const Location& location, const IpAddr& dip) const;
+  // Different VLANs and tunnels that vms are behind, and different remotes of tunnels; each a port's own.
+  [[nodiscard]] uint32_t links() const { return static_cast<uint32_t>(vms_behind_.size()); }
+  [[nodiscard]] uint32_t tunnel_remotes() const { return static_cast<uint32_t>(vms_behind_remote_.size()); }
+  // The same once a vm were at `location` too; at `left` one less, if a vm moves from there.
+  [[nodiscard]] uint32_t links_with(const Location& location, const Location* left) const;
+  [[nodiscard]] uint32_t tunnel_remotes_with(const Location& location, const Location* left) const;
   // Id of the pool that holds the address, of any kind; null if none.
   [[nodiscard]] const std::string* pool_of(const IpAddr& address) const;
   [[nodiscard]] const std::string* pool_overlapping(const IpPrefix& prefix) const;
@@ -101,8 +107,12 @@ class Usage {
   uint32_t ipv6_eips_ = 0;
   std::map<TenantId, uint32_t> eips_of_tenant_;
   std::map<std::pair<VmKey, IpFamily>, IpAddr> eip_of_vm_;
-  std::map<std::pair<std::string, IpAddr>, VmKey> vm_at_;  // (port, DIP)
-  std::map<IpAddr, uint32_t> vms_with_;  // DIP -> vms that have it, each on a port of its own
+  using Link = std::pair<std::string, Encapsulation>;  // of a port
+  using Remote = std::pair<std::string, IpAddr>;       // of a port
+  std::map<std::pair<Link, IpAddr>, VmKey> vm_at_;     // by DIP
+  std::map<Link, uint32_t> vms_behind_;                // VLANs and tunnels, with how many vms
+  std::map<Remote, uint32_t> vms_behind_remote_;
+  std::map<IpAddr, uint32_t> vms_with_;  // DIP -> vms that have it, each on a link of its own
   std::map<IpAddr, Pool> pool_at_;       // by first address; pools do not overlap
   std::map<std::string, PoolUsage> local_pools_;
   std::map<uint32_t, uint32_t> page_users_;  // upper 16 bits of an address -> IPv4 pools that touch this /16

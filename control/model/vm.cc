@@ -44,25 +44,17 @@ Expected<void> Model::check_place(const Vm& vm, const std::string& location_fiel
                                   const std::string& taken_field) const {
   const VmKey key{vm.tenant, vm.id};
   const std::string name = vm_name(key);
-  const std::string& port = vm.location.port;
-  const Mac& mac = vm.location.mac;
-  if (mac.is_zero() || mac.is_multicast()) {
-    return fail(ErrorCode::invalid_argument,
-                "MAC " + mac.to_string() + " is not that of one interface; give a unicast address",
-                location_field + ".mac", name);
-  }
-  if (!ports_.contains(port)) {
-    return fail(ErrorCode::invalid_argument,
-                "there is no endpoint port '" + port + "'; name one of the configuration",
-                location_field + ".port", name);
-  }
+  const auto known = state_.vms.find(key);
+  const Location* left = known == state_.vms.end() ? nullptr : &known->second.location;
+  if (auto check = check_location(vm.location, left, location_field, name); !check) return check;
   for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6}) {
     const auto dip = vm.dip_of(family);
     if (!dip) continue;
-    if (const auto other = usage_.vm_at(port, *dip); other && *other != key) {
+    if (const auto other = usage_.vm_at(vm.location, *dip); other && *other != key) {
       return fail(ErrorCode::already_exists,
-                  "private address " + dip->to_string() + " on port " + port + " belongs to " +
-                      vm_name(*other) + "; choose another place, or delete that vm",
+                  "private address " + dip->to_string() + " on port " + vm.location.port + " (" +
+                      to_string(vm.location.encapsulation) + ") belongs to " + vm_name(*other) +
+                      "; choose another place, or delete that vm",
                   taken_field.empty() ? "vm." + std::string(dip_field(family)) : taken_field, name);
     }
   }

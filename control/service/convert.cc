@@ -220,13 +220,67 @@ Expected<model::Vm> to_model(const v1::Vm& vm) {
   return decoded;
 }
 
+namespace {
+
+Expected<Encapsulation> to_tunnel(TunnelProtocol protocol, const v1::Tunnel& tunnel,
+                                  const std::string& field) {
+  const std::optional<IpAddr> remote = IpAddr::parse(tunnel.remote());
+  if (!remote)
+    return refuse(quoted(tunnel.remote()) + " is no address; give that of the tunnel's other end, 192.0.2.7",
+                  field + ".remote");
+  return Tunnel{protocol, *remote, tunnel.vni()};
+}
+
+// What the model checks is passed on as it is; a number that its type could not hold is refused here.
+Expected<Encapsulation> to_encapsulation(const v1::Location& location, const std::string& field) {
+  switch (location.encapsulation_case()) {
+    case v1::Location::kVlan: {
+      const auto refuse_identifier = [&](uint32_t identifier, const char* tag) {
+        return refuse(std::to_string(identifier) + " is no VLAN identifier; give one of 1 to 4094",
+                      field + ".vlan." + tag);
+      };
+      const v1::VlanTags& tags = location.vlan();
+      if (tags.outer() > UINT16_MAX) return refuse_identifier(tags.outer(), "outer");
+      if (tags.inner() > UINT16_MAX) return refuse_identifier(tags.inner(), "inner");
+      return VlanTags{static_cast<uint16_t>(tags.outer()), static_cast<uint16_t>(tags.inner())};
+    }
+    case v1::Location::kVxlan:
+      return to_tunnel(TunnelProtocol::vxlan, location.vxlan(), field + ".vxlan");
+    case v1::Location::kGeneve:
+      return to_tunnel(TunnelProtocol::geneve, location.geneve(), field + ".geneve");
+    case v1::Location::ENCAPSULATION_NOT_SET:
+      break;
+  }
+  return Encapsulation();
+}
+
+v1::Location to_proto(const model::Location& location) {
+  v1::Location message;
+  message.set_port(location.port);
+  message.set_mac(location.mac.to_string());
+  if (const auto* tags = std::get_if<VlanTags>(&location.encapsulation)) {
+    message.mutable_vlan()->set_outer(tags->outer);
+    if (tags->inner != 0) message.mutable_vlan()->set_inner(tags->inner);
+  } else if (const auto* tunnel = std::get_if<Tunnel>(&location.encapsulation)) {
+    v1::Tunnel& out =
+        tunnel->protocol == TunnelProtocol::vxlan ? *message.mutable_vxlan() : *message.mutable_geneve();
+    out.set_remote(tunnel->remote.to_string());
+    out.set_vni(tunnel->vni);
+  }
+  return message;
+}
+
+}  // namespace
+
 Expected<model::Location> to_model(const v1::Location& location, const std::string& field) {
   if (location.port().empty())
     return refuse("the vm has no port; name a configured endpoint port", field + ".port");
   const std::optional<Mac> mac = Mac::parse(location.mac());
   if (!mac.has_value())
     return refuse(quoted(location.mac()) + " is no MAC; give six bytes, 02:00:00:00:00:01", field + ".mac");
-  return model::Location{location.port(), *mac};
+  auto encapsulation = to_encapsulation(location, field);
+  if (!encapsulation) return Unexpected(std::move(encapsulation.error()));
+  return model::Location{location.port(), *mac, *encapsulation};
 }
 
 Expected<model::Pool> to_model(const v1::Pool& pool) {
@@ -277,8 +331,7 @@ v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
   v1::Vm message;
   const model::VmKey key{vm.tenant, vm.id};
   message.set_name(model::vm_name(key));
-  message.mutable_location()->set_port(vm.location.port);
-  message.mutable_location()->set_mac(vm.location.mac.to_string());
+  *message.mutable_location() = to_proto(vm.location);
   if (vm.dip) message.set_dip(vm.dip->to_string());
   if (vm.dip6) message.set_dip6(vm.dip6->to_string());
   if (const model::Eip* eip = model.eip_of_vm(key, IpFamily::ipv4))

@@ -55,6 +55,17 @@ void write(const model::PermitRule& rule, PermitRule& out) {
   out.set_tracked(rule.tracked);
 }
 
+void write(const Encapsulation& encapsulation, Vm& out) {
+  if (const auto* tags = std::get_if<portcullis::VlanTags>(&encapsulation)) {
+    out.mutable_vlan()->set_outer(tags->outer);
+    out.mutable_vlan()->set_inner(tags->inner);
+  } else if (const auto* tunnel = std::get_if<portcullis::Tunnel>(&encapsulation)) {
+    Tunnel& to = tunnel->protocol == TunnelProtocol::vxlan ? *out.mutable_vxlan() : *out.mutable_geneve();
+    write_address(tunnel->remote, to);
+    to.set_vni(tunnel->vni);
+  }
+}
+
 struct Writer {
   Change& out;
 
@@ -67,6 +78,7 @@ struct Writer {
     vm.set_mac(std::string(mac.begin(), mac.end()));
     if (change.vm.dip) vm.set_dip(change.vm.dip->host());
     if (change.vm.dip6) vm.set_dip6(bytes_of(*change.vm.dip6));
+    write(change.vm.location.encapsulation, vm);
   }
   void operator()(const model::DeleteVm& change) const {
     out.mutable_delete_vm()->set_tenant(change.key.first);
@@ -195,6 +207,31 @@ Expected<model::PermitRule> read(const PermitRule& in) {
   return rule;
 }
 
+Expected<Encapsulation> read(TunnelProtocol protocol, const Tunnel& in) {
+  const auto remote = read_address(in);
+  if (!remote) return Unexpected(remote.error());
+  return portcullis::Tunnel{protocol, *remote, in.vni()};
+}
+
+Expected<Encapsulation> read_encapsulation(const Vm& in) {
+  switch (in.encapsulation_case()) {
+    case Vm::kVlan: {
+      const auto outer = narrow<uint16_t>(in.vlan().outer(), "VLAN identifier");
+      if (!outer) return Unexpected(outer.error());
+      const auto inner = narrow<uint16_t>(in.vlan().inner(), "VLAN identifier");
+      if (!inner) return Unexpected(inner.error());
+      return portcullis::VlanTags{*outer, *inner};
+    }
+    case Vm::kVxlan:
+      return read(TunnelProtocol::vxlan, in.vxlan());
+    case Vm::kGeneve:
+      return read(TunnelProtocol::geneve, in.geneve());
+    case Vm::ENCAPSULATION_NOT_SET:
+      break;
+  }
+  return Encapsulation();
+}
+
 Expected<model::Change> read(const Vm& in) {
   model::Vm vm;
   vm.tenant = in.tenant();
@@ -203,6 +240,9 @@ Expected<model::Change> read(const Vm& in) {
   if (in.mac().size() != vm.location.mac.bytes.size())
     return refuse("the MAC of vm '" + vm.id + "' is malformed");
   std::copy(in.mac().begin(), in.mac().end(), vm.location.mac.bytes.begin());
+  auto encapsulation = read_encapsulation(in);
+  if (!encapsulation) return Unexpected(std::move(encapsulation.error()));
+  vm.location.encapsulation = *encapsulation;
   if (in.dip() != 0) vm.dip = Ipv4Addr::from_host(in.dip());
   if (!in.dip6().empty()) {
     const auto dip6 = read_ipv6(in.dip6());

@@ -12,10 +12,11 @@ namespace portcullis::store {
 namespace {
 
 // "PCLS" in the file's header says whose file it is; the schema version, how to read it. Version 1 knew no
-// IPv6 addresses and is read as it is; once read it is a file of this version.
+// IPv6 addresses, version 2 no VLANs and tunnels. Both are read as they are; once read they are files of this
+// version.
 constexpr int64_t application_id = 0x50434c53;
 constexpr int64_t first_schema_version = 1;
-constexpr int64_t schema_version = 2;
+constexpr int64_t schema_version = 3;
 
 constexpr const char* schema = R"(
   BEGIN IMMEDIATE;
@@ -23,7 +24,7 @@ constexpr const char* schema = R"(
   CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,
                          checksum INTEGER NOT NULL) STRICT;
   PRAGMA application_id = 0x50434c53;
-  PRAGMA user_version = 2;
+  PRAGMA user_version = 3;
   COMMIT;)";
 
 // Objects in one row of a snapshot: some hundred KiB.

@@ -55,8 +55,23 @@ model::Limits limits_of(const config::Settings& settings) {
   limits.permit_chunks = capacity.permit_chunks;
   limits.tags_per_eip = max_tags_per_eip;
   limits.tag_sets = capacity.tag_sets;
+  limits.links = capacity.links;
+  limits.tunnel_remotes = capacity.tunnel_remotes;
   limits.quarantine_ms = settings.quarantine_ms;
   return limits;
+}
+
+model::EndpointPort endpoint_port(const config::Settings::Port& port) {
+  model::EndpointPort facts;
+  if (!port.tunnel) return facts;
+  const auto end = [](const InterfaceAddress& own, bool has_next_hop) {
+    const IpPrefix link = own.address.is_v4() ? IpPrefix(Ipv4Prefix(own.address.v4(), own.length))
+                                              : IpPrefix(Ipv6Prefix(own.address.v6(), own.length));
+    return model::TunnelEnd{own.address, link, has_next_hop};
+  };
+  if (port.tunnel->ipv4) facts.ipv4 = end(*port.tunnel->ipv4, port.tunnel->next_hop.has_value());
+  if (port.tunnel->ipv6) facts.ipv6 = end(*port.tunnel->ipv6, port.tunnel->next_hop6.has_value());
+  return facts;
 }
 
 TunnelEnd tunnel_end(const config::Settings::TunnelEnd& wanted) {
@@ -256,14 +271,16 @@ Expected<void> Gateway::create_worker() {
 
 Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   std::map<std::string, PortId> port_ids;
-  std::set<std::string> endpoint_ports;
+  model::EndpointPorts endpoint_ports;
   std::set<IpAddr> reserved;
   for (size_t i = 0; i < ports_.size(); ++i) {
     const auto& port = settings_.ports[i];
     port_ids.emplace(port.name, ports_[i].id());
-    if (port.role == PortRole::endpoint) endpoint_ports.insert(port.name);
+    if (port.role == PortRole::endpoint) endpoint_ports.emplace(port.name, endpoint_port(port));
     if (port.next_hop) reserved.insert(*port.next_hop);
     if (port.next_hop6) reserved.insert(*port.next_hop6);
+    if (port.tunnel && port.tunnel->ipv4) reserved.insert(port.tunnel->ipv4->address);
+    if (port.tunnel && port.tunnel->ipv6) reserved.insert(port.tunnel->ipv6->address);
   }
   for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
 

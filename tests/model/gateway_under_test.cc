@@ -32,11 +32,11 @@ model::Limits limits_of(const Sizes& sizes) {
           .quarantine_ms = sizes.quarantine_ms};
 }
 
-std::set<std::string> endpoint_ports(const reference::Setup& setup) {
-  std::set<std::string> names;
+model::EndpointPorts endpoint_ports(const reference::Setup& setup) {
+  model::EndpointPorts ports;
   for (const reference::PortSetup& port : setup.ports)
-    if (!port.uplink) names.insert(port.name);
-  return names;
+    if (!port.uplink) ports.emplace(port.name, model::EndpointPort());
+  return ports;
 }
 
 std::set<IpAddr> reserved(const reference::Setup& setup) {

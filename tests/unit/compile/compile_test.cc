@@ -239,7 +239,7 @@ TEST(CompileChange, ARuleChangeTouchesOneBinding) {
 class RandomCalls {
  public:
   explicit RandomCalls(uint32_t seed)
-      : random_(seed), model_({.vms = 40, .rules_per_eip = 64, .quarantine_ms = 5}, {"one", "two"}) {}
+      : random_(seed), model_({.vms = 40, .rules_per_eip = 64, .quarantine_ms = 5}, {{"one", {}}, {"two", {}}}) {}
 
   void step() {
     now_ms_ += 1;

@@ -66,11 +66,12 @@ const model::PermitRule out{
 struct Gateway {
   explicit Gateway(Disk& disk, ControlConfig config = {.pools = {pool}, .tick = 1h},
                    model::Limits limits = {})
-      : control(std::move(config), model::Model(limits, {"vms"}), std::make_unique<MemoryStore>(disk), [&] {
-          publish::Publisher publisher(*plane.tables, plane.rcu.get(), {{"vms", 1}}, 100);
-          publisher.add_worker(plane.worker.get());
-          return publisher;
-        }()) {}
+      : control(std::move(config), model::Model(limits, {{"vms", {}}}), std::make_unique<MemoryStore>(disk),
+                [&] {
+                  publish::Publisher publisher(*plane.tables, plane.rcu.get(), {{"vms", 1}}, 100);
+                  publisher.add_worker(plane.worker.get());
+                  return publisher;
+                }()) {}
 
   void start() {
     const auto started = control.start();

@@ -135,7 +135,7 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->eip, b.eip);
     EXPECT_EQ(record->dip, b.dip);
     EXPECT_EQ(record->mac, b.mac);
-    EXPECT_EQ(record->port, port);
+    EXPECT_EQ(record->link, port);
     EXPECT_EQ(record->incarnation, b.incarnation);
     EXPECT_EQ(record->binding_generation, b.binding_generation);
     EXPECT_EQ(record->list_generation, b.list_generation);
@@ -649,7 +649,7 @@ class Ipv6PublisherTest : public PublisherTest {
   }
   IndexEntry index(View view, const IpAddr& eip) { return plane.tables->binding.find(view, eip.v6()); }
   Slot at(PortId port, const IpAddr& dip) {
-    const EndpointKey6 key{.dip = dip.v6(), .port = port};
+    const EndpointKey6 key{.dip = dip.v6(), .link = port};
     return plane.tables->endpoint6.find<ScalarGroup>(key, plane.tables->endpoint6.bucket_of(key));
   }
 };

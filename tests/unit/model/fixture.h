@@ -74,7 +74,7 @@ inline constexpr int64_t now = 1'700'000'000'000;
 class ModelTest : public testing::Test {
  protected:
   void use(Limits limits, std::set<IpAddr> reserved = {}) {
-    model_ = Model(limits, {"vms", "more"}, std::move(reserved));
+    model_ = Model(limits, {{"vms", {}}, {"more", {}}}, std::move(reserved));
   }
 
   // Carries a plan out; a refused one is a test failure.
@@ -102,7 +102,7 @@ class ModelTest : public testing::Test {
   }
   [[nodiscard]] Generation generation() const { return model_.state().generation; }
 
-  Model model_{Limits{}, {"vms", "more"}};
+  Model model_{Limits{}, {{"vms", {}}, {"more", {}}}};
 
  private:
   uint32_t vms_ = 0;

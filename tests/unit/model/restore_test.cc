@@ -26,7 +26,7 @@ class RestoreTest : public ModelTest {
     return model_.state();
   }
   Expected<void> restore(const State& state, Limits limits = {},
-                         std::set<std::string> ports = {"vms", "more"}, std::set<IpAddr> reserved = {}) {
+                         EndpointPorts ports = {{"vms", {}}, {"more", {}}}, std::set<IpAddr> reserved = {}) {
     Model fresh(limits, std::move(ports), std::move(reserved));
     auto restored = fresh.restore(state);
     if (restored) {
@@ -44,7 +44,7 @@ TEST_F(RestoreTest, Empty) {
 
 TEST_F(RestoreTest, SameStateAndSameAnswers) {
   const State state = sample();
-  Model fresh({}, {"vms", "more"});
+  Model fresh(Limits(), {{"vms", {}}, {"more", {}}});
   ASSERT_TRUE(fresh.restore(state));
   EXPECT_EQ(fresh.state(), state);
   for (const Model* model : {&model_, &fresh}) {
@@ -67,14 +67,14 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
   struct Case {
     const char* what;
     Limits limits;
-    std::set<std::string> ports;
+    EndpointPorts ports;
     std::set<IpAddr> reserved;
     const char* object;
     const char* words;
   };
-  const std::set<std::string> ports{"vms"};
+  const EndpointPorts ports{{"vms", {}}};
   const Case cases[] = {
-      {"port", {}, {"more"}, {}, "tenants/acme/vms/db", "no endpoint port 'vms'"},
+      {"port", {}, {{"more", {}}}, {}, "tenants/acme/vms/db", "no endpoint port 'vms'"},
       {"vms", {.vms = 2}, ports, {}, "tenants/umbrella/vms/gone", "all 2 vms"},
       {"pages", {.index_pages = 1}, ports, {}, "pools/q", "1 further /16s, and 0 of 1"},
       {"EIPs", {.eips = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "all 1 EIPs"},
@@ -143,7 +143,7 @@ TEST_F(RestoreTest, RandomHistories) {
     std::mt19937 generator(seed);
     const auto pick = [&](uint32_t count) { return static_cast<uint32_t>(generator() % count); };
     const Limits limits{.eips = 12, .vms = 14, .permit_chunks = 6, .tag_sets = 4, .quarantine_ms = 50};
-    Model model(limits, {"vms"});
+    Model model(limits, {{"vms", {}}});
     int64_t clock = now;
     // One random call; an error is an answer, too.
     const auto call = [&](const Model& on, std::mt19937 choices) -> std::pair<ChangeSet, std::string> {
@@ -204,7 +204,7 @@ TEST_F(RestoreTest, RandomHistories) {
       const std::mt19937 choices(generator());
       const auto [changes, refusal] = call(model, choices);
       if (step % 7 == 0) {
-        Model restarted(limits, {"vms"});
+        Model restarted(limits, {{"vms", {}}});
         const auto restored = restarted.restore(model.state());
         ASSERT_TRUE(restored) << "seed " << seed << " step " << step << ": " << restored.error().message;
         const auto [changes_after, refusal_after] = call(restarted, choices);
@@ -235,7 +235,7 @@ TEST_F(RestoreTest, LargeStateIsCheap) {
     state.vms.emplace(VmKey{next.tenant, next.id}, next);
     state.eips.emplace(eip.address, eip);
   }
-  Model fresh(limits, {"vms"});
+  Model fresh(limits, {{"vms", {}}});
   const auto start = std::chrono::steady_clock::now();
   ASSERT_TRUE(fresh.restore(std::move(state)));
   EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 10);

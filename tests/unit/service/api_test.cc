@@ -97,7 +97,7 @@ class Api : public testing::Test {
                 .permit_chunks = 16,
                 .tag_sets = 16}),
         control_({.tick = std::chrono::hours(1)},
-                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {"vm0"}),
+                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {{"vm0", {}}}),
                  std::make_unique<MemoryStore>(), publisher()) {}
 
   void SetUp() override {
