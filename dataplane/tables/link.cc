@@ -99,8 +99,9 @@ LinkRecord make_link(PortId port, const PortInfo& info, const Encapsulation& enc
   record.mtu = info.mtu;
   if (const auto* tags = std::get_if<VlanTags>(&encapsulation)) {
     write_tags(record, *tags);
-    // One tag counts for no MTU (IEEE 802.3, 3.2.7); links need not bear the length of a second.
-    if (tags->inner != 0) record.mtu = static_cast<uint16_t>(info.mtu - vlan_tag_bytes);
+    // One customer tag counts for no MTU (IEEE 802.3, 3.2.7). Of a service tag few links know (Linux' packet
+    // sockets do not), so frames with two are no longer than untagged ones.
+    if (tags->inner != 0) record.mtu = static_cast<uint16_t>(info.mtu - record.header_length);
     return record;
   }
   const auto& tunnel = std::get<Tunnel>(encapsulation);

@@ -281,7 +281,7 @@ class Lab(Nest):
                 self._link_peer(vm, "geneve", HYPERVISOR, TUNNEL_END, place.split(",")[1])
             else:
                 self._link_peer(vm, "vlan", "eth0", place)
-            mtu = {"--vxlan": 1430, "--geneve": 1450, "--vlan": 1496}[kind]
+            mtu = {"--vxlan": 1430, "--geneve": 1450, "--vlan": 1492}[kind]
             netns.ip("-n", vm.namespace, "link", "set", "eth0", "mtu", str(mtu))
             netns.ip("-n", vm.namespace, "address", "add", f"{LINK_DIP}/32", "dev", "eth0")
             netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
