@@ -29,14 +29,22 @@ struct Identify {
     if (burst.live == 0) return;
     if (burst.in_role == PortRole::uplink)
       from_uplink(burst, tables, worker);
+    else if (burst.from_link == 0) [[likely]]
+      from_endpoints<Group>(burst, tables, worker, [port = burst.in_port](uint32_t) { return port; });
     else
-      from_endpoints<Group>(burst, tables, worker);
+      Group::template call<IdentifyLinked>(burst, tables, worker);
     if (live_of<Ipv6>(burst) != 0) [[unlikely]]
       Group::template call<IdentifyIpv6>(burst, tables, worker);
   }
 
  private:
-  // A function of its own, for bursts that have some.
+  // Functions of their own, for bursts that have some.
+  struct IdentifyLinked {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      from_endpoints<Group>(burst, tables, worker, [&](uint32_t i) { return link_of(burst, i); });
+    }
+  };
   struct IdentifyIpv6 {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
@@ -90,13 +98,14 @@ struct Identify {
     reach<Ipv6>(burst, places, tables, worker);
   }
 
-  template <typename Group>
-  static void from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker) {
+  // `link`: of each packet, by its place in the burst.
+  template <typename Group, typename LinkOf>
+  static void from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker, LinkOf&& link) {
     uint32_t buckets[burst_size];
     Places places;
     uint64_t pooled_destinations = 0;
     for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
-      buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .link = link_of(burst, i)});
+      buckets[i] = tables.endpoint.bucket_of({.dip = burst.ip[i].source, .link = link(i)});
       tables.endpoint.prefetch(buckets[i]);
       if (!tables.binding.may_be_pooled(burst.ip[i].destination)) return;
       pooled_destinations |= uint64_t{1} << i;
@@ -104,8 +113,7 @@ struct Identify {
       prefetch_line(places.of[i]);
     });
     for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
-      const Slot slot =
-          tables.endpoint.find<Group>({.dip = burst.ip[i].source, .link = link_of(burst, i)}, buckets[i]);
+      const Slot slot = tables.endpoint.find<Group>({.dip = burst.ip[i].source, .link = link(i)}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched<Ipv4>(slot, tables, worker);
     });
