@@ -18,8 +18,8 @@
 namespace portcullis {
 namespace {
 
-// Ethernet header and one VLAN tag: what a driver may deliver around L3.
-constexpr uint32_t frame_overhead = 14 + 4;
+// Ethernet header and two VLAN tags: what a driver may deliver around L3.
+constexpr uint32_t frame_overhead = 14 + 2 * 4;
 
 uint16_t buffer_room(uint16_t mtu) {
   const uint32_t frame = RTE_PKTMBUF_HEADROOM + uint32_t{mtu} + frame_overhead;

@@ -11,6 +11,7 @@ wire: a veth that leaves them to a "NIC" would hand the gateway frames that no n
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import socket
 import subprocess
@@ -116,6 +117,12 @@ LINKED_VMS = {
     "vlan": ("--vlan", "100"),
     "qinq": ("--vlan", "200.30"),
 }
+
+
+# Of a laboratory that has a vhost-user port (`vhost: True`): a vm on a virtio device, as a hypervisor gives one.
+# The device is DPDK's virtio-user in a testpmd, which passes frames on, as they are, to the host's eth0.
+VHOST_PORT = "ep-vhost"
+VHOST_VM = ("guest", "10.0.0.8", "02:00:00:00:05:08")
 
 
 class Watch:
@@ -248,6 +255,12 @@ class Lab(Nest):
         if settings.get("links"):
             self._add_links(gateway_namespace)
             ports.append(LINK_PORT)
+        if settings.get("vhost"):
+            name, dip, mac = VHOST_VM
+            guest = self.vms[name] = self._host(name, VHOST_PORT, dip, mac)
+            self._link(guest.namespace, "eth0", mac, self.namespace("virtio"), "guest")
+            netns.ip("-n", guest.namespace, "address", "add", f"{dip}/32", "dev", "eth0")
+            netns.ip("-n", guest.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
         self.gateway = Gateway(gateway_namespace, self.directory,
                                config_text(self.directory, self.name, ports, **settings))
 
@@ -296,6 +309,24 @@ class Lab(Nest):
                    "gro", "off"])
         netns.ip("-n", vm.namespace, "link", "set", "eth0", "up")
 
+    def start_virtio(self) -> subprocess.Popen:
+        """The guest's virtio device, which connects to the gateway's socket. It lives until it is ended."""
+        runtime = self.directory / "virtio"
+        runtime.mkdir(exist_ok=True)
+        device = subprocess.Popen(
+            ["ip", "netns", "exec", f"{self.name}-virtio", "stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@0,1@0", "--no-huge", "-m", "256",
+             "--no-pci", "--file-prefix", f"{self.name}v", f"--vdev=net_virtio_user0,path={self.directory}/vhost.sock",
+             "--vdev=net_af_packet0,iface=guest", "--", "--auto-start", "--forward-mode=io", "--total-num-mbufs=8192"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env=os.environ | {"RUNTIME_DIRECTORY": str(runtime)})
+        self._peers.append(device)
+        said = []
+        for line in device.stdout:
+            said.append(line)
+            if line.startswith("Press enter to exit"):
+                return device
+        raise RuntimeError(f"the virtio device ended: {''.join(said[-5:])}")
+
     def _link_peer(self, vm: Host, *link: str) -> None:
         script = pathlib.Path(__file__).with_name("link_peer.py")
         peer = self.hypervisor.start(sys.executable, str(script), vm.namespace, vm.mac, *link,
@@ -337,7 +368,7 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                links: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
+                links: bool = False, vhost: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
     next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
@@ -349,6 +380,8 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
         f'ports {{ name: "{name}" device: "{driver}{number},iface={name}" role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} {tunnel if name == LINK_PORT else ""} }}'
         for number, name in enumerate(endpoint_ports, start=1))
+    if vhost:
+        ports += f'\nports {{ name: "{VHOST_PORT}" device: "net_vhost0,iface={directory}/vhost.sock" role: ENDPOINT }}'
     return f"""\
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
 ports {{
