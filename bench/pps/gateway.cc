@@ -22,9 +22,12 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
   std::unique_ptr<Gateway> gateway(new Gateway);
   const auto list_size = static_cast<uint32_t>(list_of(workload).size());
   auto tables =
-      Tables::create({.eips = workload.eips,
+      Tables::create({.eips = workload.ipv6 ? 0 : workload.eips,
+                      .ipv6_eips = workload.ipv6 ? workload.eips : 0,
                       .permit_chunks = workload.eips * static_cast<uint32_t>(most_permit_chunks(list_size)),
-                      .tag_sets = 16},
+                      .tag_sets = 16,
+                      .links = 0,
+                      .tunnel_remotes = 0},
                      SOCKET_ID_ANY);
   if (!tables) return Unexpected(tables.error());
   gateway->tables_ = std::move(*tables);
@@ -34,6 +37,7 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
   ports.uplink = uplink;
   ports.in_use = {uplink, endpoint};
   gateway->tables_->next_hop.set(uplink, macs.client);
+  gateway->tables_->next_hop6.set(uplink, macs.client);
   if (workload.idle_ms != 0)
     gateway->tables_->timeouts.tcp_established_ms = gateway->tables_->timeouts.tcp_transitory_ms =
         workload.idle_ms;
@@ -43,8 +47,12 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
   if (gateway->rcu_ == nullptr || rte_rcu_qsbr_init(gateway->rcu_, 1) != 0)
     return fail(ErrorCode::resource_exhausted, "no memory for the RCU variable");
   if (auto done = gateway->fill(workload, endpoint); !done) return Unexpected(done.error());
-  auto worker = Worker::create({.flow_capacity = flow_slots_of(workload), .isa = isa}, *gateway->tables_,
-                               gateway->rcu_);
+  constexpr uint32_t unused = 64;
+  const uint32_t slots = flow_slots_of(workload);
+  auto worker = Worker::create({.flow_capacity = workload.ipv6 ? unused : slots,
+                                .ipv6_flow_capacity = workload.ipv6 ? slots : unused,
+                                .isa = isa},
+                               *gateway->tables_, gateway->rcu_);
   if (!worker) return Unexpected(worker.error());
   gateway->worker_ = std::move(*worker);
   gateway->worker_->online();
@@ -57,10 +65,11 @@ Expected<void> Gateway::fill(const Workload& workload, PortId endpoint) {
   publish::Publisher publisher(*tables_, rcu_, {{"endpoint", endpoint}}, UINT32_MAX);
   const std::vector<PermitRule> list = list_of(workload);
   compile::Update update;
-  update.pools.emplace()[pool.first()] = {.prefix = pool};
+  const IpPrefix eips = workload.ipv6 ? IpPrefix(ipv6_pool) : IpPrefix(pool);
+  update.pools.emplace()[eips.first()] = {.prefix = eips};
   for (uint32_t next = 0; next < workload.eips; update = {}) {
     for (const uint32_t end = std::min(workload.eips, next + update_size); next < end; ++next) {
-      compile::CompiledBinding binding = binding_of(next, list);
+      compile::CompiledBinding binding = binding_of(next, list, workload.ipv6);
       update.bindings.emplace_hint(update.bindings.end(), binding.eip, std::move(binding));
     }
     if (auto done = publisher.publish(update); !done) return done;

@@ -101,6 +101,33 @@ TEST(Frame, ChecksumsAreRight) {
       }
 }
 
+TEST(Frame, ChecksumsAreRightByIpv6) {
+  for (const uint16_t length : {smallest_ipv6_frame, uint16_t{75}, largest_frame})
+    for (const Way way : {Way::in, Way::out})
+      for (const bool expected : {false, true}) {
+        const Packet packet{.eip = eip_of(7),
+                            .dip = dip_of(7),
+                            .remote = random_source(99),
+                            .local_port = 80,
+                            .remote_port = 4321,
+                            .length = length,
+                            .way = way,
+                            .ipv6 = true,
+                            .number = 12345};
+        std::vector<uint8_t> frame(length);
+        if (expected)
+          write_expected(packet, frame);
+        else
+          write_frame(packet, frame.data());
+        const std::span bytes(frame);
+        const auto l4 = static_cast<uint16_t>(length - 54);
+        const std::array<uint8_t, 4> rest{0, 6, static_cast<uint8_t>(l4 >> 8), static_cast<uint8_t>(l4)};
+        EXPECT_EQ(internet_sum(bytes.subspan(54), internet_sum(bytes.subspan(22, 32), internet_sum(rest))),
+                  0xffff);
+        EXPECT_EQ(number_of(frame.data()), 12345u);
+      }
+}
+
 TEST(ShapedRules, AreDistributedAsRow9Says) {
   const std::vector<PermitRule> rules = shaped_rules(1000, 16);
   uint32_t hosts = 0, any = 0;

@@ -44,6 +44,15 @@ const std::vector<Row>& rows() {
       {"9a-miss", "lists of 64 rules, no rule matches", listed(64, 254, true)},
       {"9b-miss", "lists of 1,000 rules, no rule matches", listed(1000, 254, true)},
       {"9c-miss", "lists of 100,000 rules, no rule matches", listed(100000, 8, true)},
+      {"10-1a", "row 1a by IPv6", {.ipv6 = true}},
+      {"10-1b", "row 1b by IPv6", {.eips = k64, .flows = k64, .ways = both, .ipv6 = true}},
+      {"10-2", "row 2 by IPv6", {.eips = million, .flows = million, .ways = both, .ipv6 = true}},
+      {"10-3",
+       "row 3 by IPv6",
+       {.work = Work::tracked, .eips = k64, .flows = million, .ways = both, .ipv6 = true}},
+      {"10-3b",
+       "row 3b by IPv6",
+       {.work = Work::tracked, .eips = million, .flows = million, .ways = both, .ipv6 = true}},
       {"11a",
        "half SYNs from random sources at a `tracked` rule",
        {.work = Work::flood, .flows = k64, .flow_slots = million, .flood = Flood::tracked}},
@@ -90,7 +99,8 @@ std::string describe(const Workload& workload) {
   if (workload.ways.size() == 2) text += ", both ways";
   if (workload.ways.size() == 1) text += workload.ways[0] == Way::in ? ", in" : ", out";
   if (workload.zipf) text += ", Zipf";
-  if (workload.sizes) text += ", frames of 60 to 1514";
+  if (workload.sizes) text += ", frames of " + std::to_string(workload.smallest()) + " to 1514";
+  if (workload.ipv6) text += ", IPv6";
   return text;
 }
 

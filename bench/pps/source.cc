@@ -15,8 +15,8 @@ constexpr uint16_t first_client_port = 1024;
 // Packet::number of a SYN of a flood: no flow has one as high.
 constexpr uint32_t flood_number = uint32_t{1} << 31;
 
-uint16_t mixed_length(uint64_t random) {
-  return static_cast<uint16_t>(smallest_frame + random % (largest_frame - smallest_frame + 1));
+uint16_t mixed_length(uint16_t smallest, uint64_t random) {
+  return static_cast<uint16_t>(smallest + random % (largest_frame - smallest + 1u));
 }
 
 }  // namespace
@@ -33,14 +33,16 @@ Packet FlowSource::at(Way way, uint64_t n) const {
   const uint32_t endpoint = at_nobody ? workload_.eips + flow : flow % workload_.eips;
   const uint16_t service = static_cast<uint16_t>(first_service + random % 4);
   const uint16_t client_port = static_cast<uint16_t>(first_client_port + (flow >> client_bits));
-  Packet packet{.eip = eip_of(endpoint),
-                .dip = dip_of(endpoint),
-                .remote = Ipv4Addr::from_host(client_net + (flow & ((1u << client_bits) - 1))),
-                .local_port = service,
-                .remote_port = client_port,
-                .length = workload_.sizes ? mixed_length(random >> 8) : smallest_frame,
-                .way = way,
-                .number = flow};
+  Packet packet{
+      .eip = eip_of(endpoint),
+      .dip = dip_of(endpoint),
+      .remote = Ipv4Addr::from_host(client_net + (flow & ((1u << client_bits) - 1))),
+      .local_port = service,
+      .remote_port = client_port,
+      .length = workload_.sizes ? mixed_length(workload_.smallest(), random >> 8) : workload_.smallest(),
+      .way = way,
+      .ipv6 = workload_.ipv6,
+      .number = flow};
   switch (workload_.work) {
     case Work::unbound:
       packet.remote = random_source(mix(n));

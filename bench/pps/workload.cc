@@ -92,9 +92,9 @@ std::vector<PermitRule> list_of(const Workload& workload) {
   return list;
 }
 
-compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list) {
-  compile::CompiledBinding binding{.eip = eip_of(n),
-                                   .dip = dip_of(n),
+compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list, bool ipv6) {
+  compile::CompiledBinding binding{.eip = ipv6 ? IpAddr(ipv6_eip(eip_of(n))) : eip_of(n),
+                                   .dip = ipv6 ? IpAddr(ipv6_dip(dip_of(n))) : dip_of(n),
                                    .port = "endpoint",
                                    .mac = macs.vm,
                                    .edge = true,
@@ -104,8 +104,10 @@ compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& l
                                    .kept_from = 1};
   binding.rules.reserve(list.size());
   for (const PermitRule& rule : list)
-    binding.rules.push_back(
-        {.rule = rule, .tag = std::nullopt, .name = "r" + std::to_string(binding.rules.size())});
+    binding.rules.push_back({.rule = rule,
+                             .tag = std::nullopt,
+                             .name = "r" + std::to_string(binding.rules.size()),
+                             .remote = ipv6 ? IpPrefix(Ipv6Prefix()) : IpPrefix()});
   return binding;
 }
 

@@ -36,12 +36,14 @@ struct Workload {
   bool miss = false;        // packets that no rule of such a list matches
   bool zipf = false;        // how often each flow is sent; else uniform
   bool sizes = false;       // frames of 60 to 1514 bytes; else all of 60
+  bool ipv6 = false;        // the same by IPv6: 74 bytes for 60
   uint32_t flow_slots = 0;  // capacity of the flow table; 0: what the flows need
   uint32_t idle_ms = 0;     // TCP idle times; 0: those of the product
   double pace = 0;          // storm: millions of new flows a second; 0: as fast as the worker can
   Flood flood = Flood::tracked;
 
   [[nodiscard]] bool has_long_list() const { return rules > 4 || shapes != 0; }
+  [[nodiscard]] uint16_t smallest() const { return ipv6 ? smallest_ipv6_frame : smallest_frame; }
 };
 
 inline constexpr Ipv4Prefix pool{Ipv4Addr::of(100, 64, 0, 0), 10};
@@ -70,7 +72,7 @@ inline constexpr uint16_t forbidden_port = 9999;  // in no list, local or remote
 // in the list, and the others the prefixes. Without, each rule has a port of its own, and half of them mind
 // the remote port.
 [[nodiscard]] std::vector<PermitRule> shaped_rules(uint32_t count, uint32_t shapes);
-[[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list);
+[[nodiscard]] compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& list, bool ipv6);
 [[nodiscard]] uint32_t flow_slots_of(const Workload& workload);
 
 }  // namespace portcullis::bench

@@ -30,6 +30,7 @@ RUNS = (
     row("8", memory_mb=2048),
     *(row(name, *more) for name in ("9a", "9b", "9c") for more in (SHORT_LIST, ())),
     row("9a-miss"), row("9b-miss"), row("9c-miss"),
+    row("10-1a"), row("10-1b"), row("10-2"), row("10-3", memory_mb=2048), row("10-3b", memory_mb=3072),
     row("11a"), row("11a-listed"), row("11a-full"),
     row("16a"), row("16b"),
 )
@@ -73,6 +74,10 @@ def beyond(name: str, base: str) -> Callable[[Results], float]:
     return lambda results: results[name]["g"] - results[base]["g"]
 
 
+def times(name: str, base: str) -> Callable[[Results], float]:
+    return lambda results: results[name]["g"] / results[base]["g"]
+
+
 def of(run: str, *path: str) -> Callable[[Results], float]:
     def value(results: Results) -> float:
         found = results[run]
@@ -113,6 +118,8 @@ TARGETS = (
     longer("9a-miss", "lists of 64 rules, none matches", 15, "9a"),
     longer("9b-miss", "lists of 1,000 rules, none matches", 25, "9b"),
     longer("9c-miss", "lists of 100,000 rules, none matches", 40, "9c"),
+    *(Target(f"10, {row4}", f"row {row4} by IPv6", "of the same by IPv4", 1.25, (f"10-{row4}", row4),
+             times(f"10-{row4}", row4)) for row4 in ("1a", "1b", "2", "3", "3b")),
     *(Target(name, work, "of the established rate", 0.8, (name,), of(name, "established_ratio"), at_least=True)
       for name, work in (("11a", "half SYNs at a rule that tracks"),
                          ("11a-listed", "half SYNs at a rule that tracks nothing"),
@@ -128,7 +135,7 @@ TARGETS = (
     clocks("16b", "drop: not permitted", 60),
 )
 
-NOT_BUILT = {"5": "SIPs", "6": "classes and hard limits", "7": "steering", "10": "IPv6", "11b": "SIPs",
+NOT_BUILT = {"5": "SIPs", "6": "classes and hard limits", "7": "steering", "11b": "SIPs",
              "12": "several workers", "13": "is measured by the control plane's own tests"}
 
 
