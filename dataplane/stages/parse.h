@@ -40,7 +40,9 @@ struct Parse {
       rte_prefetch0(burst.mbuf[i + burst_lookahead]);
       rte_prefetch0(frame_of(burst.mbuf[i + frame_distance]));
       bytes += burst.mbuf[i]->pkt_len;
-      const Refusal refusal = is_plain(burst.mbuf[i], own_mac) ? plain(burst, i) : exact(burst, i, own_mac);
+      const Refusal refusal = is_plain(burst.mbuf[i], own_mac)              ? plain(burst, i)
+                              : ParseIpv6::is_plain(burst.mbuf[i], own_mac) ? ParseIpv6::plain(burst, i)
+                                                                            : exact(burst, i, own_mac);
       if (refusal.is_one()) [[unlikely]]
         drop(burst, worker, i, refusal.reason());
     }

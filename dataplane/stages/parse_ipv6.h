@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 
@@ -25,6 +26,40 @@
 namespace portcullis::stages {
 
 struct ParseIpv6 {
+  // Most frames: IPv6 to this port, whole, TCP or UDP behind the header itself, no martian, all headers in
+  // one buffer. Which test fails does not matter here: accepted() says so in the order of the RFCs.
+  static bool is_plain(const rte_mbuf* mbuf, MacWord own_mac) {
+    if (mbuf->data_len < plain_headers) return false;
+    const HeaderView<std::array<uint8_t, plain_headers>> frame(frame_of(mbuf));
+    // Ether type, version and the upper half of the traffic class, of which the latter may be anything.
+    constexpr uint32_t type_version = ether_type::ipv6.wire() | 0x60u << 16;
+    const auto destination_mac = MacWord::of_load(frame.load<uint64_t>(0));
+    const uint64_t differs =
+        destination_mac.differs(own_mac) |
+        ((frame.load<uint32_t>(offsetof(EthernetHeader, ether_type)) ^ type_version) & 0xf0ffff);
+    const auto next = frame.load<uint8_t>(l3_offset + offsetof(Ipv6Header, next_header));
+    const uint32_t length =
+        sizeof(Ipv6Header) + frame.load<Be16>(l3_offset + offsetof(Ipv6Header, payload_length)).host();
+    return differs == 0 && (next == ip_protocol::tcp || next == ip_protocol::udp) &&
+           length <= std::min<uint32_t>(mbuf->pkt_len - l3_offset, UINT16_MAX) &&
+           !is_martian(frame.load<Ipv6Addr>(l3_offset + offsetof(Ipv6Header, source))) &&
+           !is_martian(frame.load<Ipv6Addr>(l3_offset + offsetof(Ipv6Header, destination)));
+  }
+
+  [[gnu::noinline]] static Refusal plain(Burst& burst, uint32_t i) {
+    const rte_mbuf* const mbuf = burst.mbuf[i];
+    const uint8_t* const ip = frame_of(mbuf) + l3_offset;
+    const HeaderView<Ipv6Header> header(ip);
+    const uint32_t length =
+        sizeof(Ipv6Header) + header.load<Be16>(offsetof(Ipv6Header, payload_length)).host();
+    take_fields(burst, i, header, length);
+    burst.l4_at[i] = static_cast<uint16_t>(l3_offset + sizeof(Ipv6Header));
+    burst.ip[i].protocol = header.load<uint8_t>(offsetof(Ipv6Header, next_header));
+    return upper_layer(
+        burst, i, ip + sizeof(Ipv6Header), length - static_cast<uint32_t>(sizeof(Ipv6Header)),
+        std::min(mbuf->data_len - l3_offset, length) - static_cast<uint32_t>(sizeof(Ipv6Header)));
+  }
+
   // `is_multicast`: the frame is, so that nothing but Neighbor Discovery is for this port.
   [[gnu::noinline]] static Refusal accepted(Burst& burst, uint32_t i, bool is_multicast) {
     const rte_mbuf* const mbuf = burst.mbuf[i];
@@ -39,14 +74,7 @@ struct ParseIpv6 {
     if (length > mbuf->pkt_len - l3_offset || length > UINT16_MAX) return Drop::ip_total_length;
     const uint32_t present = std::min(in_buffer, length);
 
-    Ipv4Fields& fields = burst.ip[i];
-    fields.ttl = header.load<uint8_t>(offsetof(Ipv6Header, hop_limit));
-    fields.header_checksum = Be16();
-    fields.source = fields.destination = Ipv4Addr();
-    burst.source6[i] = header.load<Ipv6Addr>(offsetof(Ipv6Header, source));
-    burst.destination6[i] = header.load<Ipv6Addr>(offsetof(Ipv6Header, destination));
-    burst.total_length[i] = static_cast<uint16_t>(length);
-    burst.ipv6 |= uint64_t{1} << i;
+    take_fields(burst, i, header, length);
 
     const auto next = header.load<uint8_t>(offsetof(Ipv6Header, next_header));
     if (next == ip_protocol::icmpv6 && present > sizeof(Ipv6Header) &&
@@ -58,7 +86,7 @@ struct ParseIpv6 {
 
     const HeaderChain chain = HeaderChain::walk(ip, length, present);
     burst.l4_at[i] = static_cast<uint16_t>(l3_offset + chain.at);
-    fields.protocol = chain.protocol;
+    burst.ip[i].protocol = chain.protocol;
     if (chain.fragment_at != 0) [[unlikely]]
       return fragment(burst, i, ip, chain, length, present);
     if (chain.end != HeaderChain::End::upper_layer) [[unlikely]]
@@ -67,6 +95,19 @@ struct ParseIpv6 {
   }
 
  private:
+  static constexpr uint32_t plain_headers = l3_offset + sizeof(Ipv6Header) + sizeof(TcpHeader);
+
+  static void take_fields(Burst& burst, uint32_t i, HeaderView<Ipv6Header> header, uint32_t length) {
+    Ipv4Fields& fields = burst.ip[i];
+    fields.ttl = header.load<uint8_t>(offsetof(Ipv6Header, hop_limit));
+    fields.header_checksum = Be16();
+    fields.source = fields.destination = Ipv4Addr();
+    burst.source6[i] = header.load<Ipv6Addr>(offsetof(Ipv6Header, source));
+    burst.destination6[i] = header.load<Ipv6Addr>(offsetof(Ipv6Header, destination));
+    burst.total_length[i] = static_cast<uint16_t>(length);
+    burst.ipv6 |= uint64_t{1} << i;
+  }
+
   static Drop broken(HeaderChain::End end) {
     switch (end) {
       case HeaderChain::End::not_contiguous:
