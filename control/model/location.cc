@@ -1,4 +1,6 @@
 // What may be said of where a vm is: its port, its MAC, and how its frames are told apart.
+#include <algorithm>
+
 #include "control/model/martian.h"
 #include "control/model/model.h"
 #include "control/model/names.h"
@@ -73,12 +75,15 @@ Expected<void> Model::check_remote(const Tunnel& tunnel, const std::string& loca
                                    const std::string& name) const {
   const std::string field = tunnel_field(location_field, tunnel.protocol) + ".remote";
   const std::string remote = tunnel.remote.to_string();
-  for (const auto& [port, facts] : ports_)
-    if (const auto& end = facts.end(tunnel.remote.family()); end && end->address == tunnel.remote)
-      return fail(ErrorCode::invalid_argument,
-                  remote + " is the gateway's own tunnel address on port " + port +
-                      "; give the address of the tunnel's other end",
-                  field, name);
+  const auto own = std::ranges::find_if(ports_, [&](const auto& port) {
+    const auto& end = port.second.end(tunnel.remote.family());
+    return end && end->address == tunnel.remote;
+  });
+  if (own != ports_.end())
+    return fail(ErrorCode::invalid_argument,
+                remote + " is the gateway's own tunnel address on port " + own->first +
+                    "; give the address of the tunnel's other end",
+                field, name);
   if (const std::string* pool = usage_.pool_of(tunnel.remote))
     return fail(ErrorCode::failed_precondition,
                 remote + " lies in " + pool_name(*pool) +
