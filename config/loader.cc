@@ -46,6 +46,17 @@ bool is_martian(const IpAddr& address) {
   return model::martian_in(alone).has_value();
 }
 
+// Of the same family. Mind that the first and the last address of an IPv4 link are no station's, but for /31
+// (RFC 3021) and /32.
+bool is_station_on(const InterfaceAddress& own, const IpAddr& address) {
+  if (own.address.is_v6())
+    return address.v6().is_link_local() ||
+           (!is_martian(address) && Ipv6Prefix(own.address.v6(), own.length).contains(address.v6()));
+  const Ipv4Prefix link(own.address.v4(), own.length);
+  return !is_martian(address) && link.contains(address.v4()) &&
+         (own.length > 30 || (address.v4() != link.first() && address.v4() != link.last()));
+}
+
 bool is_pci_address(const std::string& device) {
   static const std::regex pattern("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7](,.*)?");
   return std::regex_match(device, pattern);
@@ -367,12 +378,7 @@ class Checker {
       text_.mistake(path, "is \"" + value + "\", expected an address such as " + example);
       return std::nullopt;
     }
-    const bool is_on_link =
-        own &&
-        (own->address.is_v4() ? Ipv4Prefix(own->address.v4(), own->length).contains(address->v4())
-                              : address->v6().is_link_local() ||
-                                    Ipv6Prefix(own->address.v6(), own->length).contains(address->v6()));
-    if (!is_on_link || *address == own->address) {
+    if (!own || *address == own->address || !is_station_on(*own, *address)) {
       text_.mistake(
           path, "is " + value + ", expected another station on the link of the tunnel address of its family");
       return std::nullopt;

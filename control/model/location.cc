@@ -1,4 +1,6 @@
 // What may be said of where a vm is: its port, its MAC, and how its frames are told apart.
+#include <algorithm>
+
 #include "control/model/martian.h"
 #include "control/model/model.h"
 #include "control/model/names.h"
@@ -15,15 +17,31 @@ Expected<void> check_vlan(const VlanTags& tags, const std::string& field, const 
                 "VLAN identifier " + std::to_string(identifier) + " is none; give one of 1 to 4094",
                 field + ".vlan." + tag, name);
   };
+  if (tags.outer == 0 && tags.inner != 0)
+    return fail(
+        ErrorCode::invalid_argument,
+        "an inner VLAN " + std::to_string(tags.inner) + " needs an outer one; give both, or the outer alone",
+        field + ".vlan.outer", name);
   if (tags.outer < first_vlan || tags.outer > last_vlan) return refuse(tags.outer, "outer");
   if (tags.inner > last_vlan) return refuse(tags.inner, "inner");
   return {};
 }
 
+std::string tunnel_field(const std::string& location_field, TunnelProtocol protocol) {
+  return location_field + (protocol == TunnelProtocol::vxlan ? ".vxlan" : ".geneve");
+}
+
+// One station, as far as that can be told: of an IPv4 link the first and the last address are none (RFC 1122,
+// 3.2.1.3), but for /31 (RFC 3021) and /32.
+bool is_unicast(const IpAddr& address, const IpPrefix& link) {
+  if (address.is_v6()) return !martian_in(Ipv6Prefix(address.v6(), 128));
+  if (martian_in(Ipv4Prefix(address.v4(), 32))) return false;
+  return link.length() > 30 || (address != link.first() && address != link.last());
+}
+
 Expected<void> check_tunnel(const Tunnel& tunnel, const std::string& port, const EndpointPort& facts,
                             const std::string& location_field, const std::string& name) {
-  const std::string field =
-      location_field + (tunnel.protocol == TunnelProtocol::vxlan ? ".vxlan" : ".geneve");
+  const std::string field = tunnel_field(location_field, tunnel.protocol);
   const std::string remote = tunnel.remote.to_string();
   if (tunnel.vni > last_vni)
     return fail(ErrorCode::invalid_argument,
@@ -37,21 +55,42 @@ Expected<void> check_tunnel(const Tunnel& tunnel, const std::string& port, const
         "port " + port + " has no " + family +
             " tunnel address; give it one in the configuration (tunnel.addresses), or name another port",
         location_field + ".port", name);
-  const IpPrefix alone = tunnel.remote.is_v4() ? IpPrefix(Ipv4Prefix(tunnel.remote.v4(), 32))
-                                               : IpPrefix(Ipv6Prefix(tunnel.remote.v6(), 128));
-  if (martian_in(alone) || tunnel.remote == end->address)
+  if (!is_unicast(tunnel.remote, end->link))
     return fail(ErrorCode::invalid_argument,
                 remote + " is no other end of a tunnel; give the unicast address of the vm's host",
                 field + ".remote", name);
   if (!end->link.contains(tunnel.remote) && !end->has_next_hop)
     return fail(ErrorCode::failed_precondition,
                 remote + " is not on the link " + end->link.to_string() + " of port " + port +
-                    ", which has no next hop for tunnels (tunnel.next_hop)",
+                    ", which has no next hop for tunnels (tunnel.next_hop" +
+                    (tunnel.remote.is_v4() ? "" : "6") + "); configure one, or give a remote on the link",
                 field + ".remote", name);
   return {};
 }
 
 }  // namespace
+
+// Packets to a remote leave by its port, those to a pool's address are judged: no address is both.
+Expected<void> Model::check_remote(const Tunnel& tunnel, const std::string& location_field,
+                                   const std::string& name) const {
+  const std::string field = tunnel_field(location_field, tunnel.protocol) + ".remote";
+  const std::string remote = tunnel.remote.to_string();
+  const auto own = std::ranges::find_if(ports_, [&](const auto& port) {
+    const auto& end = port.second.end(tunnel.remote.family());
+    return end && end->address == tunnel.remote;
+  });
+  if (own != ports_.end())
+    return fail(ErrorCode::invalid_argument,
+                remote + " is the gateway's own tunnel address on port " + own->first +
+                    "; give the address of the tunnel's other end",
+                field, name);
+  if (const std::string* pool = usage_.pool_of(tunnel.remote))
+    return fail(ErrorCode::failed_precondition,
+                remote + " lies in " + pool_name(*pool) +
+                    ", whose addresses are EIPs; give the address that the vm's host has in the underlay",
+                field, name);
+  return {};
+}
 
 Expected<void> Model::check_location(const Location& location, const Location* left, const std::string& field,
                                      const std::string& name) const {
@@ -68,6 +107,7 @@ Expected<void> Model::check_location(const Location& location, const Location* l
     if (auto check = check_vlan(*tags, field, name); !check) return check;
   } else if (const auto* tunnel = std::get_if<Tunnel>(&location.encapsulation)) {
     if (auto check = check_tunnel(*tunnel, location.port, port->second, field, name); !check) return check;
+    if (auto check = check_remote(*tunnel, field, name); !check) return check;
   } else if (port->second.has_tunnels()) {
     return fail(ErrorCode::failed_precondition,
                 "port " + location.port +

@@ -98,6 +98,9 @@ class Model {
   // Whether a vm may be there, whoever else is. `left`: where it is now; null if it is new.
   [[nodiscard]] Expected<void> check_location(const Location& location, const Location* left,
                                               const std::string& field, const std::string& name) const;
+  // Whether the address is free to be a tunnel's other end.
+  [[nodiscard]] Expected<void> check_remote(const Tunnel& tunnel, const std::string& location_field,
+                                            const std::string& name) const;
   // Where a vm shall be. Fields of the request: of its location, and of what must change if a private address
   // is another vm's there; empty: that address.
   [[nodiscard]] Expected<void> check_place(const Vm& vm, const std::string& location_field,

@@ -48,6 +48,12 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
                     "; pools must be disjoint",
                 "pool.prefix", name);
   }
+  if (const auto remote = usage_.tunnel_remote_in(pool.prefix)) {
+    return fail(ErrorCode::failed_precondition,
+                "prefix " + pool.prefix.to_string() + " holds " + remote->to_string() +
+                    ", the remote end of a vm's tunnel; move those vms first, or give another prefix",
+                "pool.prefix", name);
+  }
   if (pool.prefix.is_v6() && usage_.ipv6_pools() >= limits_.ipv6_pools) {
     return fail(
         ErrorCode::resource_exhausted,

@@ -30,9 +30,9 @@ std::pair<std::string, Encapsulation> link_of(const Location& location) {
   return {location.port, location.encapsulation};
 }
 
-std::optional<std::pair<std::string, IpAddr>> remote_of(const Location& location) {
+std::optional<std::pair<IpAddr, std::string>> remote_of(const Location& location) {
   const auto* tunnel = std::get_if<Tunnel>(&location.encapsulation);
-  return tunnel == nullptr ? std::nullopt : std::optional(std::pair(location.port, tunnel->remote));
+  return tunnel == nullptr ? std::nullopt : std::optional(std::pair(tunnel->remote, location.port));
 }
 
 void insert_dips(std::set<IpAddr>& addresses, const Vm& vm) {
@@ -285,7 +285,7 @@ uint32_t Usage::links_with(const Location& location, const Location* left) const
     return found == vms_behind_.end() ? 0 : found->second;
   };
   const bool is_new = !is_untagged(location) && users(location) == 0;
-  const bool is_left = left != nullptr && !is_untagged(*left) && users(*left) == 1;
+  const bool is_left = left != nullptr && link_of(*left) != link_of(location) && users(*left) == 1;
   return links() + (is_new ? 1 : 0) - (is_left ? 1 : 0);
 }
 
@@ -298,6 +298,12 @@ uint32_t Usage::tunnel_remotes_with(const Location& location, const Location* le
   const auto from = left != nullptr ? remote_of(*left) : std::nullopt;
   return tunnel_remotes() + (to && users(*to) == 0 ? 1 : 0) -
          (from && from != to && users(*from) == 1 ? 1 : 0);
+}
+
+std::optional<IpAddr> Usage::tunnel_remote_in(const IpPrefix& prefix) const {
+  const auto found = vms_behind_remote_.lower_bound({prefix.first(), std::string()});
+  if (found == vms_behind_remote_.end() || !prefix.contains(found->first.first)) return std::nullopt;
+  return found->first.first;
 }
 
 std::optional<VmKey> Usage::vm_at(const Location& location, const IpAddr& dip) const {

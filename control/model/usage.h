@@ -71,6 +71,8 @@ class Usage {
   // The same once a vm were at `location` too; at `left` one less, if a vm moves from there.
   [[nodiscard]] uint32_t links_with(const Location& location, const Location* left) const;
   [[nodiscard]] uint32_t tunnel_remotes_with(const Location& location, const Location* left) const;
+  // A remote that vms live behind, on any port, if the prefix holds one.
+  [[nodiscard]] std::optional<IpAddr> tunnel_remote_in(const IpPrefix& prefix) const;
   // Id of the pool that holds the address, of any kind; null if none.
   [[nodiscard]] const std::string* pool_of(const IpAddr& address) const;
   [[nodiscard]] const std::string* pool_overlapping(const IpPrefix& prefix) const;
@@ -108,7 +110,7 @@ class Usage {
   std::map<TenantId, uint32_t> eips_of_tenant_;
   std::map<std::pair<VmKey, IpFamily>, IpAddr> eip_of_vm_;
   using Link = std::pair<std::string, Encapsulation>;  // of a port
-  using Remote = std::pair<std::string, IpAddr>;       // of a port
+  using Remote = std::pair<IpAddr, std::string>;       // of a port; by address, to find those of a prefix
   std::map<std::pair<Link, IpAddr>, VmKey> vm_at_;     // by DIP
   std::map<Link, uint32_t> vms_behind_;                // VLANs and tunnels, with how many vms
   std::map<Remote, uint32_t> vms_behind_remote_;

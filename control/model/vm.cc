@@ -47,14 +47,16 @@ Expected<void> Model::check_place(const Vm& vm, const std::string& location_fiel
   const auto known = state_.vms.find(key);
   const Location* left = known == state_.vms.end() ? nullptr : &known->second.location;
   if (auto check = check_location(vm.location, left, location_field, name); !check) return check;
+  const Encapsulation& encapsulation = vm.location.encapsulation;
+  const std::string link =
+      std::holds_alternative<std::monostate>(encapsulation) ? "" : " behind " + to_string(encapsulation);
   for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6}) {
     const auto dip = vm.dip_of(family);
     if (!dip) continue;
     if (const auto other = usage_.vm_at(vm.location, *dip); other && *other != key) {
       return fail(ErrorCode::already_exists,
-                  "private address " + dip->to_string() + " on port " + vm.location.port + " (" +
-                      to_string(vm.location.encapsulation) + ") belongs to " + vm_name(*other) +
-                      "; choose another place, or delete that vm",
+                  "private address " + dip->to_string() + " on port " + vm.location.port + link +
+                      " belongs to " + vm_name(*other) + "; choose another place, or delete that vm",
                   taken_field.empty() ? "vm." + std::string(dip_field(family)) : taken_field, name);
     }
   }

@@ -71,6 +71,7 @@ struct Place {
     const auto outer = number_of(text.substr(0, dot));
     const auto inner = dot == std::string_view::npos ? std::optional(0u) : number_of(text.substr(dot + 1));
     if (!outer || !inner) return std::nullopt;
+    if (dot != std::string_view::npos && *inner == 0) return std::nullopt;  // 0 would say that there is none
     v1::VlanTags tags;
     tags.set_outer(*outer);
     tags.set_inner(*inner);

@@ -69,6 +69,16 @@ TEST(CompileBinding, TakesPlaceTagsAndGenerations) {
   EXPECT_FALSE(binding.edge);
 }
 
+TEST(CompileBinding, TakesTheEncapsulation) {
+  model::State state = one_eip();
+  for (const Encapsulation& encapsulation :
+       {Encapsulation(), Encapsulation(VlanTags{100, 30}),
+        Encapsulation(Tunnel{TunnelProtocol::geneve, Ipv4Addr::of(192, 0, 2, 7), 5000})}) {
+    state.vms.at({"acme", "web"}).location.encapsulation = encapsulation;
+    EXPECT_EQ(compile_binding(state, state.eips.at(web_eip)).encapsulation, encapsulation);
+  }
+}
+
 TEST(CompileRule, TcpFromAny) {
   EXPECT_EQ(
       rules_of({{.name = "a",
@@ -219,10 +229,12 @@ TEST(CompileChange, AMovedVmTakesItsBindingAlong) {
   Image image = compile(state);
   model::Vm& vm = state.vms.at({"acme", "web"});
   vm.location.port = "vms2";
+  vm.location.encapsulation = VlanTags{100, 0};
   vm.dip = Ipv4Addr::of(10, 0, 0, 2);
   state.eips.at(web_eip).binding_generation = 10;
   apply(image, compile_change(state, {10, {model::PutVm{vm}, model::PutEip{state.eips.at(web_eip)}}}));
   EXPECT_EQ(image.bindings.at(web_eip).port, "vms2");
+  EXPECT_EQ(image.bindings.at(web_eip).encapsulation, Encapsulation(VlanTags{100, 0}));
   EXPECT_EQ(image, compile(state));
 }
 
@@ -239,7 +251,9 @@ TEST(CompileChange, ARuleChangeTouchesOneBinding) {
 class RandomCalls {
  public:
   explicit RandomCalls(uint32_t seed)
-      : random_(seed), model_({.vms = 40, .rules_per_eip = 64, .quarantine_ms = 5}, {{"one", {}}, {"two", {}}}) {}
+      : random_(seed),
+        model_({.vms = 40, .rules_per_eip = 64, .quarantine_ms = 5},
+               {{"one", {}}, {"two", {}}, {"three", tunnels()}}) {}
 
   void step() {
     now_ms_ += 1;
@@ -296,10 +310,25 @@ class RandomCalls {
   }
   model::Vm random_vm() {
     const model::VmKey key = random_vm_key();
-    return {key.first,
-            key.second,
-            {below(2) == 0 ? "one" : "two", Mac{{2, 0, 0, 0, 0, static_cast<uint8_t>(below(200))}}},
-            Ipv4Addr::from_host(0x0a000000 + below(40) + 1)};
+    return {key.first, key.second, random_location(), Ipv4Addr::from_host(0x0a000000 + below(40) + 1)};
+  }
+  static model::EndpointPort tunnels() {
+    return {.ipv4 = model::TunnelEnd{Ipv4Addr::of(192, 0, 2, 1), prefix("192.0.2.0/24"), false}, .ipv6 = {}};
+  }
+  model::Location random_location() {
+    const Mac mac{{2, 0, 0, 0, 0, static_cast<uint8_t>(below(200))}};
+    const std::string port = below(2) == 0 ? "one" : "two";
+    const auto number = static_cast<uint16_t>(1 + below(3));
+    switch (below(4)) {
+      case 0:
+        return {port, mac, VlanTags{number, static_cast<uint16_t>(below(3))}};
+      case 1:
+        return {"three", mac,
+                Tunnel{below(2) == 0 ? TunnelProtocol::vxlan : TunnelProtocol::geneve,
+                       Ipv4Addr::of(192, 0, 2, static_cast<uint8_t>(2 + below(3))), number}};
+      default:
+        return {port, mac, {}};
+    }
   }
   model::Pool random_pool() {
     const Ipv4Prefix prefix(Ipv4Addr::from_host(0xcb007100 + 16 * below(16)),

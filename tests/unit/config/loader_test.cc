@@ -228,6 +228,82 @@ const Row rows[] = {
      R"(ports { name: "ep" device: "net_null1" role: ENDPOINT endpoint_next_hop: "127.0.0.1" })",
      {"c:2:55: ports[1].endpoint_next_hop is 127.0.0.1, expected an address that a host can have"}},
 
+    // --- tunnels ---
+    {"tunnel_on_uplink",
+     1,
+     R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } tunnel { addresses: "192.0.2.1/24" } })",
+     {"c:1:90: ports[0].tunnel is given, expected it on ENDPOINT ports only"}},
+    {"tunnel_without_address",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT tunnel { strip_inner_vlan: true } })",
+     {"c:2:55: ports[1].tunnel.addresses is not given, expected an address of one family, or of each"}},
+    {"tunnel_addresses",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT tunnel {\n  addresses: \"192.0.2.1\"\n"
+     "  addresses: \"127.0.0.1/8\"\n  addresses: \"fe80::1/64\"\n  addresses: \"here/24\"\n"
+     "  addresses: \"192.0.2.1/33\" } }",
+     {"c:3:3: ports[1].tunnel.addresses[0] is \"192.0.2.1\", expected an address and the length of its "
+      "prefix, "
+      "198.51.100.1/24 or 2001:db8::1/64",
+      "c:4:3: ports[1].tunnel.addresses[1] is 127.0.0.1/8, expected an address that a host can have",
+      "c:5:3: ports[1].tunnel.addresses[2] is fe80::1/64, expected an address that a host can have",
+      "c:6:3: ports[1].tunnel.addresses[3] is \"here/24\", expected an address and the length of its prefix, "
+      "198.51.100.1/24 or 2001:db8::1/64",
+      "c:7:3: ports[1].tunnel.addresses[4] is \"192.0.2.1/33\", expected an address and the length of its "
+      "prefix, 198.51.100.1/24 or 2001:db8::1/64"}},
+    {"tunnel_addresses_of_one_family",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT tunnel { addresses: \"192.0.2.1/24\"\n"
+     "  addresses: \"2001:db8:2::1/64\"\n  addresses: \"192.0.3.1/24\" } }",
+     {"c:4:3: ports[1].tunnel.addresses[2] is 192.0.3.1/24, expected at most one of each family"}},
+    {"tunnel_next_hops_off_the_link",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT tunnel {\n  addresses: \"192.0.2.1/24\"\n"
+     "  addresses: \"2001:db8:2::1/64\"\n  next_hop: \"192.0.3.1\"\n  next_hop6: \"2001:db8:3::1\" } }",
+     {"c:5:3: ports[1].tunnel.next_hop is 192.0.3.1, expected another station on the link of the tunnel "
+      "address "
+      "of its family",
+      "c:6:3: ports[1].tunnel.next_hop6 is 2001:db8:3::1, expected another station on the link of the tunnel "
+      "address of its family"}},
+    {"tunnel_next_hop_is_the_gateway",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT tunnel { addresses: "192.0.2.1/24" next_hop: "192.0.2.1" } })",
+     {"c:2:90: ports[1].tunnel.next_hop is 192.0.2.1, expected another station on the link of the tunnel "
+      "address "
+      "of its family"}},
+    {"tunnel_next_hop_is_no_station",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT tunnel {\n  addresses: \"192.0.2.1/24\"\n"
+     "  addresses: \"2001:db8:2::1/64\"\n  next_hop: \"192.0.2.255\"\n  next_hop6: \"ff02::2\" } }",
+     {"c:5:3: ports[1].tunnel.next_hop is 192.0.2.255, expected another station on the link of the tunnel "
+      "address of its family",
+      "c:6:3: ports[1].tunnel.next_hop6 is ff02::2, expected another station on the link of the tunnel "
+      "address "
+      "of its family"}},
+    {"tunnel_next_hop_of_a_family_without_address",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT tunnel { addresses: "192.0.2.1/24" next_hop6: "fe80::2" } })",
+     {"c:2:90: ports[1].tunnel.next_hop6 is fe80::2, expected another station on the link of the tunnel "
+      "address "
+      "of its family"}},
+    {"tunnel_next_hops_of_the_other_family",
+     2,
+     "ports { name: \"ep\" device: \"net_null1\" role: ENDPOINT tunnel { addresses: \"192.0.2.1/24\"\n"
+     "  next_hop: \"fe80::2\"\n  next_hop6: \"192.0.2.254\" } }",
+     {"c:3:3: ports[1].tunnel.next_hop is \"fe80::2\", expected an address such as 192.0.2.254",
+      "c:4:3: ports[1].tunnel.next_hop6 is \"192.0.2.254\", expected an address such as fe80::1"}},
+    {"tunnel_unknown_field",
+     2,
+     R"(ports { name: "ep" device: "net_null1" role: ENDPOINT tunnel { address: "192.0.2.1/24" } })",
+     {"c:2:55: ports[1].tunnel.addresses is not given, expected an address of one family, or of each",
+      "c:2:64: unknown field \"address\" in TunnelEnd, expected one of addresses, next_hop, next_hop6, "
+      "strip_inner_vlan, zero_udp_checksum"}},
+    {"links_and_remotes",
+     6,
+     "capacity { links: 65001\n tunnel_remotes: 70000 }",
+     {"c:6:12: capacity.links is 65001, expected 1..65000, or 0 for 4096",
+      "c:7:2: capacity.tunnel_remotes is 70000, expected 1..65000, or 0 for 1024"}},
+
     // --- gateway ---
     {"gateway_address_without_length",
      4,
@@ -390,6 +466,9 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->capacity.flows, 65536u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);
   EXPECT_EQ(settings->capacity.tag_sets, 65536u);
+  EXPECT_EQ(settings->capacity.links, 4096u);
+  EXPECT_EQ(settings->capacity.tunnel_remotes, 1024u);
+  EXPECT_FALSE(settings->ports[1].tunnel);
   EXPECT_EQ(settings->timeouts.tcp_established_ms, 7'440'000u);
   EXPECT_EQ(settings->timeouts.tcp_transitory_ms, 240'000u);
   EXPECT_EQ(settings->timeouts.udp_ms, 120'000u);
@@ -440,6 +519,37 @@ TEST(Config, Ipv6IsTaken) {
   EXPECT_EQ(settings->capacity.ipv6_flows, settings->capacity.flows);
 }
 
+TEST(Config, TunnelsAreTaken) {
+  auto lines = good_lines();
+  lines[1] =
+      R"(ports { name: "ep" device: "0000:3b:00.0" role: ENDPOINT tunnel {
+           addresses: "2001:db8:2::1/64" addresses: "192.0.2.1/24" next_hop: "192.0.2.254" next_hop6: "fe80::2"
+           strip_inner_vlan: true zero_udp_checksum: true } }
+         ports { name: "plain" device: "net_null2" role: ENDPOINT tunnel { addresses: "192.0.2.1/31" next_hop: "192.0.2.0" } })";
+  lines.emplace_back("capacity { links: 65000 tunnel_remotes: 7 }");
+  EXPECT_EQ(mistakes_in(join(lines)), std::vector<std::string>());
+  const auto settings = parse("c", join(lines), two_cores);
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_FALSE(settings->ports[0].tunnel);
+  ASSERT_TRUE(settings->ports[1].tunnel);
+  const Settings::TunnelEnd& both = *settings->ports[1].tunnel;
+  EXPECT_EQ(both.ipv4, (InterfaceAddress{Ipv4Addr::of(192, 0, 2, 1), 24}));
+  EXPECT_EQ(both.ipv6, (InterfaceAddress{*Ipv6Addr::parse("2001:db8:2::1"), 64}));
+  EXPECT_EQ(both.next_hop, Ipv4Addr::of(192, 0, 2, 254));
+  EXPECT_EQ(both.next_hop6, Ipv6Addr::parse("fe80::2"));
+  EXPECT_TRUE(both.strip_inner_vlan);
+  EXPECT_TRUE(both.zero_udp_checksum);
+  ASSERT_TRUE(settings->ports[2].tunnel);
+  const Settings::TunnelEnd& plain = *settings->ports[2].tunnel;
+  EXPECT_EQ(plain.next_hop, Ipv4Addr::of(192, 0, 2, 0));
+  EXPECT_FALSE(plain.ipv6);
+  EXPECT_FALSE(plain.next_hop6);
+  EXPECT_FALSE(plain.strip_inner_vlan);
+  EXPECT_FALSE(plain.zero_udp_checksum);
+  EXPECT_EQ(settings->capacity.links, 65000u);
+  EXPECT_EQ(settings->capacity.tunnel_remotes, 7u);
+}
+
 TEST(Config, AFixedMacMayComeWithAnAddressAndNeedsNone) {
   auto lines = good_lines();
   lines[0] = R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { mac: "02:00:00:00:00:02" } })";
@@ -487,7 +597,7 @@ TEST_P(Example, IsValid) {
   EXPECT_EQ(mistakes, "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Example, testing::Values("lab.txtpb", "appliance.txtpb"),
+INSTANTIATE_TEST_SUITE_P(Files, Example, testing::Values("lab.txtpb", "appliance.txtpb", "tunnels.txtpb"),
                          [](const auto& file) {
                            return std::string(file.param, std::string(file.param).find('.'));
                          });

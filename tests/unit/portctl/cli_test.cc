@@ -193,6 +193,23 @@ const Row rows[] = {
      "ProviderService/CreateVm",
      "vm { name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2' "
      "dip6: 'fd00::2' }"},
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2 --vlan 100", "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' dip: '10.0.0.2' location { port: 'vm0' mac: '02:00:00:00:00:01' "
+     "vlan { outer: 100 } } }"},
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2 --vlan 200.30",
+     "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' dip: '10.0.0.2' location { port: 'vm0' mac: '02:00:00:00:00:01' "
+     "vlan { outer: 200 inner: 30 } } }"},
+    {"vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2 --vxlan 192.0.2.7,5000",
+     "ProviderService/CreateVm",
+     "vm { name: 'tenants/default/vms/web' dip: '10.0.0.2' location { port: 'vm0' mac: '02:00:00:00:00:01' "
+     "vxlan { remote: '192.0.2.7' vni: 5000 } } }"},
+    {"vm move web --port vm0 --mac 02:00:00:00:00:01 --geneve 2001:db8::7,16777215", "ProviderService/MoveVm",
+     "name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' "
+     "geneve { remote: '2001:db8::7' vni: 16777215 } }"},
+    {"vm move web --port vm0 --mac 02:00:00:00:00:01 --vlan 4095", "ProviderService/MoveVm",
+     "name: 'tenants/default/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' vlan { outer: 4095 } "
+     "}"},
     {"--tenant acme vm get web", "ProviderService/GetVm", "name: 'tenants/acme/vms/web'"},
     {"vm list --tenant -", "ProviderService/ListVms", "parent: 'tenants/-'"},
     {"vm move web --port vm1 --mac 02:00:00:00:00:01", "ProviderService/MoveVm",
@@ -364,10 +381,75 @@ TEST_F(Cli, AVmShowsTheAddressesOfBothFamilies) {
       &reply));
   gateway_.answer("/portcullis.v1.ProviderService/ListVms", reply);
   EXPECT_EQ(run("vm list").out,
-            "TENANT   VM  PORT  MAC                DIP               EIP\n"
-            "default  a   vm0   02:00:00:00:00:01  10.0.0.2          -\n"
-            "default  b   vm0   02:00:00:00:00:02  fd00::2           2001:db8:5::7\n"
-            "default  c   vm0   02:00:00:00:00:03  10.0.0.3,fd00::3  203.0.113.1,2001:db8:5::8\n");
+            "TENANT   VM  PORT  LINK  MAC                DIP               EIP\n"
+            "default  a   vm0   -     02:00:00:00:00:01  10.0.0.2          -\n"
+            "default  b   vm0   -     02:00:00:00:00:02  fd00::2           2001:db8:5::7\n"
+            "default  c   vm0   -     02:00:00:00:00:03  10.0.0.3,fd00::3  203.0.113.1,2001:db8:5::8\n");
+}
+
+TEST_F(Cli, AVmShowsItsVlanOrTunnel) {
+  v1::ListVmsResponse reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "vms { name: 'tenants/default/vms/a' location { port: 'vm0' mac: '02:00:00:00:00:01' "
+      "      vlan { outer: 100 } } dip: '10.0.0.2' }"
+      "vms { name: 'tenants/default/vms/b' location { port: 'vm0' mac: '02:00:00:00:00:02' "
+      "      vlan { outer: 200 inner: 30 } } dip: '10.0.0.2' }"
+      "vms { name: 'tenants/default/vms/c' location { port: 'vm0' mac: '02:00:00:00:00:03' "
+      "      vxlan { remote: '192.0.2.7' vni: 5000 } } dip: '10.0.0.2' }"
+      "vms { name: 'tenants/default/vms/d' location { port: 'vm0' mac: '02:00:00:00:00:04' "
+      "      geneve { remote: '2001:db8::7' } } dip: '10.0.0.2' }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ProviderService/ListVms", reply);
+  EXPECT_EQ(run("vm list").out,
+            "TENANT   VM  PORT  LINK                  MAC                DIP       EIP\n"
+            "default  a   vm0   vlan 100              02:00:00:00:00:01  10.0.0.2  -\n"
+            "default  b   vm0   vlan 200.30           02:00:00:00:00:02  10.0.0.2  -\n"
+            "default  c   vm0   vxlan 192.0.2.7,5000  02:00:00:00:00:03  10.0.0.2  -\n"
+            "default  d   vm0   geneve 2001:db8::7,0  02:00:00:00:00:04  10.0.0.2  -\n");
+  gateway_.answer("/portcullis.v1.ProviderService/GetVm", reply.vms(3));
+  EXPECT_NE(run("vm get d").out.find("geneve 2001:db8::7,0"), std::string::npos);
+  gateway_.answer("/portcullis.v1.ProviderService/GetVm", reply.vms(2));
+  const std::string json = run("vm get c --json").out;
+  EXPECT_NE(json.find("\"vxlan\""), std::string::npos) << json;
+  EXPECT_NE(json.find("\"remote\": \"192.0.2.7\""), std::string::npos) << json;
+  EXPECT_NE(json.find("\"vni\": 5000"), std::string::npos) << json;
+  EXPECT_EQ(json.find("geneve"), std::string::npos) << json;
+  v1::MoveVmResponse moved;
+  *moved.mutable_vm() = reply.vms(1);
+  moved.set_generation(7);
+  gateway_.answer("/portcullis.v1.ProviderService/MoveVm", moved);
+  EXPECT_EQ(run("vm move b --port vm0 --mac 02:00:00:00:00:02 --vlan 200.30").out,
+            "vm b is at vm0 vlan 200.30 (generation 7)\n");
+}
+
+TEST_F(Cli, APlaceIsBehindOneLinkThatMakesSense) {
+  const std::string place = " web --port vm0 --mac 02:00:00:00:00:01 ";
+  const std::array<const char*, 2> wrong_places[] = {
+      {"--vlan 100 --vxlan 192.0.2.7,5000", "--vlan"},
+      {"--vxlan 192.0.2.7,5000 --geneve 192.0.2.7,5000", "--geneve"},
+      {"--vlan ten", "--vlan: expected 100, or 200.30 for two tags"},
+      {"--vlan ''", "--vlan"},
+      {"--vlan 100.", "--vlan"},
+      {"--vlan .30", "--vlan"},
+      {"--vlan 100.0", "--vlan"},
+      {"--vlan -1", "--vlan"},
+      {"--vlan 1.2.3", "--vlan"},
+      {"--vlan 100,30", "--vlan"},
+      {"--vlan 4294967296", "--vlan"},
+      {"--vxlan 192.0.2.7", "--vxlan: expected REMOTE,VNI such as 192.0.2.7,5000"},
+      {"--vxlan ,5000", "--vxlan"},
+      {"--vxlan 192.0.2.7,", "--vxlan"},
+      {"--geneve 192.0.2.7,x", "--geneve: expected REMOTE,VNI"},
+      {"--geneve 192.0.2.7,5000,1", "--geneve"},
+      {"--geneve 192.0.2.7,-1", "--geneve"},
+  };
+  for (const auto& [options, words] : wrong_places)
+    for (const char* verb : {"vm create --dip 10.0.0.2", "vm move"}) {
+      const Outcome outcome = run(verb + place + options);
+      EXPECT_EQ(outcome.status, 2) << verb << " " << options;
+      EXPECT_NE(outcome.err.find(words), std::string::npos) << options << ": " << outcome.err;
+    }
+  EXPECT_TRUE(gateway_.take_calls().empty());
 }
 
 TEST_F(Cli, RequestPrintsTheAddress) {

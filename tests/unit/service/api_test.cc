@@ -41,7 +41,7 @@ class MemoryStore final : public store::Store {
 };
 
 constexpr uint32_t flow_quota = 100;
-constexpr PortId uplink = 0, vm0 = 1;
+constexpr PortId uplink = 0, vm0 = 1, hosts = 2;
 
 struct Answer {
   grpc::Status status;
@@ -97,7 +97,8 @@ class Api : public testing::Test {
                 .permit_chunks = 16,
                 .tag_sets = 16}),
         control_({.tick = std::chrono::hours(1)},
-                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16}, {{"vm0", {}}}),
+                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16},
+                              {{"vm0", {}}, {"hosts", tunnels()}}),
                  std::make_unique<MemoryStore>(), publisher()) {}
 
   void SetUp() override {
@@ -110,8 +111,11 @@ class Api : public testing::Test {
                            .mtu = 9000,
                            .next_hop = Ipv4Addr::of(198, 51, 100, 254)};
     ports.ports[vm0] = {.role = PortRole::endpoint, .mac = *Mac::parse("02:00:00:00:ff:01")};
+    ports.ports[hosts] = {.role = PortRole::endpoint,
+                          .mac = *Mac::parse("02:00:00:00:ff:02"),
+                          .tunnel = {.ipv4 = Ipv4Addr::of(192, 0, 2, 1), .ipv4_length = 24}};
     ports.uplink = uplink;
-    ports.in_use = {uplink, vm0};
+    ports.in_use = {uplink, vm0, hosts};
     ASSERT_TRUE(control_.start());
     auto server = start_server();
     ASSERT_TRUE(server.has_value()) << server.error().message;
@@ -176,9 +180,13 @@ class Api : public testing::Test {
   std::shared_ptr<grpc::Channel> channel_;
 
  private:
+  static model::EndpointPort tunnels() {
+    return {.ipv4 = model::TunnelEnd{Ipv4Addr::of(192, 0, 2, 1), *IpPrefix::parse("192.0.2.0/24"), false},
+            .ipv6 = {}};
+  }
   publish::Publisher publisher() {
-    publish::Publisher publisher(*plane_.tables, plane_.rcu.get(), {{"wan", uplink}, {"vm0", vm0}},
-                                 flow_quota);
+    publish::Publisher publisher(*plane_.tables, plane_.rcu.get(),
+                                 {{"wan", uplink}, {"vm0", vm0}, {"hosts", hosts}}, flow_quota);
     publisher.add_worker(plane_.worker.get());
     return publisher;
   }
@@ -406,6 +414,76 @@ TEST(Rows, LeaveNoMethodOut) {
     EXPECT_TRUE(allowed.contains(name)) << name;
     EXPECT_TRUE(refused.contains(name) || method->input_type()->field_count() == 0) << name;
   }
+}
+
+// One after the other: where a vm is made or moved to, and the field at fault if it is refused.
+struct Place {
+  const char* location;  // of port hosts
+  grpc::StatusCode code;
+  const char* field;
+  const char* words;
+};
+
+const Place places[] = {
+    {"vlan { outer: 100 }", ok, "", ""},
+    {"vlan { outer: 200 inner: 30 }", ok, "", ""},
+    {"vxlan { remote: '192.0.2.7' vni: 5000 }", ok, "", ""},
+    {"geneve { remote: '192.0.2.8' vni: 16777215 }", ok, "", ""},
+    {"", grpc::FAILED_PRECONDITION, "location", "untagged"},
+    {"vlan { outer: 4095 }", invalid, "location.vlan.outer", "VLAN identifier 4095"},
+    {"vlan { outer: 100000 }", invalid, "location.vlan.outer", "VLAN identifier"},
+    {"vlan { inner: 30 }", invalid, "location.vlan.outer", "VLAN 30"},
+    {"vlan { outer: 1 inner: 4095 }", invalid, "location.vlan.inner", "VLAN identifier 4095"},
+    {"vxlan { remote: '192.0.2' vni: 1 }", invalid, "location.vxlan.remote", "no address"},
+    {"vxlan { remote: '192.0.2.7' vni: 16777216 }", invalid, "location.vxlan.vni", "24 bits"},
+    {"geneve { remote: '192.0.2.1' vni: 1 }", invalid, "location.geneve.remote", "own tunnel address"},
+    {"geneve { remote: '224.0.0.1' vni: 1 }", invalid, "location.geneve.remote", "unicast"},
+    {"geneve { remote: '198.51.100.7' vni: 1 }", grpc::FAILED_PRECONDITION, "location.geneve.remote",
+     "no next hop"},
+    {"geneve { remote: '2001:db8::7' vni: 1 }", grpc::FAILED_PRECONDITION, "location.port",
+     "no IPv6 tunnel address"},
+};
+
+TEST_F(Api, AVmIsBehindAVlanOrATunnelThatItsPortHas) {
+  populate();
+  int host = 10;
+  for (const Place& row : places) {
+    SCOPED_TRACE(row.location);
+    const std::string location =
+        "location { port: 'hosts' mac: '02:00:00:00:00:01' " + std::string(row.location) + " }";
+    const std::string id = "vm" + std::to_string(host);
+    const Answer created = call<v1::CreateVmRequest>("ProviderService/CreateVm",
+                                                     "vm { name: 'tenants/acme/vms/" + id + "' " + location +
+                                                         " dip: '10.0.0." + std::to_string(host++) + "' }");
+    const Answer moved =
+        call<v1::MoveVmRequest>("ProviderService/MoveVm", "name: 'tenants/acme/vms/web' " + location);
+    EXPECT_EQ(created.status.error_code(), row.code) << created.status.error_message();
+    EXPECT_EQ(moved.status.error_code(), row.code) << moved.status.error_message();
+    if (row.code != grpc::OK) {
+      EXPECT_NE(moved.status.error_message().find(row.words), std::string::npos)
+          << moved.status.error_message();
+      EXPECT_EQ(details_of(created.status).bad_request.field_violations(0).field(),
+                "vm." + std::string(row.field));
+      EXPECT_EQ(details_of(moved.status).bad_request.field_violations(0).field(), row.field);
+      continue;
+    }
+    v1::MoveVmRequest expected;
+    ASSERT_TRUE(TextFormat::ParseFromString(location, &expected));
+    for (const std::string& name : {id, std::string("web")}) {
+      const auto vm =
+          get<v1::Vm, v1::GetVmRequest>("ProviderService/GetVm", "name: 'tenants/acme/vms/" + name + "'");
+      EXPECT_EQ(vm.location().SerializeAsString(), expected.location().SerializeAsString())
+          << vm.DebugString();
+    }
+    const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
+    ASSERT_NE(record, nullptr);
+    EXPECT_GE(record->link, max_ports) << "a link of its own";
+  }
+  const auto last = get<v1::MoveVmResponse, v1::MoveVmRequest>(
+      "ProviderService/MoveVm",
+      "name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' }");
+  EXPECT_EQ(last.vm().location().encapsulation_case(), v1::Location::ENCAPSULATION_NOT_SET);
+  EXPECT_EQ(plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1))->link, vm0);
 }
 
 TEST_F(Api, WhatIsNoMessageIsRefused) {

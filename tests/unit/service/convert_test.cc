@@ -6,6 +6,8 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "control/service/page.h"
 #include "control/service/status.h"
 #include "google/rpc/error_details.pb.h"
@@ -166,6 +168,56 @@ TEST(Vms, AreRefusedByTheirField) {
     const auto vm = to_model(parse<v1::Vm>(text));
     ASSERT_FALSE(vm.has_value()) << text;
     EXPECT_EQ(vm.error().field, field);
+  }
+}
+
+struct Place {
+  const char* text;  // of the message, beside port and MAC
+  Encapsulation encapsulation;
+};
+
+const Place places[] = {
+    {"", {}},
+    {"vlan { outer: 100 }", VlanTags{100, 0}},
+    {"vlan { outer: 4094 inner: 1 }", VlanTags{4094, 1}},
+    {"vxlan { remote: '192.0.2.7' vni: 5000 }",
+     Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000}},
+    {"vxlan { remote: '2001:db8::7' vni: 16777215 }",
+     Tunnel{TunnelProtocol::vxlan, *Ipv6Addr::parse("2001:db8::7"), 16777215}},
+    {"geneve { remote: '192.0.2.7' }", Tunnel{TunnelProtocol::geneve, Ipv4Addr::of(192, 0, 2, 7), 0}},
+    {"geneve { remote: '2001:db8::7' vni: 1 }",
+     Tunnel{TunnelProtocol::geneve, *Ipv6Addr::parse("2001:db8::7"), 1}},
+};
+
+TEST(Locations, GoBothWays) {
+  for (const Place& row : places) {
+    SCOPED_TRACE(row.text);
+    const auto message = parse<v1::Location>("port: 'vm0' mac: '02:00:00:00:00:01' " + std::string(row.text));
+    const auto location = to_model(message, "location");
+    ASSERT_TRUE(location.has_value()) << location.error().message;
+    EXPECT_EQ(*location, (model::Location{"vm0", *Mac::parse("02:00:00:00:00:01"), row.encapsulation}));
+    const model::Model model({}, {});
+    const v1::Vm back = to_proto(
+        model, {.tenant = "acme", .id = "web", .location = *location, .dip = Ipv4Addr::of(10, 0, 0, 2)});
+    EXPECT_TRUE(MessageDifferencer::Equals(back.location(), message)) << back.location().DebugString();
+  }
+}
+
+TEST(Locations, AreRefusedByTheirField) {
+  const std::array<const char*, 3> rows[] = {
+      {"vlan { outer: 65536 }", "there.vlan.outer", "65536 is no VLAN identifier; give one of 1 to 4094"},
+      {"vlan { outer: 1 inner: 4294967295 }", "there.vlan.inner", "4294967295 is no VLAN identifier"},
+      {"vxlan { vni: 1 }", "there.vxlan.remote", "'' is no address"},
+      {"vxlan { remote: '192.0.2.7/32' }", "there.vxlan.remote", "'192.0.2.7/32' is no address"},
+      {"geneve { remote: 'host' vni: 1 }", "there.geneve.remote", "'host' is no address"},
+  };
+  for (const auto& [text, field, words] : rows) {
+    const auto location =
+        to_model(parse<v1::Location>("port: 'vm0' mac: '02:00:00:00:00:01' " + std::string(text)), "there");
+    ASSERT_FALSE(location.has_value()) << text;
+    EXPECT_EQ(location.error().code, ErrorCode::invalid_argument) << text;
+    EXPECT_EQ(location.error().field, field);
+    EXPECT_NE(location.error().message.find(words), std::string::npos) << location.error().message;
   }
 }
 

@@ -42,6 +42,41 @@ TEST(Record, ExtremesComeBack) {
   EXPECT_EQ(*decoded, changes);
 }
 
+TEST(Record, EveryEncapsulationComesBack) {
+  for (const Encapsulation& encapsulation :
+       {Encapsulation(), Encapsulation(portcullis::VlanTags{1, 0}),
+        Encapsulation(portcullis::VlanTags{4094, 4094}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(255, 255, 255, 255), 0}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::geneve, Ipv4Addr::of(192, 0, 2, 7), 0xffffff}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv6Addr::of(0x20010db8 << 8, 7), 5000}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(UINT64_MAX, UINT64_MAX), 1})}) {
+    model::Vm vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}, encapsulation}, Ipv4Addr::of(10, 0, 0, 1)};
+    const model::ChangeSet changes{1, {model::PutVm{vm}}};
+    const auto decoded = decode(encode(changes));
+    ASSERT_TRUE(decoded) << to_string(encapsulation);
+    EXPECT_EQ(*decoded, changes) << to_string(encapsulation);
+  }
+}
+
+// What a release before VLANs and tunnels wrote of a vm: fields 1 to 6 as they are, of which the location
+// needs no more.
+TEST(Record, OfAVmWithoutAnEncapsulationIsWhatVersionTwoWrote) {
+  const model::Vm vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, Ipv4Addr::of(10, 0, 0, 1)};
+  const std::string written(
+      "\x08\x01\x12\x1f\x0a\x1d"
+      "\x0a\x04"
+      "acme"
+      "\x12\x03"
+      "web"
+      "\x1a\x03"
+      "vms"
+      "\x22\x06\x02\x00\x00\x00\x00\x01"
+      "\x2d\x01\x00\x00\x0a",
+      35);
+  EXPECT_EQ(encode({1, {model::PutVm{vm}}}), written);
+  EXPECT_EQ(decode(written), (model::ChangeSet{1, {model::PutVm{vm}}}));
+}
+
 TEST(Record, EmptyChangeSetComesBack) {
   const auto decoded = decode(encode({9, {}}));
   ASSERT_TRUE(decoded);
@@ -54,8 +89,25 @@ TEST(Record, WhatWasNeverWrittenIsRefused) {
   record.add_changes();
   EXPECT_NE(refusal(record).find("kind that this release does not know"), std::string::npos);
 
-  record.mutable_changes(0)->mutable_put_vm()->set_mac("12345");
+  Vm& vm = *record.mutable_changes(0)->mutable_put_vm();
+  vm.set_mac("12345");
   EXPECT_NE(refusal(record).find("MAC"), std::string::npos);
+  vm.set_mac("123456");
+  EXPECT_EQ(refusal(record), "");
+  vm.mutable_vlan()->set_outer(65536);
+  EXPECT_NE(refusal(record).find("VLAN identifier 65536 is out of range"), std::string::npos);
+  vm.mutable_vlan()->set_outer(100);
+  vm.mutable_vlan()->set_inner(70000);
+  EXPECT_NE(refusal(record).find("VLAN identifier 70000"), std::string::npos);
+  for (const auto make : {&Vm::mutable_vxlan, &Vm::mutable_geneve}) {
+    Tunnel& tunnel = *(vm.*make)();
+    tunnel.set_address6("15 bytes, no 16");
+    EXPECT_NE(refusal(record).find("an IPv6 address of 15 bytes"), std::string::npos);
+    tunnel.set_address6("these are 16 ...");
+    EXPECT_EQ(refusal(record), "");
+    tunnel.set_address(1);
+    EXPECT_NE(refusal(record).find("both families"), std::string::npos);
+  }
 
   Prefix& prefix = *record.mutable_changes(0)->mutable_put_pool()->mutable_prefix();
   prefix.set_address(0x0a000001);

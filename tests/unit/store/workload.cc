@@ -52,6 +52,23 @@ IpAddr address(model::Generation generation) {
   return Ipv6Addr::of(0x20010db800000000, generation);
 }
 
+// Of each kind in turn.
+Encapsulation encapsulation(model::Generation generation) {
+  const auto number = static_cast<uint16_t>(1 + generation % 4000);
+  switch (generation % 5) {
+    case 0:
+      return {};
+    case 1:
+      return VlanTags{number, 0};
+    case 2:
+      return VlanTags{number, 4094};
+    case 3:
+      return Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), number};
+    default:
+      return Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(0x20010db800020000, generation), 0xffffff};
+  }
+}
+
 }  // namespace
 
 ScratchDirectory::ScratchDirectory() {
@@ -70,7 +87,8 @@ std::string marker(model::Generation generation) {
 
 model::ChangeSet change_set(model::Generation generation, size_t rules) {
   const std::string id = marker(generation);
-  model::Vm vm{"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, ipv4_address(generation)};
+  model::Vm vm{
+      "acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}, encapsulation(generation)}, ipv4_address(generation)};
   if (generation % 3 != 0) vm.dip6 = Ipv6Addr::of(0xfd00000000000000, generation);
   if (generation % 3 == 1) vm.dip.reset();
   model::ChangeSet set{generation, {model::PutVm{vm}}};
