@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <regex>
 #include <set>
 
+#include "config/certificate.h"
 #include "config/config.pb.h"
 #include "config/text.h"
 #include "control/model/martian.h"
@@ -39,6 +41,13 @@ std::string list_of(const std::vector<uint32_t>& cores) {
   return list;
 }
 
+std::optional<std::string> contents(const std::string& path) {
+  std::ifstream file(path);
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad()) return std::nullopt;
+  return text;
+}
+
 bool is_martian(const IpAddr& address) {
   const IpPrefix alone =
       address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32)) : Ipv6Prefix(address.v6(), 128);
@@ -55,6 +64,21 @@ bool is_vdev(const std::string& device) {
   return std::regex_match(device, pattern);
 }
 
+// "192.0.2.1:8443", "[::1]:8443".
+bool is_listen_address(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return false;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  const bool in_brackets = host.starts_with('[') && host.ends_with(']');
+  if (in_brackets) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddr::parse(host);
+  uint16_t number = 0;
+  const auto [end, status] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return address && address->is_v6() == in_brackets && status == std::errc() &&
+         end == port.data() + port.size() && number != 0;
+}
+
 // Checks a Config field by field and builds the Settings of it; what is wrong goes to the text's mistakes.
 class Checker {
  public:
@@ -68,7 +92,7 @@ class Checker {
     pools(config);
     capacity(config.capacity());
     flows(config.flows());
-    paths(config);
+    api(config);
     between_parts();
     return std::move(settings_);
   }
@@ -422,15 +446,48 @@ class Checker {
         idle_ms("flows.quarantine", flows.quarantine(), static_cast<uint32_t>(settings_.quarantine_ms));
   }
 
-  void paths(const Config& config) {
-    if (!config.api().socket().empty()) settings_.api_socket = config.api().socket();
-    if (settings_.api_socket[0] != '/' || settings_.api_socket.size() > max_socket_path)
-      text_.mistake("api.socket", "is \"" + settings_.api_socket +
-                                      "\", expected an absolute path of at most " +
-                                      std::to_string(max_socket_path) + " bytes");
+  void api(const Config& config) {
     if (!config.store().path().empty()) settings_.store_path = config.store().path();
-    if (settings_.store_path[0] != '/')
-      text_.mistake("store.path", "is \"" + settings_.store_path + "\", expected an absolute path");
+    absolute_path("store.path", settings_.store_path);
+
+    Settings::Api& out = settings_.api;
+    if (!config.api().socket().empty()) out.socket = config.api().socket();
+    if (out.socket[0] != '/' || out.socket.size() > max_socket_path)
+      text_.mistake("api.socket", "is \"" + out.socket + "\", expected an absolute path of at most " +
+                                      std::to_string(max_socket_path) + " bytes");
+    out.audit_log = config.api().audit_log().empty()
+                        ? settings_.store_path.substr(0, settings_.store_path.rfind('/') + 1) + "audit.log"
+                        : config.api().audit_log();
+    absolute_path("api.audit_log", out.audit_log);
+    if (config.api().has_tls()) tls(config.api().tls());
+  }
+
+  void absolute_path(const std::string& path, const std::string& value) {
+    if (value[0] != '/') text_.mistake(path, "is \"" + value + "\", expected an absolute path");
+  }
+
+  void tls(const Tls& tls) {
+    if (!is_listen_address(tls.listen()))
+      text_.mistake("api.tls.listen", "is \"" + tls.listen() +
+                                          "\", expected an address of this machine and a port, "
+                                          "192.0.2.1:8443 or [2001:db8::1]:8443");
+    const std::string certificate = file("api.tls.certificate", tls.certificate(), certificate_fault);
+    file("api.tls.key", tls.key(), [&](const std::string& pem) { return key_fault(pem, certificate); });
+    file("api.tls.client_ca", tls.client_ca(), certificate_fault);
+    settings_.api.tls = {tls.listen(), tls.certificate(), tls.key(), tls.client_ca()};
+  }
+
+  // What the file that `value` names holds; a mistake unless `fault` finds nothing wrong with it.
+  template <typename Fault>
+  std::string file(const std::string& path, const std::string& value, Fault&& fault) {
+    if (value.empty() || value[0] != '/') {
+      text_.mistake(path, "is \"" + value + "\", expected the absolute path of a PEM file");
+      return {};
+    }
+    const std::optional<std::string> held = machine_.read_file(value);
+    const std::string wrong = held ? fault(*held) : "cannot be read";
+    if (!wrong.empty()) text_.mistake(path, "is \"" + value + "\", which " + wrong);
+    return held.value_or("");
   }
 
   // What only two parts of the file together can get wrong.
@@ -483,6 +540,7 @@ Machine Machine::local() {
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
     for (uint32_t core = 0; core < CPU_SETSIZE; ++core)
       if (CPU_ISSET(core, &allowed)) machine.cores.push_back(core);
+  machine.read_file = contents;
   return machine;
 }
 
@@ -502,12 +560,11 @@ tl::expected<Settings, Mistakes> parse(std::string_view file_name, std::string_v
 }
 
 tl::expected<Settings, Mistakes> load(const std::string& path, const Machine& machine) {
-  std::ifstream file(path);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad())
+  const std::optional<std::string> text = contents(path);
+  if (!text)
     return tl::unexpected(
         Mistakes{{path, 1, 1, "cannot be read, expected a configuration in Protobuf text format"}});
-  return parse(path, text, machine);
+  return parse(path, *text, machine);
 }
 
 }  // namespace portcullis::config

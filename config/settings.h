@@ -76,6 +76,20 @@ struct Settings {
     uint32_t ipv6_eips = 65536;
   };
 
+  // PEM files, and where the API listens with them.
+  struct Tls {
+    std::string listen;
+    std::string certificate;
+    std::string key;
+    std::string client_ca;
+  };
+
+  struct Api {
+    std::string socket = "/run/portcullis/api.sock";
+    std::optional<Tls> tls;
+    std::string audit_log;  // given, or beside the store
+  };
+
   Eal eal;
   std::vector<Port> ports;
   Workers workers;
@@ -84,7 +98,7 @@ struct Settings {
   Capacity capacity;
   FlowTimeouts timeouts;
   int64_t quarantine_ms = 600'000;
-  std::string api_socket = "/run/portcullis/api.sock";
+  Api api;
   std::string store_path = "/var/lib/portcullis/state.db";
 };
 

@@ -34,6 +34,15 @@ int run(int argc, char** argv) {
   app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
       ->envname("PORTCULLIS_SOCKET")
       ->capture_default_str();
+  app.add_option("--server", options.server, "portcullisd over TLS instead: HOST:PORT")
+      ->envname("PORTCULLIS_SERVER");
+  app.add_option("--tls-cert", options.tls_certificate, "With --server: PEM file of your certificate")
+      ->envname("PORTCULLIS_TLS_CERT");
+  app.add_option("--tls-key", options.tls_key, "With --server: PEM file of its private key")
+      ->envname("PORTCULLIS_TLS_KEY");
+  app.add_option("--tls-ca", options.tls_ca,
+                 "With --server: PEM file of who issued the gateway's certificate")
+      ->envname("PORTCULLIS_TLS_CA");
   app.add_option("--tenant", options.tenant, "Tenant whose objects are meant; in lists - means all tenants")
       ->envname("PORTCULLIS_TENANT")
       ->capture_default_str();
