@@ -21,6 +21,7 @@ struct Settings {
     uint32_t memory_mb = 0;  // 0: what the tables and buffers need
     std::string file_prefix = "portcullis";
     uint32_t main_core = 0;
+    friend bool operator==(const Eal&, const Eal&) = default;
   };
 
   struct Port {
@@ -38,12 +39,14 @@ struct Settings {
     std::optional<Ipv6Addr> next_hop6;           // uplink
     std::optional<Mac> next_hop6_mac;            // uplink: fixed, not resolved by Neighbor Discovery
     std::optional<Ipv6Addr> endpoint_next_hop6;  // endpoint
+    friend bool operator==(const Port&, const Port&) = default;
   };
 
   struct Workers {
     std::vector<uint32_t> cores;
     uint32_t idle_polls = 0;
     uint32_t idle_sleep_us = 50;
+    friend bool operator==(const Workers&, const Workers&) = default;
   };
 
   struct Gateway {
@@ -58,6 +61,7 @@ struct Settings {
     std::vector<model::PermitRule> permit;  // inbound, prefixes or any, not tracked
     std::string tap = "portcullis0";
     uint32_t icmp_error_rate = 100;  // a second, of one EIP
+    friend bool operator==(const Gateway&, const Gateway&) = default;
   };
 
   struct Capacity {
@@ -74,6 +78,7 @@ struct Settings {
     uint32_t fragments = 4096;
     uint32_t ipv6_flows = 65536;
     uint32_t ipv6_eips = 65536;
+    friend bool operator==(const Capacity&, const Capacity&) = default;
   };
 
   // PEM files, and where the API listens with them.
@@ -82,12 +87,14 @@ struct Settings {
     std::string certificate;
     std::string key;
     std::string client_ca;
+    friend bool operator==(const Tls&, const Tls&) = default;
   };
 
   struct Api {
     std::string socket = "/run/portcullis/api.sock";
     std::optional<Tls> tls;
     std::string audit_log;  // given, or beside the store
+    friend bool operator==(const Api&, const Api&) = default;
   };
 
   Eal eal;
@@ -100,6 +107,7 @@ struct Settings {
   int64_t quarantine_ms = 600'000;
   Api api;
   std::string store_path = "/var/lib/portcullis/state.db";
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 }  // namespace portcullis::config

@@ -320,7 +320,7 @@ def fuzz(full: bool) -> list[Case]:
                         {"CC": "clang", "CXX": "clang++"})
     if failure:
         return [failure]
-    targets = ["frames"]
+    targets = ["frames", "config", "api"]
     programs = [f"tests/fuzz/{target}-{part}" for target in targets for part in ("fuzz", "corpus")]
     say(f"Building {len(programs)} programs in {directory.name}/")
     if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
