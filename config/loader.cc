@@ -455,10 +455,11 @@ class Checker {
     if (out.socket[0] != '/' || out.socket.size() > max_socket_path)
       text_.mistake("api.socket", "is \"" + out.socket + "\", expected an absolute path of at most " +
                                       std::to_string(max_socket_path) + " bytes");
-    out.audit_log = config.api().audit_log().empty()
-                        ? settings_.store_path.substr(0, settings_.store_path.rfind('/') + 1) + "audit.log"
-                        : config.api().audit_log();
-    absolute_path("api.audit_log", out.audit_log);
+    out.audit_log = settings_.store_path.substr(0, settings_.store_path.rfind('/') + 1) + "audit.log";
+    if (!config.api().audit_log().empty()) {
+      out.audit_log = config.api().audit_log();
+      absolute_path("api.audit_log", out.audit_log);
+    }
     if (config.api().has_tls()) tls(config.api().tls());
   }
 
