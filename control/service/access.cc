@@ -53,10 +53,8 @@ Expected<void> authorise(const Identity& caller, const Message& request) {
     return fail(ErrorCode::permission_denied, call_name(*request.GetDescriptor()) +
                                                   " is the provider's call; this certificate is of " +
                                                   caller.name());
-  std::string object = object_of(request);
-  if (!is_of(object, caller.name()))
-    return fail(ErrorCode::not_found,
-                quoted(object) + " is nothing of " + caller.name() + ", of whom this certificate is",
+  if (const std::string object = object_of(request); !is_of(object, caller.name()))
+    return fail(ErrorCode::not_found, caller.name() + ", whose certificate this is, has no " + quoted(object),
                 access.object());
   return {};
 }

@@ -95,8 +95,8 @@ std::string_view refusal_hint(grpc::StatusCode code, std::string_view object) {
 
 // Why a server does not answer, as far as gRPC says it.
 std::string_view server_hint(std::string_view message) {
-  if (message.find("CERTIFICATE_VERIFY_FAILED") != std::string_view::npos ||
-      message.find("Hostname Verification Check failed") != std::string_view::npos)
+  if (message.find("certificate verify failed") != std::string_view::npos ||
+      message.find("is not in peer certificate") != std::string_view::npos)
     return "the server's certificate is not of --tls-ca, has ended, or is not for the host in --server";
   if (message.find("Ssl handshake failed") != std::string_view::npos ||
       message.find("Socket closed") != std::string_view::npos)

@@ -1,4 +1,5 @@
 // portctl: the command line of Portcullis. A gRPC client and nothing else.
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ An object is named by its id, or whole: tenants/T/vms/ID, tenants/T/eips/A.B.C.D
 Exit status: 0 ok, 1 refused by portcullisd, 2 wrong usage, 3 portcullisd not reached.)";
 
 int run(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);  // what it has to say is in the status of the call
   Options options;
   CLI::App app(summary, "portctl");
   app.fallthrough();  // the options below may stand anywhere
