@@ -401,14 +401,11 @@ class Checker {
         static_cast<uint32_t>(std::min<uint64_t>(out.rules_per_eip, permit_rules_within(out.permit_chunks)));
     out.rules_per_eip =
         number("capacity.rules_per_eip", capacity.rules_per_eip(), roomy, 1, max_permit_rules);
-    out.flows = number("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
-    power_of_two("capacity.flows", out.flows);
+    out.flows = power_of_two("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
     out.fragments =
-        number("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
-    power_of_two("capacity.fragments", out.fragments);
+        power_of_two("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
     out.ipv6_flows =
-        number("capacity.ipv6_flows", capacity.ipv6_flows(), out.flows, FlowTable::ways, 1 << 28);
-    if (capacity.ipv6_flows() != 0) power_of_two("capacity.ipv6_flows", out.ipv6_flows);
+        power_of_two("capacity.ipv6_flows", capacity.ipv6_flows(), out.flows, FlowTable::ways, 1 << 28);
     out.ipv6_eips = number("capacity.ipv6_eips", capacity.ipv6_eips(), out.eips, 1, out.eips);
     out.flows_per_eip = number("capacity.flows_per_eip", capacity.flows_per_eip(),
                                std::min(out.flows_per_eip, out.flows), 1, out.flows);
@@ -422,11 +419,14 @@ class Checker {
     out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
   }
 
-  void power_of_two(const std::string& path, uint32_t value) {
-    if (!std::has_single_bit(value))
+  // As number(), one that is in first..last a power of two.
+  uint32_t power_of_two(const std::string& path, uint32_t value, uint32_t otherwise, uint32_t first,
+                        uint32_t last) {
+    if (value >= first && value <= last && !std::has_single_bit(value))
       text_.mistake(path, "is " + std::to_string(value) +
                               ", expected a power of two: " + std::to_string(std::bit_floor(value)) + " or " +
                               std::to_string(std::bit_ceil(value)));
+    return number(path, value, otherwise, first, last);
   }
 
   uint32_t idle_ms(const std::string& path, uint32_t seconds, uint32_t otherwise_ms) {

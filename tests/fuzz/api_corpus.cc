@@ -26,7 +26,7 @@ constexpr auto other = Caller::other;
 constexpr std::array town{
     Line{provider, "CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/29' kind: LOCAL }"},
     Line{provider, "CreatePool", "pool { name: 'pools/six' prefix: '2001:db8:1::/64' kind: LOCAL }"},
-    Line{provider, "CreatePool", "pool { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER }"},
+    Line{provider, "CreatePool", "pool { name: 'pools/far' prefix: '198.18.0.0/23' kind: PROVIDER }"},
     Line{provider, "CreateVm",
          "vm { name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2'"
          " dip6: 'fd00::2' }"},
