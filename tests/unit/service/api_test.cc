@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <cstring>
 #include <fstream>
 #include <set>
 
@@ -422,7 +421,7 @@ TEST_F(Api, AStaleSocketIsReplaced) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  std::strcpy(address.sun_path, socket().c_str());
+  socket().copy(address.sun_path, sizeof address.sun_path - 1);
   ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   close(fd);
   ASSERT_TRUE(std::filesystem::exists(socket()));

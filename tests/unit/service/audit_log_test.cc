@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -109,12 +110,13 @@ TEST_F(Audit, ALineThatCannotBeWrittenIsKeptAndChangesAreRefusedUntilItCould) {
 TEST_F(Audit, LinesOfManyThreadsAreWhole) {
   auto log = AuditLog::open(path());
   ASSERT_TRUE(log.has_value());
-  std::vector<std::jthread> threads;
-  for (int thread = 0; thread < 4; ++thread)
-    threads.emplace_back([&] {
-      for (uint64_t i = 0; i < 250; ++i) (*log)->append(record(i));
-    });
-  threads.clear();
+  {
+    std::array<std::jthread, 4> threads;
+    for (std::jthread& thread : threads)
+      thread = std::jthread([&] {
+        for (uint64_t i = 0; i < 250; ++i) (*log)->append(record(i));
+      });
+  }
   EXPECT_EQ(lines_of(path()).size(), 1000u);
 }
 
