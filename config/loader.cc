@@ -461,6 +461,15 @@ class Checker {
       absolute_path("api.audit_log", out.audit_log);
     }
     if (config.api().has_tls()) tls(config.api().tls());
+    settings_.metrics_listen = config.metrics().listen();
+    if (config.has_metrics()) listen_address("metrics.listen", settings_.metrics_listen);
+  }
+
+  void listen_address(const std::string& path, const std::string& value) {
+    if (!is_listen_address(value))
+      text_.mistake(path, "is \"" + value +
+                              "\", expected an address of this machine and a port, 192.0.2.1:8443 or "
+                              "[2001:db8::1]:8443");
   }
 
   void absolute_path(const std::string& path, const std::string& value) {
@@ -468,10 +477,7 @@ class Checker {
   }
 
   void tls(const Tls& tls) {
-    if (!is_listen_address(tls.listen()))
-      text_.mistake("api.tls.listen", "is \"" + tls.listen() +
-                                          "\", expected an address of this machine and a port, "
-                                          "192.0.2.1:8443 or [2001:db8::1]:8443");
+    listen_address("api.tls.listen", tls.listen());
     const std::string certificate = file("api.tls.certificate", tls.certificate(), certificate_fault);
     file("api.tls.key", tls.key(), [&](const std::string& pem) { return key_fault(pem, certificate); });
     file("api.tls.client_ca", tls.client_ca(), certificate_fault);

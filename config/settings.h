@@ -106,6 +106,7 @@ struct Settings {
   FlowTimeouts timeouts;
   int64_t quarantine_ms = 600'000;
   Api api;
+  std::string metrics_listen;  // empty: no page
   std::string store_path = "/var/lib/portcullis/state.db";
   friend bool operator==(const Settings&, const Settings&) = default;
 };

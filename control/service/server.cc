@@ -131,6 +131,11 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
                 "cannot listen on " + config.tls->listen +
                     "; is the address one of this machine, and the port not taken by somebody else?",
                 "api.tls.listen");
+  if (!config.metrics.empty()) {
+    auto page = MetricsPage::start(config.metrics, server->observe_);
+    if (!page) return Unexpected(std::move(page.error()));
+    server->metrics_ = std::move(*page);
+  }
   grpc::HealthCheckServiceInterface* health = server->server_->GetHealthCheckService();
   for (const char* name : {v1::TenantService::service_full_name(), v1::ProviderService::service_full_name(),
                            v1::ObserveService::service_full_name()})
@@ -139,6 +144,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
 }
 
 void Server::stop() {
+  metrics_ = nullptr;
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now() + stop_patience);
   server_->Wait();

@@ -12,6 +12,7 @@
 #include "control/service/audit_log.h"
 #include "control/service/front.h"
 #include "control/service/guard.h"
+#include "control/service/metrics.h"
 #include "control/service/observe_service.h"
 #include "control/service/provider_service.h"
 #include "control/service/tenant_service.h"
@@ -31,6 +32,7 @@ struct ServerConfig {
   std::string socket;
   std::optional<TlsConfig> tls;
   std::string audit_log;  // path; empty: none is kept
+  std::string metrics;    // address of the page for Prometheus (metrics.h); empty: none
 };
 
 class Server {
@@ -46,6 +48,9 @@ class Server {
   // Of the TLS address; 0 without one.
   [[nodiscard]] int tls_port() const { return tls_port_; }
 
+  // The page for Prometheus; null without one.
+  [[nodiscard]] const MetricsPage* metrics() const { return metrics_.get(); }
+
   // Answers no new call, waits a few seconds for those under way, removes the socket. Idempotent.
   void stop();
 
@@ -60,6 +65,7 @@ class Server {
   TenantFront tenant_front_;
   ProviderFront provider_front_;
   ObserveFront observe_front_;
+  std::unique_ptr<MetricsPage> metrics_;
   int tls_port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -39,6 +39,7 @@ api {
   tls { listen: "192.0.2.1:8443" certificate: "/gw.pem" key: "/gw.key" client_ca: "/gw.pem" }
 }
 store { path: "/var/state.db" }
+metrics { listen: "127.0.0.1:9464" }
 )";
 
 }  // namespace portcullis::fuzz

@@ -381,6 +381,11 @@ const Row rows[] = {
       "c:6:7: api.tls.certificate is \"\", expected the absolute path of a PEM file",
       "c:6:7: api.tls.key is \"\", expected the absolute path of a PEM file",
       "c:6:7: api.tls.client_ca is \"\", expected the absolute path of a PEM file"}},
+    {"metrics_nowhere",
+     6,
+     "metrics { }",
+     {"c:6:1: metrics.listen is \"\", expected an address of this machine and a port, 192.0.2.1:8443 or "
+      "[2001:db8::1]:8443"}},
     {"tls_files",
      6,
      "api { tls {\n  listen: \"[::]:8443\"\n  certificate: \"/none.pem\"\n  key: \"/note\"\n  client_ca: "
@@ -435,6 +440,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->quarantine_ms, 600'000);
   EXPECT_EQ(settings->api.socket, "/run/portcullis/api.sock");
   EXPECT_FALSE(settings->api.tls);
+  EXPECT_EQ(settings->metrics_listen, "");
   EXPECT_EQ(settings->api.audit_log, "/var/lib/portcullis/audit.log");
   EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
 }
