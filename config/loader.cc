@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <regex>
 #include <set>
 
+#include "config/certificate.h"
 #include "config/config.pb.h"
 #include "config/text.h"
 #include "control/model/martian.h"
@@ -40,6 +42,13 @@ std::string list_of(const std::vector<uint32_t>& cores) {
   return list;
 }
 
+std::optional<std::string> contents(const std::string& path) {
+  std::ifstream file(path);
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad()) return std::nullopt;
+  return text;
+}
+
 bool is_martian(const IpAddr& address) {
   const IpPrefix alone =
       address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32)) : Ipv6Prefix(address.v6(), 128);
@@ -67,6 +76,21 @@ bool is_vdev(const std::string& device) {
   return std::regex_match(device, pattern);
 }
 
+// "192.0.2.1:8443", "[::1]:8443".
+bool is_listen_address(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return false;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  const bool in_brackets = host.starts_with('[') && host.ends_with(']');
+  if (in_brackets) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddr::parse(host);
+  uint16_t number = 0;
+  const auto [end, status] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return address && address->is_v6() == in_brackets && status == std::errc() &&
+         end == port.data() + port.size() && number != 0;
+}
+
 // Checks a Config field by field and builds the Settings of it; what is wrong goes to the text's mistakes.
 class Checker {
  public:
@@ -80,7 +104,7 @@ class Checker {
     pools(config);
     capacity(config.capacity());
     flows(config.flows());
-    paths(config);
+    api(config);
     between_parts();
     return std::move(settings_);
   }
@@ -443,14 +467,11 @@ class Checker {
         static_cast<uint32_t>(std::min<uint64_t>(out.rules_per_eip, permit_rules_within(out.permit_chunks)));
     out.rules_per_eip =
         number("capacity.rules_per_eip", capacity.rules_per_eip(), roomy, 1, max_permit_rules);
-    out.flows = number("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
-    power_of_two("capacity.flows", out.flows);
+    out.flows = power_of_two("capacity.flows", capacity.flows(), out.flows, FlowTable::ways, 1 << 28);
     out.fragments =
-        number("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
-    power_of_two("capacity.fragments", out.fragments);
+        power_of_two("capacity.fragments", capacity.fragments(), out.fragments, FragmentTable::ways, 1 << 24);
     out.ipv6_flows =
-        number("capacity.ipv6_flows", capacity.ipv6_flows(), out.flows, FlowTable::ways, 1 << 28);
-    if (capacity.ipv6_flows() != 0) power_of_two("capacity.ipv6_flows", out.ipv6_flows);
+        power_of_two("capacity.ipv6_flows", capacity.ipv6_flows(), out.flows, FlowTable::ways, 1 << 28);
     out.ipv6_eips = number("capacity.ipv6_eips", capacity.ipv6_eips(), out.eips, 1, out.eips);
     out.flows_per_eip = number("capacity.flows_per_eip", capacity.flows_per_eip(),
                                std::min(out.flows_per_eip, out.flows), 1, out.flows);
@@ -467,11 +488,14 @@ class Checker {
         number("capacity.tunnel_remotes", capacity.tunnel_remotes(), out.tunnel_remotes, 1, most_links);
   }
 
-  void power_of_two(const std::string& path, uint32_t value) {
-    if (!std::has_single_bit(value))
+  // As number(), one that is in first..last a power of two.
+  uint32_t power_of_two(const std::string& path, uint32_t value, uint32_t otherwise, uint32_t first,
+                        uint32_t last) {
+    if (value >= first && value <= last && !std::has_single_bit(value))
       text_.mistake(path, "is " + std::to_string(value) +
                               ", expected a power of two: " + std::to_string(std::bit_floor(value)) + " or " +
                               std::to_string(std::bit_ceil(value)));
+    return number(path, value, otherwise, first, last);
   }
 
   uint32_t idle_ms(const std::string& path, uint32_t seconds, uint32_t otherwise_ms) {
@@ -491,15 +515,55 @@ class Checker {
         idle_ms("flows.quarantine", flows.quarantine(), static_cast<uint32_t>(settings_.quarantine_ms));
   }
 
-  void paths(const Config& config) {
-    if (!config.api().socket().empty()) settings_.api_socket = config.api().socket();
-    if (settings_.api_socket[0] != '/' || settings_.api_socket.size() > max_socket_path)
-      text_.mistake("api.socket", "is \"" + settings_.api_socket +
-                                      "\", expected an absolute path of at most " +
-                                      std::to_string(max_socket_path) + " bytes");
+  void api(const Config& config) {
     if (!config.store().path().empty()) settings_.store_path = config.store().path();
-    if (settings_.store_path[0] != '/')
-      text_.mistake("store.path", "is \"" + settings_.store_path + "\", expected an absolute path");
+    absolute_path("store.path", settings_.store_path);
+
+    Settings::Api& out = settings_.api;
+    if (!config.api().socket().empty()) out.socket = config.api().socket();
+    if (out.socket[0] != '/' || out.socket.size() > max_socket_path)
+      text_.mistake("api.socket", "is \"" + out.socket + "\", expected an absolute path of at most " +
+                                      std::to_string(max_socket_path) + " bytes");
+    out.audit_log = settings_.store_path.substr(0, settings_.store_path.rfind('/') + 1) + "audit.log";
+    if (!config.api().audit_log().empty()) {
+      out.audit_log = config.api().audit_log();
+      absolute_path("api.audit_log", out.audit_log);
+    }
+    if (config.api().has_tls()) tls(config.api().tls());
+    settings_.metrics_listen = config.metrics().listen();
+    if (config.has_metrics()) listen_address("metrics.listen", settings_.metrics_listen);
+  }
+
+  void listen_address(const std::string& path, const std::string& value) {
+    if (!is_listen_address(value))
+      text_.mistake(path, "is \"" + value +
+                              "\", expected an address of this machine and a port, 192.0.2.1:8443 or "
+                              "[2001:db8::1]:8443");
+  }
+
+  void absolute_path(const std::string& path, const std::string& value) {
+    if (value[0] != '/') text_.mistake(path, "is \"" + value + "\", expected an absolute path");
+  }
+
+  void tls(const Tls& tls) {
+    listen_address("api.tls.listen", tls.listen());
+    const std::string certificate = file("api.tls.certificate", tls.certificate(), certificate_fault);
+    file("api.tls.key", tls.key(), [&](const std::string& pem) { return key_fault(pem, certificate); });
+    file("api.tls.client_ca", tls.client_ca(), certificate_fault);
+    settings_.api.tls = {tls.listen(), tls.certificate(), tls.key(), tls.client_ca()};
+  }
+
+  // What the file that `value` names holds; a mistake unless `fault` finds nothing wrong with it.
+  template <typename Fault>
+  std::string file(const std::string& path, const std::string& value, Fault&& fault) {
+    if (value.empty() || value[0] != '/') {
+      text_.mistake(path, "is \"" + value + "\", expected the absolute path of a PEM file");
+      return {};
+    }
+    const std::optional<std::string> held = machine_.read_file(value);
+    const std::string wrong = held ? fault(*held) : "cannot be read";
+    if (!wrong.empty()) text_.mistake(path, "is \"" + value + "\", which " + wrong);
+    return held.value_or("");
   }
 
   // What only two parts of the file together can get wrong.
@@ -552,6 +616,7 @@ Machine Machine::local() {
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
     for (uint32_t core = 0; core < CPU_SETSIZE; ++core)
       if (CPU_ISSET(core, &allowed)) machine.cores.push_back(core);
+  machine.read_file = contents;
   return machine;
 }
 
@@ -571,12 +636,11 @@ tl::expected<Settings, Mistakes> parse(std::string_view file_name, std::string_v
 }
 
 tl::expected<Settings, Mistakes> load(const std::string& path, const Machine& machine) {
-  std::ifstream file(path);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad())
+  const std::optional<std::string> text = contents(path);
+  if (!text)
     return tl::unexpected(
         Mistakes{{path, 1, 1, "cannot be read, expected a configuration in Protobuf text format"}});
-  return parse(path, text, machine);
+  return parse(path, *text, machine);
 }
 
 }  // namespace portcullis::config

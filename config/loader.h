@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -15,6 +17,10 @@ namespace portcullis::config {
 // What the rules need to know of the machine.
 struct Machine {
   std::vector<uint32_t> cores;  // ascending: those a thread of this process may run on
+  // What a file holds; nothing if it cannot be read.
+  std::function<std::optional<std::string>(const std::string& path)> read_file = [](const std::string&) {
+    return std::nullopt;
+  };
   [[nodiscard]] static Machine local();
 };
 

@@ -21,6 +21,7 @@ struct Settings {
     uint32_t memory_mb = 0;  // 0: what the tables and buffers need
     std::string file_prefix = "portcullis";
     uint32_t main_core = 0;
+    friend bool operator==(const Eal&, const Eal&) = default;
   };
 
   // The gateway's end of the tunnels of a port.
@@ -31,6 +32,7 @@ struct Settings {
     std::optional<Ipv6Addr> next_hop6;
     bool strip_inner_vlan = false;   // else a frame that has one is dropped
     bool zero_udp_checksum = false;  // over IPv6 (RFC 6935): send none
+    friend bool operator==(const TunnelEnd&, const TunnelEnd&) = default;
   };
 
   struct Port {
@@ -49,12 +51,14 @@ struct Settings {
     std::optional<Mac> next_hop6_mac;            // uplink: fixed, not resolved by Neighbor Discovery
     std::optional<Ipv6Addr> endpoint_next_hop6;  // endpoint
     std::optional<TunnelEnd> tunnel;             // endpoint
+    friend bool operator==(const Port&, const Port&) = default;
   };
 
   struct Workers {
     std::vector<uint32_t> cores;
     uint32_t idle_polls = 0;
     uint32_t idle_sleep_us = 50;
+    friend bool operator==(const Workers&, const Workers&) = default;
   };
 
   struct Gateway {
@@ -69,6 +73,7 @@ struct Settings {
     std::vector<model::PermitRule> permit;  // inbound, prefixes or any, not tracked
     std::string tap = "portcullis0";
     uint32_t icmp_error_rate = 100;  // a second, of one EIP
+    friend bool operator==(const Gateway&, const Gateway&) = default;
   };
 
   struct Capacity {
@@ -87,6 +92,23 @@ struct Settings {
     uint32_t ipv6_eips = 65536;
     uint32_t links = 4096;  // VLANs and tunnels, different (port, remote, VNI)
     uint32_t tunnel_remotes = 1024;
+    friend bool operator==(const Capacity&, const Capacity&) = default;
+  };
+
+  // PEM files, and where the API listens with them.
+  struct Tls {
+    std::string listen;
+    std::string certificate;
+    std::string key;
+    std::string client_ca;
+    friend bool operator==(const Tls&, const Tls&) = default;
+  };
+
+  struct Api {
+    std::string socket = "/run/portcullis/api.sock";
+    std::optional<Tls> tls;
+    std::string audit_log;  // given, or beside the store
+    friend bool operator==(const Api&, const Api&) = default;
   };
 
   Eal eal;
@@ -97,8 +119,10 @@ struct Settings {
   Capacity capacity;
   FlowTimeouts timeouts;
   int64_t quarantine_ms = 600'000;
-  std::string api_socket = "/run/portcullis/api.sock";
+  Api api;
+  std::string metrics_listen;  // empty: no page
   std::string store_path = "/var/lib/portcullis/state.db";
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 }  // namespace portcullis::config

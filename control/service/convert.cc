@@ -7,6 +7,7 @@
 
 #include "control/compile/compile.h"
 #include "control/model/names.h"
+#include "control/service/quote.h"
 #include "src/net/protocol_name.h"
 
 namespace portcullis::service {
@@ -14,12 +15,6 @@ namespace {
 
 Unexpected refuse(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
-}
-
-// Cut where no right value goes on: an error travels in headers, which are small.
-std::string quoted(std::string_view text) {
-  constexpr size_t longest = 64;
-  return "'" + std::string(text.substr(0, longest)) + (text.size() > longest ? "…'" : "'");
 }
 
 std::string element(const std::string& field, int index) {

@@ -2,6 +2,9 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server_builder.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +25,9 @@ namespace {
 // A permit list of the longest that a configuration allows.
 constexpr int max_message_bytes = 64 << 20;
 constexpr std::chrono::seconds stop_patience{5};
+constexpr unsigned reload_seconds = 1;
+// A certificate is looked at when a connection begins; so long at most does one outlive its end.
+constexpr std::chrono::milliseconds longest_connection = std::chrono::hours(1);
 
 // Makes the directory and sees to it that nothing is in the way.
 Expected<void> prepare(const std::string& socket) {
@@ -60,36 +66,76 @@ Expected<void> prepare(const std::string& socket) {
   return {};
 }
 
+// Mutual TLS: a client without a certificate of client_ca gets no connection.
+std::shared_ptr<grpc::ServerCredentials> credentials(const TlsConfig& tls) {
+  grpc::experimental::TlsServerCredentialsOptions options(
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(tls.key, tls.certificate,
+                                                                           tls.client_ca, reload_seconds));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
 }  // namespace
 
-Server::Server(Control& control, Sources sources)
-    : tenant_(control), provider_(control), observe_(control, std::move(sources)) {}
+Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
+    : log_(std::move(log)),
+      guard_(log_.get()),
+      tenant_(control),
+      provider_(control),
+      observe_(control, std::move(sources)),
+      tenant_front_(guard_, tenant_),
+      provider_front_(guard_, provider_),
+      observe_front_(guard_, observe_) {}
 
 Server::~Server() {
   stop();
 }
 
-Expected<std::unique_ptr<Server>> Server::start(const std::string& socket, Control& control,
+Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Control& control,
                                                 Sources sources) {
-  if (auto prepared = prepare(socket); !prepared) return Unexpected(std::move(prepared.error()));
+  if (auto prepared = prepare(config.socket); !prepared) return Unexpected(std::move(prepared.error()));
+  std::unique_ptr<AuditLog> log;
+  if (!config.audit_log.empty()) {
+    auto opened = AuditLog::open(config.audit_log);
+    if (!opened) return Unexpected(std::move(opened.error()));
+    log = std::move(*opened);
+  }
 
-  std::unique_ptr<Server> server(new Server(control, std::move(sources)));
+  std::unique_ptr<Server> server(new Server(std::move(log), control, std::move(sources)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(max_message_bytes);
   builder.SetMaxSendMessageSize(max_message_bytes);
-  builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
-  const std::array<grpc::Service*, 3> services{&server->tenant_, &server->provider_, &server->observe_};
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(longest_connection.count()));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
+  int socket_port = 0;                                      // gRPC's word that it listens
+  builder.AddListeningPort("unix:" + config.socket, grpc::InsecureServerCredentials(), &socket_port);
+  if (config.tls) builder.AddListeningPort(config.tls->listen, credentials(*config.tls), &server->tls_port_);
+  const std::array<grpc::Service*, 3> services{&server->tenant_front_, &server->provider_front_,
+                                               &server->observe_front_};
   for (grpc::Service* service : services) builder.RegisterService(service);
 
   // The socket is born with its mode: there is no moment in which others may open it.
   const mode_t mask = umask(0117);
   server->server_ = builder.BuildAndStart();
   umask(mask);
+  if (server->server_ == nullptr && socket_port == 0)
+    return fail(ErrorCode::failed_precondition,
+                "cannot listen on " + config.socket + "; is its directory writable for this user?",
+                "api.socket");
   if (server->server_ == nullptr)
     return fail(ErrorCode::failed_precondition,
-                "cannot listen on " + socket + "; is its directory writable for this user?", "api.socket");
+                "cannot listen on " + config.tls->listen +
+                    "; is the address one of this machine, and the port not taken by somebody else?",
+                "api.tls.listen");
+  if (!config.metrics.empty()) {
+    auto page = MetricsPage::start(config.metrics, server->observe_);
+    if (!page) return Unexpected(std::move(page.error()));
+    server->metrics_ = std::move(*page);
+  }
   grpc::HealthCheckServiceInterface* health = server->server_->GetHealthCheckService();
   for (const char* name : {v1::TenantService::service_full_name(), v1::ProviderService::service_full_name(),
                            v1::ObserveService::service_full_name()})
@@ -98,6 +144,7 @@ Expected<std::unique_ptr<Server>> Server::start(const std::string& socket, Contr
 }
 
 void Server::stop() {
+  metrics_ = nullptr;
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now() + stop_patience);
   server_->Wait();

@@ -22,6 +22,10 @@ grpc::StatusCode code_of(ErrorCode code) {
       return grpc::RESOURCE_EXHAUSTED;
     case ErrorCode::unavailable:
       return grpc::UNAVAILABLE;
+    case ErrorCode::permission_denied:
+      return grpc::PERMISSION_DENIED;
+    case ErrorCode::unauthenticated:
+      return grpc::UNAUTHENTICATED;
     case ErrorCode::internal:
       return grpc::INTERNAL;
   }
@@ -29,6 +33,15 @@ grpc::StatusCode code_of(ErrorCode code) {
 }
 
 }  // namespace
+
+std::string_view code_name(grpc::StatusCode code) {
+  if (code == grpc::OK) return "OK";
+  for (auto known = ErrorCode{}; known <= ErrorCode::internal;
+       known = static_cast<ErrorCode>(static_cast<uint8_t>(known) + 1)) {
+    if (code_of(known) == code) return to_string(known);
+  }
+  return "UNKNOWN";
+}
 
 grpc::Status to_status(const Error& error) {
   const grpc::StatusCode code = code_of(error.code);

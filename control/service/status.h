@@ -15,4 +15,7 @@ inline constexpr std::string_view error_domain = "portcullis";
 
 [[nodiscard]] grpc::Status to_status(const Error& error);
 
+// "OK", "NOT_FOUND"; "UNKNOWN" for what no Error becomes.
+[[nodiscard]] std::string_view code_name(grpc::StatusCode code);
+
 }  // namespace portcullis::service

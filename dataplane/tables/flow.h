@@ -38,6 +38,7 @@ struct FlowTimeouts {
   uint32_t icmp_ms = 60'000;
   uint32_t other_ms = 600'000;    // SCTP and what has no ports; no RFC says, this is what Linux does
   uint32_t fragment_ms = 15'000;  // from its first fragment on, for a datagram to come whole (RFC 791, 3.2)
+  friend bool operator==(const FlowTimeouts&, const FlowTimeouts&) = default;
 };
 
 enum class FlowState : uint8_t { none, opening, established, closing };

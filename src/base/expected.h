@@ -17,6 +17,8 @@ enum class ErrorCode : uint8_t {
   failed_precondition,  // the state must change first; the message says how
   resource_exhausted,   // a limit or capacity; the message names it and its value
   unavailable,          // try again (the store's disk is full, the gateway is stopping)
+  permission_denied,    // a call that is not this caller's to make, whatever the object
+  unauthenticated,      // who calls is not known
   internal,             // a bug or a broken machine
 };
 
@@ -52,6 +54,10 @@ constexpr std::string_view to_string(ErrorCode code) {
       return "RESOURCE_EXHAUSTED";
     case ErrorCode::unavailable:
       return "UNAVAILABLE";
+    case ErrorCode::permission_denied:
+      return "PERMISSION_DENIED";
+    case ErrorCode::unauthenticated:
+      return "UNAUTHENTICATED";
     case ErrorCode::internal:
       return "INTERNAL";
   }

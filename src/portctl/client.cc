@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
@@ -83,11 +85,26 @@ std::string_view refusal_hint(grpc::StatusCode code, std::string_view object) {
   if (code == grpc::ALREADY_EXISTS) return "delete it first, or choose another id";
   if (code == grpc::RESOURCE_EXHAUSTED)
     return "portctl show gateway shows what is used and what there is room for";
+  if (code == grpc::PERMISSION_DENIED)
+    return "use a certificate of the provider, or the gateway's UNIX socket";
+  if (code == grpc::UNAUTHENTICATED)
+    return "openssl x509 -noout -ext subjectAltName -in FILE shows who it says";
   if (code == grpc::UNAVAILABLE) return "the gateway is not able to answer now: try again";
   return {};
 }
 
-Failure describe(const grpc::Status& status, const std::string& socket, bool json) {
+// Why a server does not answer, as far as gRPC says it.
+std::string_view server_hint(std::string_view message) {
+  if (message.find("certificate verify failed") != std::string_view::npos ||
+      message.find("is not in peer certificate") != std::string_view::npos)
+    return "the server's certificate is not of --tls-ca, has ended, or is not for the host in --server";
+  if (message.find("Ssl handshake failed") != std::string_view::npos ||
+      message.find("Socket closed") != std::string_view::npos)
+    return "the gateway may not take --tls-cert: is it of the gateway's api.tls.client_ca, and in date?";
+  return "is the gateway's api.tls.listen this address, and may it be reached from here?";
+}
+
+Failure describe(const grpc::Status& status, const std::string& target, bool over_tls, bool json) {
   google::rpc::Status details;
   details.ParseFromString(status.error_details());
   if (details.code() != status.error_code()) {  // an answer without details: not from a handler
@@ -110,10 +127,13 @@ Failure describe(const grpc::Status& status, const std::string& socket, bool jso
   std::string_view hint;
   if (lost) {
     const bool late = status.error_code() == grpc::DEADLINE_EXCEEDED;
-    text = "portctl: portcullisd at " + socket +
-           (late ? " did not answer in time" : " went away: " + status.error_message());
-    hint = late ? "it may still carry the call out; --timeout SECONDS waits longer"
-                : "is portcullisd still running?";
+    text = "portctl: portcullisd at " + target +
+           (late       ? " did not answer in time"
+            : over_tls ? " is not reached: " + status.error_message()
+                       : " went away: " + status.error_message());
+    hint = late       ? "it may still carry the call out; --timeout SECONDS waits longer"
+           : over_tls ? server_hint(status.error_message())
+                      : "is portcullisd still running?";
   } else {
     text = "portctl: " + std::string(code_name(status.error_code())) + ": " + status.error_message();
     for (const auto& violation : bad_request.field_violations()) text += "\n  field:  " + violation.field();
@@ -124,6 +144,26 @@ Failure describe(const grpc::Status& status, const std::string& socket, bool jso
   }
   if (!hint.empty()) text += "\n  hint:   " + std::string(hint);
   return {code, text + "\n"};
+}
+
+// What the file of an option holds.
+std::string pem(const char* option, const char* variable, const std::string& path) {
+  if (path.empty())
+    throw Failure{usage, std::string("portctl: --server needs ") + option + " FILE, or " + variable + "\n"};
+  std::ifstream file(path);
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad() || text.find("-----BEGIN ") == std::string::npos)
+    throw Failure{usage, std::string("portctl: ") + option + ": " + path +
+                             (file.is_open() ? " is no PEM file\n" : " cannot be read\n")};
+  return text;
+}
+
+std::shared_ptr<grpc::ChannelCredentials> tls_credentials(const Options& options) {
+  grpc::SslCredentialsOptions tls;
+  tls.pem_cert_chain = pem("--tls-cert", "PORTCULLIS_TLS_CERT", options.tls_certificate);
+  tls.pem_private_key = pem("--tls-key", "PORTCULLIS_TLS_KEY", options.tls_key);
+  tls.pem_root_certs = pem("--tls-ca", "PORTCULLIS_TLS_CA", options.tls_ca);
+  return grpc::SslCredentials(tls);
 }
 
 std::string named(const std::string& prefix, const std::string& text) {
@@ -145,12 +185,20 @@ std::vector<std::string> segments(const std::string& name) {
 }  // namespace
 
 Client::Client(const Options& options)
-    : socket_(options.socket),
+    : target_(options.server.empty() ? options.socket : options.server),
+      over_tls_(!options.server.empty()),
       json_(options.json),
       timeout_(std::chrono::duration_cast<std::chrono::milliseconds>(
           std::chrono::duration<double>(options.timeout))) {
-  if (const int error = probe_unix_socket(socket_); error != 0) {
-    const std::string message = "no answer at " + socket_ + ": " + std::strerror(error);
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(max_message_bytes);
+  arguments.SetMaxSendMessageSize(max_message_bytes);
+  if (over_tls_) {
+    channel_ = grpc::CreateCustomChannel(target_, tls_credentials(options), arguments);
+    return;
+  }
+  if (const int error = probe_unix_socket(target_); error != 0) {
+    const std::string message = "no answer at " + target_ + ": " + std::strerror(error);
     if (json_) {
       google::rpc::Status status;
       status.set_code(grpc::UNAVAILABLE);
@@ -160,14 +208,11 @@ Client::Client(const Options& options)
     throw Failure{unreachable,
                   "portctl: " + message + "\n  hint:   " + std::string(socket_hint(error)) + "\n"};
   }
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(max_message_bytes);
-  arguments.SetMaxSendMessageSize(max_message_bytes);
-  channel_ = grpc::CreateCustomChannel("unix:" + socket_, grpc::InsecureChannelCredentials(), arguments);
+  channel_ = grpc::CreateCustomChannel("unix:" + target_, grpc::InsecureChannelCredentials(), arguments);
 }
 
 void Client::check(const grpc::Status& status) const {
-  if (!status.ok()) throw describe(status, socket_, json_);
+  if (!status.ok()) throw describe(status, target_, over_tls_, json_);
 }
 
 std::string to_json(const google::protobuf::Message& message) {

@@ -13,6 +13,11 @@ namespace portcullis::portctl {
 // What every command takes.
 struct Options {
   std::string socket = "/run/portcullis/api.sock";
+  std::string server;  // "gw1.example.net:8443", over TLS; empty: the socket
+  // PEM files, with a server.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_ca;  // who issued the server's certificate
   std::string tenant = "default";
   bool json = false;
   double timeout = 10;  // seconds
@@ -28,7 +33,7 @@ struct Failure {
 
 class Client {
  public:
-  // Throws Failure (unreachable) when nobody listens on the socket.
+  // Throws Failure: unreachable when nobody listens on the socket, usage when a TLS file is not there.
   explicit Client(const Options& options);
 
   // call(&v1::TenantService::Stub::GetEip, request). Throws Failure when the call is not answered with OK.
@@ -46,7 +51,8 @@ class Client {
  private:
   void check(const grpc::Status& status) const;
 
-  std::string socket_;
+  std::string target_;  // what people call it: the socket's path, or the server
+  bool over_tls_;
   bool json_;
   std::chrono::milliseconds timeout_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -1,4 +1,5 @@
 // portctl: the command line of Portcullis. A gRPC client and nothing else.
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ An object is named by its id, or whole: tenants/T/vms/ID, tenants/T/eips/A.B.C.D
 Exit status: 0 ok, 1 refused by portcullisd, 2 wrong usage, 3 portcullisd not reached.)";
 
 int run(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);  // what it has to say is in the status of the call
   Options options;
   CLI::App app(summary, "portctl");
   app.fallthrough();  // the options below may stand anywhere
@@ -34,6 +36,15 @@ int run(int argc, char** argv) {
   app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
       ->envname("PORTCULLIS_SOCKET")
       ->capture_default_str();
+  app.add_option("--server", options.server, "portcullisd over TLS instead: HOST:PORT")
+      ->envname("PORTCULLIS_SERVER");
+  app.add_option("--tls-cert", options.tls_certificate, "With --server: PEM file of your certificate")
+      ->envname("PORTCULLIS_TLS_CERT");
+  app.add_option("--tls-key", options.tls_key, "With --server: PEM file of its private key")
+      ->envname("PORTCULLIS_TLS_KEY");
+  app.add_option("--tls-ca", options.tls_ca,
+                 "With --server: PEM file of who issued the gateway's certificate")
+      ->envname("PORTCULLIS_TLS_CA");
   app.add_option("--tenant", options.tenant, "Tenant whose objects are meant; in lists - means all tenants")
       ->envname("PORTCULLIS_TENANT")
       ->capture_default_str();

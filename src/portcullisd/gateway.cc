@@ -324,7 +324,11 @@ Expected<void> Gateway::start_api() {
     return service::LinkState{link_is_up(port), missed_frames(port)};
   };
   sources.flow_quota = settings_.capacity.flows_per_eip;
-  auto server = service::Server::start(settings_.api_socket, *control_, std::move(sources));
+  service::ServerConfig config{settings_.api.socket, std::nullopt, settings_.api.audit_log,
+                               settings_.metrics_listen};
+  if (const auto& tls = settings_.api.tls)
+    config.tls = service::TlsConfig{tls->listen, tls->certificate, tls->key, tls->client_ca};
+  auto server = service::Server::start(config, *control_, std::move(sources));
   if (!server) return Unexpected(server.error());
   server_ = std::move(*server);
   return {};

@@ -45,7 +45,8 @@ int serve(const config::Settings& settings) {
     spdlog::error("{}", gateway.error().message);
     return exit_failed;
   }
-  std::printf("ready: api=%s\n", settings.api_socket.c_str());
+  std::printf("ready: api=%s%s%s\n", settings.api.socket.c_str(), settings.api.tls ? " tls=" : "",
+              settings.api.tls ? settings.api.tls->listen.c_str() : "");
   std::fflush(stdout);
   notify_service_manager("READY=1");
 

@@ -8,10 +8,19 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/config/pem.h"
+
 namespace portcullis::config {
 namespace {
 
-const Machine two_cores{{0, 1}};
+// Two cores, and a few files.
+const Machine two_cores{{0, 1}, [](const std::string& path) -> std::optional<std::string> {
+                          if (path == "/gw.pem") return certificate_pem;
+                          if (path == "/gw.key") return key_pem;
+                          if (path == "/other.key") return other_key_pem;
+                          if (path == "/note") return "to do";
+                          return std::nullopt;
+                        }};
 
 // Line 1: the uplink. 2: an endpoint port. 3: workers. 4: the gateway. 5: a pool. Rows replace one line or
 // more.
@@ -399,6 +408,10 @@ const Row rows[] = {
      6,
      "capacity { flows: 5000 }",
      {"c:6:12: capacity.flows is 5000, expected a power of two: 4096 or 8192"}},
+    {"flows_beyond_any_power_of_two",
+     6,
+     "capacity { flows: 4294967295 }",
+     {"c:6:12: capacity.flows is 4294967295, expected 16..268435456, or 0 for 65536"}},
     {"flows_too_few",
      6,
      "capacity { flows: 8 }",
@@ -432,6 +445,35 @@ const Row rows[] = {
      "store { path: \"state.db\" }\n\tapi { socket: \"api.sock\" }",
      {"c:6:9: store.path is \"state.db\", expected an absolute path",
       "c:7:15: api.socket is \"api.sock\", expected an absolute path of at most 107 bytes"}},
+    {"relative_audit_log",
+     6,
+     R"(api { audit_log: "audit.log" })",
+     {"c:6:7: api.audit_log is \"audit.log\", expected an absolute path"}},
+    {"tls_without_anything",
+     6,
+     "api { tls { } }",
+     {"c:6:7: api.tls.listen is \"\", expected an address of this machine and a port, 192.0.2.1:8443 or "
+      "[2001:db8::1]:8443",
+      "c:6:7: api.tls.certificate is \"\", expected the absolute path of a PEM file",
+      "c:6:7: api.tls.key is \"\", expected the absolute path of a PEM file",
+      "c:6:7: api.tls.client_ca is \"\", expected the absolute path of a PEM file"}},
+    {"metrics_nowhere",
+     6,
+     "metrics { }",
+     {"c:6:1: metrics.listen is \"\", expected an address of this machine and a port, 192.0.2.1:8443 or "
+      "[2001:db8::1]:8443"}},
+    {"tls_files",
+     6,
+     "api { tls {\n  listen: \"[::]:8443\"\n  certificate: \"/none.pem\"\n  key: \"/note\"\n  client_ca: "
+     "\"gw.pem\"\n} }",
+     {"c:8:3: api.tls.certificate is \"/none.pem\", which cannot be read",
+      "c:9:3: api.tls.key is \"/note\", which holds no private key in PEM, without a passphrase",
+      "c:10:3: api.tls.client_ca is \"gw.pem\", expected the absolute path of a PEM file"}},
+    {"tls_key_of_another_certificate",
+     6,
+     R"(api { tls { listen: "192.0.2.1:8443" certificate: "/gw.pem" key: "/other.key" client_ca: "/gw.key" } })",
+     {"c:6:61: api.tls.key is \"/other.key\", which holds a key that is not that of the certificate",
+      "c:6:79: api.tls.client_ca is \"/gw.key\", which holds no certificate in PEM"}},
 };
 
 INSTANTIATE_TEST_SUITE_P(Rows, BadConfig, testing::ValuesIn(rows),
@@ -475,7 +517,10 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->timeouts.icmp_ms, 60'000u);
   EXPECT_EQ(settings->timeouts.other_ms, 600'000u);
   EXPECT_EQ(settings->quarantine_ms, 600'000);
-  EXPECT_EQ(settings->api_socket, "/run/portcullis/api.sock");
+  EXPECT_EQ(settings->api.socket, "/run/portcullis/api.sock");
+  EXPECT_FALSE(settings->api.tls);
+  EXPECT_EQ(settings->metrics_listen, "");
+  EXPECT_EQ(settings->api.audit_log, "/var/lib/portcullis/audit.log");
   EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
 }
 
@@ -548,6 +593,26 @@ TEST(Config, TunnelsAreTaken) {
   EXPECT_FALSE(plain.zero_udp_checksum);
   EXPECT_EQ(settings->capacity.links, 65000u);
   EXPECT_EQ(settings->capacity.tunnel_remotes, 7u);
+}
+
+TEST(Config, WhereTlsListens) {
+  const auto tls_on = [](const std::string& listen) {
+    auto lines = good_lines();
+    lines.push_back("api { audit_log: \"/var/log/audit\" tls { listen: \"" + listen +
+                    "\" certificate: \"/gw.pem\" key: \"/gw.key\" client_ca: \"/gw.pem\" } }");
+    return parse("c", join(lines), two_cores);
+  };
+  for (const char* good : {"192.0.2.1:8443", "0.0.0.0:1", "[::]:65535", "[2001:db8::1]:8443"}) {
+    const auto settings = tls_on(good);
+    ASSERT_TRUE(settings.has_value()) << good;
+    EXPECT_EQ(settings->api.tls->listen, good);
+    EXPECT_EQ(settings->api.tls->key, "/gw.key");
+    EXPECT_EQ(settings->api.audit_log, "/var/log/audit");
+  }
+  for (const char* bad : {"8443", ":8443", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
+                          "192.0.2.1:84x", "192.0.2.1:-1", "gw.example.net:8443", "2001:db8::1:8443",
+                          "[192.0.2.1]:8443", "[]:8443", "unix:/x:1", "192.0.2.1:8443 "})
+    EXPECT_FALSE(tls_on(bad).has_value()) << bad;
 }
 
 TEST(Config, AFixedMacMayComeWithAnAddressAndNeedsNone) {

@@ -27,7 +27,8 @@ inline Rcu make_rcu(uint32_t readers) {
 struct DataPlane {
   explicit DataPlane(const TableSizes& sizes)
       : tables(*Tables::create(sizes, SOCKET_ID_ANY)),
-        worker(*Worker::create({.flow_capacity = 1024}, *tables, rcu.get())) {}
+        worker(*Worker::create({.flow_capacity = 1024, .ipv6_flow_capacity = 1024, .fragment_capacity = 64},
+                               *tables, rcu.get())) {}
 
   // What the worker's packets would have written. It does not run in these tests.
   WorkerCounters& counters() { return const_cast<WorkerCounters&>(worker->counters()); }

@@ -555,6 +555,26 @@ TEST_F(Cli, ExitStatus) {
   }
 }
 
+TEST_F(Cli, AServerNeedsThreePemFiles) {
+  write("cert.pem", "-----BEGIN CERTIFICATE-----\n");
+  write("note", "to do\n");
+  const std::string server = "show drops --server 127.0.0.1:1";
+  const std::string certificate = server + " --tls-cert '" + path("cert.pem") + "'";
+  const std::array<std::pair<std::string, std::string>, 4> wrong{{
+      {server, "--server needs --tls-cert FILE, or PORTCULLIS_TLS_CERT"},
+      {certificate, "--server needs --tls-key FILE, or PORTCULLIS_TLS_KEY"},
+      {certificate + " --tls-key '" + path("note") + "'", "--tls-key: " + path("note") + " is no PEM file"},
+      {certificate + " --tls-key '" + path("cert.pem") + "' --tls-ca '" + path("absent") + "'",
+       "--tls-ca: " + path("absent") + " cannot be read"},
+  }};
+  for (const auto& [arguments, message] : wrong) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_EQ(outcome.err, "portctl: " + message + "\n");
+  }
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
 TEST_F(Cli, AWrongWordIsNamed) {
   EXPECT_NE(run("frobnicate").err.find("frobnicate"), std::string::npos);
   EXPECT_NE(run("vm frobnicate").err.find("frobnicate"), std::string::npos);

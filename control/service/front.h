@@ -1,0 +1,129 @@
+// The services as clients meet them: every call passes the guard on its way to the handler. A method that is
+// missing here is UNIMPLEMENTED, so none can be reached past the guard. Thread: any of gRPC's.
+#pragma once
+
+#include "control/service/guard.h"
+#include "portcullis/v1/observe_service.grpc.pb.h"
+#include "portcullis/v1/provider_service.grpc.pb.h"
+#include "portcullis/v1/tenant_service.grpc.pb.h"
+
+namespace portcullis::service {
+
+// Service: a generated one, v1::TenantService::Service. Guard and handlers outlive the front.
+template <typename Service>
+class Front : public Service {
+ public:
+  Front(const Guard& guard, Service& handlers) : guard_(guard), handlers_(handlers) {}
+
+ protected:
+  template <typename Request, typename Reply>
+  grpc::Status pass(grpc::Status (Service::*handler)(grpc::ServerContext*, const Request*, Reply*),
+                    grpc::ServerContext* context, const Request* request, Reply* reply) {
+    return guard_.pass(*context, *request, *reply,
+                       [&] { return (handlers_.*handler)(context, request, reply); });
+  }
+
+ private:
+  const Guard& guard_;
+  Service& handlers_;
+};
+
+class TenantFront final : public Front<v1::TenantService::Service> {
+ public:
+  using Front::Front;
+  grpc::Status RequestEip(grpc::ServerContext* context, const v1::RequestEipRequest* request,
+                          v1::RequestEipResponse* reply) override {
+    return pass(&Service::RequestEip, context, request, reply);
+  }
+  grpc::Status ReleaseEip(grpc::ServerContext* context, const v1::ReleaseEipRequest* request,
+                          v1::ReleaseEipResponse* reply) override {
+    return pass(&Service::ReleaseEip, context, request, reply);
+  }
+  grpc::Status GetEip(grpc::ServerContext* context, const v1::GetEipRequest* request,
+                      v1::Eip* reply) override {
+    return pass(&Service::GetEip, context, request, reply);
+  }
+  grpc::Status ListEips(grpc::ServerContext* context, const v1::ListEipsRequest* request,
+                        v1::ListEipsResponse* reply) override {
+    return pass(&Service::ListEips, context, request, reply);
+  }
+  grpc::Status SetPermitList(grpc::ServerContext* context, const v1::SetPermitListRequest* request,
+                             v1::SetPermitListResponse* reply) override {
+    return pass(&Service::SetPermitList, context, request, reply);
+  }
+  grpc::Status GetPermitList(grpc::ServerContext* context, const v1::GetPermitListRequest* request,
+                             v1::PermitList* reply) override {
+    return pass(&Service::GetPermitList, context, request, reply);
+  }
+  grpc::Status SetTag(grpc::ServerContext* context, const v1::SetTagRequest* request,
+                      v1::SetTagResponse* reply) override {
+    return pass(&Service::SetTag, context, request, reply);
+  }
+};
+
+class ProviderFront final : public Front<v1::ProviderService::Service> {
+ public:
+  using Front::Front;
+  grpc::Status CreateVm(grpc::ServerContext* context, const v1::CreateVmRequest* request,
+                        v1::CreateVmResponse* reply) override {
+    return pass(&Service::CreateVm, context, request, reply);
+  }
+  grpc::Status GetVm(grpc::ServerContext* context, const v1::GetVmRequest* request, v1::Vm* reply) override {
+    return pass(&Service::GetVm, context, request, reply);
+  }
+  grpc::Status ListVms(grpc::ServerContext* context, const v1::ListVmsRequest* request,
+                       v1::ListVmsResponse* reply) override {
+    return pass(&Service::ListVms, context, request, reply);
+  }
+  grpc::Status MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
+                      v1::MoveVmResponse* reply) override {
+    return pass(&Service::MoveVm, context, request, reply);
+  }
+  grpc::Status DeleteVm(grpc::ServerContext* context, const v1::DeleteVmRequest* request,
+                        v1::DeleteVmResponse* reply) override {
+    return pass(&Service::DeleteVm, context, request, reply);
+  }
+  grpc::Status CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
+                          v1::CreatePoolResponse* reply) override {
+    return pass(&Service::CreatePool, context, request, reply);
+  }
+  grpc::Status GetPool(grpc::ServerContext* context, const v1::GetPoolRequest* request,
+                       v1::Pool* reply) override {
+    return pass(&Service::GetPool, context, request, reply);
+  }
+  grpc::Status ListPools(grpc::ServerContext* context, const v1::ListPoolsRequest* request,
+                         v1::ListPoolsResponse* reply) override {
+    return pass(&Service::ListPools, context, request, reply);
+  }
+  grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
+                          v1::DeletePoolResponse* reply) override {
+    return pass(&Service::DeletePool, context, request, reply);
+  }
+};
+
+class ObserveFront final : public Front<v1::ObserveService::Service> {
+ public:
+  using Front::Front;
+  grpc::Status ListDrops(grpc::ServerContext* context, const v1::ListDropsRequest* request,
+                         v1::ListDropsResponse* reply) override {
+    return pass(&Service::ListDrops, context, request, reply);
+  }
+  grpc::Status ListPorts(grpc::ServerContext* context, const v1::ListPortsRequest* request,
+                         v1::ListPortsResponse* reply) override {
+    return pass(&Service::ListPorts, context, request, reply);
+  }
+  grpc::Status ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,
+                           v1::ListWorkersResponse* reply) override {
+    return pass(&Service::ListWorkers, context, request, reply);
+  }
+  grpc::Status GetEipStatistics(grpc::ServerContext* context, const v1::GetEipStatisticsRequest* request,
+                                v1::EipStatistics* reply) override {
+    return pass(&Service::GetEipStatistics, context, request, reply);
+  }
+  grpc::Status GetGateway(grpc::ServerContext* context, const v1::GetGatewayRequest* request,
+                          v1::Gateway* reply) override {
+    return pass(&Service::GetGateway, context, request, reply);
+  }
+};
+
+}  // namespace portcullis::service

@@ -1,0 +1,157 @@
+#include "control/service/metrics.h"
+
+#include <exception>
+#include <utility>
+
+namespace portcullis::service {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+MetricFamily family(std::string name, std::string help, MetricType type) {
+  return {std::move(name), std::move(help), type, {}};
+}
+
+void add(MetricFamily& family, Labels labels, double value) {
+  ClientMetric& metric = family.metric.emplace_back();
+  metric.label = std::move(labels);
+  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+}
+
+// A field of a message as a metric.
+template <typename Message>
+struct Column {
+  const char* name;
+  const char* help;
+  MetricType type;
+  uint64_t (Message::*value)() const;
+};
+
+using Port = v1::PortStatistics;
+constexpr Column<Port> port_columns[] = {
+    {"portcullis_port_received_packets_total", "Frames that workers took from the port.", MetricType::Counter,
+     &Port::received_packets},
+    {"portcullis_port_received_bytes_total", "Bytes of these frames.", MetricType::Counter,
+     &Port::received_bytes},
+    {"portcullis_port_transmitted_packets_total", "Frames that the port took from workers.",
+     MetricType::Counter, &Port::transmitted_packets},
+    {"portcullis_port_transmitted_bytes_total", "Bytes of these frames.", MetricType::Counter,
+     &Port::transmitted_bytes},
+    {"portcullis_port_missed_packets_total", "Frames that the driver lost before a worker saw them.",
+     MetricType::Counter, &Port::missed_packets},
+};
+
+using Worker = v1::WorkerStatistics;
+constexpr Column<Worker> worker_columns[] = {
+    {"portcullis_worker_received_packets_total", "Packets received.", MetricType::Counter, &Worker::received},
+    {"portcullis_worker_originated_packets_total", "Packets that the gateway made.", MetricType::Counter,
+     &Worker::originated},
+    {"portcullis_worker_transmitted_packets_total", "Packets transmitted.", MetricType::Counter,
+     &Worker::transmitted},
+    {"portcullis_worker_dropped_packets_total", "Packets dropped, for any reason.", MetricType::Counter,
+     &Worker::dropped},
+    {"portcullis_worker_punted_packets_total", "Packets handed to the punt thread.", MetricType::Counter,
+     &Worker::punted},
+    {"portcullis_worker_held_packets", "Packets that wait in a transmit queue.", MetricType::Gauge,
+     &Worker::held},
+    {"portcullis_worker_polls_total", "Turns of the worker's loop.", MetricType::Counter, &Worker::polls},
+    {"portcullis_worker_busy_polls_total", "Turns in which a packet was received.", MetricType::Counter,
+     &Worker::busy_polls},
+    {"portcullis_worker_flow_entries", "Flow entries, expired ones that ageing has not met among them.",
+     MetricType::Gauge, &Worker::flow_entries},
+    {"portcullis_worker_flow_capacity", "Flow entries that there is room for.", MetricType::Gauge,
+     &Worker::flow_capacity},
+};
+
+using Gateway = v1::Gateway;
+constexpr Column<Gateway> gateway_columns[] = {
+    {"portcullis_generation", "Changes of the state since the store was made.", MetricType::Gauge,
+     &Gateway::generation},
+    {"portcullis_eips", "EIPs known.", MetricType::Gauge, &Gateway::eips_known},
+    {"portcullis_eips_local", "EIPs whose vm is behind this gateway.", MetricType::Gauge,
+     &Gateway::eips_local},
+    {"portcullis_eips_bound_edge", "EIPs that the outside can reach, or that can reach it.",
+     MetricType::Gauge, &Gateway::eips_bound_edge},
+    {"portcullis_eip_capacity", "EIPs that there is room for.", MetricType::Gauge, &Gateway::eip_capacity},
+    {"portcullis_permit_chunks", "Permit chunks in use.", MetricType::Gauge, &Gateway::permit_chunks_used},
+    {"portcullis_permit_chunk_capacity", "Permit chunks that there are.", MetricType::Gauge,
+     &Gateway::permit_chunk_capacity},
+    {"portcullis_table_bytes", "Memory of the tables, decided at start.", MetricType::Gauge,
+     &Gateway::table_bytes},
+};
+
+// A family a column, a metric a message.
+template <typename Message, size_t count, typename Messages, typename LabelsOf>
+void add_columns(std::vector<MetricFamily>& families, const Column<Message> (&columns)[count],
+                 const Messages& messages, LabelsOf&& labels_of) {
+  for (const Column<Message>& column : columns) {
+    MetricFamily& made = families.emplace_back(family(column.name, column.help, column.type));
+    for (const Message& message : messages)
+      add(made, labels_of(message), static_cast<double>((message.*column.value)()));
+  }
+}
+
+std::string bare(const std::string& port_name) {
+  return port_name.substr(port_name.find('/') + 1);
+}
+
+}  // namespace
+
+std::vector<MetricFamily> Metrics::Collect() const {
+  std::vector<MetricFamily> families;
+
+  v1::ListDropsResponse drops;
+  if (const v1::ListDropsRequest request; observe_.ListDrops(nullptr, &request, &drops).ok()) {
+    MetricFamily& dropped = families.emplace_back(
+        family("portcullis_dropped_packets_total",
+               "Packets dropped, by reason and the stage that drops for it.", MetricType::Counter));
+    for (const v1::DropCounter& drop : drops.drops())
+      add(dropped, {{"reason", drop.reason()}, {"stage", drop.stage()}}, static_cast<double>(drop.packets()));
+  }
+
+  v1::ListPortsResponse ports;
+  if (const v1::ListPortsRequest request; observe_.ListPorts(nullptr, &request, &ports).ok()) {
+    const auto labels = [](const Port& port) { return Labels{{"port", bare(port.name())}}; };
+    add_columns(families, port_columns, ports.ports(), labels);
+    MetricFamily& up =
+        families.emplace_back(family("portcullis_port_up", "1: the link is up.", MetricType::Gauge));
+    for (const Port& port : ports.ports()) add(up, labels(port), port.link_up() ? 1 : 0);
+  }
+
+  v1::ListWorkersResponse workers;
+  if (const v1::ListWorkersRequest request; observe_.ListWorkers(nullptr, &request, &workers).ok())
+    add_columns(families, worker_columns, workers.workers(), [](const Worker& worker) {
+      return Labels{{"worker", std::to_string(worker.worker())}};
+    });
+
+  Gateway gateway;
+  if (const v1::GetGatewayRequest request; observe_.GetGateway(nullptr, &request, &gateway).ok()) {
+    add_columns(families, gateway_columns, std::vector{gateway}, [](const Gateway&) { return Labels(); });
+    MetricFamily& build = families.emplace_back(
+        family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
+    add(build, {{"version", gateway.version()}}, 1);
+  }
+  return families;
+}
+
+MetricsPage::MetricsPage(const std::string& listen, v1::ObserveService::Service& observe)
+    : metrics_(std::make_shared<Metrics>(observe)), exposer_(listen, 1) {
+  exposer_.RegisterCollectable(metrics_);
+}
+
+Expected<std::unique_ptr<MetricsPage>> MetricsPage::start(const std::string& listen,
+                                                          v1::ObserveService::Service& observe) {
+  try {
+    return std::unique_ptr<MetricsPage>(new MetricsPage(listen, observe));
+  } catch (const std::exception& error) {  // CivetWeb's way to say it
+    return fail(ErrorCode::failed_precondition,
+                "cannot listen on " + listen + " for metrics: " + error.what() +
+                    "; is the address one of this machine, and the port not taken by somebody else?",
+                "metrics.listen");
+  }
+}
+
+}  // namespace portcullis::service

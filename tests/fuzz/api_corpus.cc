@@ -1,0 +1,97 @@
+// A conversation with every method of the API, whole and each call by itself after what it needs.
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <span>
+
+#include "tests/fuzz/api_script.h"
+#include "tests/fuzz/corpus.h"
+
+namespace portcullis::fuzz {
+namespace {
+
+struct Line {
+  Caller caller;
+  const char* method;
+  const char* request;
+};
+
+constexpr auto provider = Caller::provider;
+constexpr auto acme = Caller::acme;
+constexpr auto other = Caller::other;
+
+constexpr std::array town{
+    Line{provider, "CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/29' kind: LOCAL }"},
+    Line{provider, "CreatePool", "pool { name: 'pools/six' prefix: '2001:db8:1::/64' kind: LOCAL }"},
+    Line{provider, "CreatePool", "pool { name: 'pools/far' prefix: '198.18.0.0/23' kind: PROVIDER }"},
+    Line{provider, "CreateVm",
+         "vm { name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0.2'"
+         " dip6: 'fd00::2' }"},
+    Line{provider, "CreateVm",
+         "vm { name: 'tenants/other/vms/web' location { port: 'vm1' mac: '02:00:00:00:00:02' } dip: "
+         "'10.0.0.2' }"},
+    Line{acme, "RequestEip", "vm: 'tenants/acme/vms/web' pool: 'pools/public' family: IPV4"},
+    Line{acme, "RequestEip", "vm: 'tenants/acme/vms/web' family: IPV6"},
+    Line{other, "RequestEip", "vm: 'tenants/other/vms/web'"},
+};
+
+constexpr std::array calls{
+    Line{acme, "SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' tags: 'db'"},
+    Line{acme, "SetPermitList",
+         "eip: 'tenants/acme/eips/203.0.113.1'"
+         "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp'"
+         "        local_ports { first: 80 last: 80 } remote_ports { first: 1024 last: 65535 } tracked: true }"
+         "rules { name: 'ping' direction: INBOUND remote { prefixes { prefixes: '192.0.2.0/24' } }"
+         "        protocol: 'icmp' icmp_type: 8 icmp_code: 0 }"
+         "rules { name: 'db' direction: OUTBOUND remote { tags { tags: 'db' tags: 'web' } } }"},
+    Line{acme, "SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true"},
+    Line{acme, "GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'"},
+    Line{acme, "GetEip", "name: 'tenants/acme/eips/203.0.113.1'"},
+    Line{acme, "ListEips", "parent: 'tenants/acme' page_size: 1"},
+    Line{acme, "GetEipStatistics", "eip: 'tenants/acme/eips/203.0.113.1'"},
+    Line{other, "SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen'"},
+    Line{other, "ReleaseEip", "name: 'tenants/acme/eips/203.0.113.1'"},
+    Line{other, "ReleaseEip", "name: 'tenants/other/eips/203.0.113.2'"},
+    Line{provider, "MoveVm",
+         "name: 'tenants/acme/vms/web' location { port: 'vm1' mac: '02:00:00:00:00:03' }"},
+    Line{provider, "GetVm", "name: 'tenants/acme/vms/web'"},
+    Line{provider, "ListVms", "parent: 'tenants/-'"},
+    Line{provider, "DeleteVm", "name: 'tenants/other/vms/web'"},
+    Line{provider, "GetPool", "name: 'pools/public'"},
+    Line{provider, "ListPools", "page_size: 2"},
+    Line{provider, "DeletePool", "name: 'pools/far'"},
+    Line{provider, "ListDrops", ""},
+    Line{provider, "ListPorts", ""},
+    Line{provider, "ListWorkers", ""},
+    Line{provider, "GetGateway", ""},
+    Line{acme, "ListWorkers", ""},
+};
+
+Call call_of(const Line& line) {
+  const auto method =
+      std::ranges::find(methods(), std::string(line.method), [](const auto* known) { return known->name(); });
+  if (method == methods().end()) std::abort();
+  Call call = call_of(line.caller, **method);
+  if (!google::protobuf::TextFormat::ParseFromString(line.request, call.request.get())) std::abort();
+  return call;
+}
+
+Script script_of(std::span<const Line> lines) {
+  Script script;
+  for (const Line& line : town) script.push_back(call_of(line));
+  for (const Line& line : lines) script.push_back(call_of(line));
+  return script;
+}
+
+}  // namespace
+}  // namespace portcullis::fuzz
+
+int main(int argc, char** argv) {
+  using namespace portcullis::fuzz;
+  std::vector<std::string> inputs{encode(script_of(calls))};
+  for (const Line& line : calls) inputs.push_back(encode(script_of({&line, 1})));
+  return write_corpus(argc, argv, inputs);
+}

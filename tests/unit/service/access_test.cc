@@ -1,0 +1,307 @@
+// Who may do what, over TLS with real certificates: every method of the API, as the services' descriptors
+// list them, is called by another tenant and by the tenant itself. And what the audit log says of it.
+#include "control/service/access.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "tests/unit/service/api_fixture.h"
+
+namespace portcullis::service {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string read(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class Tls : public Api {
+ protected:
+  void prepare() override {
+    authority("ca");
+    certificate("server", "DNS:localhost,IP:127.0.0.1");
+    certificate("provider", "URI:portcullis://provider");
+    certificate("acme", "URI:https://example.net/acme,URI:portcullis://tenant/acme");
+    certificate("other", "URI:portcullis://tenant/other");
+  }
+  ServerConfig config() const override {
+    return {.socket = socket(),
+            .tls = TlsConfig{"127.0.0.1:0", file("server.pem"), file("server.key"), file("ca.pem")},
+            .audit_log = file("audit.log")};
+  }
+  std::string file(const std::string& name) const { return directory_ + "/" + name; }
+
+  void openssl(const std::string& arguments) const {
+    const std::string command = "cd '" + directory_ + "' && openssl " + arguments + " 2>openssl.log";
+    ASSERT_EQ(std::system(command.c_str()), 0) << command << "\n" << read(file("openssl.log"));
+  }
+  void authority(const std::string& name) const {
+    openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=" + name +
+            " -keyout " + name + ".key -out " + name + ".pem");
+  }
+  void certificate(const std::string& name, const std::string& alternative_names,
+                   const std::string& issuer = "ca") const {
+    openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=" + name +
+            " -CA " + issuer + ".pem -CAkey " + issuer + ".key -extensions usr_cert -addext subjectAltName=" +
+            alternative_names + " -keyout " + name + ".key -out " + name + ".pem");
+  }
+
+  // A connection of its own with that certificate; empty: none.
+  std::shared_ptr<grpc::Channel> channel(const std::string& certificate) const {
+    grpc::SslCredentialsOptions options{.pem_root_certs = read(file("ca.pem"))};
+    if (!certificate.empty()) {
+      options.pem_private_key = read(file(certificate + ".key"));
+      options.pem_cert_chain = read(file(certificate + ".pem"));
+    }
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel("localhost:" + std::to_string(server_->tls_port()),
+                                     grpc::SslCredentials(options), arguments);
+  }
+  template <typename Request>
+  grpc::Status call_as(const std::string& certificate, const std::string& method, const std::string& text) {
+    Request request;
+    EXPECT_TRUE(TextFormat::ParseFromString(text, &request)) << text;
+    return call_raw(channel(certificate), "/portcullis.v1." + method, request.SerializeAsString()).status;
+  }
+  uint64_t generation() {
+    return get<v1::Gateway, v1::GetGatewayRequest>("ObserveService/GetGateway", "").generation();
+  }
+  std::vector<Json> audited() const {
+    std::vector<Json> lines;
+    std::ifstream log(file("audit.log"));
+    for (std::string line; std::getline(log, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+};
+
+// A method of the API: a request about what acme has, and what becomes of it when another tenant and acme
+// itself make it. The provider may make all.
+struct Row {
+  const char* request;
+  grpc::StatusCode other;
+  grpc::StatusCode own;
+};
+
+constexpr Row for_the_provider(const char* request) {
+  return {request, grpc::PERMISSION_DENIED, grpc::PERMISSION_DENIED};
+}
+constexpr Row for_its_tenant(const char* request) {
+  return {request, grpc::NOT_FOUND, grpc::OK};
+}
+
+const std::map<std::string, Row> rows{
+    {"TenantService/RequestEip", for_its_tenant("vm: 'tenants/acme/vms/web'")},
+    {"TenantService/ReleaseEip", for_its_tenant("name: 'tenants/acme/eips/203.0.113.2'")},
+    {"TenantService/GetEip", for_its_tenant("name: 'tenants/acme/eips/203.0.113.1'")},
+    {"TenantService/ListEips", for_its_tenant("parent: 'tenants/acme'")},
+    {"TenantService/SetPermitList",
+     for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'web' direction: INBOUND protocol: "
+                    "'tcp' remote { any: true } }")},
+    {"TenantService/GetPermitList", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
+    {"TenantService/SetTag", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen'")},
+
+    {"ProviderService/CreateVm",
+     for_the_provider("vm { name: 'tenants/acme/vms/x' location { port: 'vm0' mac: '02:00:00:00:00:09' } "
+                      "dip: '10.0.0.9' }")},
+    {"ProviderService/GetVm", for_the_provider("name: 'tenants/acme/vms/web'")},
+    {"ProviderService/ListVms", for_the_provider("parent: 'tenants/acme'")},
+    {"ProviderService/MoveVm", for_the_provider("name: 'tenants/acme/vms/web' location { port: 'vm0' mac: "
+                                                "'02:00:00:00:00:09' }")},
+    {"ProviderService/DeleteVm", for_the_provider("name: 'tenants/acme/vms/idle'")},
+    {"ProviderService/CreatePool", for_the_provider("pool { name: 'pools/x' prefix: '198.18.0.0/24' kind: "
+                                                    "LOCAL }")},
+    {"ProviderService/GetPool", for_the_provider("name: 'pools/public'")},
+    {"ProviderService/ListPools", for_the_provider("")},
+    {"ProviderService/DeletePool", for_the_provider("name: 'pools/spare'")},
+
+    {"ObserveService/ListDrops", for_the_provider("")},
+    {"ObserveService/ListPorts", for_the_provider("")},
+    {"ObserveService/ListWorkers", for_the_provider("")},
+    {"ObserveService/GetEipStatistics", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
+    {"ObserveService/GetGateway", for_the_provider("")},
+};
+
+std::string serialized(const MethodDescriptor& method, const std::string& text) {
+  const std::unique_ptr<Message> request(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.input_type())->New());
+  EXPECT_TRUE(TextFormat::ParseFromString(text, request.get())) << method.full_name() << ": " << text;
+  return request->SerializeAsString();
+}
+
+TEST_F(Tls, EveryMethodIsClosedToAnotherTenantAndOpenToWhomItIsFor) {
+  populate();
+  add_vm("acme", "db", 3);
+  get<v1::CreatePoolResponse, v1::CreatePoolRequest>(
+      "ProviderService/CreatePool", "pool { name: 'pools/spare' prefix: '198.19.0.0/24' kind: LOCAL }");
+  get<v1::CreateVmResponse, v1::CreateVmRequest>(
+      "ProviderService/CreateVm",
+      "vm { name: 'tenants/acme/vms/idle' location { port: 'vm0' mac: '02:00:00:00:00:05' } dip: '10.0.0.5' "
+      "}");
+  const uint64_t before = generation();
+  const auto refuses = [&](const std::string& certificate, grpc::StatusCode Row::*expected) {
+    const auto client = channel(certificate);
+    for (const auto& [path, method] : methods()) {
+      const auto row = rows.find(path);
+      ASSERT_NE(row, rows.end()) << path << " has no row: say who may call it";
+      const grpc::Status status =
+          call_raw(client, "/portcullis.v1." + path, serialized(*method, row->second.request)).status;
+      EXPECT_EQ(status.error_code(), row->second.*expected) << path << ": " << status.error_message();
+    }
+  };
+  refuses("other", &Row::other);
+  EXPECT_EQ(generation(), before);
+  refuses("acme", &Row::own);
+  EXPECT_GT(generation(), before);
+
+  const auto provider = channel("provider");
+  for (const auto& [path, method] : methods()) {
+    if (rows.at(path).own == grpc::OK) continue;  // done already
+    const grpc::Status status =
+        call_raw(provider, "/portcullis.v1." + path, serialized(*method, rows.at(path).request)).status;
+    EXPECT_TRUE(status.ok()) << path << ": " << status.error_message();
+  }
+}
+
+TEST(Access, WhatIsWrittenAtARequestIsWhole) {
+  for (const auto& [path, method] : methods()) {
+    const v1::Access& access = access_of(*method->input_type());
+    const bool has_generation = method->output_type()->FindFieldByName("generation") != nullptr;
+    const bool is_answer = method->output_type()->name() == method->name() + "Response";
+    EXPECT_EQ(access.changes(), has_generation && is_answer) << path;
+    EXPECT_TRUE(!access.tenant() || !access.object().empty()) << path;
+  }
+}
+
+TEST(Access, AnObjectIsFoundByItsPath) {
+  v1::CreateVmRequest request;
+  EXPECT_EQ(object_of(request), "");
+  request.mutable_vm()->set_name("tenants/acme/vms/web");
+  EXPECT_EQ(object_of(request), "tenants/acme/vms/web");
+  EXPECT_EQ(object_of(v1::ListPoolsRequest()), "");
+}
+
+TEST(Access, ATenantHasWhatIsBelowItsNameAndNothingElse) {
+  const Identity acme{"acme"};
+  v1::GetEipRequest request;
+  for (const char* own : {"tenants/acme/eips/203.0.113.1", "tenants/acme/nonsense", "tenants/acme"}) {
+    request.set_name(own);
+    EXPECT_TRUE(authorise(acme, request)) << own;
+  }
+  for (const char* strange :
+       {"", "tenants", "tenants/", "tenants/-", "tenants/acm/eips/203.0.113.1", "pools/public",
+        "tenants/acme2/eips/203.0.113.1", " tenants/acme/eips/203.0.113.1", "Tenants/acme/eips/203.0.113.1",
+        "tenants//acme/eips/203.0.113.1", "tenants/other/eips/203.0.113.1"}) {
+    request.set_name(strange);
+    const auto allowed = authorise(acme, request);
+    ASSERT_FALSE(allowed.has_value()) << strange;
+    EXPECT_EQ(allowed.error().code, ErrorCode::not_found) << strange;
+    EXPECT_EQ(allowed.error().field, "name") << strange;
+    EXPECT_TRUE(authorise({}, request)) << strange;
+  }
+}
+
+TEST(IdentityOf, ExactlyOneUriSaysWhoItIs) {
+  using Uris = std::vector<std::string>;
+  EXPECT_EQ(identity_of(Uris{"portcullis://provider"}).value(), Identity{});
+  EXPECT_EQ(identity_of(Uris{"spiffe://x/y", "portcullis://tenant/acme"}).value(), Identity{"acme"});
+  for (const Uris& uris :
+       {Uris{}, Uris{"https://example.net"}, Uris{"portcullis://tenant/"}, Uris{"portcullis://tenant/-"},
+        Uris{"portcullis://tenant/acme/eips"}, Uris{"portcullis://tenant/Acme"}, Uris{"portcullis://tenant"},
+        Uris{"portcullis://provider/"}, Uris{"portcullis://admin"}, Uris{"Portcullis://provider"},
+        Uris{"portcullis://tenant/acme", "portcullis://tenant/other"},
+        Uris{"portcullis://provider", "portcullis://provider"}}) {
+    const auto identity = identity_of(uris);
+    ASSERT_FALSE(identity.has_value()) << (uris.empty() ? "none" : uris.front());
+    EXPECT_EQ(identity.error().code, ErrorCode::unauthenticated);
+  }
+}
+
+TEST_F(Tls, WithoutACertificateOfTheAuthorityThereIsNoConnection) {
+  EXPECT_TRUE(call_as<v1::ListPoolsRequest>("provider", "ProviderService/ListPools", "").ok());
+  EXPECT_EQ(call_as<v1::ListPoolsRequest>("", "ProviderService/ListPools", "").error_code(),
+            grpc::UNAVAILABLE);
+  authority("impostor");
+  certificate("false-provider", "URI:portcullis://provider", "impostor");
+  EXPECT_EQ(call_as<v1::ListPoolsRequest>("false-provider", "ProviderService/ListPools", "").error_code(),
+            grpc::UNAVAILABLE);
+  certificate("nobody", "DNS:nobody.example.net");
+  EXPECT_EQ(call_as<v1::ListPoolsRequest>("nobody", "ProviderService/ListPools", "").error_code(),
+            grpc::UNAUTHENTICATED);
+  // A name of another kind is no identity, whatever it says.
+  certificate("by-dns", "DNS:portcullis.provider,email:portcullis@provider");
+  EXPECT_EQ(call_as<v1::ListPoolsRequest>("by-dns", "ProviderService/ListPools", "").error_code(),
+            grpc::UNAUTHENTICATED);
+}
+
+TEST_F(Tls, AnAddressThatIsTakenIsRefused) {
+  ServerConfig second = config();
+  second.socket = file("second.sock");
+  second.tls->listen = "127.0.0.1:" + std::to_string(server_->tls_port());
+  const auto server = Server::start(second, control_, {});
+  ASSERT_FALSE(server.has_value());
+  EXPECT_EQ(server.error().field, "api.tls.listen");
+}
+
+TEST_F(Tls, EachChangeIsInTheAuditLogAndEachRefusalOfOne) {
+  populate();
+  const uint64_t populated = generation();
+  EXPECT_EQ(audited().size(), populated);
+  const char* tags = "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web'";
+  EXPECT_TRUE(call_as<v1::SetTagRequest>("acme", "TenantService/SetTag", tags).ok());
+  EXPECT_FALSE(call_as<v1::SetTagRequest>("other", "TenantService/SetTag", tags).ok());
+  EXPECT_FALSE(
+      call_as<v1::DeletePoolRequest>("acme", "ProviderService/DeletePool", "name: 'pools/public'").ok());
+  EXPECT_TRUE(call_as<v1::GetEipRequest>("acme", "TenantService/GetEip",
+                                         "name: 'tenants/acme/eips/203.0.113.1'")
+                  .ok());  // changes nothing: no line
+
+  std::vector<Json> lines = audited();
+  ASSERT_EQ(lines.size(), populated + 3);
+  EXPECT_EQ(lines[0].at("who"), "provider");
+  EXPECT_TRUE(lines[0].at("peer").get<std::string>().starts_with("unix:"));
+  EXPECT_FALSE(lines[0].contains("certificate"));
+  EXPECT_EQ(lines[0].at("call"), "CreatePool");
+  EXPECT_EQ(lines[0].at("object"), "pools/public");
+  EXPECT_EQ(lines[0].at("generation"), 1);
+
+  const Json& allowed = lines[populated];
+  EXPECT_EQ(allowed.at("who"), "tenants/acme");
+  EXPECT_TRUE(allowed.at("peer").get<std::string>().starts_with("ipv4:127.0.0.1:"));
+  EXPECT_EQ(allowed.at("certificate"), "CN=acme");
+  EXPECT_EQ(allowed.at("call"), "SetTag");
+  EXPECT_EQ(allowed.at("object"), "tenants/acme/eips/203.0.113.1");
+  EXPECT_EQ(allowed.at("status"), "OK");
+  EXPECT_EQ(allowed.at("generation"), populated + 1);
+  EXPECT_TRUE(allowed.at("time").get<std::string>().ends_with("Z"));
+
+  EXPECT_EQ(lines[populated + 1].at("who"), "tenants/other");
+  EXPECT_EQ(lines[populated + 1].at("status"), "NOT_FOUND");
+  EXPECT_FALSE(lines[populated + 1].contains("generation"));
+  EXPECT_EQ(lines[populated + 2].at("status"), "PERMISSION_DENIED");
+  EXPECT_EQ(generation(), populated + 1);
+}
+
+TEST_F(Tls, NothingIsChangedWhileTheAuditLogCannotBeOpened) {
+  populate();
+  const uint64_t before = generation();
+  std::filesystem::rename(file("audit.log"), file("audit.log.1"));
+  std::filesystem::create_directory(file("audit.log"));
+  const char* tags = "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web'";
+  const grpc::Status refused = call<v1::SetTagRequest>("TenantService/SetTag", tags).status;
+  EXPECT_EQ(refused.error_code(), grpc::UNAVAILABLE);
+  EXPECT_NE(refused.error_message().find("Is a directory"), std::string::npos) << refused.error_message();
+  EXPECT_EQ(generation(), before);
+  std::filesystem::remove(file("audit.log"));
+  EXPECT_TRUE(call<v1::SetTagRequest>("TenantService/SetTag", tags).status.ok());
+  EXPECT_EQ(audited().size(), 1u);
+}
+
+}  // namespace
+}  // namespace portcullis::service

@@ -1,0 +1,191 @@
+// The real server, control thread, model, publisher and tables; the store is memory and no worker polls.
+#pragma once
+
+#include <google/protobuf/text_format.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/service/server.h"
+#include "control/store/store.h"
+#include "tests/unit/control/data_plane.h"
+
+namespace portcullis::service {
+
+using google::protobuf::Message;
+using google::protobuf::MethodDescriptor;
+using google::protobuf::TextFormat;
+
+class MemoryStore final : public store::Store {
+ public:
+  Expected<model::State> load() override { return model::State(); }
+  Expected<void> append(const model::ChangeSet&) override { return {}; }
+  Expected<void> compact(const model::State&) override { return {}; }
+  uint64_t log_size() const override { return 0; }
+};
+
+inline constexpr uint32_t flow_quota = 100;
+inline constexpr PortId uplink = 0, vm0 = 1, hosts = 2;
+
+struct Answer {
+  grpc::Status status;
+  std::string bytes;
+};
+
+// Any method, by its path and the bytes of its request.
+inline Answer call_raw(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+                       const std::string& request) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer buffer(&slice, 1);
+  const auto reader = stub.PrepareUnaryCall(&context, path, buffer, &queue);
+  reader->StartCall();
+  grpc::ByteBuffer reply;
+  Answer answer;
+  reader->Finish(&reply, &answer.status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  std::vector<grpc::Slice> slices;
+  if (answer.status.ok() && reply.Dump(&slices).ok()) {
+    for (const grpc::Slice& part : slices)
+      answer.bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  }
+  return answer;
+}
+
+// Every method of the three services, by its path without the package: "TenantService/GetEip".
+inline std::map<std::string, const MethodDescriptor*> methods() {
+  std::map<std::string, const MethodDescriptor*> all;
+  for (const auto* file : {v1::GetEipRequest::descriptor()->file(), v1::GetVmRequest::descriptor()->file(),
+                           v1::ListDropsRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m)
+        all[file->service(s)->name() + "/" + file->service(s)->method(m)->name()] =
+            file->service(s)->method(m);
+    }
+  }
+  return all;
+}
+
+class Api : public testing::Test {
+ protected:
+  Api()
+      : plane_({.eips = 16,
+                .spare = 8,
+                .spare_chunks = 8,
+                .index_pages = 4,
+                .permit_chunks = 16,
+                .tag_sets = 16}),
+        control_({.tick = std::chrono::hours(1)},
+                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16},
+                              {{"vm0", {}}, {"hosts", tunnels()}}),
+                 std::make_unique<MemoryStore>(), publisher()) {}
+
+  void SetUp() override {
+    char pattern[] = "/tmp/portcullis-api-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    directory_ = pattern;
+    prepare();
+    PortTable& ports = plane_.tables->ports;
+    ports.ports[uplink] = {.role = PortRole::uplink,
+                           .mac = *Mac::parse("02:00:00:00:ff:00"),
+                           .mtu = 9000,
+                           .next_hop = Ipv4Addr::of(198, 51, 100, 254)};
+    ports.ports[vm0] = {.role = PortRole::endpoint, .mac = *Mac::parse("02:00:00:00:ff:01")};
+    ports.uplink = uplink;
+    ports.ports[hosts] = {.role = PortRole::endpoint,
+                          .mac = *Mac::parse("02:00:00:00:ff:02"),
+                          .tunnel = {.ipv4 = Ipv4Addr::of(192, 0, 2, 1), .ipv4_length = 24}};
+    ports.in_use = {uplink, vm0, hosts};
+    ASSERT_TRUE(control_.start());
+    auto server = start_server();
+    ASSERT_TRUE(server.has_value()) << server.error().message;
+    server_ = std::move(*server);
+    channel_ = grpc::CreateChannel("unix:" + socket(), grpc::InsecureChannelCredentials());
+  }
+  void TearDown() override {
+    server_ = nullptr;
+    control_.stop();
+    std::filesystem::remove_all(directory_);
+  }
+
+  // Before the server starts: what its configuration names.
+  virtual void prepare() {}
+
+  Expected<std::unique_ptr<Server>> start_server() {
+    return Server::start(config(), control_,
+                         {.tables = plane_.tables.get(),
+                          .workers = {plane_.worker.get()},
+                          .ports = {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}},
+                          .link =
+                              [](PortId port) {
+                                return LinkState{port == uplink, uint64_t{port} + 40};
+                              },
+                          .flow_quota = flow_quota});
+  }
+  virtual ServerConfig config() const { return {.socket = socket()}; }
+  std::string socket() const { return directory_ + "/run/api.sock"; }
+
+  Answer call(const std::string& method, const Message& request) {
+    return call_raw(channel_, "/portcullis.v1." + method, request.SerializeAsString());
+  }
+  template <typename Request>
+  Answer call(const std::string& method, const std::string& text) {
+    Request request;
+    EXPECT_TRUE(TextFormat::ParseFromString(text, &request)) << text;
+    return call(method, request);
+  }
+  template <typename Reply, typename Request>
+  Reply get(const std::string& method, const std::string& text) {
+    const Answer answer = call<Request>(method, text);
+    EXPECT_TRUE(answer.status.ok()) << method << ": " << answer.status.error_message();
+    Reply reply;
+    EXPECT_TRUE(reply.ParseFromString(answer.bytes));
+    return reply;
+  }
+  // A vm "web" of tenant acme with the EIP 203.0.113.1.
+  void populate() {
+    get<v1::CreatePoolResponse, v1::CreatePoolRequest>(
+        "ProviderService/CreatePool", "pool { name: 'pools/public' prefix: '203.0.113.0/24' kind: LOCAL }");
+    add_vm("acme", "web", 2);
+  }
+  void add_vm(const std::string& tenant, const std::string& id, int host) {
+    get<v1::CreateVmResponse, v1::CreateVmRequest>(
+        "ProviderService/CreateVm", "vm { name: 'tenants/" + tenant + "/vms/" + id +
+                                        "' location { port: 'vm0' mac: '02:00:00:00:00:01' } dip: '10.0.0." +
+                                        std::to_string(host) + "' }");
+    get<v1::RequestEipResponse, v1::RequestEipRequest>("TenantService/RequestEip",
+                                                       "vm: 'tenants/" + tenant + "/vms/" + id + "'");
+  }
+
+  DataPlane plane_;
+  Control control_;
+  std::string directory_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+
+ private:
+  static model::EndpointPort tunnels() {
+    return {.ipv4 = model::TunnelEnd{Ipv4Addr::of(192, 0, 2, 1), *IpPrefix::parse("192.0.2.0/24"), false},
+            .ipv6 = {}};
+  }
+  publish::Publisher publisher() {
+    publish::Publisher publisher(*plane_.tables, plane_.rcu.get(),
+                                 {{"wan", uplink}, {"vm0", vm0}, {"hosts", hosts}}, flow_quota);
+    publisher.add_worker(plane_.worker.get());
+    return publisher;
+  }
+};
+
+}  // namespace portcullis::service
