@@ -1,0 +1,184 @@
+// Who the two sides of a packet are, and whether their lists let it pass.
+#include <algorithm>
+
+#include "tests/model/reference_packet.h"
+
+namespace portcullis::reference {
+
+const Pool* Gateway::pool_of(Ipv4Addr address) const {
+  for (const auto& [id, pool] : state_.pools)
+    if (pool.prefix.contains(address)) return &pool;
+  return nullptr;
+}
+
+const Eip* Gateway::eip_at(Ipv4Addr address) const {
+  const auto found = state_.eips.find(address);
+  return found == state_.eips.end() ? nullptr : &found->second;
+}
+
+const model::Vm& Gateway::vm_of(const Eip& eip) const {
+  return state_.vms.at({eip.tenant, eip.vm});
+}
+
+// Whether it reaches outside the local pools, address by address where they cover it in parts.
+bool Gateway::is_external(const PermitRule& rule) const {
+  if (std::holds_alternative<model::AnyRemote>(rule.remote)) return true;
+  const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote);
+  if (prefixes == nullptr) return false;
+  for (const IpPrefix& prefix : *prefixes) {
+    uint64_t covered = 0;
+    for (const auto& [id, pool] : state_.pools) {
+      if (pool.kind != PoolKind::local || !pool.prefix.overlaps(prefix)) continue;
+      covered += std::min(pool.prefix.v4().size(), prefix.v4().size());
+    }
+    if (covered < prefix.v4().size()) return true;
+  }
+  return false;
+}
+
+bool Gateway::in_edge_view(const Eip& eip) const {
+  return eip.keep_established ||
+         std::ranges::any_of(eip.permit, [&](const PermitRule& rule) { return is_external(rule); });
+}
+
+std::optional<std::string> Gateway::identify(Packet& packet) const {
+  packet.from.leaving = true;
+  const Pool* pool = pool_of(packet.destination);
+  const bool to_local = pool != nullptr && pool->kind == PoolKind::local;
+  const Eip* destination = eip_at(packet.destination);
+
+  if (setup_.ports[packet.in].uplink) {
+    if (pool_of(packet.source) != nullptr) return "spoofed_pool_source";
+    if (!to_local) return "not_ours";
+    if (destination == nullptr || !in_edge_view(*destination)) return "unbound";
+  } else {
+    for (const auto& [address, eip] : state_.eips) {
+      const model::Vm& vm = vm_of(eip);
+      if (vm.location.port == setup_.ports[packet.in].name && vm.dip == packet.source)
+        packet.from.owner = &eip;
+    }
+    if (packet.from.owner == nullptr) return "spoofed_source";
+    if (vm_of(*packet.from.owner).location.mac != packet.sender) return "spoofed_mac";
+    if (to_local && destination == nullptr) return "unbound";
+  }
+
+  packet.to.owner = destination;
+  packet.from.remote = packet.to.owner;
+  packet.from.remote_address = packet.destination;
+  packet.to.remote = packet.from.owner;
+  packet.to.remote_address = packet.from.owner != nullptr ? packet.from.owner->address.v4() : packet.source;
+  return std::nullopt;
+}
+
+bool Gateway::names(const model::Remote& remote, const model::TenantId& tenant, const Question& q) {
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote))
+    return std::ranges::any_of(*prefixes, [&](const IpPrefix& prefix) { return prefix.contains(q.remote); });
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&remote))
+    return q.remote_eip != nullptr && q.remote_eip->tenant == tenant &&
+           std::ranges::any_of(*tags,
+                               [&](const std::string& tag) { return q.remote_eip->tags.contains(tag); });
+  return true;
+}
+
+// The rule that decides, if any does: those that track nothing first, then by name. `tracked` asks only for
+// rules that are, or are not.
+std::optional<std::string> Gateway::match(const Eip& owner, const Question& q,
+                                          std::optional<bool> tracked) const {
+  for (const bool tracking : {false, true}) {
+    if (tracked && *tracked != tracking) continue;
+    for (const PermitRule& rule : owner.permit) {
+      if (rule.tracked != tracking || rule.direction != q.direction) continue;
+      if (rule.protocol) {
+        if (*rule.protocol != q.protocol) continue;
+        if (q.protocol == icmp) {
+          if (rule.icmp_type && *rule.icmp_type != q.icmp_type) continue;
+          if (rule.icmp_code && *rule.icmp_code != q.icmp_code) continue;
+        } else if (!rule.local_ports.contains(q.local_port) || !rule.remote_ports.contains(q.remote_port)) {
+          continue;
+        }
+      }
+      if (names(rule.remote, owner.tenant, q)) return rule.name;
+    }
+  }
+  return std::nullopt;
+}
+
+Gateway::Judgement Gateway::judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  const Question question = packet.ask(side);
+  // 1. A stateless reply: turned round, it is let in by a rule that tracks nothing.
+  if (packet.may_be_reply()) {
+    Question reversed = question;
+    reversed.direction = Direction::inbound;
+    if (packet.protocol == icmp) reversed.icmp_type = query_of_reply(packet.icmp_type);
+    if (auto rule = match(*side.owner, reversed, false)) return {true, false, false, std::move(rule)};
+  }
+  // 2. A rule of its direction.
+  if (auto rule = match(*side.owner, question, std::nullopt))
+    return {true, true, packet.can_open(), std::move(rule)};
+  // 3. An entry: as a reply to what a tracked rule let in, or as more of what a kept entry opened.
+  return judge_by_flow(packet, side, now_ms);
+}
+
+Gateway::Judgement Gateway::judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  const Question question = packet.ask(side);
+  if (auto rule = match(*side.owner, question, false)) return {true, false, false, std::move(rule)};
+  if (auto rule = match(*side.owner, question, true)) return {true, true, packet.can_open(), std::move(rule)};
+  return judge_by_flow(packet, side, now_ms);
+}
+
+Gateway::Judgement Gateway::judge_by_flow(const Packet& packet, const Side& side, uint64_t now_ms) const {
+  Judgement refused;
+  if (packet.asks_for_connection()) return refused;
+  const Flow* flow = valid_flow(packet.key(side), side, now_ms);
+  if (flow == nullptr) return refused;
+  const bool is_reply = side.direction() != flow->opened;
+  if (packet.protocol == icmp && packet.is_icmp_query() == is_reply) return refused;
+  if (!is_reply && !is_kept(*flow, *side.owner, side.remote)) return refused;
+  return {true, true, false, std::nullopt};
+}
+
+const Flow* Gateway::valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const {
+  const auto found = flows_.find(key);
+  if (found == flows_.end() || found->second.expires_ms <= now_ms) return nullptr;
+  return counts_still(key, found->second, *side.owner, side.remote) ? &found->second : nullptr;
+}
+
+bool Gateway::counts_still(const SideTuple& key, const Flow& flow, const Eip& owner,
+                           const Eip* remote) const {
+  if (flow.owner_incarnation != owner.created) return false;
+  if (flow.remote_incarnation != (remote != nullptr ? remote->created : 0)) return false;
+  const uint64_t remote_generation = remote != nullptr ? remote->binding_generation : 0;
+  if (flow.list_generation == owner.list_generation && flow.remote_generation == remote_generation)
+    return true;
+  return is_kept(flow, owner, remote) || list_permits(key, flow, owner, remote);
+}
+
+bool Gateway::is_kept(const Flow& flow, const Eip& owner, const Eip* remote) const {
+  return flow.remote_generation == (remote != nullptr ? remote->binding_generation : 0) &&
+         flow.list_generation >= owner.kept_from && flow.list_generation != owner.list_generation;
+}
+
+bool Gateway::list_permits(const SideTuple& key, const Flow& flow, const Eip& owner,
+                           const Eip* remote) const {
+  const Question question{
+      flow.opened,    key.remote,    remote, key.protocol, key.local_port.host(), key.remote_port.host(),
+      key.icmp_query, flow.icmp_code};
+  return match(owner, question, std::nullopt).has_value();
+}
+
+// Why no list lets it pass.
+std::optional<std::string> Gateway::admit(Packet& packet, uint64_t now_ms) const {
+  if (packet.from.owner != nullptr) {
+    packet.from.judgement =
+        packet.quote ? judge_error(packet, packet.from, now_ms) : judge_leaving(packet, packet.from, now_ms);
+    if (!packet.from.judgement.permitted) return "source_not_permitted";
+  }
+  if (packet.to.owner != nullptr) {
+    packet.to.judgement =
+        packet.quote ? judge_error(packet, packet.to, now_ms) : judge_entering(packet, packet.to, now_ms);
+    if (!packet.to.judgement.permitted) return "destination_not_permitted";
+  }
+  return std::nullopt;
+}
+
+}  // namespace portcullis::reference
