@@ -66,7 +66,7 @@ void Gateway::delete_vm(const model::VmKey& key) {
   state_.vms.erase(key);
 }
 
-void Gateway::request_eip(const model::VmKey& vm, Ipv4Addr address) {
+void Gateway::request_eip(const model::VmKey& vm, const IpAddr& address) {
   ++state_.generation;
   Eip eip;
   eip.address = address;
@@ -78,12 +78,12 @@ void Gateway::request_eip(const model::VmKey& vm, Ipv4Addr address) {
   hits_.erase(address);
 }
 
-void Gateway::release_eip(Ipv4Addr address) {
+void Gateway::release_eip(const IpAddr& address) {
   ++state_.generation;
   state_.eips.erase(address);
 }
 
-void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, bool keep_established) {
+void Gateway::set_permit_list(const IpAddr& address, std::vector<PermitRule> rules, bool keep_established) {
   Eip& eip = state_.eips.at(address);
   rules = canonical(std::move(rules));
   if (rules == eip.permit && (keep_established || !eip.keep_established)) return;
@@ -100,14 +100,14 @@ void Gateway::set_permit_list(Ipv4Addr address, std::vector<PermitRule> rules, b
   });
 }
 
-void Gateway::set_tag(Ipv4Addr address, std::set<std::string> tags) {
+void Gateway::set_tag(const IpAddr& address, std::set<std::string> tags) {
   Eip& eip = state_.eips.at(address);
   if (tags == eip.tags) return;
   eip.tags = std::move(tags);
   eip.binding_generation = ++state_.generation;
 }
 
-void Gateway::end_keep(Ipv4Addr address) {
+void Gateway::end_keep(const IpAddr& address) {
   Eip& eip = state_.eips.at(address);
   if (!eip.keep_established) return;
   ++state_.generation;
@@ -115,7 +115,7 @@ void Gateway::end_keep(Ipv4Addr address) {
   eip.kept_from = eip.list_generation;
 }
 
-bool Gateway::may_keep(Ipv4Addr address, const std::vector<PermitRule>& list) const {
+bool Gateway::may_keep(const IpAddr& address, const std::vector<PermitRule>& list) const {
   const std::vector<PermitRule> rules = canonical(list);
   for (PermitRule old : state_.eips.at(address).permit) {
     if (old.direction == Direction::outbound || old.tracked) continue;
@@ -126,6 +126,11 @@ bool Gateway::may_keep(Ipv4Addr address, const std::vector<PermitRule>& list) co
     if (!stays) return false;
   }
   return true;
+}
+
+void Gateway::set_neighbour(IpFamily family, std::optional<Mac> mac) {
+  neighbours_.erase(family);
+  if (mac) neighbours_[family] = *mac;
 }
 
 // --- one turn ---
@@ -174,11 +179,18 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
     return reason ? Settled(drop(*reason)) : std::nullopt;
   };
   for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
-  for_each_open([&](Packet& packet) {
-    if (!packet.neighbor_answer.empty()) return Settled({Fate::answered, {}, in, packet.neighbor_answer});
-    return packet.is_arp ? Settled(arp(packet, now_ms)) : std::nullopt;
-  });
-  for_each_open([&](Packet& packet) { return to_gateway(packet, now_ms); });
+  // What is for the gateway comes to the punt thread in this order.
+  const auto for_gateway = [&](auto&& is_of_kind, auto&& settle) {
+    for_each_open(
+        [&](Packet& packet) { return is_of_kind(packet) ? Settled(settle(packet)) : std::nullopt; });
+  };
+  for_gateway([](const Packet& packet) { return packet.kind == FrameKind::arp; },
+              [&](Packet& packet) { return arp(packet, now_ms); });
+  for_gateway([](const Packet& packet) { return packet.kind == FrameKind::neighbor; },
+              [&](Packet& packet) { return neighbor(packet, now_ms); });
+  for (const IpFamily family : {IpFamily::ipv6, IpFamily::ipv4})
+    for_gateway([&](const Packet& packet) { return packet.family == family && is_for_gateway(packet); },
+                [&](Packet& packet) { return to_gateway(packet, now_ms); });
   for_each_open([&](Packet& packet) { return dropped(identify(packet)); });
   std::vector<Packet*> firsts;
   for_each_open([&](Packet& packet) {
@@ -197,7 +209,10 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
 
   std::vector<Verdict> settled;
   settled.reserve(verdicts.size());
-  for (std::optional<Verdict>& verdict : verdicts) settled.push_back(std::move(*verdict));
+  for (size_t i = 0; i < packets.size(); ++i) {
+    note_events(packets[i], *verdicts[i]);
+    settled.push_back(std::move(*verdicts[i]));
+  }
   return settled;
 }
 
@@ -219,20 +234,17 @@ Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arr
     for (const Fate fate : {Fate::answered, Fate::transmitted})
       for (Verdict& verdict : turn.verdicts[in])
         if (verdict.fate == fate) queue(verdict);
-    for (const bool is_arp : {true, false})
-      for (const Verdict& verdict : turn.verdicts[in])
-        if (verdict.fate == Fate::punted && (get16(verdict.bytes, 12) == 0x0806) == is_arp)
-          turn.punted.push_back(verdict.bytes);
     // Then every port is offered what waits for it.
     for (PortNumber port = 0; port < ports; ++port)
       if (port == in || !arrivals[in].empty()) flush(port, turn);
   }
+  turn.punted = std::exchange(punted_, {});
   counts_.held = 0;
   for (const std::deque<Bytes>& waiting : waiting_) counts_.held += waiting.size();
   return turn;
 }
 
-uint32_t Gateway::flows_of(Ipv4Addr eip) const {
+uint32_t Gateway::flows_of(const IpAddr& eip) const {
   const auto found = state_.eips.find(eip);
   if (found == state_.eips.end()) return 0;
   return static_cast<uint32_t>(std::ranges::count_if(flows_, [&](const auto& entry) {
@@ -240,12 +252,12 @@ uint32_t Gateway::flows_of(Ipv4Addr eip) const {
   }));
 }
 
-EipCount Gateway::eip_count(Ipv4Addr eip) const {
+EipCount Gateway::eip_count(const IpAddr& eip) const {
   const auto found = eip_counts_.find(eip);
   return found == eip_counts_.end() ? EipCount{} : found->second;
 }
 
-std::map<std::string, uint64_t> Gateway::rule_hits(Ipv4Addr eip) const {
+std::map<std::string, uint64_t> Gateway::rule_hits(const IpAddr& eip) const {
   std::map<std::string, uint64_t> hits;
   for (const PermitRule& rule : state_.eips.at(eip).permit) hits[rule.name] = 0;
   if (const auto found = hits_.find(eip); found != hits_.end())

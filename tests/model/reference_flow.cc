@@ -19,16 +19,8 @@ FlowState after_reply(FlowState state, uint8_t flags) {
 
 }  // namespace
 
-bool TupleLess::operator()(const SideTuple& a, const SideTuple& b) const {
-  const auto fields = [](const SideTuple& t) {
-    return std::tuple(t.local.host(), t.remote.host(), t.local_port.host(), t.remote_port.host(), t.protocol,
-                      t.icmp_query);
-  };
-  return fields(a) < fields(b);
-}
-
 // All that this packet changes, or the reason why it changes nothing.
-std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms) {
+Gateway::Refusal Gateway::commit(const Packet& packet, uint64_t now_ms) {
   if (packet.quote) {
     for (const Side* side : {&packet.from, &packet.to})
       if (side->owner != nullptr && !may_have_error(*side->owner, now_ms)) return "icmp_error_rate";
@@ -47,10 +39,10 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
       return "fragment_overlap";
     }
   }
-  std::vector<std::pair<const Side*, SideTuple>> touches, opens;
+  std::vector<std::pair<const Side*, FlowKey>> touches, opens;
   for (const Side* side : {&packet.from, &packet.to}) {
     if (side->owner == nullptr || !side->judgement.touches) continue;
-    const SideTuple key = packet.key(*side);
+    const FlowKey key = packet.key(*side);
     touches.emplace_back(side, key);
     // An endpoint that talks to itself may have one entry for both sides: it is opened once.
     const bool opened_already = !opens.empty() && opens.front().second == key;
@@ -71,7 +63,7 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
     datagram.identification = packet.identification;
     datagram.protocol = packet.protocol;
     datagram.in = packet.in;
-    datagram.eip = eip.address.v4();
+    datagram.eip = eip.address;
     datagram.incarnation = eip.created;
     datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;
     datagram.source_port = packet.source_port;
@@ -84,20 +76,20 @@ std::optional<std::string> Gateway::commit(const Packet& packet, uint64_t now_ms
   }
   for (const Side* side : {&packet.from, &packet.to}) {
     if (side->owner == nullptr) continue;
-    EipCount& count = eip_counts_[side->owner->address.v4()];
+    EipCount& count = eip_counts_[side->owner->address];
     (side->leaving ? count.out_packets : count.in_packets) += 1;
     (side->leaving ? count.out_bytes : count.in_bytes) += packet.length;
     ++counts_.eip_packets;
     counts_.eip_bytes += packet.length;
     if (!side->judgement.hit) continue;
-    ++hits_[side->owner->address.v4()][*side->judgement.hit];
+    ++hits_[side->owner->address][*side->judgement.hit];
     ++counts_.rule_hits;
   }
   return std::nullopt;
 }
 
-bool Gateway::over_quota(const std::vector<std::pair<const Side*, SideTuple>>& opens) const {
-  std::map<Ipv4Addr, uint64_t> owned;
+bool Gateway::over_quota(const std::vector<std::pair<const Side*, FlowKey>>& opens) const {
+  std::map<IpAddr, uint64_t> owned;
   for (const auto& [side, key] : opens) {
     uint64_t& count = owned.try_emplace(key.local, flows_of(key.local)).first->second;
     if (count >= setup_.flow_quota) return true;
@@ -107,7 +99,7 @@ bool Gateway::over_quota(const std::vector<std::pair<const Side*, SideTuple>>& o
 }
 
 // A way is free if no live entry holds it. What has one, though it counts no more, hands it on.
-bool Gateway::no_room(const std::vector<std::pair<const Side*, SideTuple>>& opens, uint64_t now_ms) const {
+bool Gateway::no_room(const std::vector<std::pair<const Side*, FlowKey>>& opens, uint64_t now_ms) const {
   std::map<uint32_t, uint32_t> wanted;
   for (const auto& [side, key] : opens) {
     const auto own = flows_.find(key);
@@ -123,7 +115,7 @@ bool Gateway::no_room(const std::vector<std::pair<const Side*, SideTuple>>& open
 
 // The way that a new entry takes: that of a dead one of its own key, else the first that no entry holds, else
 // the first that no live entry holds.
-uint32_t Gateway::way_for(const SideTuple& key, uint64_t now_ms) const {
+uint32_t Gateway::way_for(const FlowKey& key, uint64_t now_ms) const {
   if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms <= now_ms)
     return own->second.way;
   const uint32_t bucket = setup_.flows.bucket_of(key);
@@ -140,7 +132,7 @@ uint32_t Gateway::way_for(const SideTuple& key, uint64_t now_ms) const {
   return first_without([&](const Flow& flow) { return flow.expires_ms > now_ms; });
 }
 
-void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms) {
+void Gateway::write_flow(const Packet& packet, const Side& side, const FlowKey& key, uint64_t now_ms) {
   const uint64_t remote_generation = side.remote != nullptr ? side.remote->binding_generation : 0;
   if (valid_flow(key, side, now_ms) != nullptr) {
     Flow& flow = flows_.at(key);
@@ -160,7 +152,7 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple
   if (const auto own = flows_.find(key); own != flows_.end() && own->second.expires_ms > now_ms)
     flows_.erase(own);
   Flow flow;
-  flow.owner = side.owner->address.v4();
+  flow.owner = side.owner->address;
   flow.owner_incarnation = side.owner->created;
   flow.remote_incarnation = side.remote != nullptr ? side.remote->created : 0;
   flow.list_generation = side.owner->list_generation;
@@ -179,7 +171,7 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const SideTuple
 
 uint32_t Gateway::idle_ms(uint8_t protocol, FlowState state) const {
   if (protocol == udp) return setup_.timeouts.udp_ms;
-  if (protocol == icmp) return setup_.timeouts.icmp_ms;
+  if (is_icmp(protocol)) return setup_.timeouts.icmp_ms;
   if (protocol != tcp) return setup_.timeouts.other_ms;
   return state == FlowState::established ? setup_.timeouts.tcp_established_ms
                                          : setup_.timeouts.tcp_transitory_ms;
@@ -188,9 +180,11 @@ uint32_t Gateway::idle_ms(uint8_t protocol, FlowState state) const {
 void Gateway::age_all(uint64_t now_ms) {
   std::erase_if(flows_, [&](const auto& entry) {
     const auto& [key, flow] = entry;
+    if (flow.expires_ms <= now_ms) return true;
     const Eip* owner = eip_at(key.local);
-    return flow.expires_ms <= now_ms || owner == nullptr ||
-           !counts_still(key, flow, *owner, eip_at(key.remote));
+    const bool withdrawn = owner == nullptr || !counts_still(key, flow, *owner, eip_at(key.remote));
+    if (withdrawn) ++counts_.events[name_of(key.local.family()) + " aged: withdrawn entry"];
+    return withdrawn;
   });
 }
 

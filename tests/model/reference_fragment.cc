@@ -9,21 +9,22 @@ const Eip& Gateway::sharer(const Packet& packet) {
   return packet.to.owner != nullptr ? *packet.to.owner : *packet.from.owner;
 }
 
+// RFC 791, 3.2. RFC 8200, 4.5: of IPv6 the protocol says nothing, for what follows may be a further header.
 Gateway::Datagram* Gateway::datagram_of(const Packet& packet, uint64_t now_ms) {
   for (Datagram& datagram : datagrams_)
     if (datagram.expires_ms > now_ms && datagram.source == packet.source &&
         datagram.destination == packet.destination && datagram.identification == packet.identification &&
-        datagram.protocol == packet.protocol && datagram.in == packet.in &&
-        setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address.v4()))
+        (packet.is_ipv6() || datagram.protocol == packet.protocol) && datagram.in == packet.in &&
+        setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address))
       return &datagram;
   return nullptr;
 }
 
 // What has no header of its own is judged by that of its first: the nearest one before it in the burst that
 // is still judged, or one that has passed.
-std::optional<std::string> Gateway::follow(Packet& packet, const std::vector<Packet*>& firsts,
-                                           uint64_t now_ms) {
+Gateway::Refusal Gateway::follow(Packet& packet, const std::vector<Packet*>& firsts, uint64_t now_ms) {
   const auto take = [&](const auto& first) {
+    packet.protocol = first.protocol;
     packet.source_port = first.source_port;
     packet.destination_port = first.destination_port;
     packet.tcp_flags = first.tcp_flags;
@@ -33,7 +34,8 @@ std::optional<std::string> Gateway::follow(Packet& packet, const std::vector<Pac
   };
   for (auto first = firsts.rbegin(); first != firsts.rend(); ++first)
     if ((*first)->source == packet.source && (*first)->destination == packet.destination &&
-        (*first)->identification == packet.identification && (*first)->protocol == packet.protocol) {
+        (*first)->identification == packet.identification &&
+        (packet.is_ipv6() || (*first)->protocol == packet.protocol)) {
       take(**first);
       return std::nullopt;
     }
