@@ -1,4 +1,5 @@
 // What of random worlds is IPv6's alone: extension headers, Neighbor Discovery, their damages.
+#include <initializer_list>
 #include <utility>
 
 #include "tests/model/scenario.h"
@@ -18,7 +19,7 @@ void Scenario::add_extension_headers(AnyPacket& packet) {
     packet.extensions.emplace_back(kind, header);
   };
   if (chance(30)) options(0);
-  for (const uint8_t kind : {60, 43, 44, 60})
+  for (const uint8_t kind : std::initializer_list<uint8_t>{60, 43, 44, 60})
     if (chance(30)) options(kind);
 }
 
