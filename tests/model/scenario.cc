@@ -317,6 +317,7 @@ void Scenario::change_vms() {
 // --- packets ---
 
 void Scenario::traffic() {
+  if (chance(30)) recall_flow();
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
   const size_t ports_fed = chance(80) ? 1 : port_setups_.size();
   for (size_t n = 0; n < ports_fed; ++n) {

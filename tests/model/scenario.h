@@ -92,6 +92,9 @@ class Scenario {
   [[nodiscard]] Ipv6Addr some_ipv6_address();
   void damage_ipv6(reference::PortNumber port, Bytes& frame);
   void make_zero_after_translation(reference::PortNumber port, Bytes& frame);
+  // Either end of a flow that is known says something more.
+  void recall_flow();
+  [[nodiscard]] bool has_eip_at(reference::PortNumber port, IpFamily family) const;
   // What the host that got `frame` from `port` answers.
   void answer(reference::PortNumber port, const Bytes& frame);
   void report(reference::PortNumber port, const Bytes& frame);

@@ -169,7 +169,9 @@ Bytes Scenario::make_frame(PortNumber port) {
       return again;
     }
   }
-  const IpFamily family = chance(55) ? IpFamily::ipv4 : IpFamily::ipv6;
+  IpFamily family = pick(families);
+  if (port != uplink && !has_eip_at(port, family) && chance(90))
+    family = family == IpFamily::ipv4 ? IpFamily::ipv6 : IpFamily::ipv4;
   AnyPacket packet = port == uplink ? from_uplink(family) : from_endpoint(port, family);
   if (chance(10)) packet.ttl = static_cast<uint8_t>(below(4));
   size_t payload = below(20);
@@ -390,12 +392,49 @@ Arrival Scenario::make_arrival(PortNumber port) {
   return arrival;
 }
 
+bool Scenario::has_eip_at(PortNumber port, IpFamily family) const {
+  return std::ranges::any_of(world_->state().eips, [&](const auto& eip) {
+    return eip.first.family() == family && world_->vm_of(eip.first).location.port == port_setups_[port].name;
+  });
+}
+
+// As if the one end had just got a packet of the other.
+void Scenario::recall_flow() {
+  const reference::FlowMap& flows = world_->reference().flows();
+  if (flows.empty()) return;
+  const reference::FlowKey key = pick(flows).first;
+  const model::State& state = world_->state();
+  if (!state.eips.contains(key.local)) return;
+  const IpAddr& hearer = chance(50) ? key.local : key.remote;
+  AnyPacket heard;
+  PortNumber port = uplink;
+  heard.from = port_setups_[uplink].mac;
+  heard.to = router_mac;
+  heard.destination = hearer;
+  if (state.eips.contains(hearer)) {
+    const model::Vm& vm = world_->vm_of(hearer);
+    while (port_setups_[port].name != vm.location.port) ++port;
+    heard.from = port_setups_[port].mac;
+    heard.to = vm.location.mac;
+    heard.destination = vm.dip_of(hearer.family()).value();
+  }
+  const bool is_local = hearer == key.local;
+  heard.source = is_local ? key.remote : key.local;
+  heard.protocol = key.protocol;
+  heard.source_port = is_local ? key.remote_port : key.local_port;
+  heard.destination_port = is_local ? key.local_port : key.remote_port;
+  heard.icmp_type = key.icmp_query;
+  heard.icmp_id = key.local_port;
+  heard.payload.assign(16, 0x77);
+  answer(port, build(heard));
+}
+
 void Scenario::answer(PortNumber port, const Bytes& frame) {
   const auto packet = layout_of(frame);
   if (!packet || frame.size() < packet->transport_at + 14) return;
-  if (chance(20)) return report(port, frame);
   const size_t at = packet->transport_at;
   const bool is_ping = packet->protocol == icmp_of(packet->family);
+  if (chance(is_ping ? 40 : 20)) return report(port, frame);
   AnyPacket reply;
   reply.to = get_mac(frame, 6);
   reply.from = get_mac(frame, 0);
