@@ -105,6 +105,15 @@ void play(const Script& script) {
   pass(longer_than_any_flow);
 }
 
+void mend_ipv6(Bytes& bytes, std::minstd_rand& random) {
+  const size_t payload = bytes.size() - testing::transport6_at;
+  if (random() % 16 != 0) bytes[testing::ip_at] = 0x60;
+  if (random() % 16 != 0) testing::put16(bytes, testing::ip_at + 4, static_cast<uint16_t>(payload));
+  const bool is_icmp = bytes[testing::ip_at + 6] == testing::icmpv6 && payload >= 8;
+  const bool is_whole = testing::get16(bytes, testing::ip_at + 4) == payload;
+  if (is_icmp && is_whole && random() % 16 != 0) testing::fix_icmpv6_checksum(bytes);
+}
+
 // What frames mostly need to be looked at at all.
 void mend(Frame& frame, std::minstd_rand& random) {
   Bytes& bytes = frame.bytes;
@@ -112,7 +121,9 @@ void mend(Frame& frame, std::minstd_rand& random) {
   const Mac mac = port_mac(frame.port);
   if (random() % 16 != 0) std::copy(mac.bytes.begin(), mac.bytes.end(), bytes.begin());
   if (bytes[12] == 0x08 && bytes[13] == 0x06) return;
-  if (random() % 16 != 0) testing::put16(bytes, 12, 0x0800);
+  const bool was_ipv6 = testing::is_ipv6(bytes);
+  if (random() % 16 != 0) testing::put16(bytes, 12, was_ipv6 ? 0x86dd : 0x0800);
+  if (testing::is_ipv6(bytes)) return mend_ipv6(bytes, random);
   if (!testing::is_ipv4(bytes)) return;
   if (random() % 16 != 0) bytes[testing::ip_at] = 0x45;
   if (random() % 16 != 0)

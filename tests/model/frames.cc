@@ -38,18 +38,8 @@ size_t transport_of(const Bytes& frame) {
   return ip_at + size_t{frame[ip_at] & 0xfu} * 4;
 }
 
-// The whole transport segment, and for TCP and UDP the addresses, protocol and length (RFC 9293, 3.1).
-uint16_t transport_sum(const Bytes& frame) {
-  const size_t begin = transport_of(frame);
-  const size_t end = ip_at + get16(frame, ip_at + 2);
-  uint32_t sum = sum_of(frame, begin, end);
-  if (frame[ip_at + 9] != icmp)
-    sum += sum_of(frame, ip_at + 12, ip_at + 20) + frame[ip_at + 9] + static_cast<uint32_t>(end - begin);
-  return fold(sum);
-}
-
 bool has_internet_checksum(uint8_t protocol) {
-  return protocol == tcp || protocol == udp || protocol == icmp;
+  return protocol == tcp || protocol == udp || protocol == icmp || protocol == icmpv6;
 }
 
 // Of other protocols' headers there is nothing to build: all is payload.
@@ -57,43 +47,63 @@ size_t transport_header(uint8_t protocol) {
   return protocol == tcp ? 20 : protocol == sctp ? 16 : has_internet_checksum(protocol) ? 8 : 0;
 }
 
+size_t checksum_offset(uint8_t protocol) {
+  return protocol == tcp ? 16 : protocol == udp ? 6 : 2;
+}
+
+// The whole transport segment, and for all but ICMP the pseudo-header: addresses, protocol and length (RFC
+// 9293, 3.1; RFC 8200, 8.1).
+uint16_t transport_sum(const Bytes& frame, const Layout& packet) {
+  uint32_t sum = sum_of(frame, packet.transport_at, packet.end);
+  if (packet.protocol == icmp) return fold(sum);
+  const bool ipv6 = packet.family == IpFamily::ipv6;
+  sum += sum_of(frame, ip_at + (ipv6 ? 8 : 12), ip_at + (ipv6 ? 40 : 20));
+  return fold(sum + packet.protocol + static_cast<uint32_t>(packet.end - packet.transport_at));
+}
+
 // Of an SCTP packet whose checksum field counts as zero (RFC 9260, 6.8 and appendix A), as its bytes lie in
 // the field, the first one lowest.
-uint32_t crc32c(const Bytes& frame) {
+uint32_t crc32c(const Bytes& frame, const Layout& packet) {
   constexpr uint32_t reflected_polynomial = 0x82f63b78;
-  const size_t begin = transport_of(frame);
-  const size_t field = begin + 8;
-  const size_t end = ip_at + get16(frame, ip_at + 2);
+  const size_t field = packet.transport_at + 8;
   uint32_t crc = UINT32_MAX;
-  for (size_t i = begin; i < end; ++i) {
+  for (size_t i = packet.transport_at; i < packet.end; ++i) {
     crc ^= i >= field && i < field + 4 ? 0u : frame[i];
     for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? reflected_polynomial : 0);
   }
   return ~crc;
 }
 
-uint32_t sctp_checksum(const Bytes& frame) {
+uint32_t sctp_checksum(const Bytes& frame, const Layout& packet) {
   uint32_t checksum = 0;
-  for (size_t i = 0; i < 4; ++i) checksum |= uint32_t{frame[transport_of(frame) + 8 + i]} << 8 * i;
+  for (size_t i = 0; i < 4; ++i) checksum |= uint32_t{frame[packet.transport_at + 8 + i]} << 8 * i;
   return checksum;
 }
 
-size_t checksum_offset(uint8_t protocol) {
-  return protocol == tcp ? 16 : protocol == udp ? 6 : 2;
-}
-
-// The transport segment from `begin` on, and its pseudo-header (RFC 8200, 8.1).
-uint16_t transport_sum6(const Bytes& frame, size_t begin, uint8_t protocol) {
-  const size_t end = ip_at + 40 + get16(frame, ip_at + 4);
-  return fold(sum_of(frame, begin, end) + sum_of(frame, ip_at + 8, ip_at + 40) + protocol +
-              static_cast<uint32_t>(end - begin));
+// Of a frame just built, whose field is zero.
+void put_transport_checksum(Bytes& frame, const Layout& packet) {
+  if (packet.protocol == sctp) {
+    const uint32_t checksum = crc32c(frame, packet);
+    for (size_t i = 0; i < 4; ++i)
+      frame[packet.transport_at + 8 + i] = static_cast<uint8_t>(checksum >> 8 * i);
+  }
+  if (!has_internet_checksum(packet.protocol)) return;
+  const auto checksum = static_cast<uint16_t>(~transport_sum(frame, packet));
+  put16(frame, packet.transport_at + checksum_offset(packet.protocol),
+        packet.protocol == udp && checksum == 0 ? 0xffff : checksum);
 }
 
 // A transport header with no checksum yet, and what it carries.
 template <typename AnyPacket>
 void append_transport(Bytes& b, const AnyPacket& p, uint16_t icmp_sequence) {
-  const size_t header = p.protocol == icmpv6 ? 8 : transport_header(p.protocol);
-  if (p.protocol == tcp) {
+  if (p.protocol == sctp) {
+    append16(b, p.source_port);
+    append16(b, p.destination_port);
+    for (const uint16_t word : std::initializer_list<uint16_t>{0x1234, 0x5678, 0, 0}) append16(b, word);
+    b.push_back(p.sctp_chunk);
+    b.push_back(0);
+    append16(b, static_cast<uint16_t>(4 + p.payload.size()));
+  } else if (p.protocol == tcp) {
     append16(b, p.source_port);
     append16(b, p.destination_port);
     for (int i = 0; i < 4; ++i) append16(b, static_cast<uint16_t>(0x1000 + i));
@@ -105,7 +115,7 @@ void append_transport(Bytes& b, const AnyPacket& p, uint16_t icmp_sequence) {
   } else if (p.protocol == udp) {
     append16(b, p.source_port);
     append16(b, p.destination_port);
-    append16(b, static_cast<uint16_t>(header + p.payload.size()));
+    append16(b, static_cast<uint16_t>(transport_header(udp) + p.payload.size()));
     append16(b, 0);
   } else if (p.protocol == icmp || p.protocol == icmpv6) {
     b.push_back(p.icmp_type);
@@ -152,25 +162,10 @@ Bytes build(const Packet& p) {
   append16(b, 0);
   append(b, p.source);
   append(b, p.destination);
-  if (p.protocol == sctp) {
-    append16(b, p.source_port);
-    append16(b, p.destination_port);
-    for (const uint16_t word : std::initializer_list<uint16_t>{0x1234, 0x5678, 0, 0}) append16(b, word);
-    b.push_back(p.sctp_chunk);
-    b.push_back(0);
-    append16(b, static_cast<uint16_t>(4 + p.payload.size()));
-  }
   append_transport(b, p, 1);
   b.insert(b.end(), p.payload.begin(), p.payload.end());
-  if (has_internet_checksum(p.protocol)) {
-    const auto checksum = static_cast<uint16_t>(~transport_sum(b));
-    put16(b, transport_at + checksum_offset(p.protocol),
-          p.protocol == udp && checksum == 0 ? 0xffff : checksum);
-  } else if (p.protocol == sctp) {
-    const uint32_t checksum = crc32c(b);
-    for (size_t i = 0; i < 4; ++i) b[transport_at + 8 + i] = static_cast<uint8_t>(checksum >> 8 * i);
-  }
   fix_header_checksum(b);
+  put_transport_checksum(b, layout_of(b).value());
   return b;
 }
 
@@ -191,20 +186,55 @@ Bytes build(const Packet6& p) {
     b.push_back(n + 1 < p.extensions.size() ? p.extensions[n + 1].first : p.protocol);
     b.insert(b.end(), p.extensions[n].second.begin(), p.extensions[n].second.end());
   }
-  const size_t begin = b.size();
+  Layout packet{.family = IpFamily::ipv6, .protocol = p.protocol, .transport_at = b.size()};
   append_transport(b, p, p.icmp_sequence);
   b.insert(b.end(), p.payload.begin(), p.payload.end());
   put16(b, ip_at + 4, static_cast<uint16_t>(b.size() - transport6_at));
-  if (p.protocol == tcp || p.protocol == udp || p.protocol == icmpv6) {
-    const auto checksum = static_cast<uint16_t>(~transport_sum6(b, begin, p.protocol));
-    put16(b, begin + checksum_offset(p.protocol), p.protocol == udp && checksum == 0 ? 0xffff : checksum);
-  }
+  packet.end = b.size();
+  if (p.protocol != icmp) put_transport_checksum(b, packet);
   return b;
 }
 
+Bytes build(const AnyPacket& p) {
+  if (p.source.is_v4())
+    return build(Packet{.to = p.to,
+                        .from = p.from,
+                        .source = p.source.v4(),
+                        .destination = p.destination.v4(),
+                        .ttl = p.ttl,
+                        .protocol = p.protocol,
+                        .source_port = p.source_port,
+                        .destination_port = p.destination_port,
+                        .flags = p.flags,
+                        .icmp_type = p.icmp_type,
+                        .icmp_code = p.icmp_code,
+                        .icmp_id = p.icmp_id,
+                        .sctp_chunk = p.sctp_chunk,
+                        .payload = p.payload});
+  return build(Packet6{.to = p.to,
+                       .from = p.from,
+                       .source = p.source.v6(),
+                       .destination = p.destination.v6(),
+                       .hop_limit = p.ttl,
+                       .protocol = p.protocol,
+                       .source_port = p.source_port,
+                       .destination_port = p.destination_port,
+                       .flags = p.flags,
+                       .icmp_type = p.icmp_type,
+                       .icmp_code = p.icmp_code,
+                       .icmp_id = p.icmp_id,
+                       .sctp_chunk = p.sctp_chunk,
+                       .extensions = p.extensions,
+                       .payload = p.payload});
+}
+
 void fix_icmpv6_checksum(Bytes& frame) {
+  const Layout packet{.family = IpFamily::ipv6,
+                      .protocol = icmpv6,
+                      .transport_at = transport6_at,
+                      .end = transport6_at + get16(frame, ip_at + 4)};
   put16(frame, transport6_at + 2, 0);
-  put16(frame, transport6_at + 2, static_cast<uint16_t>(~transport_sum6(frame, transport6_at, icmpv6)));
+  put_transport_checksum(frame, packet);
 }
 
 Ipv6Addr get_address6(const Bytes& bytes, size_t at) {
@@ -216,6 +246,36 @@ Ipv6Addr get_address6(const Bytes& bytes, size_t at) {
 void put_address6(Bytes& bytes, size_t at, const Ipv6Addr& address) {
   for (size_t i = 0; i < 16; ++i)
     bytes[at + i] = static_cast<uint8_t>((i < 8 ? address.high() : address.low()) >> (56 - 8 * (i % 8)));
+}
+
+size_t begin_of_parts(const Bytes& frame) {
+  if (is_ipv4(frame)) return transport_of(frame);
+  const bool has_hop_by_hop = frame[ip_at + 6] == 0 && frame.size() >= transport6_at + 8;
+  return transport6_at + (has_hop_by_hop ? 8 + size_t{frame[transport6_at + 1]} * 8 : 0);
+}
+
+Bytes part_of(const Bytes& frame, const Part& part) {
+  const size_t begin = begin_of_parts(frame);
+  const auto at = [&](size_t position) { return frame.begin() + static_cast<std::ptrdiff_t>(position); };
+  const auto place = static_cast<uint16_t>((part.offset / 8) ^ part.shift);
+  Bytes made(frame.begin(), at(begin));
+  if (is_ipv4(frame)) {
+    put16(made, ip_at + 2, static_cast<uint16_t>(begin - ip_at + part.length));
+    put16(made, ip_at + 4, static_cast<uint16_t>(part.identification));
+    put16(made, ip_at + 6, static_cast<uint16_t>((part.more ? 0x2000 : 0) | place));
+    fix_header_checksum(made);
+  } else {
+    uint8_t& next = made[begin == transport6_at ? ip_at + 6 : transport6_at];
+    const uint8_t first_part_is = next;
+    next = 44;
+    append16(made, static_cast<uint16_t>(first_part_is << 8));
+    append16(made, static_cast<uint16_t>(place << 3 | (part.more ? 1 : 0)));
+    append16(made, static_cast<uint16_t>(part.identification >> 16));
+    append16(made, static_cast<uint16_t>(part.identification));
+    put16(made, ip_at + 4, static_cast<uint16_t>(begin + 8 - transport6_at + part.length));
+  }
+  made.insert(made.end(), at(begin + part.offset), at(begin + part.offset + part.length));
+  return made;
 }
 
 Bytes build(const Arp& arp) {
@@ -244,41 +304,91 @@ void fix_header_checksum(Bytes& frame) {
 }
 
 void fix_icmp_checksum(Bytes& frame) {
-  const size_t at = transport_of(frame) + checksum_offset(icmp);
-  put16(frame, at, 0);
-  put16(frame, at, static_cast<uint16_t>(~transport_sum(frame)));
+  const Layout packet{
+      .protocol = icmp, .transport_at = transport_of(frame), .end = ip_at + get16(frame, ip_at + 2)};
+  put16(frame, packet.transport_at + checksum_offset(icmp), 0);
+  put_transport_checksum(frame, packet);
+}
+
+bool is_ipv6(const Bytes& frame) {
+  return frame.size() >= transport6_at && get16(frame, 12) == 0x86dd;
+}
+
+std::optional<Layout> layout_of(const Bytes& frame) {
+  Layout packet;
+  if (is_ipv4(frame)) {
+    packet.source = get_address(frame, ip_at + 12);
+    packet.destination = get_address(frame, ip_at + 16);
+    packet.protocol = frame[ip_at + 9];
+    packet.transport_at = transport_of(frame);
+    packet.end = ip_at + get16(frame, ip_at + 2);
+    packet.is_fragment = (get16(frame, ip_at + 6) & 0x3fff) != 0;
+    packet.is_first = (get16(frame, ip_at + 6) & 0x1fff) == 0;
+  } else if (is_ipv6(frame)) {
+    packet.family = IpFamily::ipv6;
+    packet.source = get_address6(frame, ip_at + 8);
+    packet.destination = get_address6(frame, ip_at + 24);
+    packet.protocol = frame[ip_at + 6];
+    packet.transport_at = transport6_at;
+    packet.end = transport6_at + get16(frame, ip_at + 4);
+    const auto is_extension = [&] {
+      return packet.protocol == 0 || packet.protocol == 43 || packet.protocol == 44 || packet.protocol == 60;
+    };
+    while (packet.is_first && is_extension()) {
+      if (packet.transport_at + 8 > frame.size()) return std::nullopt;
+      const bool is_fragment_header = packet.protocol == 44;
+      if (is_fragment_header) {
+        const uint16_t field = get16(frame, packet.transport_at + 2);
+        packet.fragment_at = packet.transport_at;
+        packet.is_fragment = packet.is_fragment || (field & 0xfff9) != 0;
+        packet.is_first = (field & 0xfff8) == 0;
+      }
+      packet.protocol = frame[packet.transport_at];
+      packet.transport_at += 8 + (is_fragment_header ? 0 : size_t{frame[packet.transport_at + 1]} * 8);
+    }
+  } else {
+    return std::nullopt;
+  }
+  if (packet.end > frame.size() || packet.transport_at > packet.end) return std::nullopt;
+  return packet;
 }
 
 bool header_checksum_right(const Bytes& frame) {
-  return fold(sum_of(frame, ip_at, transport_of(frame))) == 0xffff;
+  return !is_ipv4(frame) || fold(sum_of(frame, ip_at, transport_of(frame))) == 0xffff;
 }
 
 bool transport_checksum_right(const Bytes& frame) {
-  const uint8_t protocol = frame[ip_at + 9];
-  if (protocol == udp && get16(frame, transport_of(frame) + checksum_offset(udp)) == 0) return true;
-  if (protocol == sctp) return sctp_checksum(frame) == crc32c(frame);
-  if (!has_internet_checksum(protocol)) return true;  // none that is known here
-  return transport_sum(frame) == 0xffff;
+  const Layout packet = layout_of(frame).value();
+  const size_t field = packet.transport_at + checksum_offset(packet.protocol);
+  if (packet.protocol == udp && get16(frame, field) == 0) return true;
+  if (packet.protocol == sctp) return sctp_checksum(frame, packet) == crc32c(frame, packet);
+  if (!has_internet_checksum(packet.protocol)) return true;  // none that is known here
+  return transport_sum(frame, packet) == 0xffff;
 }
 
 size_t transport_checksum_at(const Bytes& frame) {
-  const uint8_t protocol = frame[ip_at + 9];
-  if (protocol != tcp && protocol != udp) return 0;
-  const size_t at = transport_of(frame) + checksum_offset(protocol);
-  return at + 2 <= frame.size() ? at : 0;
+  const std::optional<Layout> packet = layout_of(frame);
+  if (!packet || !packet->is_first) return 0;
+  if (packet->protocol != tcp && packet->protocol != udp && packet->protocol != icmpv6) return 0;
+  const size_t at = checksum_offset(packet->protocol);
+  return packet->has(at + 2) ? packet->transport_at + at : 0;
 }
 
 bool is_fragment(const Bytes& frame) {
-  return is_ipv4(frame) && (get16(frame, ip_at + 6) & 0x3fff) != 0;
+  const std::optional<Layout> packet = layout_of(frame);
+  return packet && packet->is_fragment;
 }
 
 bool is_icmp_error(const Bytes& frame) {
-  if (!is_ipv4(frame) || is_fragment(frame) || frame[ip_at + 9] != icmp) return false;
-  const uint8_t type = frame[transport_of(frame)];
-  return type == 3 || type == 11 || type == 12;
+  const std::optional<Layout> packet = layout_of(frame);
+  if (!packet || packet->is_fragment || !packet->has(1)) return false;
+  const uint8_t type = frame[packet->transport_at];
+  if (packet->protocol == icmpv6) return type >= 1 && type <= 4;
+  return packet->protocol == icmp && (type == 3 || type == 11 || type == 12);
 }
 
 bool quoted_header_checksum_right(const Bytes& frame) {
+  if (is_ipv6(frame)) return true;
   const size_t begin = transport_of(frame) + 8;
   return fold(sum_of(frame, begin, begin + size_t{frame[begin] & 0xfu} * 4)) == 0xffff;
 }

@@ -23,6 +23,7 @@ T must(Expected<T> result) {
 
 model::Limits limits_of(const Sizes& sizes) {
   return {.eips = sizes.eips,
+          .ipv6_eips = sizes.eips,
           .eips_per_tenant = sizes.eips,
           .vms = sizes.eips,
           .index_pages = sizes.index_pages,
@@ -41,26 +42,20 @@ model::EndpointPorts endpoint_ports(const reference::Setup& setup) {
 
 std::set<IpAddr> reserved(const reference::Setup& setup) {
   std::set<IpAddr> addresses(setup.gateway_addresses.begin(), setup.gateway_addresses.end());
-  for (const reference::PortSetup& port : setup.ports) {
-    addresses.insert(port.next_hop);
-    addresses.insert(port.endpoint_next_hop);
-  }
+  addresses.insert(setup.gateway_addresses6.begin(), setup.gateway_addresses6.end());
+  for (const reference::PortSetup& port : setup.ports)
+    for (const IpAddr& hop : std::initializer_list<IpAddr>{port.next_hop, port.endpoint_next_hop,
+                                                           port.next_hop6, port.endpoint_next_hop6})
+      addresses.insert(hop);
   return addresses;
 }
 
 // The gateway's own list compiles like anybody's.
-std::vector<PermitRule> compiled(const std::vector<model::PermitRule>& rules) {
-  model::State state;
-  const model::Vm vm{.tenant = "gateway", .id = "gateway", .location = {}, .dip = {}};
-  state.vms[{vm.tenant, vm.id}] = vm;
-  model::Eip eip;
-  eip.tenant = vm.tenant;
-  eip.vm = vm.id;
-  eip.permit = rules;
-  std::vector<PermitRule> list;
-  for (const compile::CompiledRule& rule : compile::compile_binding(state, eip).rules)
-    list.push_back(rule.rule);
-  return list;
+void compile_own_list(const std::vector<model::PermitRule>& rules, GatewayInfo& gateway) {
+  for (const compile::CompiledRule& rule : compile::compile_rules({}, rules, IpFamily::ipv4))
+    gateway.permit.push_back(rule.rule);
+  for (const compile::CompiledRule& rule : compile::compile_rules({}, rules, IpFamily::ipv6))
+    gateway.permit6.push_back({rule.rule, rule.remote.v6()});
 }
 
 }  // namespace
@@ -75,6 +70,7 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   const std::string number = std::to_string(serial.fetch_add(1));
   tables_ =
       must(Tables::create({.eips = sizes.eips,
+                           .ipv6_eips = sizes.eips,
                            .spare = sizes.spare,
                            .spare_chunks = static_cast<uint32_t>(most_permit_chunks(sizes.rules_per_eip)),
                            .index_pages = sizes.index_pages,
@@ -88,6 +84,7 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   to_punt_ = make_ring("to-punt-" + number, punt_room);
   from_punt_ = make_ring("from-punt-" + number, punt_room);
   worker_ = must(Worker::create({.flow_capacity = sizes.flow_capacity,
+                                 .ipv6_flow_capacity = sizes.flow_capacity,
                                  .fragment_capacity = sizes.fragment_capacity,
                                  .flow_secret = flow_secret,
                                  .isa = sizes.isa,
@@ -115,13 +112,16 @@ void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
                                 .proxy_arp = port.proxy_arp,
                                 .punt_rate = port.punt_rate,
                                 .endpoint_next_hop = port.endpoint_next_hop,
-                                .next_hop = port.next_hop};
+                                .next_hop = port.next_hop,
+                                .endpoint_next_hop6 = port.endpoint_next_hop6,
+                                .next_hop6 = port.next_hop6};
     tables_->ports.in_use.push_back(id);
     if (port.uplink) tables_->ports.uplink = id;
   }
   tables_->gateway.addresses = setup.gateway_addresses;
+  tables_->gateway.addresses6 = setup.gateway_addresses6;
   tables_->gateway.icmp_error_rate = setup.icmp_error_rate;
-  tables_->gateway.permit = compiled(setup.gateway_permit);
+  compile_own_list(setup.gateway_permit, tables_->gateway);
   tables_->timeouts = {.tcp_established_ms = setup.timeouts.tcp_established_ms,
                        .tcp_transitory_ms = setup.timeouts.tcp_transitory_ms,
                        .udp_ms = setup.timeouts.udp_ms,

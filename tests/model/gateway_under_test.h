@@ -32,7 +32,7 @@ struct Sizes {
   uint32_t permit_chunks = 256;
   uint32_t rules_per_eip = 600;
   uint32_t tag_sets = 32;
-  uint32_t flow_capacity = 1024;
+  uint32_t flow_capacity = 1024;  // of each family
   uint32_t fragment_capacity = 128;
   Isa isa = widest_isa();
   int64_t quarantine_ms = 10'000;

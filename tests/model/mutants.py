@@ -30,7 +30,7 @@ EMULATED = "tests/model/property-avx512-emulated"
 LIBRARY = "dataplane/libdataplane.a.p/"
 EMULATED_LIBRARY = "tests/libdataplane-emulated.a.p/"
 STAGES = "dataplane/worker.cc"  # includes every stage
-BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "1600", "PORTCULLIS_PROPERTY_STEPS": "200"}
+BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "2400", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 180
 # What the CPU must have for the fault of one back end to be reached (dataplane/isa.cc).
 CPU_FLAGS = {"avx2": {"avx2", "bmi1", "bmi2"}, "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}}

@@ -4,7 +4,9 @@
 
 #include <cstdlib>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "dataplane/drop.h"
 #include "tests/model/scenario.h"
@@ -22,6 +24,33 @@ constexpr uint64_t default_steps = 200;
 std::optional<uint64_t> number_from(const char* variable) {
   const char* text = std::getenv(variable);
   return text == nullptr ? std::nullopt : std::optional<uint64_t>(std::strtoull(text, nullptr, 10));
+}
+
+// Reasons that no packet of IPv6 is dropped for, and that of a frame that nobody knows the family of.
+const std::set<std::string> not_of_ipv6{"unknown_ether_type", "ip_header_length", "ip_checksum",
+                                        "ip_options",         "fragment_offset",  "arp_malformed",
+                                        "arp_ignored",        "transmit_full"};
+
+// What must have befallen packets of each family, beside the reasons why they were dropped
+// (reference_events.cc).
+std::vector<std::string> wanted_events() {
+  std::vector<std::string> wanted{"passed: translated",       "passed: as it was",
+                                  "refused: withdrawn entry", "refused: expired entry",
+                                  "aged: withdrawn entry",    "punted: packet"};
+  for (const char* way : {"stateless reply", "outbound rule", "inbound rule", "tracked rule", "entry",
+                          "kept entry", "error about what a rule lets in", "error about a flow"})
+    wanted.push_back(std::string("passed: ") + way);
+  for (const std::string way : {"passed in", "passed out", "passed between endpoints"}) {
+    wanted.push_back(way);
+    for (const char* what : {"TCP", "UDP", "ICMP query", "ICMP reply", "SCTP", "other protocol",
+                             "first fragment", "later fragment", "error about TCP", "error about UDP",
+                             "error about ICMP query", "error about SCTP", "error about other protocol"})
+      wanted.push_back(way + ": " + what);
+  }
+  for (const char* side : {"inside", "outside"})
+    for (const char* reason : {"ttl_exceeded", "packet_too_big"})
+      wanted.push_back(std::string("told ") + side + ": " + reason);
+  return wanted;
 }
 
 // A world of its own; the report if the gateways ever differed.
@@ -50,11 +79,24 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
   for (const DropInfo& reason : drop_registry)
     std::printf("  %-28s %llu\n", std::string(reason.name).c_str(),
                 static_cast<unsigned long long>(coverage.dropped[std::string(reason.name)]));
+  for (const auto& [event, count] : coverage.events)
+    std::printf("  %-48s %llu\n", event.c_str(), static_cast<unsigned long long>(count));
   if (seeds < default_seeds || steps < default_steps) return;
   // A run that met too little would prove too little. Every reason can be met on ring ports.
   EXPECT_GT(coverage.transmitted * 5, coverage.packets) << "of " << coverage.packets << " packets";
   for (const DropInfo& reason : drop_registry)
     EXPECT_GT(coverage.dropped[std::string(reason.name)], 0u) << reason.name << " was never met";
+  for (const DropInfo& reason : drop_registry) {
+    if (not_of_ipv6.contains(std::string(reason.name))) continue;
+    EXPECT_GT(coverage.events["IPv6 dropped: " + std::string(reason.name)], 0u)
+        << reason.name << " was never met by a packet of IPv6";
+  }
+  for (const std::string& event : wanted_events())
+    for (const char* family : {"IPv4 ", "IPv6 "})
+      EXPECT_GT(coverage.events[family + event], 0u) << family << event << " was never met";
+  for (const char* event : {"IPv6 passed: behind extension headers", "IPv6 answered: Neighbor Discovery",
+                            "IPv6 punted: Neighbor Discovery"})
+    EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
 }
 
 }  // namespace

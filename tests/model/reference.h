@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -22,7 +23,6 @@
 
 #include "control/model/objects.h"
 #include "src/net/address.h"
-#include "src/net/five_tuple.h"
 
 namespace portcullis::reference {
 
@@ -38,6 +38,8 @@ struct PortSetup {
   uint32_t punt_rate = 1000;   // packets a second
   Ipv4Addr endpoint_next_hop;  // endpoint ports: answered besides 169.254.1.1
   Ipv4Addr next_hop;           // uplink: 0.0.0.0 if its MAC is fixed
+  Ipv6Addr endpoint_next_hop6 = link_local_next_hop6;
+  Ipv6Addr next_hop6;
 };
 
 struct Timeouts {
@@ -49,22 +51,37 @@ struct Timeouts {
   uint32_t fragment_ms = 15'000;
 };
 
+// What tells flow entries apart: local is the endpoint's own EIP, whichever way the packet goes. For ICMP
+// queries and their replies both ports hold the identifier.
+struct FlowKey {
+  IpAddr local;
+  // Of an IPv6 endpoint Eip::created: its flows are its own, also when its address is handed out again. 0 of
+  // IPv4, where the address is all that there is.
+  uint64_t owner = 0;
+  IpAddr remote;
+  uint16_t local_port = 0, remote_port = 0;
+  uint8_t protocol = 0;
+  uint8_t icmp_query = 0;  // type of the query that opened or would open it; 0 if not ICMP
+  friend auto operator<=>(const FlowKey&, const FlowKey&) = default;
+};
+
+// The families have buckets of their own: no number is of both.
 struct FlowShape {
-  uint32_t buckets = 1;
   uint32_t ways = 16;
-  std::function<uint32_t(const SideTuple&)> bucket_of;
+  std::function<uint32_t(const FlowKey&)> bucket_of;
 };
 
 // Where a datagram in fragments may lie: that decides which one makes room.
 struct FragmentShape {
   uint32_t ways = 64;
   uint32_t share = 16;  // of one EIP in its bucket
-  std::function<uint32_t(Ipv4Addr eip)> bucket_of;
+  std::function<uint32_t(const IpAddr& eip)> bucket_of;
 };
 
 struct Setup {
   std::vector<PortSetup> ports;  // polled in this order; one is the uplink
   std::vector<Ipv4Addr> gateway_addresses;
+  std::vector<Ipv6Addr> gateway_addresses6;
   std::vector<model::PermitRule> gateway_permit;
   Timeouts timeouts;
   FlowShape flows;
@@ -84,7 +101,7 @@ struct Arrival {
 enum class FlowState : uint8_t { opening, established, closing };
 
 struct Flow {
-  Ipv4Addr owner;
+  IpAddr owner;
   uint64_t owner_incarnation = 0;
   uint64_t remote_incarnation = 0;  // 0: no EIP
   uint64_t list_generation = 0;
@@ -97,10 +114,7 @@ struct Flow {
   uint32_t way = 0;
 };
 
-struct TupleLess {
-  bool operator()(const SideTuple& a, const SideTuple& b) const;
-};
-using FlowMap = std::map<SideTuple, Flow, TupleLess>;
+using FlowMap = std::map<FlowKey, Flow>;
 
 struct EipCount {
   uint64_t in_packets = 0, in_bytes = 0, out_packets = 0, out_bytes = 0;
@@ -119,6 +133,9 @@ struct Counts {
   uint64_t punted = 0;
   uint64_t held = 0;                                       // a level
   uint64_t eip_packets = 0, eip_bytes = 0, rule_hits = 0;  // of all EIPs and rules that ever were
+  // What has befallen packets of either family, for a run to say what it has met: "IPv6 dropped: unbound",
+  // "IPv6 fragment passed".
+  std::map<std::string, uint64_t> events;
 };
 
 enum class Fate : uint8_t { transmitted, answered, punted, dropped };
@@ -146,16 +163,16 @@ class Gateway {
   void create_vm(const model::Vm& vm);
   void move_vm(const model::VmKey& key, const model::Location& location);
   void delete_vm(const model::VmKey& key);
-  void request_eip(const model::VmKey& vm, Ipv4Addr address);  // address: the one that the model chose
-  void release_eip(Ipv4Addr address);
-  void set_permit_list(Ipv4Addr address, std::vector<model::PermitRule> rules, bool keep_established);
-  void set_tag(Ipv4Addr address, std::set<std::string> tags);
-  void end_keep(Ipv4Addr address);
+  void request_eip(const model::VmKey& vm, const IpAddr& address);  // address: the one that the model chose
+  void release_eip(const IpAddr& address);
+  void set_permit_list(const IpAddr& address, std::vector<model::PermitRule> rules, bool keep_established);
+  void set_tag(const IpAddr& address, std::set<std::string> tags);
+  void end_keep(const IpAddr& address);
   // FAILED_PRECONDITION of keep_established: some inbound rule that tracks nothing would be taken away.
-  [[nodiscard]] bool may_keep(Ipv4Addr address, const std::vector<model::PermitRule>& list) const;
+  [[nodiscard]] bool may_keep(const IpAddr& address, const std::vector<model::PermitRule>& list) const;
 
   // --- the world ---
-  void set_neighbour(std::optional<Mac> mac) { neighbour_ = mac; }  // the uplink's next hop
+  void set_neighbour(IpFamily family, std::optional<Mac> mac);  // the uplink's next hop
   void set_room(PortNumber port, uint64_t frames) {
     room_[port] = frames;
   }  // frames the link takes from now on
@@ -173,20 +190,21 @@ class Gateway {
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] const model::State& state() const { return state_; }
   [[nodiscard]] const FlowMap& flows() const { return flows_; }
-  [[nodiscard]] uint32_t flows_of(Ipv4Addr eip) const;  // dead ones too
+  [[nodiscard]] uint32_t flows_of(const IpAddr& eip) const;  // dead ones too
   [[nodiscard]] const Counts& counts() const { return counts_; }
-  [[nodiscard]] EipCount eip_count(Ipv4Addr eip) const;
-  [[nodiscard]] std::map<std::string, uint64_t> rule_hits(Ipv4Addr eip) const;  // of the rules it has now
+  [[nodiscard]] EipCount eip_count(const IpAddr& eip) const;
+  [[nodiscard]] std::map<std::string, uint64_t> rule_hits(
+      const IpAddr& eip) const;  // of the rules it has now
   [[nodiscard]] bool in_edge_view(const model::Eip& eip) const;
 
  private:
   // A datagram of which the first fragment has passed.
   struct Datagram {
-    Ipv4Addr source, destination;
-    uint16_t identification = 0;
-    uint8_t protocol = 0;
+    IpAddr source, destination;
+    uint32_t identification = 0;
+    uint8_t protocol = 0;  // of the first one
     PortNumber in = 0;
-    Ipv4Addr eip;              // whose share it has
+    IpAddr eip;                // whose share it has
     uint64_t incarnation = 0;  // of that EIP
     uint64_t expires_ms = 0;
     bool refuses = false;      // parts overlapped
@@ -201,24 +219,35 @@ class Gateway {
   struct Question;
   struct Judgement;
 
+  using Refusal = std::optional<std::string>;  // why the packet goes no further
   // parse
-  [[nodiscard]] std::optional<std::string> parse(Packet& packet) const;
-  [[nodiscard]] std::optional<std::string> parse_transport(Packet& packet) const;
-  [[nodiscard]] std::optional<std::string> parse_quote(Packet& packet) const;
-  [[nodiscard]] std::optional<std::string> parse_fragment(Packet& packet) const;
+  [[nodiscard]] Refusal parse(Packet& packet) const;
+  [[nodiscard]] static Refusal parse_ipv4(Packet& packet);
+  [[nodiscard]] static Refusal parse_fragment(Packet& packet);
+  [[nodiscard]] static Refusal parse_ipv6(Packet& packet, bool to_group);
+  [[nodiscard]] static Refusal parse_ipv6_fragment(Packet& packet, size_t at);
+  [[nodiscard]] static Refusal parse_transport(Packet& packet);
+  [[nodiscard]] static Refusal parse_quote(Packet& packet);
+  [[nodiscard]] static Refusal quote_ipv4(const Packet& packet, Quote& quote);
+  [[nodiscard]] static Refusal quote_ipv6(const Packet& packet, Quote& quote);
   // punt
-  [[nodiscard]] std::optional<Verdict> to_gateway(Packet& packet, uint64_t now_ms);
+  [[nodiscard]] bool is_for_gateway(const Packet& packet) const;
+  [[nodiscard]] Verdict to_gateway(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] Verdict arp(Packet& packet, uint64_t now_ms);
+  [[nodiscard]] Verdict neighbor(const Packet& packet, uint64_t now_ms);
+  [[nodiscard]] bool answers_for(const PortSetup& port, const IpAddr& asked) const;
   struct Meter;
   [[nodiscard]] Verdict punt(const Packet& packet, Meter& meter, uint64_t now_ms);
   // identify
-  [[nodiscard]] std::optional<std::string> identify(Packet& packet) const;
-  [[nodiscard]] const model::Pool* pool_of(Ipv4Addr address) const;
-  [[nodiscard]] const model::Eip* eip_at(Ipv4Addr address) const;
+  [[nodiscard]] Refusal identify(Packet& packet) const;
+  [[nodiscard]] const model::Pool* pool_of(const IpAddr& address) const;
+  [[nodiscard]] const model::Eip* eip_at(const IpAddr& address) const;
   [[nodiscard]] const model::Vm& vm_of(const model::Eip& eip) const;
+  [[nodiscard]] IpAddr dip_of(const model::Eip& eip) const;
+  [[nodiscard]] bool is_local(const IpPrefix& prefix) const;
   [[nodiscard]] bool is_external(const model::PermitRule& rule) const;
   // admit
-  [[nodiscard]] std::optional<std::string> admit(Packet& packet, uint64_t now_ms) const;
+  [[nodiscard]] Refusal admit(Packet& packet, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_leaving(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_entering(const Packet& packet, const Side& side, uint64_t now_ms) const;
   [[nodiscard]] Judgement judge_error(const Packet& packet, Side& side, uint64_t now_ms) const;
@@ -227,37 +256,39 @@ class Gateway {
                                   const Question& q);
   [[nodiscard]] std::optional<std::string> match(const model::Eip& owner, const Question& question,
                                                  std::optional<bool> tracked) const;
-  [[nodiscard]] const Flow* valid_flow(const SideTuple& key, const Side& side, uint64_t now_ms) const;
-  [[nodiscard]] bool counts_still(const SideTuple& key, const Flow& flow, const model::Eip& owner,
+  [[nodiscard]] const Flow* valid_flow(const FlowKey& key, const Side& side, uint64_t now_ms) const;
+  [[nodiscard]] bool counts_still(const FlowKey& key, const Flow& flow, const model::Eip& owner,
                                   const model::Eip* remote) const;
   [[nodiscard]] bool is_kept(const Flow& flow, const model::Eip& owner, const model::Eip* remote) const;
-  [[nodiscard]] bool list_permits(const SideTuple& key, const Flow& flow, const model::Eip& owner,
+  [[nodiscard]] bool list_permits(const FlowKey& key, const Flow& flow, const model::Eip& owner,
                                   const model::Eip* remote) const;
   // fragments
-  [[nodiscard]] std::optional<std::string> follow(Packet& packet, const std::vector<Packet*>& firsts,
-                                                  uint64_t now_ms);
+  [[nodiscard]] Refusal follow(Packet& packet, const std::vector<Packet*>& firsts, uint64_t now_ms);
   [[nodiscard]] static const model::Eip& sharer(const Packet& packet);
   [[nodiscard]] Datagram* datagram_of(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] static bool add_part(Datagram& datagram, const Packet& packet);
   void keep(Datagram datagram, uint64_t now_ms);
   // route, commit, translate
-  [[nodiscard]] std::optional<std::string> route(Packet& packet) const;
+  [[nodiscard]] Refusal route(Packet& packet) const;
   [[nodiscard]] Verdict drop_and_tell(const Packet& packet, const std::string& reason, uint64_t now_ms);
+  [[nodiscard]] std::optional<IpAddr> teller(const Packet& packet) const;
   [[nodiscard]] uint64_t error_due(const model::Eip& eip, uint64_t now_ms) const;
   [[nodiscard]] bool may_have_error(const model::Eip& eip, uint64_t now_ms) const;
   void take_error(const model::Eip& eip, uint64_t now_ms);
-  [[nodiscard]] std::optional<std::string> commit(const Packet& packet, uint64_t now_ms);
-  [[nodiscard]] bool over_quota(const std::vector<std::pair<const Side*, SideTuple>>& opens) const;
-  [[nodiscard]] bool no_room(const std::vector<std::pair<const Side*, SideTuple>>& opens,
+  [[nodiscard]] Refusal commit(const Packet& packet, uint64_t now_ms);
+  [[nodiscard]] bool over_quota(const std::vector<std::pair<const Side*, FlowKey>>& opens) const;
+  [[nodiscard]] bool no_room(const std::vector<std::pair<const Side*, FlowKey>>& opens,
                              uint64_t now_ms) const;
-  [[nodiscard]] uint32_t way_for(const SideTuple& key, uint64_t now_ms) const;
-  void write_flow(const Packet& packet, const Side& side, const SideTuple& key, uint64_t now_ms);
+  [[nodiscard]] uint32_t way_for(const FlowKey& key, uint64_t now_ms) const;
+  void write_flow(const Packet& packet, const Side& side, const FlowKey& key, uint64_t now_ms);
   [[nodiscard]] Bytes translate(const Packet& packet) const;
-  void translate_quote(const Packet& packet, Bytes& bytes) const;
+  struct Addresses;
+  void translate_quote(const Packet& packet, const Addresses& outer, Bytes& bytes) const;
   [[nodiscard]] uint32_t idle_ms(uint8_t protocol, FlowState state) const;
 
   [[nodiscard]] std::vector<Verdict> receive(PortNumber in, const std::vector<Arrival>& arrivals,
                                              uint64_t now_ms);
+  void note_events(const Packet& packet, const Verdict& verdict);
   Verdict drop(std::string reason);
   void queue(Verdict& verdict);
   void flush(PortNumber port, Turn& turn);
@@ -265,7 +296,7 @@ class Gateway {
   Setup setup_;
   PortNumber uplink_ = 0;
   model::State state_;
-  std::optional<Mac> neighbour_;
+  std::map<IpFamily, Mac> neighbours_;
   std::vector<uint64_t> room_;
   std::vector<std::deque<Bytes>> waiting_;
   // A token bucket, full at first; in thousandths of a packet.
@@ -280,12 +311,13 @@ class Gateway {
   };
   std::vector<Meter> punt_meters_, next_hop_meters_;
   uint64_t punt_ring_ = 0;
+  std::vector<Bytes> punted_;  // in this turn
   FlowMap flows_;
   std::list<Datagram> datagrams_;            // in fragments, the oldest first
   std::map<uint64_t, uint64_t> errors_due_;  // by Eip::created; when the next one is due, in ticks
   Counts counts_;
-  std::map<Ipv4Addr, EipCount> eip_counts_;
-  std::map<Ipv4Addr, std::map<std::string, uint64_t>> hits_;  // by rule
+  std::map<IpAddr, EipCount> eip_counts_;
+  std::map<IpAddr, std::map<std::string, uint64_t>> hits_;  // by rule
 };
 
 }  // namespace portcullis::reference

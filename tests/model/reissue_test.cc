@@ -36,8 +36,8 @@ class Reissue : public ::testing::Test {
     world_.create_pool({"one", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 1), 32), model::PoolKind::local});
     world_.create_pool({"two", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 2), 32), model::PoolKind::local});
     for (const model::Vm& made : {old_owner_, new_owner_, peer_}) world_.create_vm(made);
-    eip_ = world_.request_eip({"acme", "old"}, "one").value();
-    peer_eip_ = world_.request_eip({"acme", "peer"}, "two").value();
+    eip_ = world_.request_eip({"acme", "old"}, "one").value().v4();
+    peer_eip_ = world_.request_eip({"acme", "peer"}, "two").value().v4();
   }
   ~Reissue() override {
     world_.finish();

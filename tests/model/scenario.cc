@@ -4,6 +4,8 @@
 #include <array>
 #include <set>
 
+#include "tests/model/scenario_values.h"
+
 namespace portcullis::testing {
 namespace {
 
@@ -14,31 +16,27 @@ using reference::Arrival;
 using reference::Fate;
 using reference::PortNumber;
 
-constexpr PortNumber uplink = 0;
-constexpr Mac router_mac{{0x02, 0xee, 0, 0, 0, 1}};
-constexpr Ipv4Addr gateway_address = Ipv4Addr::of(192, 0, 2, 1);
-constexpr Ipv4Addr router = Ipv4Addr::of(192, 0, 2, 254);
-constexpr Ipv4Addr router_in_pool = Ipv4Addr::of(198, 51, 100, 6);
-constexpr Ipv4Addr configured_next_hop = Ipv4Addr::of(10, 0, 0, 1);
-constexpr std::array<uint16_t, 6> ports{22, 80, 443, 5000, 5001, 40000};
 const std::vector<std::string> tags{"web", "db", "ops"};
 const std::vector<std::string> tenants{"acme", "beta"};
 
-// Two local pools side by side, so that one prefix may be covered by both; one across a /16; two of others.
+// Of each family two local pools side by side, so that one prefix may be covered by both; one more; and some
+// where the outside is, or others of the provider. The local ones of IPv4 lie across a /16.
 const std::vector<model::Pool> all_pools{
-    {"a", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), 29), PoolKind::local},
-    {"b", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 8), 29), PoolKind::local},
+    {"a", prefix_of(pooled(IpFamily::ipv4, 0), 29), PoolKind::local},
+    {"b", prefix_of(pooled(IpFamily::ipv4, 8), 29), PoolKind::local},
     {"c", Ipv4Prefix(Ipv4Addr::of(100, 64, 255, 252), 30), PoolKind::local},
-    {"d", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 128), 28), PoolKind::provider},
-    {"e", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 30), PoolKind::provider},
-    {"f", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 4), 31), PoolKind::local},
+    {"d", prefix_of(outside(IpFamily::ipv4, 128), 28), PoolKind::provider},
+    {"e", prefix_of(outside(IpFamily::ipv4, 0), 30), PoolKind::provider},
+    {"f", prefix_of(outside(IpFamily::ipv4, 4), 31), PoolKind::local},
+    {"a6", prefix_of(pooled(IpFamily::ipv6, 0), 125), PoolKind::local},
+    {"b6", prefix_of(pooled(IpFamily::ipv6, 8), 125), PoolKind::local},
+    {"c6", Ipv6Prefix(Ipv6Addr::of(0xfd0c'0000'0000'0000, 0), 112), PoolKind::local},
+    {"d6", prefix_of(outside(IpFamily::ipv6, 128), 121), PoolKind::provider},
+    {"e6", prefix_of(outside(IpFamily::ipv6, 0), 126), PoolKind::provider},
+    {"f6", prefix_of(outside(IpFamily::ipv6, 4), 127), PoolKind::local},
 };
 
 const std::vector<std::string> endpoint_names{"left", "right"};
-
-void set_flags(Bytes& frame, uint8_t flags) {
-  frame[transport_at + 13] = flags;
-}
 
 }  // namespace
 
@@ -62,21 +60,29 @@ reference::Setup Scenario::make_setup() {
     port.mtu = pick<uint16_t>({576, 1400, 1500});
     port.proxy_arp = port.uplink && chance(50);
     port.punt_rate = pick<uint32_t>({100, 1000, 50'000});
-    if (port.uplink)
+    if (port.uplink) {
       port.next_hop = pick({router, router, router_in_pool, Ipv4Addr()});
-    else
+      port.next_hop6 = pick({router6, router6, router6_in_pool, Ipv6Addr()});
+    } else {
       port.endpoint_next_hop = chance(50) ? configured_next_hop : link_local_next_hop;
+      port.endpoint_next_hop6 = chance(50) ? configured_next_hop6 : link_local_next_hop6;
+    }
     setup.ports.push_back(port);
   }
   setup.gateway_addresses = {gateway_address};
-  if (chance(80))
+  setup.gateway_addresses6 = {gateway_address6};
+  if (chance(80)) {
     setup.gateway_permit.push_back(
         {.name = "ping", .direction = Direction::inbound, .protocol = icmp, .icmp_type = 8});
+    setup.gateway_permit.push_back(
+        {.name = "ping6", .direction = Direction::inbound, .protocol = icmpv6, .icmp_type = 128});
+  }
   if (chance(50))
     setup.gateway_permit.push_back(
         {.name = "bgp",
          .direction = Direction::inbound,
-         .remote = std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)},
+         .remote = std::vector<IpPrefix>{prefix_of(outside(IpFamily::ipv4, 0), 24),
+                                         prefix_of(outside(IpFamily::ipv6, 0), 64)},
          .protocol = tcp,
          .local_ports = {80, 443}});
   if (chance(60))
@@ -89,6 +95,7 @@ reference::Setup Scenario::make_setup() {
   setup.timeouts.fragment_ms = pick<uint32_t>({1'000, 4'000});
   setup.icmp_error_rate = pick<uint32_t>({7, 100, 1000});
   if (chance(15)) setup.gateway_addresses.clear();
+  if (chance(15)) setup.gateway_addresses6.clear();
   return setup;
 }
 
@@ -96,7 +103,7 @@ Sizes Scenario::make_sizes() {
   Sizes sizes;
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.fragment_capacity = pick<uint32_t>({64, 128});
-  sizes.index_pages = 5;
+  sizes.index_pages = 8;
   std::vector<Isa> isas;
   std::ranges::copy_if(all_isas, std::back_inserter(isas), is_supported);
   sizes.isa = pick(isas);
@@ -107,19 +114,24 @@ Sizes Scenario::make_sizes() {
 }
 
 void Scenario::populate() {
-  if (!chance(5)) world_->set_neighbour(router_mac);
-  world_->create_pool(all_pools[0]);
-  for (size_t i = 1; i < all_pools.size(); ++i)
-    if (chance(all_pools[i].prefix.contains(Ipv4Addr::of(203, 0, 113, 1)) ? 10 : 50))
-      world_->create_pool(all_pools[i]);
+  for (const IpFamily family : families)
+    if (!chance(5)) world_->set_neighbour(router_mac, family);
+  for (const model::Pool& pool : all_pools) {
+    const IpFamily family = pool.prefix.family();
+    const bool is_first = pool.prefix.contains(pooled(family, 0));
+    if (is_first || chance(pool.prefix.contains(outside(family, 1)) ? 10 : 50)) world_->create_pool(pool);
+  }
   const size_t vms = 6 + below(5);
   for (size_t i = 0; i < vms; ++i) {
     const model::Vm vm = make_vm();
-    if (!world_->create_vm(vm) || chance(10)) continue;
-    const auto eip = world_->request_eip({vm.tenant, vm.id});
-    if (!eip) continue;
-    if (chance(60)) world_->set_tag(*eip, {pick(tags)});
-    if (!chance(15)) world_->set_permit_list(*eip, make_list());
+    if (!world_->create_vm(vm)) continue;
+    for (const IpFamily family : families) {
+      if (!vm.dip_of(family) || chance(10)) continue;
+      const auto eip = world_->request_eip({vm.tenant, vm.id}, {}, family);
+      if (!eip) continue;
+      if (chance(60)) world_->set_tag(*eip, {pick(tags)});
+      if (!chance(15)) world_->set_permit_list(*eip, make_list(family));
+    }
   }
 }
 
@@ -130,36 +142,46 @@ model::Vm Scenario::make_vm() {
   vm.location.port = port_setups_[1 + below(port_setups_.size() - 1)].name;
   vm.location.mac = {{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
   // Sometimes an address of a pool: then the DIP may be the EIP, or another one's.
-  vm.dip = chance(20) ? Ipv4Addr::of(198, 51, 100, static_cast<uint8_t>(1 + below(6)))
-                      : Ipv4Addr::of(10, 0, 0, static_cast<uint8_t>(10 + below(16)));
+  const auto dip = [&](IpFamily family) {
+    return chance(20) ? pooled(family, static_cast<uint8_t>(1 + below(6)))
+                      : private_one(family, static_cast<uint8_t>(10 + below(16)));
+  };
+  const uint64_t kind = below(10);  // of IPv4 alone, of IPv6 alone, of both
+  if (kind < 7) vm.dip = dip(IpFamily::ipv4).v4();
+  if (kind >= 3) vm.dip6 = dip(IpFamily::ipv6).v6();
   return vm;
 }
 
 // --- calls ---
 
-std::optional<Ipv4Addr> Scenario::some_eip() {
-  const auto& eips = world_->state().eips;
-  if (eips.empty()) return std::nullopt;
-  return pick(eips).first.v4();
+std::optional<IpAddr> Scenario::some_eip(std::optional<IpFamily> family) {
+  std::vector<IpAddr> eips;
+  for (const auto& [address, eip] : world_->state().eips)
+    if (!family || address.family() == *family) eips.push_back(address);
+  return eips.empty() ? std::nullopt : std::optional(pick(eips));
 }
 
-model::Remote Scenario::make_remote() {
+model::Remote Scenario::make_remote(IpFamily family) {
+  using Prefixes = std::vector<IpPrefix>;
+  const unsigned whole = family == IpFamily::ipv4 ? 32 : 128;
   switch (below(9)) {
     case 0:
-      return std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24)};
-    case 8:  // one within the other, from a single host to what covers everybody
-      return std::vector<IpPrefix>{Ipv4Prefix(Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(below(16))),
-                                              static_cast<uint8_t>(below(33))),
-                                   Ipv4Prefix(outside_host(), static_cast<uint8_t>(26 + below(7)))};
+      return Prefixes{prefix_of(outside(family, 0), family == IpFamily::ipv4 ? 24 : 64)};
+    case 8: {  // one within the other, from a single host to what covers everybody
+      const auto length = static_cast<unsigned>(family == IpFamily::ipv6 && chance(30)
+                                                    ? pick<uint64_t>({31, 32, 33, 63, 64, 65, 96})
+                                                    : below(whole + 1));
+      return Prefixes{prefix_of(outside(family, static_cast<uint8_t>(below(16))), length),
+                      prefix_of(outside_host(family), whole - 6 + static_cast<unsigned>(below(7)))};
+    }
     case 1:
-      return std::vector<IpPrefix>{Ipv4Prefix(outside_host(), 32), Ipv4Prefix(outside_host(), 32)};
+      return Prefixes{prefix_of(outside_host(family), whole), prefix_of(outside_host(family), whole)};
     // Covered by one pool, by two together, or by more than there is.
     case 2:
-      return std::vector<IpPrefix>{
-          Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), static_cast<uint8_t>(27 + below(4)))};
+      return Prefixes{prefix_of(pooled(family, 0), whole - 5 + static_cast<unsigned>(below(4)))};
     case 3: {
-      const auto eip = some_eip();
-      return std::vector<IpPrefix>{Ipv4Prefix(eip ? *eip : outside_host(), 32)};
+      const auto eip = some_eip(family);
+      return Prefixes{prefix_of(eip ? *eip : outside_host(family), whole)};
     }
     case 4:
     case 5: {
@@ -172,18 +194,20 @@ model::Remote Scenario::make_remote() {
   }
 }
 
-PermitRule Scenario::make_rule(const std::string& name) {
+PermitRule Scenario::make_rule(const std::string& name, IpFamily family) {
   PermitRule rule;
   rule.name = name;
   rule.direction = chance(55) ? Direction::inbound : Direction::outbound;
-  rule.remote = make_remote();
+  rule.remote = make_remote(family);
   const uint64_t kind = below(9);
   if (kind == 8) {
     rule.protocol = pick<uint8_t>({gre, esp, 4});
   } else if (kind == 0) {
   } else if (kind == 1) {
-    rule.protocol = icmp;
-    if (chance(60)) rule.icmp_type = pick<uint8_t>({8, 8, 13, 0, 14});
+    rule.protocol = icmp_of(family);
+    if (chance(60))
+      rule.icmp_type =
+          family == IpFamily::ipv4 ? pick<uint8_t>({8, 8, 13, 0, 14}) : pick<uint8_t>({128, 128, 129});
     if (rule.icmp_type && chance(60)) rule.icmp_code = static_cast<uint8_t>(below(2));
   } else {
     rule.protocol = kind < 5 ? tcp : kind < 7 ? udp : sctp;
@@ -194,7 +218,7 @@ PermitRule Scenario::make_rule(const std::string& name) {
   return rule;
 }
 
-std::vector<PermitRule> Scenario::make_list() {
+std::vector<PermitRule> Scenario::make_list(IpFamily family) {
   // Mostly short; at times longer than what lies inline, than what is scanned, than one header of shapes.
   const uint64_t kind = below(100);
   const uint64_t count = kind < 65   ? 1 + below(4)
@@ -202,7 +226,7 @@ std::vector<PermitRule> Scenario::make_list() {
                          : kind < 97 ? 10 + below(50)
                                      : 60 + below(300);
   std::vector<PermitRule> rules;
-  for (uint64_t i = 0; i < count; ++i) rules.push_back(make_rule("r" + std::to_string(i)));
+  for (uint64_t i = 0; i < count; ++i) rules.push_back(make_rule("r" + std::to_string(i), family));
   return rules;
 }
 
@@ -229,8 +253,9 @@ void Scenario::change() {
     case 7:
       if (!world_->state().vms.empty()) {
         const model::VmKey vm = pick(world_->state().vms).first;
-        const auto got = world_->request_eip(vm);
-        if (got && world_->state().eips.at(*got).permit.empty()) world_->set_permit_list(*got, make_list());
+        const auto got = world_->request_eip(vm, {}, pick(families));
+        if (got && world_->state().eips.at(*got).permit.empty())
+          world_->set_permit_list(*got, make_list(got->family()));
       }
       break;
     case 8:
@@ -244,13 +269,13 @@ void Scenario::change() {
   }
 }
 
-void Scenario::change_list(Ipv4Addr eip) {
+void Scenario::change_list(const IpAddr& eip) {
   std::vector<PermitRule> rules = world_->state().eips.at(eip).permit;
   switch (below(6)) {
     case 0:
       break;  // the same again
     case 5:
-      rules = make_list();
+      rules = make_list(eip.family());
       break;
     case 1:
     case 2:
@@ -262,12 +287,12 @@ void Scenario::change_list(Ipv4Addr eip) {
         if (chance(50))
           rule.tracked = rule.direction == Direction::inbound && !rule.tracked;
         else
-          rule = make_rule(rule.name);
+          rule = make_rule(rule.name, eip.family());
         break;
       }
       [[fallthrough]];
     default:
-      rules.push_back(make_rule("x" + std::to_string(random_() % 1000)));
+      rules.push_back(make_rule("x" + std::to_string(random_() % 1000), eip.family()));
   }
   world_->set_permit_list(eip, rules, chance(40));
 }
@@ -291,365 +316,8 @@ void Scenario::change_vms() {
 
 // --- packets ---
 
-Ipv4Addr Scenario::outside_host() {
-  return Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(2 + below(6)));
-}
-
-Ipv4Addr Scenario::some_destination() {
-  const auto eip = some_eip();
-  if (eip && chance(55)) return *eip;
-  switch (below(12)) {
-    case 0:
-      return Ipv4Addr::of(198, 51, 100, static_cast<uint8_t>(below(18)));
-    case 1:
-      return Ipv4Addr::of(100, 64, 255, static_cast<uint8_t>(250 + below(6)));
-    case 2:
-      return Ipv4Addr::of(203, 0, 113, static_cast<uint8_t>(126 + below(20)));
-    case 3:
-      return gateway_address;
-    case 4:
-      return Ipv4Addr::of(10, 0, 0, static_cast<uint8_t>(10 + below(16)));
-    default:
-      return outside_host();
-  }
-}
-
-uint8_t Scenario::make_flags() {
-  switch (below(10)) {
-    case 0:
-    case 1:
-    case 2:
-    case 3:
-      return syn;
-    case 4:
-    case 5:
-      return ack;
-    case 6:
-      return syn | ack;
-    case 7:
-      return pick<uint8_t>({fin | ack, rst, rst | ack, psh | ack});
-    default:
-      return static_cast<uint8_t>(below(256));
-  }
-}
-
-void Scenario::choose_transport(Packet& packet) {
-  packet.protocol = pick<uint8_t>({tcp, tcp, tcp, tcp, udp, udp, udp, icmp, icmp, sctp, gre, esp});
-  packet.sctp_chunk = chance(40) ? 1 : static_cast<uint8_t>(below(16));
-  packet.source_port = pick(ports);
-  packet.destination_port = pick(ports);
-  packet.flags = make_flags();
-  packet.icmp_type = pick<uint8_t>({8, 8, 8, 13, 0, 14});
-  packet.icmp_code = chance(85) ? 0 : 1;
-  packet.icmp_id = static_cast<uint16_t>(below(3));
-}
-
-std::optional<Ipv4Addr> Scenario::address_in(const model::Remote& remote, const model::TenantId& tenant) {
-  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote)) {
-    const Ipv4Prefix prefix = pick(*prefixes).v4();
-    return Ipv4Addr::from_host(prefix.first().host() +
-                               static_cast<uint32_t>(below(std::min<uint64_t>(prefix.size(), 16))));
-  }
-  const auto* names = std::get_if<std::vector<std::string>>(&remote);
-  if (names == nullptr) return chance(50) ? std::optional(outside_host()) : some_eip();
-  std::vector<Ipv4Addr> bearers;
-  for (const auto& [address, eip] : world_->state().eips)
-    if (eip.tenant == tenant && eip.tags.contains(names->front())) bearers.push_back(address.v4());
-  return bearers.empty() ? std::nullopt : std::optional(pick(bearers));
-}
-
-void Scenario::aim(Packet& packet, Ipv4Addr address, bool leaving) {
-  const model::Eip& eip = world_->state().eips.at(address);
-  if (eip.permit.empty()) return;
-  const PermitRule rule = pick(eip.permit);
-  const auto remote = address_in(rule.remote, eip.tenant);
-  // From the outside an EIP would be spoofed: now and then is enough.
-  if (remote && (leaving || !world_->state().eips.contains(*remote) || chance(10)))
-    (leaving ? packet.destination : packet.source) = *remote;
-  if (rule.protocol) packet.protocol = *rule.protocol;
-  if (packet.protocol == icmp) {
-    if (rule.icmp_type) packet.icmp_type = *rule.icmp_type;
-    if (rule.icmp_code) packet.icmp_code = *rule.icmp_code;
-    return;
-  }
-  const auto port_in = [&](PortRange range) {
-    return range.is_any() ? pick(ports) : chance(50) ? range.first : range.last;
-  };
-  (leaving ? packet.source_port : packet.destination_port) = port_in(rule.local_ports);
-  (leaving ? packet.destination_port : packet.source_port) = port_in(rule.remote_ports);
-  if (leaving && rule.direction == Direction::inbound && chance(80))
-    packet.flags = pick<uint8_t>({syn | ack, ack, rst});
-  if (leaving && rule.direction == Direction::inbound && chance(80))
-    packet.sctp_chunk = pick<uint8_t>({0, 2, 3, 6, 11});
-}
-
-Packet Scenario::from_uplink() {
-  Packet packet;
-  packet.to = port_setups_[uplink].mac;
-  packet.from = router_mac;
-  packet.source = chance(88) ? outside_host() : some_destination();
-  const auto eip = some_eip();
-  packet.destination = eip && chance(80) ? *eip : some_destination();
-  choose_transport(packet);
-  if (world_->state().eips.contains(packet.destination) && chance(70)) aim(packet, packet.destination, false);
-  return packet;
-}
-
-Packet Scenario::from_endpoint(PortNumber port) {
-  Packet packet;
-  packet.to = port_setups_[port].mac;
-  packet.destination = some_destination();
-  choose_transport(packet);
-  std::vector<Ipv4Addr> here;
-  for (const auto& [address, eip] : world_->state().eips)
-    if (world_->vm_of(address.v4()).location.port == port_setups_[port].name) here.push_back(address.v4());
-  if (here.empty() || chance(2)) {
-    const model::Vm stranger = make_vm();
-    packet.from = stranger.location.mac;
-    packet.source = *stranger.dip;
-  } else {
-    const Ipv4Addr eip = pick(here);
-    const model::Vm& vm = world_->vm_of(eip);
-    if (chance(70)) aim(packet, eip, true);
-    packet.from = vm.location.mac;
-    packet.source = chance(97) ? *vm.dip : some_destination();
-  }
-  if (chance(2)) packet.from.bytes[5] ^= 1;
-  return packet;
-}
-
-Bytes Scenario::make_frame(PortNumber port) {
-  if (chance(4)) return make_arp(port);
-  if (!sent_before_.empty() && chance(25)) {
-    // Something seen before, perhaps with other flags or another ICMP code, or from the other side of a
-    // narrowed list.
-    const auto& [from, frame] = sent_before_[below(sent_before_.size())];
-    if (from == port) {
-      Bytes again = frame;
-      if (chance(50) && is_ipv4(again) && again[ip_at + 9] == tcp && again.size() > transport_at + 13)
-        set_flags(again, make_flags());
-      if (chance(30) && is_ipv4(again) && again[ip_at + 9] == icmp && again.size() > transport_at + 1)
-        again[transport_at + 1] ^= 1;
-      return again;
-    }
-  }
-  Packet packet = port == uplink ? from_uplink() : from_endpoint(port);
-  if (chance(10)) packet.ttl = static_cast<uint8_t>(below(4));
-  size_t payload = below(20);
-  if (chance(6)) {
-    // About as long as some port's MTU.
-    const size_t headers = build(packet).size() - ip_at;
-    payload = pick(port_setups_).mtu - headers + below(3) - 1;
-  }
-  packet.payload.resize(payload);
-  for (uint8_t& byte : packet.payload) byte = static_cast<uint8_t>(random_());
-  Bytes frame = build(packet);
-  if (chance(30)) {
-    put16(frame, ip_at + 6, 0);  // may be fragmented
-    fix_header_checksum(frame);
-  }
-  return frame;
-}
-
-// Leaves the first fragment in `frame`; the others come after it, mostly in order and each once.
-void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
-  if (!is_ipv4(frame) || frame.size() < transport_at + 24) return;
-  const size_t longest = 1 + below(chance(80) ? 4 : 2);  // times eight bytes
-  std::vector<Bytes> parts;
-  const auto identification = static_cast<uint16_t>(below(chance(70) ? 65536 : 3));
-  for (size_t at = transport_at; at < frame.size();) {
-    // The first one mostly holds what it must.
-    const size_t length =
-        std::min(frame.size() - at, 8 * (at == transport_at && chance(85) ? 3 : 1 + below(longest)));
-    Bytes part = frame;
-    part.erase(part.begin() + static_cast<std::ptrdiff_t>(at + length), part.end());
-    part.erase(part.begin() + transport_at, part.begin() + static_cast<std::ptrdiff_t>(at));
-    put16(part, ip_at + 2, static_cast<uint16_t>(20 + length));
-    put16(part, ip_at + 4, identification);
-    const bool more = at + length < frame.size();
-    put16(part, ip_at + 6, static_cast<uint16_t>((more ? 0x2000 : 0) | (at - transport_at) / 8));
-    at += length;
-    if (chance(4)) part[ip_at + 7] ^= static_cast<uint8_t>(1 + below(3));  // elsewhere: an overlap, or a gap
-    if (chance(2)) part[ip_at + 6] ^= 0x20;
-    fix_header_checksum(part);
-    parts.push_back(std::move(part));
-  }
-  if (port != uplink && parts.size() > 1 && chance(30)) {
-    // Another endpoint with the same private address, at another port, sends what looks like a part of it.
-    for (const auto& [address, eip] : world_->state().eips) {
-      const model::Vm& vm = world_->vm_of(address.v4());
-      for (PortNumber other = 1; other < port_setups_.size(); ++other) {
-        if (other == port || port_setups_[other].name != vm.location.port ||
-            vm.dip != get_address(frame, ip_at + 12))
-          continue;
-        Bytes part = parts[1];
-        std::ranges::copy(port_setups_[other].mac.bytes, part.begin());
-        std::ranges::copy(vm.location.mac.bytes, part.begin() + 6);
-        parts_[other].push_back(std::move(part));
-      }
-    }
-  }
-  if (chance(25)) std::ranges::shuffle(parts, random_);
-  if (chance(10)) parts.push_back(parts[below(parts.size())]);
-  if (chance(15)) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(below(parts.size())));
-  if (parts.empty()) return;
-  frame = parts.front();
-  parts_[port].insert(parts_[port].end(), parts.begin() + 1, parts.end());
-}
-
-Bytes Scenario::make_arp(PortNumber port) {
-  Arp arp;
-  arp.from = arp.sender_mac =
-      port == uplink ? router_mac : Mac{{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
-  if (chance(10)) arp.sender_mac.bytes[5] ^= 0x80;
-  arp.to = chance(70) ? broadcast_mac : port_setups_[port].mac;
-  arp.operation = static_cast<uint16_t>(chance(65) ? 1 : below(4));
-  arp.sender = pick({router, router, router_in_pool, Ipv4Addr::of(10, 0, 0, 12), Ipv4Addr(), outside_host()});
-  arp.target = pick({link_local_next_hop, configured_next_hop, gateway_address, router_in_pool,
-                     some_destination(), some_destination()});
-  Bytes frame = build(arp);
-  if (chance(15)) frame[14 + below(6)] ^= static_cast<uint8_t>(1 + below(255));
-  if (chance(8)) frame.resize(14 + below(28));
-  return frame;
-}
-
-// One thing wrong, or odd but right.
-void Scenario::damage(PortNumber port, Bytes& frame) {
-  const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
-  const uint64_t kind = below(22);
-  switch (kind) {
-    case 0:
-      put16(frame, 12, pick<uint16_t>({0x88cc, 0x86dd, 0x8100, 0x0801}));
-      return;
-    case 1:
-      frame[5] ^= 1;
-      return;
-    case 2:
-      std::fill_n(frame.begin(), 6, uint8_t{0xff});
-      return;
-    case 3:
-      frame.resize(below(transport_at));
-      return;
-    case 4:
-      frame[ip_at] = static_cast<uint8_t>(0x60 | (frame[ip_at] & 0xf));
-      break;
-    case 5:
-      frame[ip_at] = static_cast<uint8_t>(0x40 | pick<unsigned>({0, 1, 4, 15}));
-      break;
-    case 6:
-      put16(frame, ip_at + 2, static_cast<uint16_t>(below(20)));
-      break;
-    case 7:
-      put16(frame, ip_at + 2, static_cast<uint16_t>(frame.size() - 14 + 1 + below(100)));
-      break;
-    case 8:
-      frame[ip_at + 10 + below(2)] ^= static_cast<uint8_t>(1 + below(255));
-      return;
-    case 9: {
-      // Right ones, some that say a wrong length, source routes.
-      const auto options = pick<std::array<uint8_t, 4>>({{1, 1, 1, 0},
-                                                         {0, 0, 0, 0},
-                                                         {148, 4, 0, 0},
-                                                         {1, 7, 3, 4},
-                                                         {0, 131, 4, 4},
-                                                         {7, 1, 0, 0},
-                                                         {7, 0, 0, 0},
-                                                         {68, 5, 5, 0},
-                                                         {1, 1, 1, 7},
-                                                         {131, 4, 4, 0},
-                                                         {1, 137, 3, 4}});
-      frame.insert(frame.begin() + transport_at, options.begin(), options.end());
-      frame[ip_at] = 0x46;
-      put16(frame, ip_at + 2, static_cast<uint16_t>(get16(frame, ip_at + 2) + 4));
-      break;
-    }
-    case 10:
-      put16(frame, ip_at + 6, pick<uint16_t>({0x2000, 0x0001, 0x0002, 0x1fff, 0x6000, 0x3fff}));
-      break;
-    case 11:
-      frame[ip_at + 12] = pick<uint8_t>({0, 127, 224, 239, 240, 255});
-      break;
-    case 12:
-      frame[ip_at + 16] = pick<uint8_t>({0, 127, 224, 239, 240, 255});
-      break;
-    case 13:
-      frame[ip_at + 9] = any_byte();
-      break;
-    case 14:
-      put16(frame, ip_at + 2, static_cast<uint16_t>(20 + below(24)));
-      break;  // the transport header is cut
-    case 15:
-      if (frame[ip_at + 9] == tcp) frame[transport_at + 12] = static_cast<uint8_t>(below(16) << 4);
-      if (frame[ip_at + 9] == udp) put16(frame, transport_at + 4, static_cast<uint16_t>(below(40)));
-      if (frame[ip_at + 9] == icmp) frame[transport_at] = any_byte();
-      if (frame[ip_at + 9] == sctp) frame[transport_at + 12] = any_byte();
-      return;
-    case 16:
-      if (frame[ip_at + 9] == tcp) set_flags(frame, pick<uint8_t>({0, syn | fin, syn | rst, 0xc0, 0x3f}));
-      return;
-    case 17:
-      if (transport_checksum_at(frame) != 0)
-        put16(frame, transport_checksum_at(frame), pick<uint16_t>({0, 0xffff, any_byte()}));
-      return;
-    case 18:
-      make_zero_after_translation(port, frame);
-      return;
-    case 19:
-      frame.resize(frame.size() + 1 + below(40), any_byte());
-      return;  // padding
-    case 20:
-      put16(frame, ip_at + 12, 0xa9fe);  // 169.254/16
-      break;
-    default:
-      put16(frame, ip_at + 16, 0xa9fe);
-  }
-  if (chance(90)) fix_header_checksum(frame);
-}
-
-// RFC 768: a UDP checksum that comes out as zero is sent as all ones. Chosen so that it does.
-void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
-  if (transport_checksum_at(frame) == 0) return;
-  const Ipv4Addr source = get_address(frame, ip_at + 12);
-  const Ipv4Addr destination = get_address(frame, ip_at + 16);
-  Ipv4Addr new_source = source;
-  Ipv4Addr new_destination = destination;
-  for (const auto& [address, eip] : world_->state().eips) {
-    const model::Vm& vm = world_->vm_of(address.v4());
-    if (port != uplink && vm.dip == source && vm.location.port == port_setups_[port].name)
-      new_source = address.v4();
-    if (address == destination) new_destination = *vm.dip;
-  }
-  const auto words = [](Ipv4Addr a) { return (a.host() >> 16) + (a.host() & 0xffff); };
-  const uint64_t grown =
-      words(new_source) + words(new_destination) + 4 * 0xffff - words(source) - words(destination);
-  // ~checksum + grown = 0xffff, that is: checksum = grown, modulo 0xffff.
-  const auto checksum = static_cast<uint16_t>(grown % 0xffff);
-  put16(frame, transport_checksum_at(frame), checksum == 0 ? 0xffff : checksum);
-}
-
-Arrival Scenario::make_arrival(PortNumber port) {
-  Bytes frame;
-  std::deque<Bytes>& parts = parts_[port];
-  if (!parts.empty() && chance(80)) {
-    frame = std::move(parts.front());
-    parts.pop_front();
-  } else if (chance(40) && link_.receive(port, frame)) {
-  } else {
-    frame = chance(3) ? make_ipv6_frame(port) : make_frame(port);
-    if (is_ipv4(frame) && chance(6)) cut_into_parts(port, frame);
-  }
-  if (chance(12) && is_ipv4(frame) && frame.size() > transport_at + 20) damage(port, frame);
-  sent_before_.emplace_back(port, frame);
-  if (sent_before_.size() > 60) sent_before_.pop_front();
-  Arrival arrival{std::move(frame)};
-  // In two buffers; link padding is left to frames in one.
-  if (chance(2) && arrival.bytes.size() > 60 &&
-      (!is_ipv4(arrival.bytes) || get16(arrival.bytes, ip_at + 2) + ip_at == arrival.bytes.size()))
-    arrival.first_segment = static_cast<uint32_t>(1 + below(60));
-  return arrival;
-}
-
 void Scenario::traffic() {
+  if (chance(30)) recall_flow();
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
   const size_t ports_fed = chance(80) ? 1 : port_setups_.size();
   for (size_t n = 0; n < ports_fed; ++n) {
@@ -675,73 +343,16 @@ void Scenario::deliver(std::vector<std::vector<Arrival>> arrivals) {
   while (link_.size() > 200) link_.lose_one(random_);
 }
 
-void Scenario::answer(PortNumber port, const Bytes& frame) {
-  if (!is_ipv4(frame) || frame.size() < transport_at + 14) return;
-  if (chance(20)) return report(port, frame);
-  Packet reply;
-  reply.to = get_mac(frame, 6);
-  reply.from = get_mac(frame, 0);
-  reply.source = get_address(frame, ip_at + 16);
-  reply.destination = get_address(frame, ip_at + 12);
-  reply.protocol = frame[ip_at + 9];
-  if (reply.protocol == icmp) {
-    reply.icmp_type = pick<uint8_t>({0, 0, 0, 8, 14, 13});
-    if (frame[transport_at] == 13) reply.icmp_type = 14;
-    reply.icmp_code = frame[transport_at + 1];
-    reply.icmp_id = get16(frame, transport_at + 4);
-  } else if (frame.size() >= transport_at + 4) {
-    reply.source_port = get16(frame, transport_at + 2);
-    reply.destination_port = get16(frame, transport_at);
-  }
-  if (reply.protocol == tcp) {
-    const uint8_t flags = frame[transport_at + 13];
-    reply.flags = (flags & (syn | ack)) == syn
-                      ? pick<uint8_t>({syn | ack, syn | ack, rst | ack})
-                      : pick<uint8_t>({ack, ack, ack, psh | ack, fin | ack, rst, syn});
-  }
-  if (reply.protocol == sctp)
-    reply.sctp_chunk = frame[transport_at + 12] == 1 ? pick<uint8_t>({2, 2, 6}) : pick<uint8_t>({0, 3, 3, 1});
-  link_.send(port, build(reply));
-}
-
-// An ICMP error about `frame`, by the host that got it from `port` or by a router on its way there, as much
-// of it quoted as hosts and routers do; now and then about something else.
-void Scenario::report(PortNumber port, const Bytes& frame) {
-  Packet error;
-  error.to = get_mac(frame, 6);
-  error.from = get_mac(frame, 0);
-  error.source = port == uplink && chance(50) ? outside_host() : get_address(frame, ip_at + 16);
-  error.destination = get_address(frame, ip_at + 12);
-  error.protocol = icmp;
-  error.icmp_type = pick<uint8_t>({3, 3, 11, 12, 4, 5});
-  error.icmp_code = static_cast<uint8_t>(below(5));
-  const size_t quoted = std::min<size_t>(pick<size_t>({19, 27, 28, 28, 34, 38, 40, 60, 548}),
-                                         ip_at + get16(frame, ip_at + 2) - ip_at);
-  error.payload.assign(frame.begin() + ip_at, frame.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
-  if (chance(10)) error.ttl = static_cast<uint8_t>(below(2));
-  if (quoted >= 20 && port == uplink && chance(15)) {
-    // As if a packet to another endpoint had been seen outside.
-    const std::optional<Ipv4Addr> eip = some_eip();
-    for (size_t i = 0; eip && i < 4; ++i)
-      error.payload[16 + i] = static_cast<uint8_t>(eip->host() >> (24 - 8 * i));
-  }
-  if (quoted >= 20 && chance(25)) {
-    // What it quotes was never sent, or by another one.
-    constexpr std::array<size_t, 8> interesting{0, 6, 9, 12, 15, 16, 19, 20};
-    const size_t at = chance(60) ? pick(interesting) : below(quoted);
-    error.payload[at] ^= static_cast<uint8_t>(1 + below(chance(50) ? 2 : 255));
-  }
-  link_.send(port, build(error));
-}
-
 // More to the gateway's own address in one moment than its meter or its ring takes.
 void Scenario::punt_flood() {
   world_->collect_punts(chance(60));
-  Packet packet = from_uplink();
-  packet.source = Ipv4Addr::of(192, 0, 2, 77);
-  packet.destination = gateway_address;
-  packet.protocol = icmp;
-  packet.icmp_type = 8;
+  const IpFamily family = pick(families);
+  AnyPacket packet = from_uplink(family);
+  packet.source =
+      family == IpFamily::ipv4 ? IpAddr(Ipv4Addr::of(192, 0, 2, 77)) : Ipv6Addr::of(0x20010db8000f0000, 0x77);
+  packet.destination = gateway_of(family);
+  packet.protocol = icmp_of(family);
+  packet.icmp_type = family == IpFamily::ipv4 ? 8 : 128;
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
   arrivals[uplink].assign(40 + below(25), {build(packet)});
   deliver(arrivals);
@@ -768,19 +379,16 @@ void Scenario::storm() {
 // More datagrams of one sender at once than an EIP has a share for, and what follows some of them.
 void Scenario::fragment_storm() {
   const auto port = PortNumber{below(port_setups_.size())};
-  Packet packet = port == uplink ? from_uplink() : from_endpoint(port);
+  AnyPacket packet = port == uplink ? from_uplink(pick(families)) : from_endpoint(port, pick(families));
   packet.payload.assign(40, 0x33);
   const Bytes whole = build(packet);
+  const size_t length = whole.size() - begin_of_parts(whole);
   const auto part = [&](uint16_t identification, bool is_first) {
-    Bytes bytes = whole;
-    const size_t cut = transport_at + 24;
-    bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(is_first ? cut : transport_at),
-                is_first ? bytes.end() : bytes.begin() + static_cast<std::ptrdiff_t>(cut));
-    put16(bytes, ip_at + 2, static_cast<uint16_t>(bytes.size() - ip_at));
-    put16(bytes, ip_at + 4, identification);
-    put16(bytes, ip_at + 6, is_first ? 0x2000 : 3);
-    fix_header_checksum(bytes);
-    return Arrival{std::move(bytes)};
+    constexpr size_t cut = 24;
+    return Arrival{part_of(whole, {.identification = identification,
+                                   .offset = is_first ? 0 : cut,
+                                   .length = is_first ? cut : length - cut,
+                                   .more = is_first})};
   };
   const size_t count = 10 + below(30);
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
@@ -796,7 +404,8 @@ void Scenario::expiry_storm() {
   const auto port = PortNumber{below(port_setups_.size())};
   std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
   while (arrivals[port].size() < 64) {
-    Packet packet = port == uplink ? from_uplink() : from_endpoint(port);
+    const IpFamily family = pick(families);
+    AnyPacket packet = port == uplink ? from_uplink(family) : from_endpoint(port, family);
     packet.ttl = 1;
     arrivals[port].push_back({build(packet)});
   }
@@ -834,9 +443,9 @@ bool Scenario::step() {
   else if (kind < 99)
     chance(50) ? storm() : expiry_storm();
   else
-    world_->set_neighbour(chance(60)
-                              ? std::optional(Mac{{0x02, 0xee, 0, 0, 0, static_cast<uint8_t>(below(3))}})
-                              : std::nullopt);
+    world_->set_neighbour(
+        chance(60) ? std::optional(Mac{{0x02, 0xee, 0, 0, 0, static_cast<uint8_t>(below(3))}}) : std::nullopt,
+        pick(families));
   return world_->differences().empty();
 }
 
@@ -847,6 +456,7 @@ void Scenario::add_to(Coverage& coverage) const {
     coverage.transmitted += port.transmitted_packets;
   }
   for (const auto& [reason, count] : counts.dropped) coverage.dropped[reason] += count;
+  for (const auto& [event, count] : counts.events) coverage.events[event] += count;
 }
 
 }  // namespace portcullis::testing

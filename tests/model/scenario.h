@@ -20,6 +20,7 @@ namespace portcullis::testing {
 struct Coverage {
   uint64_t packets = 0, transmitted = 0;
   std::map<std::string, uint64_t> dropped;
+  std::map<std::string, uint64_t> events;  // reference::Counts::events
 };
 
 class Scenario {
@@ -56,13 +57,13 @@ class Scenario {
 
   // calls
   void change();
-  void change_list(Ipv4Addr eip);
+  void change_list(const IpAddr& eip);
   void change_pools();
   void change_vms();
-  [[nodiscard]] model::PermitRule make_rule(const std::string& name);
-  [[nodiscard]] std::vector<model::PermitRule> make_list();
-  [[nodiscard]] model::Remote make_remote();
-  [[nodiscard]] std::optional<Ipv4Addr> some_eip();
+  [[nodiscard]] model::PermitRule make_rule(const std::string& name, IpFamily family);
+  [[nodiscard]] std::vector<model::PermitRule> make_list(IpFamily family);
+  [[nodiscard]] model::Remote make_remote(IpFamily family);
+  [[nodiscard]] std::optional<IpAddr> some_eip(std::optional<IpFamily> family = std::nullopt);
 
   // packets
   void traffic();
@@ -75,22 +76,30 @@ class Scenario {
   [[nodiscard]] Bytes make_frame(reference::PortNumber port);
   void cut_into_parts(reference::PortNumber port, Bytes& frame);
   [[nodiscard]] Bytes make_arp(reference::PortNumber port);
-  [[nodiscard]] Packet from_uplink();
-  [[nodiscard]] Packet from_endpoint(reference::PortNumber port);
-  void choose_transport(Packet& packet);
+  [[nodiscard]] AnyPacket from_uplink(IpFamily family);
+  [[nodiscard]] AnyPacket from_endpoint(reference::PortNumber port, IpFamily family);
+  void choose_transport(AnyPacket& packet);
+  void add_extension_headers(AnyPacket& packet);
   // Makes it the kind of packet that a rule of the endpoint's list speaks of, in or out.
-  void aim(Packet& packet, Ipv4Addr eip, bool leaving);
-  [[nodiscard]] std::optional<Ipv4Addr> address_in(const model::Remote& remote,
-                                                   const model::TenantId& tenant);
+  void aim(AnyPacket& packet, const IpAddr& eip, bool leaving);
+  [[nodiscard]] std::optional<IpAddr> address_in(const model::Remote& remote, const model::TenantId& tenant,
+                                                 IpFamily family);
   [[nodiscard]] uint8_t make_flags();
   void damage(reference::PortNumber port, Bytes& frame);
-  [[nodiscard]] Bytes make_ipv6_frame(reference::PortNumber port);
+  // Of every kind that parse tells apart, mostly of no use to anybody.
+  [[nodiscard]] Bytes make_odd_ipv6_frame(reference::PortNumber port);
+  [[nodiscard]] Bytes make_neighbor(reference::PortNumber port);
+  [[nodiscard]] Ipv6Addr some_ipv6_address();
+  void damage_ipv6(reference::PortNumber port, Bytes& frame);
   void make_zero_after_translation(reference::PortNumber port, Bytes& frame);
+  // Either end of a flow that is known says something more.
+  void recall_flow();
+  [[nodiscard]] bool has_eip_at(reference::PortNumber port, IpFamily family) const;
   // What the host that got `frame` from `port` answers.
   void answer(reference::PortNumber port, const Bytes& frame);
   void report(reference::PortNumber port, const Bytes& frame);
-  [[nodiscard]] Ipv4Addr outside_host();
-  [[nodiscard]] Ipv4Addr some_destination();
+  [[nodiscard]] IpAddr outside_host(IpFamily family);
+  [[nodiscard]] IpAddr some_destination(IpFamily family);
 
   // time
   void let_time_pass();

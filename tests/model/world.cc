@@ -68,9 +68,9 @@ std::string show(const std::vector<model::PermitRule>& rules) {
   return text.str();
 }
 
-std::string show(const SideTuple& key) {
-  return key.local.to_string() + ":" + std::to_string(key.local_port.host()) + " with " +
-         key.remote.to_string() + ":" + std::to_string(key.remote_port.host()) + " protocol " +
+std::string show(const reference::FlowKey& key) {
+  return key.local.to_string() + " port " + std::to_string(key.local_port) + " with " +
+         key.remote.to_string() + " port " + std::to_string(key.remote_port) + " protocol " +
          std::to_string(key.protocol) + "/" + std::to_string(key.icmp_query);
 }
 
@@ -108,7 +108,8 @@ FlowView view(const reference::Flow& flow) {
           flow.icmp_code};
 }
 
-FlowView view(const FlowEntry& flow) {
+template <typename Tuple>
+FlowView view(const BasicFlowEntry<Tuple>& flow) {
   return {flow.expires_ms,
           flow.owner_incarnation,
           flow.remote_incarnation,
@@ -117,21 +118,6 @@ FlowView view(const FlowEntry& flow) {
           static_cast<int>(flow.state),
           static_cast<int>(flow.opened),
           flow.icmp_code};
-}
-
-reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room) {
-  setup.punt_room = punt_room;
-  setup.flows.ways = FlowTable::ways;
-  setup.flows.buckets = sizes.flow_capacity / FlowTable::ways;
-  setup.flows.bucket_of = [buckets = setup.flows.buckets](const SideTuple& key) {
-    return FlowTable::hash(key, flow_secret) % buckets;
-  };
-  setup.fragments.ways = FragmentTable::ways;
-  setup.fragments.share = FragmentTable::share;
-  setup.fragments.bucket_of = [buckets = sizes.fragment_capacity / FragmentTable::ways](Ipv4Addr eip) {
-    return FragmentTable::bucket_of(eip, buckets, flow_secret);
-  };
-  return setup;
 }
 
 }  // namespace
@@ -164,6 +150,35 @@ World::World(reference::Setup setup, const Sizes& sizes, uint32_t punt_room)
 
 World::~World() {
   finish();
+}
+
+// The one thing that the reference is told: where flows and datagrams may lie. IPv6's buckets count on behind
+// IPv4's.
+reference::Setup World::completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room) {
+  setup.punt_room = punt_room;
+  setup.flows.ways = FlowTable::ways;
+  setup.flows.bucket_of = [this,
+                           buckets = sizes.flow_capacity / FlowTable::ways](const reference::FlowKey& key) {
+    const Port local_port = Port::from_host(key.local_port), remote_port = Port::from_host(key.remote_port);
+    if (key.local.is_v4())
+      return FlowTable::hash(SideTuple::of(key.local.v4(), key.remote.v4(), local_port, remote_port,
+                                           key.protocol, key.icmp_query),
+                             flow_secret) %
+             buckets;
+    const auto bound =
+        std::ranges::find_if(bindings_, [&](const auto& each) { return each.second.created == key.owner; });
+    return buckets + FlowTable6::hash(SideTuple6::of(bound->first, key.remote.v6(), local_port, remote_port,
+                                                     key.protocol, key.icmp_query),
+                                      flow_secret) %
+                         buckets;
+  };
+  setup.fragments.ways = FragmentTable::ways;
+  setup.fragments.share = FragmentTable::share;
+  setup.fragments.bucket_of = [buckets = sizes.fragment_capacity / FragmentTable::ways](const IpAddr& eip) {
+    return eip.is_v4() ? FragmentTable::bucket_of(eip.v4(), buckets, flow_secret)
+                       : buckets + FragmentTable6::bucket_of(eip.v6(), buckets, flow_secret);
+  };
+  return setup;
 }
 
 void World::finish() {
@@ -200,7 +215,8 @@ bool World::delete_pool(const std::string& id) {
 
 bool World::create_vm(const model::Vm& vm) {
   return call("create vm " + vm.tenant + "/" + vm.id + " at " + vm.location.port + " " +
-                  vm.location.mac.to_string() + " " + vm.dip->to_string(),
+                  vm.location.mac.to_string() + " " + (vm.dip ? vm.dip->to_string() : "") +
+                  (vm.dip6 ? " " + vm.dip6->to_string() : ""),
               gateway_->model().plan_create_vm(vm), [&](const auto&) { reference_.create_vm(vm); });
 }
 
@@ -215,22 +231,33 @@ bool World::delete_vm(const model::VmKey& key) {
               [&](const auto&) { reference_.delete_vm(key); });
 }
 
-std::optional<Ipv4Addr> World::request_eip(const model::VmKey& vm, const std::string& pool) {
-  const auto plan = gateway_->model().plan_request_eip(vm, pool, static_cast<int64_t>(now_ms_));
+std::optional<IpAddr> World::request_eip(const model::VmKey& vm, const std::string& pool,
+                                         std::optional<IpFamily> family) {
+  const auto plan = gateway_->model().plan_request_eip(vm, pool, static_cast<int64_t>(now_ms_), family);
   const std::string what =
       "request EIP for " + vm.first + "/" + vm.second + (plan ? ": " + plan->reply.address.to_string() : "");
-  if (!call(what, plan, [&](const model::Eip& eip) { reference_.request_eip(vm, eip.address.v4()); }))
+  if (!call(what, plan, [&](const model::Eip& eip) { reference_.request_eip(vm, eip.address); }))
     return std::nullopt;
-  return plan->reply.address.v4();
+  learn_binding(plan->reply.address);
+  return plan->reply.address;
 }
 
-bool World::release_eip(Ipv4Addr eip) {
+// A name is given again only once no flow lies under it any more.
+void World::learn_binding(const IpAddr& eip) {
+  if (eip.is_v4()) return;
+  const BindingTable& table = gateway_->tables().binding;
+  const IndexEntry entry = table.find(View::local, eip.v6());
+  if (!entry.is_bound()) return differ(eip.to_string() + " is not bound");
+  bindings_[table.record(entry.slot()).id] = {eip, state().eips.at(eip).created};
+}
+
+bool World::release_eip(const IpAddr& eip) {
   const auto plan =
       gateway_->model().plan_release_eip(state().eips.at(eip).tenant, eip, static_cast<int64_t>(now_ms_));
   return call("release " + eip.to_string(), plan, [&](const auto&) { reference_.release_eip(eip); });
 }
 
-bool World::set_permit_list(Ipv4Addr eip, const std::vector<model::PermitRule>& rules,
+bool World::set_permit_list(const IpAddr& eip, const std::vector<model::PermitRule>& rules,
                             bool keep_established) {
   const auto plan =
       gateway_->model().plan_set_permit_list(state().eips.at(eip).tenant, eip, rules, keep_established);
@@ -241,24 +268,25 @@ bool World::set_permit_list(Ipv4Addr eip, const std::vector<model::PermitRule>& 
       plan, [&](const auto&) { reference_.set_permit_list(eip, rules, keep_established); });
 }
 
-bool World::set_tag(Ipv4Addr eip, const std::set<std::string>& tags) {
+bool World::set_tag(const IpAddr& eip, const std::set<std::string>& tags) {
   std::string what = "tags of " + eip.to_string() + ":";
   for (const std::string& tag : tags) what += " " + tag;
   return call(what, gateway_->model().plan_set_tag(state().eips.at(eip).tenant, eip, tags),
               [&](const auto&) { reference_.set_tag(eip, tags); });
 }
 
-void World::end_keep(Ipv4Addr eip) {
+void World::end_keep(const IpAddr& eip) {
   const Expected<model::Plan<model::Nothing>> plan = gateway_->model().plan_end_keep(eip);
   call("end keep of " + eip.to_string(), plan, [&](const auto&) { reference_.end_keep(eip); });
 }
 
 // --- the world ---
 
-void World::set_neighbour(std::optional<Mac> mac) {
-  note("next hop " + (mac ? mac->to_string() : std::string("unresolved")));
-  reference_.set_neighbour(mac);
-  NextHopTable& table = gateway_->tables().next_hop;
+void World::set_neighbour(std::optional<Mac> mac, IpFamily family) {
+  const bool is_ipv4 = family == IpFamily::ipv4;
+  note(std::string(is_ipv4 ? "IPv4" : "IPv6") + " next hop " + (mac ? mac->to_string() : "unresolved"));
+  reference_.set_neighbour(family, mac);
+  NextHopTable& table = is_ipv4 ? gateway_->tables().next_hop : gateway_->tables().next_hop6;
   mac ? table.set(gateway_->uplink(), *mac) : table.clear(gateway_->uplink());
 }
 
@@ -316,7 +344,7 @@ void World::age_all() {
   if (counts_each_turn_) compare_flows();
 }
 
-const model::Vm& World::vm_of(Ipv4Addr eip) const {
+const model::Vm& World::vm_of(const IpAddr& eip) const {
   const model::Eip& e = state().eips.at(eip);
   return state().vms.at({e.tenant, e.vm});
 }
@@ -354,11 +382,14 @@ void World::compare_state() {
   if (mine.vms != theirs.vms) differ("vms of the model differ");
   if (mine.pools != theirs.pools) differ("pools of the model differ");
   if (mine.eips != theirs.eips) differ("EIPs of the model differ");
+  const BindingTable& bindings = gateway_->tables().binding;
+  const auto is_bound = [&](View view, const IpAddr& eip) {
+    return (eip.is_v4() ? bindings.find(view, eip.v4()) : bindings.find(view, eip.v6())).is_bound();
+  };
   for (const auto& [address, eip] : mine.eips) {
     expect_equal(address.to_string() + " in the edge view", reference_.in_edge_view(eip),
-                 gateway_->tables().binding.find(View::edge, address.v4()).is_bound());
-    expect_equal(address.to_string() + " in the local view", true,
-                 gateway_->tables().binding.find(View::local, address.v4()).is_bound());
+                 is_bound(View::edge, address));
+    expect_equal(address.to_string() + " in the local view", true, is_bound(View::local, address));
   }
 }
 
@@ -439,14 +470,14 @@ void World::compare_counters() {
 void World::compare_eips() {
   for (const auto& [address, eip] : reference_.state().eips) {
     const publish::EipStatistics statistics = gateway_->publisher().statistics(address);
-    const reference::EipCount mine = reference_.eip_count(address.v4());
+    const reference::EipCount mine = reference_.eip_count(address);
     const std::string of = " of " + address.to_string();
     expect_equal("in packets" + of, mine.in_packets, statistics.in_packets);
     expect_equal("in bytes" + of, mine.in_bytes, statistics.in_bytes);
     expect_equal("out packets" + of, mine.out_packets, statistics.out_packets);
     expect_equal("out bytes" + of, mine.out_bytes, statistics.out_bytes);
-    expect_equal("flow entries" + of, uint64_t{reference_.flows_of(address.v4())}, statistics.flow_entries);
-    const std::map<std::string, uint64_t> hits = reference_.rule_hits(address.v4());
+    expect_equal("flow entries" + of, uint64_t{reference_.flows_of(address)}, statistics.flow_entries);
+    const std::map<std::string, uint64_t> hits = reference_.rule_hits(address);
     expect_equal("rules" + of, hits.size(), statistics.rules.size());
     for (const publish::RuleHits& rule : statistics.rules)
       expect_equal("hits of " + rule.rule + of, hits.contains(rule.rule) ? hits.at(rule.rule) : 0,
@@ -468,18 +499,39 @@ void World::compare_eips() {
 }
 
 void World::compare_flows() {
-  const FlowTable& table = gateway_->worker().flows();
-  expect_equal("flow entries", uint64_t{reference_.flows().size()}, table.size());
-  uint64_t visited = 0;
-  table.for_each([&](const FlowEntry& entry) {
-    ++visited;
-    const auto found = reference_.flows().find(entry.key);
-    if (found == reference_.flows().end())
-      differ("only the gateway has the flow " + show(entry.key) + ": " + show(view(entry)));
-    else
-      expect_equal("flow " + show(entry.key), view(found->second), view(entry));
+  const auto ends = [](reference::FlowKey key, const auto& tuple) {
+    key.remote = tuple.remote;
+    key.local_port = tuple.local_port.host();
+    key.remote_port = tuple.remote_port.host();
+    key.protocol = tuple.protocol;
+    key.icmp_query = tuple.icmp_query;
+    return key;
+  };
+  compare_flows_of(IpFamily::ipv4, gateway_->worker().flows(),
+                   [&](const SideTuple& tuple) { return ends({.local = tuple.local}, tuple); });
+  compare_flows_of(IpFamily::ipv6, gateway_->worker().flows6(), [&](const SideTuple6& tuple) {
+    const Bound& owner = bindings_[tuple.local];
+    return ends({.local = owner.eip, .owner = owner.created}, tuple);
   });
-  expect_equal("flow entries that can be visited", visited, table.size());
+}
+
+template <typename Table, typename KeyOf>
+void World::compare_flows_of(IpFamily family, const Table& table, KeyOf&& key_of) {
+  const auto mine = std::ranges::count_if(
+      reference_.flows(), [&](const auto& flow) { return flow.first.local.family() == family; });
+  const std::string what = family == IpFamily::ipv4 ? "IPv4 flow entries" : "IPv6 flow entries";
+  expect_equal(what, static_cast<uint64_t>(mine), table.size());
+  uint64_t visited = 0;
+  table.for_each([&](const auto& entry) {
+    ++visited;
+    const reference::FlowKey key = key_of(entry.key);
+    const auto found = reference_.flows().find(key);
+    if (found == reference_.flows().end())
+      differ("only the gateway has the flow " + show(key) + ": " + show(view(entry)));
+    else
+      expect_equal("flow " + show(key), view(found->second), view(entry));
+  });
+  expect_equal(what + " that can be visited", visited, table.size());
 }
 
 }  // namespace portcullis::testing

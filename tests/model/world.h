@@ -44,14 +44,15 @@ class World {
   bool create_vm(const model::Vm& vm);
   bool move_vm(const model::VmKey& key, const model::Location& location);
   bool delete_vm(const model::VmKey& key);
-  std::optional<Ipv4Addr> request_eip(const model::VmKey& vm, const std::string& pool = {});
-  bool release_eip(Ipv4Addr eip);
-  bool set_permit_list(Ipv4Addr eip, const std::vector<model::PermitRule>& rules,
+  std::optional<IpAddr> request_eip(const model::VmKey& vm, const std::string& pool = {},
+                                    std::optional<IpFamily> family = std::nullopt);
+  bool release_eip(const IpAddr& eip);
+  bool set_permit_list(const IpAddr& eip, const std::vector<model::PermitRule>& rules,
                        bool keep_established = false);
-  bool set_tag(Ipv4Addr eip, const std::set<std::string>& tags);
-  void end_keep(Ipv4Addr eip);
+  bool set_tag(const IpAddr& eip, const std::set<std::string>& tags);
+  void end_keep(const IpAddr& eip);
 
-  void set_neighbour(std::optional<Mac> mac);
+  void set_neighbour(std::optional<Mac> mac, IpFamily family = IpFamily::ipv4);
   void advance(uint64_t milliseconds);
   // While a link is blocked nobody collects from it: it fills up, then frames wait in the gateway, then drop.
   void block(reference::PortNumber port, bool blocked);
@@ -76,7 +77,7 @@ class World {
   void finish();
 
   [[nodiscard]] const model::State& state() const { return reference_.state(); }
-  [[nodiscard]] const model::Vm& vm_of(Ipv4Addr eip) const;
+  [[nodiscard]] const model::Vm& vm_of(const IpAddr& eip) const;
   [[nodiscard]] const std::vector<std::string>& differences() const { return differences_; }
   // The last operations and the differences, for a person.
   [[nodiscard]] std::string report() const;
@@ -94,6 +95,10 @@ class World {
   void compare_counters();
   void compare_eips();
   void compare_flows();
+  template <typename Table, typename KeyOf>
+  void compare_flows_of(IpFamily family, const Table& table, KeyOf&& key_of);
+  [[nodiscard]] reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room);
+  void learn_binding(const IpAddr& eip);
 
   uint64_t now_ms_ = 1'000'000;
   Bench& bench_;
@@ -108,6 +113,12 @@ class World {
   reference::Turn turn_;
   std::vector<std::vector<Bytes>> sent_;  // by port: what the reference has sent since the last collection
   std::vector<Bytes> punted_;
+  // The gateway's name of an IPv6 endpoint, and the reference's: what flows lie under.
+  struct Bound {
+    IpAddr eip;
+    uint64_t created = 0;
+  };
+  std::map<BindingId, Bound> bindings_;
   std::deque<std::string> trace_;
   std::vector<std::string> differences_;
 };

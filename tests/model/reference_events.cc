@@ -1,0 +1,55 @@
+// What a packet has met, in words: so that a run of random worlds can say whether it has met enough.
+#include "tests/model/reference_packet.h"
+
+namespace portcullis::reference {
+namespace {
+
+std::string kind_of(uint8_t protocol, uint8_t icmp_type) {
+  if (is_icmp(protocol)) return is_query(protocol, icmp_type) ? "ICMP query" : "ICMP reply";
+  return protocol == tcp ? "TCP" : protocol == udp ? "UDP" : protocol == sctp ? "SCTP" : "other protocol";
+}
+
+}  // namespace
+
+std::string name_of(IpFamily family) {
+  return family == IpFamily::ipv4 ? "IPv4" : "IPv6";
+}
+
+void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
+  if (!packet.family) return;
+  const std::string family = name_of(*packet.family);
+  const auto note = [&](const std::string& what) { ++counts_.events[family + " " + what]; };
+  const bool arrived_outside = setup_.ports[packet.in].uplink;
+  if (!verdict.reason.empty()) note("dropped: " + verdict.reason);
+  if (verdict.fate == Fate::answered)
+    note(verdict.reason.empty()
+             ? std::string("answered: Neighbor Discovery")
+             : "told " + std::string(arrived_outside ? "outside: " : "inside: ") + verdict.reason);
+  if (verdict.fate == Fate::punted)
+    note(packet.kind == FrameKind::neighbor ? "punted: Neighbor Discovery" : "punted: packet");
+  for (const Side* side : {&packet.from, &packet.to})
+    if (!side->judgement.permitted && !side->judgement.way.empty()) note("refused: " + side->judgement.way);
+  if (verdict.fate != Fate::transmitted) return;
+
+  const bool leaves = packet.to.owner == nullptr;
+  const std::string way = arrived_outside ? "in" : leaves ? "out" : "between endpoints";
+  const bool is_translated = verdict.bytes.size() > ip_at + ipv6_bytes && [&] {
+    const size_t at = ip_at + (packet.is_ipv6() ? 8 : 12), size = packet.is_ipv6() ? 32 : 8;
+    return !std::equal(packet.bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                       packet.bytes.begin() + static_cast<std::ptrdiff_t>(at + size),
+                       verdict.bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  }();
+  note("passed " + way);
+  note(is_translated ? "passed: translated" : "passed: as it was");
+  for (const Side* side : {&packet.from, &packet.to})
+    if (side->owner != nullptr) note("passed: " + side->judgement.way);
+  if (packet.quote)
+    note("passed " + way + ": error about " + kind_of(packet.quote->protocol, packet.quote->icmp_type));
+  else
+    note("passed " + way + ": " + kind_of(packet.protocol, packet.icmp_type));
+  if (packet.is_fragment) note("passed " + way + (packet.is_first ? ": first fragment" : ": later fragment"));
+  if (packet.is_ipv6() && !packet.is_fragment && packet.transport_at != ip_at + ipv6_bytes)
+    note("passed: behind extension headers");
+}
+
+}  // namespace portcullis::reference
