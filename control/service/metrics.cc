@@ -109,8 +109,8 @@ std::vector<MetricFamily> Metrics::Collect() const {
   v1::ListDropsResponse drops;
   if (const v1::ListDropsRequest request; observe_.ListDrops(nullptr, &request, &drops).ok()) {
     MetricFamily& dropped = families.emplace_back(
-        family("portcullis_dropped_packets_total",
-               "Packets dropped, by reason and the stage that drops for it.", MetricType::Counter));
+        new_family("portcullis_dropped_packets_total",
+                   "Packets dropped, by reason and the stage that drops for it.", MetricType::Counter));
     for (const v1::DropCounter& drop : drops.drops())
       add(dropped, {{"reason", drop.reason()}, {"stage", drop.stage()}}, static_cast<double>(drop.packets()));
   }
@@ -134,7 +134,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   if (const v1::GetGatewayRequest request; observe_.GetGateway(nullptr, &request, &gateway).ok()) {
     add_columns(families, gateway_columns, std::vector{gateway}, [](const Gateway&) { return Labels(); });
     MetricFamily& build = families.emplace_back(
-        family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
+        new_family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
     add(build, {{"version", gateway.version()}}, 1);
   }
   return families;
