@@ -1,5 +1,8 @@
 #include "control/service/metrics.h"
 
+#include <prometheus/client_metric.h>
+#include <prometheus/metric_type.h>
+
 #include <exception>
 #include <utility>
 
@@ -11,7 +14,7 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
-MetricFamily family(std::string name, std::string help, MetricType type) {
+MetricFamily new_family(std::string name, std::string help, MetricType type) {
   return {std::move(name), std::move(help), type, {}};
 }
 
@@ -88,7 +91,7 @@ template <typename Message, size_t count, typename Messages, typename LabelsOf>
 void add_columns(std::vector<MetricFamily>& families, const Column<Message> (&columns)[count],
                  const Messages& messages, LabelsOf&& labels_of) {
   for (const Column<Message>& column : columns) {
-    MetricFamily& made = families.emplace_back(family(column.name, column.help, column.type));
+    MetricFamily& made = families.emplace_back(new_family(column.name, column.help, column.type));
     for (const Message& message : messages)
       add(made, labels_of(message), static_cast<double>((message.*column.value)()));
   }
@@ -106,8 +109,8 @@ std::vector<MetricFamily> Metrics::Collect() const {
   v1::ListDropsResponse drops;
   if (const v1::ListDropsRequest request; observe_.ListDrops(nullptr, &request, &drops).ok()) {
     MetricFamily& dropped = families.emplace_back(
-        family("portcullis_dropped_packets_total",
-               "Packets dropped, by reason and the stage that drops for it.", MetricType::Counter));
+        new_family("portcullis_dropped_packets_total",
+                   "Packets dropped, by reason and the stage that drops for it.", MetricType::Counter));
     for (const v1::DropCounter& drop : drops.drops())
       add(dropped, {{"reason", drop.reason()}, {"stage", drop.stage()}}, static_cast<double>(drop.packets()));
   }
@@ -117,7 +120,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
     const auto labels = [](const Port& port) { return Labels{{"port", bare(port.name())}}; };
     add_columns(families, port_columns, ports.ports(), labels);
     MetricFamily& up =
-        families.emplace_back(family("portcullis_port_up", "1: the link is up.", MetricType::Gauge));
+        families.emplace_back(new_family("portcullis_port_up", "1: the link is up.", MetricType::Gauge));
     for (const Port& port : ports.ports()) add(up, labels(port), port.link_up() ? 1 : 0);
   }
 
@@ -131,7 +134,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   if (const v1::GetGatewayRequest request; observe_.GetGateway(nullptr, &request, &gateway).ok()) {
     add_columns(families, gateway_columns, std::vector{gateway}, [](const Gateway&) { return Labels(); });
     MetricFamily& build = families.emplace_back(
-        family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
+        new_family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
     add(build, {{"version", gateway.version()}}, 1);
   }
   return families;
