@@ -139,11 +139,20 @@ TEST_F(RestoreTest, WhatNoCallCouldHaveMade) {
 
 // Any history and a restart after it: both models give the same answers to the same further calls.
 TEST_F(RestoreTest, RandomHistories) {
+  const EndpointPorts ports{
+      {"vms", {}},
+      {"hosts", {.ipv4 = TunnelEnd{ip("203.0.113.200"), net("203.0.113.0/24"), false}, .ipv6 = {}}}};
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     std::mt19937 generator(seed);
     const auto pick = [&](uint32_t count) { return static_cast<uint32_t>(generator() % count); };
-    const Limits limits{.eips = 12, .vms = 14, .permit_chunks = 6, .tag_sets = 4, .quarantine_ms = 50};
-    Model model(limits, {{"vms", {}}});
+    const Limits limits{.eips = 12,
+                        .vms = 14,
+                        .permit_chunks = 6,
+                        .links = 4,
+                        .tunnel_remotes = 2,
+                        .tag_sets = 4,
+                        .quarantine_ms = 50};
+    Model model(limits, ports);
     int64_t clock = now;
     // One random call; an error is an answer, too.
     const auto call = [&](const Model& on, std::mt19937 choices) -> std::pair<ChangeSet, std::string> {
@@ -154,9 +163,25 @@ TEST_F(RestoreTest, RandomHistories) {
         if (!plan) return {{}, plan.error().message};
         return {plan->changes, ""};
       };
-      switch (choose(9)) {
+      const auto location = [&]() -> Location {
+        const auto number = static_cast<uint16_t>(1 + choose(3));
+        switch (choose(3)) {
+          case 0:
+            return {"vms", mac("02:00:00:00:00:01"), {}};
+          case 1:
+            return {choose(2) == 0 ? "vms" : "hosts", mac("02:00:00:00:00:01"), VlanTags{number, 0}};
+          default: {
+            const auto remote = Ipv4Addr::from_host(0xcb007100 + 5 * choose(4));  // pools may hold it
+            return {"hosts", mac("02:00:00:00:00:01"), Tunnel{TunnelProtocol::vxlan, remote, number}};
+          }
+        }
+      };
+      switch (choose(10)) {
+        case 9:
+          return answer(on.plan_move_vm(key, location()));
         case 0: {
           Vm next = vm(key.first, key.second);
+          next.location = location();
           next.dip = Ipv4Addr::from_host(0x0a000000 + choose(12));
           if (choose(3) == 0) next.dip = Ipv4Addr::from_host(0xcb007100 + choose(16));  // of a pool
           if (choose(2) == 0) next.dip6 = Ipv6Addr::of(0x20010db800000000, choose(16));
@@ -204,7 +229,7 @@ TEST_F(RestoreTest, RandomHistories) {
       const std::mt19937 choices(generator());
       const auto [changes, refusal] = call(model, choices);
       if (step % 7 == 0) {
-        Model restarted(limits, {{"vms", {}}});
+        Model restarted(limits, ports);
         const auto restored = restarted.restore(model.state());
         ASSERT_TRUE(restored) << "seed " << seed << " step " << step << ": " << restored.error().message;
         const auto [changes_after, refusal_after] = call(restarted, choices);
