@@ -1,6 +1,7 @@
 // Single packets of endpoints behind VLANs and tunnels: what is taken off and put on, byte for byte, and each
 // reason for which decapsulate drops.
 #include <algorithm>
+#include <random>
 
 #include "tests/unit/dataplane/pipeline_ipv6_rows.h"
 
@@ -457,6 +458,42 @@ TEST_F(LinkRows, WhatCannotLeaveIsRefusedAtRoute) {
           .target = link_local_next_hop};
   expect_drop("an answer without next hop", second(), build(outer(vxlan_header() + build(ask))),
               Drop::answer_not_sent);
+}
+
+// Frames of all links, bytes changed, cut and grown at random: each comes out or is dropped by name, and
+// (seen at the end of every test) its buffer comes back.
+TEST_F(LinkRows, WhateverIsInAFrameItComesOutOrIsDroppedByName) {
+  const Bytes inner_frame = build(from_vm(second()));
+  const std::pair<testing::RingPort*, Bytes> frames[] = {
+      {&first(), with_tags(build(from_vm(first())), {{0x8100, 100}})},
+      {&first(), with_tags(build(from_vm(first())), {{0x88a8, 200}, {0x8100, 30}})},
+      {&second(), build(outer(vxlan_header() + inner_frame))},
+      {&second(), build(outer6(geneve_header() + inner_frame))},
+      {&second(), build(outer6(geneve_header(geneve_vni, 2) + Bytes(8, 0x77) + inner_frame))},
+      {&second(), build(outer(vxlan_header() + with_tags(inner_frame, {{0x8100, 100}})))},
+  };
+  std::mt19937 random(1);
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  constexpr int rounds = 60'000;
+  uint64_t passed = 0, dropped = 0;
+  for (int n = 0; n < rounds; ++n) {
+    auto [port, frame] = frames[below(std::size(frames))];
+    for (size_t changes = below(4); changes != 0; --changes)
+      frame[below(std::min<size_t>(frame.size(), 120))] = static_cast<uint8_t>(random());
+    if (below(6) == 0) frame.resize(1 + below(frame.size() + 40), 0x33);
+    tables_->ports.ports[second().id()].tunnel.strip_inner_vlan = below(2) == 0;
+    const uint32_t first_segment = below(8) == 0 ? static_cast<uint32_t>(1 + below(frame.size())) : 0;
+    const Snapshot before = take();
+    for (const auto& [out, seen] : pass(*port, frame, first_segment)) passed += seen.size();
+    uint64_t drops = 0;
+    for (const auto& [name, moved] : take().since(before))
+      if (name.starts_with("drop ")) drops += static_cast<uint64_t>(moved);
+    ASSERT_LE(drops, 1u) << "round " << n;
+    dropped += drops;
+    if (n % 1000 == 0) now_ms_ += 1000;
+  }
+  EXPECT_GT(passed, uint64_t{rounds} / 5);
+  EXPECT_GT(dropped, uint64_t{rounds} / 5);
 }
 
 // The link goes with its last endpoint, and comes back for the next.
