@@ -135,10 +135,10 @@ Script in_fragments(size_t port, const AnyPacket& packet) {
   constexpr size_t size = 24;
   const size_t length = whole.size() - testing::begin_of_parts(whole);
   for (size_t at = 0; at < length; at += size)
-    script.emplace_back(Frame{port, part_of(whole, {.identification = 0x1234,
-                                                    .offset = at,
-                                                    .length = std::min(size, length - at),
-                                                    .more = at + size < length})});
+    script.emplace_back(Frame{port, testing::part_of(whole, {.identification = 0x1234,
+                                                             .offset = at,
+                                                             .length = std::min(size, length - at),
+                                                             .more = at + size < length})});
   return script;
 }
 

@@ -33,12 +33,8 @@ void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
 
   const bool leaves = packet.to.owner == nullptr;
   const std::string way = arrived_outside ? "in" : leaves ? "out" : "between endpoints";
-  const bool is_translated = verdict.bytes.size() > ip_at + ipv6_bytes && [&] {
-    const size_t at = ip_at + (packet.is_ipv6() ? 8 : 12), size = packet.is_ipv6() ? 32 : 8;
-    return !std::equal(packet.bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                       packet.bytes.begin() + static_cast<std::ptrdiff_t>(at + size),
-                       verdict.bytes.begin() + static_cast<std::ptrdiff_t>(at));
-  }();
+  const bool is_translated = (packet.from.owner != nullptr && packet.from.owner->address != packet.source) ||
+                             (packet.to.owner != nullptr && dip_of(*packet.to.owner) != packet.destination);
   note("passed " + way);
   note(is_translated ? "passed: translated" : "passed: as it was");
   for (const Side* side : {&packet.from, &packet.to})
