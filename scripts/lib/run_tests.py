@@ -232,7 +232,11 @@ SANITIZERS = {
 
 # GCC 12 warns of uninitialised values in its own headers when it instruments them, so warnings are errors in the
 # ordinary build only.
-INSTRUMENTED = ["-Db_lundef=false", "-Doptimization=1", "-Dwerror=false"]
+INSTRUMENTED = ["-Db_lundef=false", "-Dwerror=false"]
+# With UBSan's null, alignment and object-size checks at -O1 GCC 12 makes permit look-ups with AVX-512 that miss rules
+# by tags, and says nothing; at -O2 and -O3, and without these checks, they are right (docs/testing.md).
+ADDRESS = [*INSTRUMENTED, "-Doptimization=2"]
+QUICKLY_BUILT = [*INSTRUMENTED, "-Doptimization=1"]
 
 # What sanitizers find is found below gRPC; building all that includes it once more takes longer than all else.
 WITH_GRPC = ("unit-service", "unit-portctl", "unit-config")
@@ -244,7 +248,7 @@ def sanitized(kind: str, full: bool) -> list[Case]:
         return in_suites(kind)(test) and (full or not test["name"].startswith(WITH_GRPC))
 
     directory = ROOT / "build-asan"
-    failure = configure(directory, ["-Db_sanitize=address,undefined", *INSTRUMENTED])
+    failure = configure(directory, ["-Db_sanitize=address,undefined", *ADDRESS])
     if failure:
         return [failure]
     return meson_tests(f"{kind} (ASan, UBSan)", directory, wanted, build=True, environment=SANITIZERS)
@@ -285,7 +289,7 @@ def mutants(full: bool) -> list[Case]:
 def tsan(full: bool) -> list[Case]:
     del full
     directory = ROOT / "build-tsan"
-    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *INSTRUMENTED])
+    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *QUICKLY_BUILT])
     if failure:
         return [failure]
     cases = meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
@@ -318,7 +322,7 @@ FUZZ_TARGETS = {"frames": [], "config": ["-entropic=0"], "api": ["-entropic=0"]}
 def fuzz(full: bool) -> list[Case]:
     """Each target for a while, from the inputs it begins with; what it finds is kept in build-fuzz/."""
     directory = ROOT / "build-fuzz"
-    failure = configure(directory, ["-Dfuzz=true", "-Db_sanitize=address,undefined", *INSTRUMENTED],
+    failure = configure(directory, ["-Dfuzz=true", "-Db_sanitize=address,undefined", *QUICKLY_BUILT],
                         {"CC": "clang", "CXX": "clang++"})
     if failure:
         return [failure]
