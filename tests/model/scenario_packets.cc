@@ -194,10 +194,13 @@ Bytes Scenario::make_frame(PortNumber port) {
 void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
   const auto packet = layout_of(frame);
   if (!packet || packet->is_fragment || !packet->has(24)) return;
+  // A header whose length was made wrong leaves nothing to cut.
+  const size_t begin = begin_of_parts(frame);
+  if (begin < (is_ipv4(frame) ? transport_at : transport6_at) || begin >= packet->end) return;
   const size_t longest = 1 + below(chance(80) ? 4 : 2);  // times eight bytes
   std::vector<Bytes> parts;
   const auto identification = static_cast<uint32_t>(below(chance(70) ? 65536 : 3));
-  const size_t whole = packet->end - begin_of_parts(frame);
+  const size_t whole = packet->end - begin;
   for (size_t at = 0; at < whole;) {
     // The first one mostly holds what it must.
     const size_t length = std::min(whole - at, 8 * (at == 0 && chance(85) ? 3 : 1 + below(longest)));
