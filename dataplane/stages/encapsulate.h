@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "dataplane/stages/outer_headers.h"
 #include "dataplane/stages/translate.h"
 #include "dataplane/worker_state.h"
 #include "src/net/checksum.h"
@@ -137,7 +138,6 @@ struct Encapsulate {
 
   static constexpr uint64_t multiplier = 0x9e3779b97f4a7c15u;  // 2^64 / the golden ratio
   static constexpr uint16_t first_dynamic_port = 0xc000;       // RFC 6335, 6
-  static constexpr uint8_t ecn_mask = 3;                       // RFC 3168, 5
 };
 
 }  // namespace portcullis::stages
