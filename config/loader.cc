@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -13,6 +12,7 @@
 
 #include "config/certificate.h"
 #include "config/config.pb.h"
+#include "config/forms.h"
 #include "config/text.h"
 #include "control/model/martian.h"
 #include "control/model/model.h"
@@ -47,48 +47,6 @@ std::optional<std::string> contents(const std::string& path) {
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file.is_open() || file.bad()) return std::nullopt;
   return text;
-}
-
-bool is_martian(const IpAddr& address) {
-  const IpPrefix alone =
-      address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32)) : Ipv6Prefix(address.v6(), 128);
-  return model::martian_in(alone).has_value();
-}
-
-// Of the same family. Mind that the first and the last address of an IPv4 link are no station's, but for /31
-// (RFC 3021) and /32.
-bool is_station_on(const InterfaceAddress& own, const IpAddr& address) {
-  if (own.address.is_v6())
-    return address.v6().is_link_local() ||
-           (!is_martian(address) && Ipv6Prefix(own.address.v6(), own.length).contains(address.v6()));
-  const Ipv4Prefix link(own.address.v4(), own.length);
-  return !is_martian(address) && link.contains(address.v4()) &&
-         (own.length > 30 || (address.v4() != link.first() && address.v4() != link.last()));
-}
-
-bool is_pci_address(const std::string& device) {
-  static const std::regex pattern("([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7](,.*)?");
-  return std::regex_match(device, pattern);
-}
-
-bool is_vdev(const std::string& device) {
-  static const std::regex pattern("[a-z][a-z0-9]*_[a-z0-9_]+(,.*)?");
-  return std::regex_match(device, pattern);
-}
-
-// "192.0.2.1:8443", "[::1]:8443".
-bool is_listen_address(std::string_view text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return false;
-  std::string_view host = text.substr(0, colon);
-  const std::string_view port = text.substr(colon + 1);
-  const bool in_brackets = host.starts_with('[') && host.ends_with(']');
-  if (in_brackets) host = host.substr(1, host.size() - 2);
-  const auto address = IpAddr::parse(host);
-  uint16_t number = 0;
-  const auto [end, status] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return address && address->is_v6() == in_brackets && status == std::errc() &&
-         end == port.data() + port.size() && number != 0;
 }
 
 // Checks a Config field by field and builds the Settings of it; what is wrong goes to the text's mistakes.
@@ -412,22 +370,16 @@ class Checker {
 
   // "198.51.100.1/24"
   std::optional<InterfaceAddress> interface_address(const std::string& path, const std::string& value) {
-    const auto address = IpAddr::parse(std::string_view(value).substr(0, value.find('/')));
-    const auto prefix =
-        address && value.find('/') != std::string::npos
-            ? IpPrefix::parse((address->is_v4() ? "0.0.0.0" : "::") + value.substr(value.find('/')))
-            : std::nullopt;
-    if (!prefix || prefix->length() == 0) {
+    const auto own = interface_address_in(value);
+    if (!own) {
       text_.mistake(path, "is \"" + value +
                               "\", expected an address and the length of its prefix, 198.51.100.1/24 or "
                               "2001:db8::1/64");
-      return std::nullopt;
-    }
-    if (is_martian(*address)) {
+    } else if (is_martian(own->address)) {
       text_.mistake(path, "is " + value + ", expected an address that a host can have");
       return std::nullopt;
     }
-    return InterfaceAddress{*address, prefix->length()};
+    return own;
   }
 
   void pools(const Config& config) {

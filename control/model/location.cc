@@ -31,14 +31,6 @@ std::string tunnel_field(const std::string& location_field, TunnelProtocol proto
   return location_field + (protocol == TunnelProtocol::vxlan ? ".vxlan" : ".geneve");
 }
 
-// One station, as far as that can be told: of an IPv4 link the first and the last address are none (RFC 1122,
-// 3.2.1.3), but for /31 (RFC 3021) and /32.
-bool is_unicast(const IpAddr& address, const IpPrefix& link) {
-  if (address.is_v6()) return !martian_in(Ipv6Prefix(address.v6(), 128));
-  if (martian_in(Ipv4Prefix(address.v4(), 32))) return false;
-  return link.length() > 30 || (address != link.first() && address != link.last());
-}
-
 Expected<void> check_tunnel(const Tunnel& tunnel, const std::string& port, const EndpointPort& facts,
                             const std::string& location_field, const std::string& name) {
   const std::string field = tunnel_field(location_field, tunnel.protocol);
@@ -55,7 +47,7 @@ Expected<void> check_tunnel(const Tunnel& tunnel, const std::string& port, const
         "port " + port + " has no " + family +
             " tunnel address; give it one in the configuration (tunnel.addresses), or name another port",
         location_field + ".port", name);
-  if (!is_unicast(tunnel.remote, end->link))
+  if (!is_station(tunnel.remote, end->link))
     return fail(ErrorCode::invalid_argument,
                 remote + " is no other end of a tunnel; give the unicast address of the vm's host",
                 field + ".remote", name);

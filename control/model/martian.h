@@ -41,4 +41,11 @@ inline constexpr std::array ipv6_pool_space{
   return std::nullopt;
 }
 
+// One station, as far as that can be told: no martian, and of an IPv4 link the first and the last address are
+// none (RFC 1122, 3.2.1.3), but for /31 (RFC 3021) and /32.
+[[nodiscard]] constexpr bool is_station(const IpAddr& address, const IpPrefix& link) {
+  if (martian_in(IpPrefix::of_host(address))) return false;
+  return address.is_v6() || link.length() > 30 || (address != link.first() && address != link.last());
+}
+
 }  // namespace portcullis::model

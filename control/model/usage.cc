@@ -313,8 +313,7 @@ std::optional<VmKey> Usage::vm_at(const Location& location, const IpAddr& dip) c
 }
 
 const std::string* Usage::pool_of(const IpAddr& address) const {
-  return pool_overlapping(address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32))
-                                          : IpPrefix(Ipv6Prefix(address.v6(), 128)));
+  return pool_overlapping(IpPrefix::of_host(address));
 }
 
 const std::string* Usage::pool_overlapping(const IpPrefix& prefix) const {

@@ -27,8 +27,7 @@ Expected<void> check_shape(const Vm& vm) {
   for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6}) {
     const auto dip = vm.dip_of(family);
     if (!dip) continue;
-    const IpPrefix alone = dip->is_v4() ? IpPrefix(Ipv4Prefix(dip->v4(), 32)) : Ipv6Prefix(dip->v6(), 128);
-    if (const auto martian = martian_in(alone)) {
+    if (const auto martian = martian_in(IpPrefix::of_host(*dip))) {
       return fail(ErrorCode::invalid_argument,
                   "private address " + dip->to_string() + " lies in " + martian->to_string() +
                       ", whose packets are never forwarded; give a unicast address",

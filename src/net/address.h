@@ -173,6 +173,10 @@ class IpPrefix {
   constexpr IpPrefix() = default;  // 0.0.0.0/0
   constexpr IpPrefix(Ipv4Prefix prefix) : address_(prefix.address()), length_(prefix.length()) {}
   constexpr IpPrefix(const Ipv6Prefix& prefix) : address_(prefix.address()), length_(prefix.length()) {}
+  // Of one address alone, /32 or /128.
+  static constexpr IpPrefix of_host(const IpAddr& address) {
+    return address.is_v4() ? IpPrefix(Ipv4Prefix(address.v4(), 32)) : IpPrefix(Ipv6Prefix(address.v6(), 128));
+  }
   static std::optional<IpPrefix> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const { return is_v4() ? v4().to_string() : v6().to_string(); }
   [[nodiscard]] constexpr IpFamily family() const { return address_.family(); }
