@@ -65,9 +65,7 @@ model::EndpointPort endpoint_port(const config::Settings::Port& port) {
   model::EndpointPort facts;
   if (!port.tunnel) return facts;
   const auto end = [](const InterfaceAddress& own, bool has_next_hop) {
-    const IpPrefix link = own.address.is_v4() ? IpPrefix(Ipv4Prefix(own.address.v4(), own.length))
-                                              : IpPrefix(Ipv6Prefix(own.address.v6(), own.length));
-    return model::TunnelEnd{own.address, link, has_next_hop};
+    return model::TunnelEnd{own.address, own.link(), has_next_hop};
   };
   if (port.tunnel->ipv4) facts.ipv4 = end(*port.tunnel->ipv4, port.tunnel->next_hop.has_value());
   if (port.tunnel->ipv6) facts.ipv6 = end(*port.tunnel->ipv6, port.tunnel->next_hop6.has_value());
@@ -279,8 +277,11 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
     if (port.role == PortRole::endpoint) endpoint_ports.emplace(port.name, endpoint_port(port));
     if (port.next_hop) reserved.insert(*port.next_hop);
     if (port.next_hop6) reserved.insert(*port.next_hop6);
-    if (port.tunnel && port.tunnel->ipv4) reserved.insert(port.tunnel->ipv4->address);
-    if (port.tunnel && port.tunnel->ipv6) reserved.insert(port.tunnel->ipv6->address);
+    if (!port.tunnel) continue;
+    if (port.tunnel->ipv4) reserved.insert(port.tunnel->ipv4->address);
+    if (port.tunnel->ipv6) reserved.insert(port.tunnel->ipv6->address);
+    if (port.tunnel->next_hop) reserved.insert(*port.tunnel->next_hop);
+    if (port.tunnel->next_hop6) reserved.insert(*port.tunnel->next_hop6);
   }
   for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
 
