@@ -73,9 +73,10 @@ TEST(Histogram, QuantilesAreAtMostOneClassTooHigh) {
   EXPECT_EQ(histogram.quantile(1), UINT64_MAX);
 }
 
-// Checksums added up here from the bytes alone (RFC 791, 9293).
-TEST(Frame, ChecksumsAreRight) {
-  for (const uint16_t length : {smallest_frame, uint16_t{61}, largest_frame})
+// Frames of some lengths, both ways, as they are sent and as they must come out.
+template <typename Check>
+void for_each_frame(bool ipv6, uint16_t smallest, Check&& check) {
+  for (const uint16_t length : {smallest, static_cast<uint16_t>(smallest + 1), largest_frame})
     for (const Way way : {Way::in, Way::out})
       for (const bool expected : {false, true}) {
         const Packet packet{.eip = eip_of(7),
@@ -85,47 +86,34 @@ TEST(Frame, ChecksumsAreRight) {
                             .remote_port = 4321,
                             .length = length,
                             .way = way,
+                            .ipv6 = ipv6,
                             .number = 12345};
         std::vector<uint8_t> frame(length);
         if (expected)
           write_expected(packet, frame);
         else
           write_frame(packet, frame.data());
-        const std::span bytes(frame);
-        EXPECT_EQ(internet_sum(bytes.subspan(14, 20)), 0xffff);
-        const auto l4 = static_cast<uint16_t>(length - 34);
-        const std::array<uint8_t, 4> rest{0, 6, static_cast<uint8_t>(l4 >> 8), static_cast<uint8_t>(l4)};
-        EXPECT_EQ(internet_sum(bytes.subspan(34), internet_sum(bytes.subspan(26, 8), internet_sum(rest))),
-                  0xffff);
         EXPECT_EQ(number_of(frame.data()), 12345u);
+        check(std::span<const uint8_t>(frame));
       }
 }
 
-TEST(Frame, ChecksumsAreRightByIpv6) {
-  for (const uint16_t length : {smallest_ipv6_frame, uint16_t{75}, largest_frame})
-    for (const Way way : {Way::in, Way::out})
-      for (const bool expected : {false, true}) {
-        const Packet packet{.eip = eip_of(7),
-                            .dip = dip_of(7),
-                            .remote = random_source(99),
-                            .local_port = 80,
-                            .remote_port = 4321,
-                            .length = length,
-                            .way = way,
-                            .ipv6 = true,
-                            .number = 12345};
-        std::vector<uint8_t> frame(length);
-        if (expected)
-          write_expected(packet, frame);
-        else
-          write_frame(packet, frame.data());
-        const std::span bytes(frame);
-        const auto l4 = static_cast<uint16_t>(length - 54);
-        const std::array<uint8_t, 4> rest{0, 6, static_cast<uint8_t>(l4 >> 8), static_cast<uint8_t>(l4)};
-        EXPECT_EQ(internet_sum(bytes.subspan(54), internet_sum(bytes.subspan(22, 32), internet_sum(rest))),
-                  0xffff);
-        EXPECT_EQ(number_of(frame.data()), 12345u);
-      }
+// Of TCP from byte `at` on, under a pseudo-header with these addresses.
+uint16_t tcp_sum(std::span<const uint8_t> frame, size_t at, std::span<const uint8_t> addresses) {
+  const auto length = static_cast<uint16_t>(frame.size() - at);
+  const std::array<uint8_t, 4> rest{0, 6, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)};
+  return internet_sum(frame.subspan(at), internet_sum(addresses, internet_sum(rest)));
+}
+
+// Checksums added up here from the bytes alone (RFC 791, 8200, 9293).
+TEST(Frame, ChecksumsAreRight) {
+  for_each_frame(false, smallest_frame, [](std::span<const uint8_t> frame) {
+    EXPECT_EQ(internet_sum(frame.subspan(14, 20)), 0xffff);
+    EXPECT_EQ(tcp_sum(frame, 34, frame.subspan(26, 8)), 0xffff);
+  });
+  for_each_frame(true, smallest_ipv6_frame, [](std::span<const uint8_t> frame) {
+    EXPECT_EQ(tcp_sum(frame, 54, frame.subspan(22, 32)), 0xffff);
+  });
 }
 
 TEST(ShapedRules, AreDistributedAsRow9Says) {

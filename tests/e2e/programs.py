@@ -36,6 +36,46 @@ def ping(host: Host, address: str, count: int = 1, seconds: float = 1) -> bool:
     return done.returncode == 0 and " 0% packet loss" in done.stdout
 
 
+def assert_default_off(lab, endpoint) -> None:
+    """Without a rule nothing reaches it and it reaches nothing; each for its own reason."""
+    client = lab.client
+    with web_server(endpoint.host), web_server(client):
+        with lab.gateway.drops() as drops:
+            assert curl(client, endpoint.address) is None
+        assert set(drops.moved) == {"unbound"}
+        with lab.gateway.drops() as drops:
+            assert curl(endpoint.host, client.address) is None
+        assert set(drops.moved) == {"source_not_permitted"}
+
+
+def assert_permitted_alone(lab, endpoint) -> None:
+    """Pings and one port inward, and one outward, and nothing else."""
+    client = lab.client
+    endpoint.permit("in tcp 80 from any", "in icmp from any", "out tcp to any port 80")
+    with web_server(endpoint.host), web_server(endpoint.host, 81), web_server(client):
+        assert ping(client, endpoint.address, count=3)
+        assert curl(client, endpoint.address) == f"hello {client.address}"
+        assert curl(endpoint.host, client.address) == f"hello {endpoint.address}"
+        with lab.gateway.drops() as drops:
+            assert curl(client, endpoint.address, 81) is None
+        assert set(drops.moved) == {"destination_not_permitted"}
+
+
+def assert_talk_as_both_permit(lab, one, other) -> None:
+    """One endpoint's connection to the other."""
+    one.permit("out tcp to any port 80")
+    with web_server(other.host):
+        with lab.gateway.drops() as drops:
+            assert curl(one.host, other.address) is None
+        assert set(drops.moved) == {"destination_not_permitted"}
+        other.permit(f"in tcp 80 from {one.address}")
+        assert curl(one.host, other.address) == f"hello {one.address}"
+        one.permit()
+        with lab.gateway.drops() as drops:
+            assert curl(one.host, other.address) is None
+        assert set(drops.moved) == {"source_not_permitted"}
+
+
 @contextlib.contextmanager
 def udp_echo(host: Host, port: int) -> Iterator[None]:
     """Sends every datagram back to where it came from."""

@@ -11,7 +11,8 @@ import pytest
 import netns
 from gateway import Refused
 from lab import CLIENT, HYPERVISOR, LINK_DIP, LINKED_VMS, TUNNEL_END
-from programs import curl, iperf, iperf_running, iperf_server, path_mtu, ping, traceroute, web_server
+from programs import (assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, curl, iperf, iperf_running,
+                      iperf_server, path_mtu, traceroute, web_server)
 from test_move import PORT, Stream, numbers
 
 LAB = {"links": True}
@@ -23,27 +24,12 @@ VXLAN_PORT = 4789
 
 @pytest.mark.parametrize("name", ALL)
 def test_default_off(lab, tenant, name):
-    vm = tenant.endpoint(name)
-    with web_server(vm.host), web_server(lab.client):
-        with lab.gateway.drops() as drops:
-            assert curl(lab.client, vm.address) is None
-        assert set(drops.moved) == {"unbound"}
-        with lab.gateway.drops() as drops:
-            assert curl(vm.host, CLIENT) is None
-        assert set(drops.moved) == {"source_not_permitted"}
+    assert_default_off(lab, tenant.endpoint(name))
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_permitted_inward_and_outward(lab, tenant, name):
-    vm = tenant.endpoint(name)
-    vm.permit("in tcp 80 from any", "in icmp from any", "out tcp to any port 80")
-    with web_server(vm.host), web_server(vm.host, 81), web_server(lab.client):
-        assert ping(lab.client, vm.address, count=3)
-        assert curl(lab.client, vm.address) == f"hello {CLIENT}"
-        assert curl(vm.host, CLIENT) == f"hello {vm.address}"
-        with lab.gateway.drops() as drops:
-            assert curl(lab.client, vm.address, 81) is None
-        assert set(drops.moved) == {"destination_not_permitted"}
+    assert_permitted_alone(lab, tenant.endpoint(name))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -91,18 +77,7 @@ def test_path_mtu_is_what_the_link_leaves(lab, tenant, name):
 
 
 def test_two_of_them_talk_and_only_as_both_permit(lab, tenant):
-    one, other = tenant.endpoint("vxlan"), tenant.endpoint("qinq")
-    one.permit("out tcp to any port 80")
-    with web_server(other.host):
-        with lab.gateway.drops() as drops:
-            assert curl(one.host, other.address) is None
-        assert set(drops.moved) == {"destination_not_permitted"}
-        other.permit(f"in tcp 80 from {one.address}")
-        assert curl(one.host, other.address) == f"hello {one.address}"
-        one.permit()
-        with lab.gateway.drops() as drops:
-            assert curl(one.host, other.address) is None
-        assert set(drops.moved) == {"source_not_permitted"}
+    assert_talk_as_both_permit(lab, tenant.endpoint("vxlan"), tenant.endpoint("qinq"))
 
 
 def test_one_private_address_is_many_endpoints(lab, tenant):

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from lab import CLIENT
-from programs import curl, iperf, iperf_server, ping, web_server
+from programs import assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, iperf, iperf_server, ping
 
 LAB = {"vhost": True}
 
@@ -33,24 +32,11 @@ def wait_for_link(lab, up: bool) -> None:
 
 
 def test_default_off(lab, guest):
-    with web_server(guest.host), web_server(lab.client):
-        with lab.gateway.drops() as drops:
-            assert curl(lab.client, guest.address) is None
-        assert set(drops.moved) == {"unbound"}
-        with lab.gateway.drops() as drops:
-            assert curl(guest.host, CLIENT) is None
-        assert set(drops.moved) == {"source_not_permitted"}
+    assert_default_off(lab, guest)
 
 
 def test_permitted_inward_and_outward(lab, guest):
-    guest.permit("in tcp 80 from any", "in icmp from any", "out tcp to any port 80")
-    with web_server(guest.host), web_server(guest.host, 81), web_server(lab.client):
-        assert ping(lab.client, guest.address, count=5)
-        assert curl(lab.client, guest.address) == f"hello {CLIENT}"
-        assert curl(guest.host, CLIENT) == f"hello {guest.address}"
-        with lab.gateway.drops() as drops:
-            assert curl(lab.client, guest.address, 81) is None
-        assert set(drops.moved) == {"destination_not_permitted"}
+    assert_permitted_alone(lab, guest)
 
 
 def test_bulk(lab, guest):
@@ -61,14 +47,7 @@ def test_bulk(lab, guest):
 
 
 def test_another_ports_vm_and_the_guest_talk(lab, tenant, guest):
-    web = tenant.endpoint("web")
-    guest.permit("out tcp to any port 80")
-    with web_server(web.host):
-        with lab.gateway.drops() as drops:
-            assert curl(guest.host, web.address) is None
-        assert set(drops.moved) == {"destination_not_permitted"}
-        web.permit(f"in tcp 80 from {guest.address}")
-        assert curl(guest.host, web.address) == f"hello {guest.address}"
+    assert_talk_as_both_permit(lab, guest, tenant.endpoint("web"))
 
 
 def test_a_device_that_comes_again_is_served(lab, tenant):

@@ -1,6 +1,9 @@
 // Single packets of endpoints behind VLANs and tunnels: what is taken off and put on, byte for byte, and each
 // reason for which decapsulate drops.
+#include <rte_mbuf.h>
+
 #include <algorithm>
+#include <cstring>
 #include <random>
 
 #include "tests/unit/dataplane/pipeline_ipv6_rows.h"
@@ -494,6 +497,25 @@ TEST_F(LinkRows, WhateverIsInAFrameItComesOutOrIsDroppedByName) {
   }
   EXPECT_GT(passed, uint64_t{rounds} / 5);
   EXPECT_GT(dropped, uint64_t{rounds} / 5);
+}
+
+TEST_F(LinkRows, ABufferWithoutRoomForTheHeaderIsRefused) {
+  constexpr uint16_t room = 8;
+  const auto feed_without_room = [&](const Bytes& frame) {
+    rte_mbuf* const packet = ports().pool.make(frame, 0);
+    std::memmove(static_cast<uint8_t*>(packet->buf_addr) + room, rte_pktmbuf_mtod(packet, uint8_t*),
+                 packet->data_len);
+    packet->data_off = room;
+    EXPECT_TRUE(uplink().feed(packet));
+    before_ = take();
+    worker_->poll(now_ms_);
+  };
+  feed_without_room(build(to(behind_vxlan)));
+  EXPECT_TRUE(second().collect().empty());
+  EXPECT_EQ(take().since(before_),
+            (Moved{{"received " + std::to_string(uplink().id()), 1}, {"drop no_headroom", 1}}));
+  feed_without_room(build(to(double_tagged)));
+  EXPECT_EQ(first().collect().size(), 1u) << "two tags fit";
 }
 
 // The link goes with its last endpoint, and comes back for the next.
