@@ -18,6 +18,7 @@
 #include "control/model/model.h"
 #include "control/model/names.h"
 #include "control/service/convert.h"
+#include "dataplane/handover.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/fragment.h"
 
@@ -127,10 +128,9 @@ class Checker {
   void workers(const Workers& workers) {
     Settings::Workers& out = settings_.workers;
     out.cores.assign(workers.cores().begin(), workers.cores().end());
-    if (out.cores.size() != 1)
-      text_.mistake(out.cores.size() > 1 ? "workers.cores[1]" : "workers.cores",
-                    "names " + std::to_string(out.cores.size()) +
-                        " worker cores, expected exactly one in this release");
+    if (out.cores.empty() || out.cores.size() > max_workers)
+      text_.mistake("workers.cores", "names " + std::to_string(out.cores.size()) +
+                                         " worker cores, expected 1.." + std::to_string(max_workers));
     for (int i = 0; i < workers.cores_size(); ++i) {
       const std::string path = element("workers.cores", i);
       core(path, workers.cores(i));
@@ -139,6 +139,10 @@ class Checker {
                       "is " + std::to_string(workers.cores(i)) +
                           ", which is eal.main_core, expected another core: a worker polls and leaves no "
                           "time to others");
+      if (std::find(out.cores.begin(), out.cores.begin() + i, workers.cores(i)) != out.cores.begin() + i &&
+          machine_.cores.size() > 1)
+        text_.mistake(path, "is " + std::to_string(workers.cores(i)) +
+                                ", which another worker has, expected a core for each");
     }
     out.idle_polls = workers.idle_polls();
     out.idle_sleep_us =
@@ -242,6 +246,10 @@ class Checker {
           static_cast<uint16_t>(number(path + ".rx_descriptors", port.rx_descriptors(), 1024, 64, 32768));
       out.tx_descriptors =
           static_cast<uint16_t>(number(path + ".tx_descriptors", port.tx_descriptors(), 1024, 64, 32768));
+      const auto default_queues =
+          is_pci_address(out.device) ? static_cast<uint32_t>(settings_.workers.cores.size()) : 1;
+      out.queues = static_cast<uint16_t>(
+          number(path + ".queues", port.queues(), std::max(default_queues, 1u), 1, max_workers));
       out.punt_rate = number(path + ".punt_rate", port.punt_rate(), 1000, 1, 1'000'000);
       if (out.role == PortRole::uplink) uplink_fields(path, port, out);
       if (out.role == PortRole::endpoint) endpoint_fields(path, port, out);

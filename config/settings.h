@@ -42,6 +42,7 @@ struct Settings {
     uint16_t mtu = 0;  // L3 bytes; 0: the device's own
     uint16_t rx_descriptors = 1024;
     uint16_t tx_descriptors = 1024;
+    uint16_t queues = 1;                         // each way
     uint32_t punt_rate = 1000;                   // packets a second
     std::optional<Ipv4Addr> next_hop;            // uplink
     std::optional<Mac> next_hop_mac;             // uplink: fixed, not resolved by ARP

@@ -106,6 +106,7 @@ struct Burst {
   PortId in_port = 0;
   PortRole in_role = PortRole::none;
   uint64_t now_ms = 0;
+  bool taken_over = false;       // from another worker, which has counted it as received
   uint64_t live = 0;             // bit i: packet i is still being judged
   uint64_t from_link = 0;        // bit i: it came with tags or by a tunnel (decapsulate)
   uint64_t ipv6 = 0;             // bit i: an IPv6 packet (parse)

@@ -1,5 +1,7 @@
 // Counters of one worker. Written by the worker alone (a relaxed load and store, never a locked add), read by
-// anyone. received + originated = transmitted + dropped + punted + held, at every moment between bursts.
+// anyone. received + originated + taken_over = transmitted + dropped + punted + held + handed_over, at every
+// moment between bursts; over all workers what was handed over and not taken over yet lies in rings between
+// them.
 #pragma once
 
 #include <array>
@@ -32,7 +34,8 @@ struct WorkerCounters {
   std::array<Counter, drop_count> dropped{};
   Counter originated;
   Counter punted;
-  Counter held;  // a level, not a sum: packets waiting for room in a transmit queue
+  Counter held;                     // a level, not a sum: packets waiting for room in a transmit queue
+  Counter handed_over, taken_over;  // to and from other workers: to be judged, or to be transmitted
   Counter polls, busy_polls;
   TableArray<SlotCounters> slots;  // by slot
   TableArray<Counter> chunk_hits;  // by chunk * permit_chunk_rules + rule

@@ -5,6 +5,7 @@
 //   parse       bounded parse, malformed packets leave by name
 //   punt        ARP answered; what is for the gateway itself goes to the punt thread
 //   identify    source endpoint (location, DIP, anti-spoofing) and destination endpoint (address)
+//   hand_over   to the worker that owns the flow; with one worker nothing
 //   fragments   a later fragment gets the ports of its first
 //   admit       the permit list of each side that exists; entries are looked up, intents staged
 //   route       next hop, TTL, MTU: the last refusals that need no memory
@@ -15,7 +16,8 @@
 //   encapsulate VLAN tags and tunnel headers are put on
 //   transmit    per-port queues, burst
 //
-// After commit only a full transmit queue drops.
+// A worker that takes a packet over begins with parse and leaves punt out. After commit only a full transmit
+// queue drops.
 #pragma once
 
 #include <string_view>
@@ -27,6 +29,7 @@
 #include "dataplane/stages/deliver.h"
 #include "dataplane/stages/encapsulate.h"
 #include "dataplane/stages/fragments.h"
+#include "dataplane/stages/hand_over.h"
 #include "dataplane/stages/identify.h"
 #include "dataplane/stages/parse.h"
 #include "dataplane/stages/punt.h"
@@ -37,19 +40,25 @@
 
 namespace portcullis {
 
-using Pipeline = std::tuple<stages::Decapsulate, stages::Parse, stages::Punt, stages::Identify,
-                            stages::Fragments, stages::Admit, stages::Route, stages::Commit, stages::ToPublic,
-                            stages::ToPrivate, stages::Deliver, stages::Encapsulate, stages::Transmit>;
+using Pipeline =
+    std::tuple<stages::Decapsulate, stages::Parse, stages::Punt, stages::Identify, stages::HandOver,
+               stages::Fragments, stages::Admit, stages::Route, stages::Commit, stages::ToPublic,
+               stages::ToPrivate, stages::Deliver, stages::Encapsulate, stages::Transmit>;
+
+// Of packets from another worker. What they are for may have changed on the way: they may have to go on.
+using OwnersPipeline = std::tuple<stages::Parse, stages::Identify, stages::HandOver, stages::Fragments,
+                                  stages::Admit, stages::Route, stages::Commit, stages::ToPublic,
+                                  stages::ToPrivate, stages::Deliver, stages::Encapsulate, stages::Transmit>;
 
 // Runs a burst through every stage. `Group`: the back end (tables/group.h). `probe(name)` is called after
 // each stage: nothing in production, clocks per stage in bench/pps.
-template <typename Group, typename Probe>
+template <typename Group, typename Stages = Pipeline, typename Probe>
 inline void run_pipeline(Burst& burst, const Tables& tables, WorkerState& worker, Probe&& probe) noexcept {
   std::apply(
       [&](auto... stage) {
         ((Group::template call<decltype(stage)>(burst, tables, worker), probe(decltype(stage)::name)), ...);
       },
-      Pipeline{});
+      Stages{});
 }
 
 }  // namespace portcullis

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "dataplane/handover.h"
 #include "dataplane/worker_loop.h"
 #include "dataplane/worker_state.h"
 
@@ -107,9 +108,13 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
   auto flows6 =
       FlowTable6::create(config.ipv6_flow_capacity, tables.binding.capacity(), config.numa_node, secret);
   if (!flows6) return tl::unexpected(flows6.error());
-  auto error_rate =
-      ErrorRate::create(tables.gateway.icmp_error_rate, tables.binding.capacity(), config.numa_node);
-  if (!error_rate) return tl::unexpected(error_rate.error());
+  std::optional<ErrorRate> own_error_rate;
+  if (config.error_rate == nullptr) {
+    auto rate =
+        ErrorRate::create(tables.gateway.icmp_error_rate, tables.binding.capacity(), config.numa_node);
+    if (!rate) return tl::unexpected(rate.error());
+    own_error_rate = std::move(*rate);
+  }
   auto fragments = FragmentTable::create(config.fragment_capacity, config.numa_node, secret);
   if (!fragments) return tl::unexpected(fragments.error());
   auto fragments6 = FragmentTable6::create(config.fragment_capacity, config.numa_node, secret);
@@ -120,12 +125,19 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
                                                             .counters = std::move(*counters),
                                                             .flows = std::move(*flows),
                                                             .flows6 = std::move(*flows6),
-                                                            .error_rate = std::move(*error_rate),
+                                                            .own_error_rate = std::move(own_error_rate),
+                                                            .error_rate = config.error_rate,
                                                             .fragments = std::move(*fragments),
                                                             .fragments6 = std::move(*fragments6),
                                                             .tsc_hz = rte_get_tsc_hz()});
+  if (state->own_error_rate) state->error_rate = &*state->own_error_rate;
   for (const PortId port : tables.ports.in_use) {
-    if (auto done = configure(state->punt_meters[port], tables.ports.ports[port].punt_rate); !done)
+    const PortQueues& queues = config.queues[port];
+    state->transmit[port].number = queues.transmit;
+    if (queues.transmit == PortQueues::none)
+      state->transmit[port].to_transmitter = config.handover->to_transmitter(config.id, queues.transmitter);
+    const uint32_t punt_rate = std::max(1u, tables.ports.ports[port].punt_rate / queues.receivers);
+    if (auto done = configure(state->punt_meters[port], punt_rate); !done)
       return tl::unexpected(done.error());
     if (auto done = configure(state->next_hop_meters[port], next_hop_replies_a_second); !done)
       return tl::unexpected(done.error());
@@ -136,6 +148,13 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
 Worker::~Worker() {
   for (TransmitQueue& queue : state_->transmit)
     for (uint32_t n = 0; n < queue.count; ++n) rte_pktmbuf_free(queue.packets[n]);
+}
+
+void Worker::set_peers(const std::vector<const Worker*>& peers) {
+  for (const Worker* peer : peers) {
+    state_->peers_flows.push_back(&peer->state_->flows);
+    state_->peers_flows6.push_back(&peer->state_->flows6);
+  }
 }
 
 void Worker::online() {
@@ -217,9 +236,9 @@ const WorkerConfig& Worker::config() const {
 }
 
 size_t Worker::bytes() const {
-  return state_->flows.bytes() + state_->flows6.bytes() + state_->error_rate.bytes() +
-         state_->fragments.bytes() + state_->fragments6.bytes() + state_->counters.slots.bytes() +
-         state_->counters.chunk_hits.bytes();
+  return state_->flows.bytes() + state_->flows6.bytes() +
+         (state_->own_error_rate ? state_->own_error_rate->bytes() : 0) + state_->fragments.bytes() +
+         state_->fragments6.bytes() + state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
 }
 
 }  // namespace portcullis

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "dataplane/counters.h"
 #include "dataplane/isa.h"
+#include "dataplane/port_queues.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/tables.h"
 #include "src/base/expected.h"
@@ -18,8 +20,11 @@ struct rte_mbuf;
 
 namespace portcullis {
 
+class ErrorRate;
+class Handover;
+
 struct WorkerConfig {
-  uint32_t id = 0;  // its rte_rcu_qsbr thread id
+  uint32_t id = 0;  // among the gateway's workers, and its rte_rcu_qsbr thread id
   uint32_t core = 0;
   int numa_node = -1;  // SOCKET_ID_ANY
   uint32_t flow_capacity = 65536;
@@ -30,7 +35,11 @@ struct WorkerConfig {
   uint32_t idle_polls = 0;            // 0: never sleep
   uint32_t idle_sleep_us = 50;
   rte_ring* to_punt = nullptr;    // worker -> punt thread; null: nothing can be punted (punt_full)
-  rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; may be null
+  rte_ring* from_punt = nullptr;  // punt thread -> worker, frames ready for the uplink; of one worker only
+  // Of several workers; they outlive this one. Null: it is alone.
+  const Handover* handover = nullptr;
+  ErrorRate* error_rate = nullptr;
+  WorkerQueues queues{};
 };
 
 // All that a stage may write besides the burst.
@@ -43,10 +52,12 @@ class Worker {
                                                                 const Tables& tables, rte_rcu_qsbr* rcu);
   ~Worker();
 
+  // The gateway's other workers: an EIP's flow quota is over all of them. Before the first poll of any.
+  void set_peers(const std::vector<const Worker*>& peers);
   void online();   // before the first poll, on the polling thread
   void offline();  // after the last
-  // One turn: a burst from every port, transmit, quiescent state. `now_ms`: monotonic milliseconds. Returns
-  // packets received.
+  // One turn: a burst from every other worker and from every port, transmit, quiescent state. `now_ms`:
+  // monotonic milliseconds. Returns packets received and taken over.
   uint32_t poll(uint64_t now_ms) noexcept;
   // Polls until `stop`, idling as configured.
   void run(const std::atomic<bool>& stop) noexcept;

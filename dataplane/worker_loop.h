@@ -8,37 +8,33 @@
 
 #include <algorithm>
 
+#include "dataplane/handover.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/tables/group.h"
 #include "dataplane/worker_state.h"
 
 namespace portcullis {
 
-// Frames that the punt thread made, ready for the port named in them.
-inline void transmit_originated(WorkerState& worker) {
-  if (worker.config.from_punt == nullptr) return;
+// Finished frames that others made, for the ports named in them.
+inline uint32_t transmit_from(WorkerState& worker, rte_ring* ring) {
   rte_mbuf* frames[burst_size];
-  const unsigned count = rte_ring_sc_dequeue_burst(worker.config.from_punt, reinterpret_cast<void**>(frames),
-                                                   burst_size, nullptr);
-  if (count == 0) return;
-  worker.counters.originated.add(count);
+  const unsigned count =
+      rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(frames), burst_size, nullptr);
   for (unsigned n = 0; n < count; ++n) {
-    const PortId port = frames[n]->port;
-    if (stages::Transmit::append(worker, port, frames[n])) continue;
+    if (stages::Transmit::append(worker, frames[n]->port, frames[n])) continue;
     worker.counters.dropped[static_cast<size_t>(Drop::transmit_full)].add(1);
     rte_pktmbuf_free(frames[n]);
   }
+  return count;
 }
 
-// The next burst of a port, with nothing known of it yet; false: nothing has come.
-inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
-  Burst& burst = worker.burst;
-  burst.count = rte_eth_rx_burst(port, 0, burst.mbuf, burst_size);
-  if (burst.count == 0) return false;
+// A burst of `burst.count` packets from a port, with nothing known of it yet.
+inline void begin_burst(Burst& burst, const Tables& tables, PortId port, uint64_t now_ms) {
   std::fill_n(burst.mbuf + burst.count, burst_lookahead, burst.mbuf[burst.count - 1]);
   burst.in_port = port;
-  burst.in_role = worker.tables.ports.ports[port].role;
+  burst.in_role = tables.ports.ports[port].role;
   burst.now_ms = now_ms;
+  burst.taken_over = false;
   burst.from_link = 0;
   burst.ipv6 = 0;
   burst.arp = 0;
@@ -50,14 +46,70 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.answered = 0;
   burst.to_link = 0;
   burst.live = burst.count == burst_size ? ~uint64_t{0} : (uint64_t{1} << burst.count) - 1;
+}
+
+// The next burst of a port; false: nothing has come, or another worker receives from it.
+inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
+  const uint16_t queue = worker.config.queues[port].receive;
+  if (queue == PortQueues::none) return false;
+  Burst& burst = worker.burst;
+  burst.count = rte_eth_rx_burst(port, queue, burst.mbuf, burst_size);
+  if (burst.count == 0) return false;
+  begin_burst(burst, worker.tables, port, now_ms);
   return true;
+}
+
+// Packets of this worker's that others have received: of each ring some, in bursts of one port each.
+template <typename Group, typename Probe>
+[[gnu::noinline]] uint32_t judge_taken_over(WorkerState& worker, uint64_t now_ms, rte_ring* ring,
+                                            Probe& probe) noexcept {
+  Burst& burst = worker.burst;
+  rte_mbuf* packets[burst_size];
+  const unsigned count =
+      rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(packets), burst_size, nullptr);
+  worker.counters.taken_over.add(count);
+  for (unsigned left = count; left != 0;) {
+    const PortId port = packets[0]->port;
+    unsigned of_others = 0;
+    burst.count = 0;
+    for (unsigned n = 0; n < left; ++n)
+      (packets[n]->port == port ? burst.mbuf[burst.count++] : packets[of_others++]) = packets[n];
+    left = of_others;
+    begin_burst(burst, worker.tables, port, now_ms);
+    burst.taken_over = true;
+    for (uint32_t i = 0; i < burst.count; ++i) {
+      const auto link = static_cast<LinkId>(burst.mbuf[i]->hash.usr);
+      burst.in_link[i] = link;
+      burst.from_link |= uint64_t{link >= max_ports} << i;
+    }
+    run_pipeline<Group, OwnersPipeline>(burst, worker.tables, worker, probe);
+  }
+  return count;
+}
+
+// What other workers have for this one.
+template <typename Group, typename Probe>
+inline uint32_t take_over(WorkerState& worker, uint64_t now_ms, Probe& probe) {
+  const Handover& handover = *worker.config.handover;
+  uint32_t taken = 0;
+  for (uint32_t from = 0; from < handover.workers(); ++from) {
+    if (from == worker.config.id) continue;
+    const uint32_t finished = transmit_from(worker, handover.to_transmitter(from, worker.config.id));
+    worker.counters.taken_over.add(finished);
+    taken += finished;
+    taken += judge_taken_over<Group>(worker, now_ms, handover.to_owner(from, worker.config.id), probe);
+  }
+  return taken;
 }
 
 template <typename Group, typename Probe>
 inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe) noexcept {
   const Tables& tables = worker.tables;
-  transmit_originated(worker);
+  if (worker.config.from_punt != nullptr)
+    worker.counters.originated.add(transmit_from(worker, worker.config.from_punt));
   uint32_t received = 0;
+  if (worker.config.handover != nullptr) [[unlikely]]
+    received += take_over<Group>(worker, now_ms, probe);
   for (const PortId port : tables.ports.in_use) {
     if (!receive(worker, port, now_ms)) {
       stages::Transmit::flush(worker, port);

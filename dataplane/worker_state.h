@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
@@ -21,6 +23,8 @@ namespace portcullis {
 // Packets on their way to a port: what it does not take at once is held until it does.
 struct TransmitQueue {
   static constexpr uint32_t capacity = 512;
+  uint16_t number = 0;                 // of the port's transmit queues
+  rte_ring* to_transmitter = nullptr;  // if another worker has the port's only queue
   uint32_t count = 0;
   uint64_t bytes = 0;
   std::array<rte_mbuf*, capacity> packets;
@@ -47,10 +51,13 @@ struct WorkerState {
   WorkerCounters counters;
   FlowTable flows;
   FlowTable6 flows6;
-  ErrorRate error_rate;
+  std::optional<ErrorRate> own_error_rate;  // of a worker that is alone
+  ErrorRate* error_rate;
   FragmentTable fragments;
   FragmentTable6 fragments6;
   uint64_t tsc_hz;
+  std::vector<const FlowTable*> peers_flows;  // of the gateway's other workers
+  std::vector<const FlowTable6*> peers_flows6;
   AgeSweep sweep;
   AgeSweep sweep6;
   std::array<PuntMeter, max_ports> punt_meters;

@@ -382,11 +382,20 @@ void Publisher::retire(Retired retired) {
 // what is in limbo, and whatever it counted there is in its counters for good. (start and check are what
 // rte_rcu_qsbr_synchronize does for a thread that is no reader; inline, so that a thread sanitizer sees
 // them.)
+void Publisher::wait_until_quiescent() {
+  const uint64_t token = rte_rcu_qsbr_start(rcu_);
+  rte_rcu_qsbr_check(rcu_, token, true);
+}
+
 void Publisher::wait_for_readers() {
   for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
   const Links::Released released_links = links_.take_released();
-  const uint64_t token = rte_rcu_qsbr_start(rcu_);
-  rte_rcu_qsbr_check(rcu_, token, true);
+  wait_until_quiescent();
+  // A packet between two workers names the link that it came by, and no other object.
+  if (handover_ != nullptr) {
+    handover_->wait_until_taken();
+    wait_until_quiescent();
+  }
   Limbo done = std::exchange(limbo_, {});
   for (const Retired& retired : done.placements) {
     const auto bound = bindings_.find(retired.eip);

@@ -15,6 +15,7 @@
 
 #include "control/compile/compile.h"
 #include "control/publish/links.h"
+#include "dataplane/handover.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "src/base/expected.h"
@@ -46,6 +47,8 @@ class Publisher {
   Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota);
 
   void add_worker(const Worker* worker) { workers_.push_back(worker); }
+  // The rings between the workers, if there are several. They outlive the publisher.
+  void set_handover(const Handover* handover) { handover_ = handover; }
   // internal if a table refused what validation had promised room for; the data plane then holds, of
   // each object that was refused, the old one, none, or (an endpoint without a place in its table) one that
   // can be reached and cannot send; and the new one of all others. A batch larger than the spare room is
@@ -149,6 +152,7 @@ class Publisher {
   template <typename Take>
   [[nodiscard]] auto with_room(Take&& take);
   void wait_for_readers();
+  void wait_until_quiescent();
 
   [[nodiscard]] TagId acquire_tag(const model::TagKey& key);
   void release_tag(const model::TagKey& key);
@@ -165,6 +169,7 @@ class Publisher {
   std::map<std::string, PortId> port_ids_;
   uint32_t flow_quota_;
   std::vector<const Worker*> workers_;
+  const Handover* handover_ = nullptr;
 
   Pools pools_;
   std::unordered_map<IpAddr, Bound> bindings_;

@@ -14,6 +14,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
+
+#include "dataplane/spread.h"
 
 namespace portcullis {
 namespace {
@@ -93,31 +96,73 @@ std::optional<unsigned> EthPort::interface_index() const {
 }
 
 Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool) {
+  rte_eth_dev_info info{};
+  if (const int error = rte_eth_dev_info_get(id_, &info); error != 0)
+    return failure("does not say what it can do", error);
+  receive_queues_ = std::min(config.queues, info.max_rx_queues);
+  transmit_queues_ = std::min(config.queues, info.max_tx_queues);
   rte_eth_conf conf{};
   conf.rxmode.mtu = config.mtu != 0 ? config.mtu : mtu();
-  if (const int error = rte_eth_dev_configure(id_, 1, 1, &conf); error != 0)
-    return failure(
-        "refuses one receive and one transmit queue at an MTU of " + std::to_string(conf.rxmode.mtu), error);
+  std::vector<uint8_t> key(info.hash_key_size);
+  if (receive_queues_ > 1 && info.flow_type_rss_offloads != 0) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    const uint64_t only = config.remote_is_source ? RTE_ETH_RSS_L3_SRC_ONLY : RTE_ETH_RSS_L3_DST_ONLY;
+    conf.rx_adv_conf.rss_conf.rss_hf =
+        (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP | only) &
+        info.flow_type_rss_offloads;
+    spreads_by_remote_ = (info.flow_type_rss_offloads & only) != 0;
+    for (size_t i = 0; i < key.size(); ++i)
+      key[i] = static_cast<uint8_t>(i % 2 == 0 ? spread_key_word >> 8 : spread_key_word & 0xff);
+    if (!key.empty()) conf.rx_adv_conf.rss_conf.rss_key = key.data();
+    conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+  }
+  if (const int error = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); error != 0)
+    return failure("refuses " + std::to_string(receive_queues_) + " receive and " +
+                       std::to_string(transmit_queues_) + " transmit queues at an MTU of " +
+                       std::to_string(conf.rxmode.mtu),
+                   error);
   // Drivers without a medium of their own cannot set it, and need not.
   if (const int error = config.mtu != 0 ? rte_eth_dev_set_mtu(id_, config.mtu) : 0;
       error != 0 && error != -ENOTSUP)
     return failure("refuses an MTU of " + std::to_string(config.mtu), error);
+  return set_up_queues(config, pool);
+}
 
+Expected<void> EthPort::set_up_queues(const EthPortConfig& config, rte_mempool* pool) {
   uint16_t rx = config.rx_descriptors;
   uint16_t tx = config.tx_descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0)
     return failure("refuses its queues' sizes", error);
   const auto socket = static_cast<unsigned>(numa_node());
-  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool); error != 0)
-    return failure("refuses a receive queue of " + std::to_string(rx), error);
-  if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0)
-    return failure("refuses a transmit queue of " + std::to_string(tx), error);
+  for (uint16_t queue = 0; queue < receive_queues_; ++queue)
+    if (const int error = rte_eth_rx_queue_setup(id_, queue, rx, socket, nullptr, pool); error != 0)
+      return failure("refuses a receive queue of " + std::to_string(rx), error);
+  for (uint16_t queue = 0; queue < transmit_queues_; ++queue)
+    if (const int error = rte_eth_tx_queue_setup(id_, queue, tx, socket, nullptr); error != 0)
+      return failure("refuses a transmit queue of " + std::to_string(tx), error);
+  return {};
+}
+
+// To the queue of the worker that owns what has this hash: the queue of its number, if each has one.
+Expected<void> EthPort::set_redirection() const {
+  rte_eth_dev_info info{};
+  if (const int error = rte_eth_dev_info_get(id_, &info); error != 0 || info.reta_size == 0) return {};
+  std::vector<rte_eth_rss_reta_entry64> table((info.reta_size + RTE_ETH_RETA_GROUP_SIZE - 1) /
+                                              RTE_ETH_RETA_GROUP_SIZE);
+  for (uint16_t i = 0; i < info.reta_size; ++i) {
+    rte_eth_rss_reta_entry64& group = table[i / RTE_ETH_RETA_GROUP_SIZE];
+    group.mask |= uint64_t{1} << i % RTE_ETH_RETA_GROUP_SIZE;
+    group.reta[i % RTE_ETH_RETA_GROUP_SIZE] =
+        static_cast<uint16_t>(Spread::worker_of_bucket(i % Spread::buckets, receive_queues_));
+  }
+  const int error = rte_eth_dev_rss_reta_update(id_, table.data(), info.reta_size);
+  if (error != 0 && error != -ENOTSUP) return failure("refuses its redirection table", error);
   return {};
 }
 
 Expected<void> EthPort::start() {
   if (const int error = rte_eth_dev_start(id_); error != 0) return failure("does not start", error);
-  return {};
+  return spreads_by_remote_ ? set_redirection() : Expected<void>();
 }
 
 bool link_is_up(PortId port) {

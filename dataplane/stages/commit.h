@@ -56,9 +56,9 @@ struct Commit {
   [[gnu::noinline, gnu::cold]] static bool has_token(const Burst& burst, WorkerState& worker, uint32_t i) {
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
     for (const BindingRecord* side : sides)
-      if (side != nullptr && !worker.error_rate.has_token(side->id, burst.now_ms)) return false;
+      if (side != nullptr && !worker.error_rate->has_token(side->id, burst.now_ms)) return false;
     for (const BindingRecord* side : sides)
-      if (side != nullptr) worker.error_rate.take(side->id, burst.now_ms);
+      if (side != nullptr) worker.error_rate->take(side->id, burst.now_ms);
     return true;
   }
 

@@ -100,8 +100,11 @@ struct CommitEntries {
                                      const WorkerState& worker) {
     const auto& flows = Family::flows(worker);
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
-      return side.action == Action::open &&
-             flows.of_binding(side.record->id) + about_to_open >= side.record->flow_quota;
+      if (side.action != Action::open) return false;
+      uint64_t owned = flows.of_binding(side.record->id) + about_to_open;
+      // Two workers that open at the same moment may take one more than there is.
+      for (const auto* peer : Family::peers_flows(worker)) owned += peer->of_binding(side.record->id);
+      return owned >= side.record->flow_quota;
     };
     const bool own_source_opens = source.action == Action::open && source.record == destination.record;
     if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;

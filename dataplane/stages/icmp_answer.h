@@ -32,9 +32,9 @@ struct IcmpAnswer {
     const uint32_t headers = is_ipv6 ? ipv6_headers : ipv4_headers;
     const bool may_answer = (never >> i & 1) == 0 && rte_pktmbuf_headroom(burst.mbuf[i]) >= headers &&
                             (!is_ipv6 || has_ipv6_address(burst, tables)) &&
-                            worker.error_rate.has_token(charged.id, burst.now_ms);
+                            worker.error_rate->has_token(charged.id, burst.now_ms);
     if (!may_answer) return drop(burst, worker, i, reason);
-    worker.error_rate.take(charged.id, burst.now_ms);
+    worker.error_rate->take(charged.id, burst.now_ms);
     if (is_ipv6)
       answer.write(burst, tables.ports.ports[burst.in_port], own_ipv6_address(burst, tables), i);
     else

@@ -46,6 +46,7 @@ struct Parse {
       if (refusal.is_one()) [[unlikely]]
         drop(burst, worker, i, refusal.reason());
     }
+    if (burst.taken_over) return;
     PortCounters& port = worker.counters.ports[burst.in_port];
     port.received_packets.add(burst.count);
     port.received_bytes.add(bytes);

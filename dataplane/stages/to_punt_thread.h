@@ -13,7 +13,7 @@ inline void to_punt_thread(Burst& burst, WorkerState& worker, PuntMeter& meter, 
   const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
   if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
     return drop(burst, worker, i, Drop::punt_rate);
-  if (worker.config.to_punt == nullptr || rte_ring_sp_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
+  if (worker.config.to_punt == nullptr || rte_ring_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
     return drop(burst, worker, i, Drop::punt_full);
   worker.counters.punted.add(1);
   burst.live &= ~(uint64_t{1} << i);

@@ -1,11 +1,12 @@
 // transmit: packets into the queue of the port they leave by, and what is queued to the ports, in bursts. A
 // port that does not take all at once has the rest held for it, in order; beyond that queue packets are
-// dropped.
+// dropped. What leaves by a port whose only queue another worker has goes to that one by ring.
 //
 // Reads Burst::out_port; writes TransmitQueue, PortCounters. Drops: transmit_full.
 #pragma once
 
 #include <rte_ethdev.h>
+#include <rte_ring.h>
 
 #include <algorithm>
 #include <string_view>
@@ -24,7 +25,9 @@ struct Transmit {
     });
     for (const PortId port : tables.ports.in_use) {
       const uint64_t leaving = burst.live & Group::equal64(burst.out_port, port);
-      if (leaving != 0 && worker.transmit[port].count == 0)
+      if (worker.transmit[port].to_transmitter != nullptr) [[unlikely]]
+        queue(burst, worker, port, leaving);
+      else if (leaving != 0 && worker.transmit[port].count == 0)
         send(burst, worker, port, leaving);
       else
         queue(burst, worker, port, leaving);
@@ -36,7 +39,8 @@ struct Transmit {
   static void flush(WorkerState& worker, PortId port) noexcept {
     TransmitQueue& queue = worker.transmit[port];
     if (queue.count == 0) return;
-    const uint16_t sent = rte_eth_tx_burst(port, 0, queue.packets.data(), static_cast<uint16_t>(queue.count));
+    const uint16_t sent =
+        rte_eth_tx_burst(port, queue.number, queue.packets.data(), static_cast<uint16_t>(queue.count));
     if (sent == 0) return;
     uint64_t held_bytes = 0;
     for (uint32_t n = sent; n < queue.count; ++n) held_bytes += queue.packets[n]->pkt_len;
@@ -51,6 +55,12 @@ struct Transmit {
   // Adds one packet; false, and the packet still the caller's, when the queue is full.
   static bool append(WorkerState& worker, PortId port, rte_mbuf* packet) noexcept {
     TransmitQueue& queue = worker.transmit[port];
+    if (queue.to_transmitter != nullptr) [[unlikely]] {
+      packet->port = port;
+      if (rte_ring_sp_enqueue(queue.to_transmitter, packet) != 0) return false;
+      worker.counters.handed_over.add(1);
+      return true;
+    }
     if (queue.count == TransmitQueue::capacity) return false;
     queue.packets[queue.count++] = packet;
     queue.bytes += packet->pkt_len;
@@ -67,7 +77,8 @@ struct Transmit {
       packets[count++] = burst.mbuf[i];
       bytes += burst.mbuf[i]->pkt_len;
     });
-    const uint32_t sent = rte_eth_tx_burst(port, 0, packets, static_cast<uint16_t>(count));
+    const uint16_t number = worker.transmit[port].number;
+    const uint32_t sent = rte_eth_tx_burst(port, number, packets, static_cast<uint16_t>(count));
     // What is sent is the port's: the lengths of the rest are still to be had.
     for (uint32_t n = sent; n < count; ++n) {
       bytes -= packets[n]->pkt_len;

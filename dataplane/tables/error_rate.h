@@ -3,10 +3,12 @@
 // exactly", 4).
 //
 // The generic cell rate algorithm (ITU-T I.371, annex A): one word says when the next error
-// is due. Four bytes a binding, where rte_meter takes 24, matter here: there is one for every binding, and
-// hardly one is ever used.
+// is due. All workers share it: errors about one EIP come to several of them. Its update is the one contended
+// atomic of the data plane, and only errors that are otherwise permitted meet it. Four bytes a binding, where
+// rte_meter takes 24, matter here: there is one for every binding, and hardly one is ever used.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,14 +19,14 @@ namespace portcullis {
 
 class ErrorRate {
  public:
-  static constexpr size_t bytes_each = sizeof(uint32_t);
+  static constexpr size_t bytes_each = sizeof(std::atomic<uint32_t>);
   static constexpr uint32_t burst = 32;                     // errors at once: a traceroute sends 16 probes
   static constexpr uint32_t ticks_per_ms = 64;              // of the clock, which wraps after 18 hours
   static constexpr uint32_t highest = 1000 * ticks_per_ms;  // errors a second
 
   // `per_second`: from 1 to `highest`.
   [[nodiscard]] static Expected<ErrorRate> create(uint32_t per_second, uint32_t bindings, int numa_node) {
-    auto due = TableArray<uint32_t>::create("rates of ICMP errors", bindings, numa_node);
+    auto due = TableArray<std::atomic<uint32_t>>::create("rates of ICMP errors", bindings, numa_node);
     if (!due) return tl::unexpected(due.error());
     ErrorRate rate;
     rate.interval_ = highest / per_second;
@@ -33,21 +35,27 @@ class ErrorRate {
   }
   // Whether an error of the binding may pass now.
   [[nodiscard]] bool has_token(BindingId id, uint64_t now_ms) const {
-    return ahead(id, now_ms) <= interval_ * (burst - 1);
+    return ahead(due_[id].load(std::memory_order_relaxed), now_ms) <= interval_ * (burst - 1);
   }
-  void take(BindingId id, uint64_t now_ms) { due_[id] = ticks(now_ms) + ahead(id, now_ms) + interval_; }
+  // Between the two other workers may take: each at the most one more than there is.
+  void take(BindingId id, uint64_t now_ms) {
+    uint32_t due = due_[id].load(std::memory_order_relaxed);
+    while (!due_[id].compare_exchange_weak(due, ticks(now_ms) + ahead(due, now_ms) + interval_,
+                                           std::memory_order_relaxed)) {
+    }
+  }
   [[nodiscard]] size_t bytes() const { return due_.bytes(); }
 
  private:
   static constexpr uint32_t ticks(uint64_t now_ms) { return static_cast<uint32_t>(now_ms * ticks_per_ms); }
   // How far the next error is due beyond now. What would lie farther than a whole burst (and one more: what
   // an endpoint sends to itself takes twice) is long past: the clock has wrapped since.
-  [[nodiscard]] uint32_t ahead(BindingId id, uint64_t now_ms) const {
-    const uint32_t ahead = due_[id] - ticks(now_ms);
+  [[nodiscard]] uint32_t ahead(uint32_t due, uint64_t now_ms) const {
+    const uint32_t ahead = due - ticks(now_ms);
     return ahead <= interval_ * (burst + 1) ? ahead : 0;
   }
   uint32_t interval_ = 1;
-  TableArray<uint32_t> due_;  // by binding id
+  TableArray<std::atomic<uint32_t>> due_;  // by binding id
 };
 
 }  // namespace portcullis

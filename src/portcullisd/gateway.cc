@@ -1,6 +1,5 @@
 #include "src/portcullisd/gateway.h"
 
-#include <rte_launch.h>
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
@@ -20,10 +19,9 @@
 namespace portcullis {
 namespace {
 
-// Readers of the tables, by their rte_rcu_qsbr thread id.
-constexpr uint32_t worker_rcu_id = 0;
-constexpr uint32_t punt_rcu_id = 1;
-constexpr uint32_t rcu_readers = 2;
+// Readers of the tables, by their rte_rcu_qsbr thread id: workers, then the punt thread.
+constexpr uint32_t punt_rcu_id = max_workers;
+constexpr uint32_t rcu_readers = max_workers + 1;
 
 // Locally administered, and no port's: the kernel sees the gateway's addresses at this one.
 constexpr Mac tap_mac{{0x02, 0x50, 0x43, 0x00, 0x00, 0x01}};
@@ -41,6 +39,14 @@ std::string node_text(int node) {
 
 std::string_view role_text(PortRole role) {
   return role == PortRole::uplink ? "uplink" : "endpoint";
+}
+
+void log_queues(const std::string& name, const EthPort& port, size_t workers) {
+  const bool has_all = port.receive_queues() == workers;
+  spdlog::info(
+      "port {}: {} receive queues, {} transmit queues; {}", name, port.receive_queues(),
+      port.transmit_queues(),
+      has_all && port.spreads_by_remote() ? "the device spreads by remote" : "workers spread by remote");
 }
 
 model::Limits limits_of(const config::Settings& settings) {
@@ -113,7 +119,7 @@ Expected<std::unique_ptr<Gateway>> Gateway::start(const config::Settings& settin
   auto done = gateway->open_ports();
   if (done) done = gateway->create_tables();
   if (done) done = gateway->create_punt();
-  if (done) done = gateway->create_worker();
+  if (done) done = gateway->create_workers();
   if (done) done = gateway->start_control(std::move(*store));
   if (done) done = gateway->open_receive_side();
   if (done) done = gateway->start_api();
@@ -124,10 +130,7 @@ Expected<std::unique_ptr<Gateway>> Gateway::start(const config::Settings& settin
 Gateway::~Gateway() {
   if (server_) server_->stop();
   if (control_) control_->stop();
-  if (is_polling_) {
-    stop_polling_ = true;
-    rte_eal_wait_lcore(Eal::worker_lcore(0));
-  }
+  if (workers_) workers_->stop();
   if (!punt_) return;
   punt_->stop();
   for (size_t i = 0; i < punt_outcomes.size(); ++i)
@@ -136,10 +139,10 @@ Gateway::~Gateway() {
 }
 
 Expected<void> Gateway::open_ports() {
-  const uint32_t core = settings_.workers.cores[0];
-  const int core_node = numa_node_of_core(core);
-  spdlog::info("worker 0: core {}, NUMA node {}, back end {}", core, node_text(core_node),
-               name_of(widest_isa()));
+  const auto& cores = settings_.workers.cores;
+  for (size_t i = 0; i < cores.size(); ++i)
+    spdlog::info("worker {}: core {}, NUMA node {}, back end {}", i, cores[i],
+                 node_text(numa_node_of_core(cores[i])), name_of(widest_isa()));
   for (const auto& wanted : settings_.ports) {
     auto port = EthPort::probe(wanted.device);
     if (!port) return Unexpected(port.error());
@@ -150,12 +153,16 @@ Expected<void> Gateway::open_ports() {
         spdlog::warn("port {}: {}", wanted.name, warning);
     const auto pool = pool_on(opened.numa_node());
     if (!pool) return Unexpected(pool.error());
-    const EthPortConfig config{wanted.mtu, wanted.rx_descriptors, wanted.tx_descriptors};
+    const EthPortConfig config{wanted.mtu, wanted.rx_descriptors, wanted.tx_descriptors, wanted.queues,
+                               wanted.role == PortRole::uplink};
     if (auto done = ports_.back().configure(config, *pool); !done) return done;
     spdlog::info("port {}: {}, {}, MAC {}, MTU {}, NUMA node {}", wanted.name, role_text(wanted.role),
                  wanted.device, opened.mac().to_string(), opened.mtu(), node_text(opened.numa_node()));
-    if (const auto warning = placement_warning(wanted.name, opened.numa_node(), core, core_node))
-      spdlog::warn("{}", *warning);
+    for (const uint32_t core : cores)
+      if (const auto warning =
+              placement_warning(wanted.name, opened.numa_node(), core, numa_node_of_core(core)))
+        spdlog::warn("{}", *warning);
+    if (cores.size() > 1) log_queues(wanted.name, opened, cores.size());
   }
   return {};
 }
@@ -223,8 +230,10 @@ Expected<void> Gateway::create_tables() {
   rcu_.reset(static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket("rcu", size, RTE_CACHE_LINE_SIZE, node)));
   if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_readers) != 0)
     return fail(ErrorCode::resource_exhausted, "no memory for RCU; raise eal.memory_mb");
+  // To the punt thread come packets of every worker.
+  const unsigned flags = settings_.workers.cores.size() == 1 ? RING_F_SP_ENQ : 0;
   for (const auto& [ring, name] : {std::pair{&to_punt_, "to_punt"}, std::pair{&from_punt_, "from_punt"}}) {
-    ring->reset(rte_ring_create(name, punt_ring_size, node, RING_F_SP_ENQ | RING_F_SC_DEQ));
+    ring->reset(rte_ring_create(name, punt_ring_size, node, flags | RING_F_SC_DEQ));
     if (!*ring) return fail(ErrorCode::resource_exhausted, "no memory for punt rings; raise eal.memory_mb");
   }
   return {};
@@ -249,21 +258,10 @@ Expected<void> Gateway::create_punt() {
   return {};
 }
 
-Expected<void> Gateway::create_worker() {
-  WorkerConfig config;
-  config.id = worker_rcu_id;
-  config.core = settings_.workers.cores[0];
-  config.numa_node = numa_node_of_core(config.core);
-  config.flow_capacity = settings_.capacity.flows;
-  config.ipv6_flow_capacity = settings_.capacity.ipv6_flows;
-  config.fragment_capacity = settings_.capacity.fragments;
-  config.idle_polls = settings_.workers.idle_polls;
-  config.idle_sleep_us = settings_.workers.idle_sleep_us;
-  config.to_punt = to_punt_.get();
-  config.from_punt = from_punt_.get();
-  auto worker = Worker::create(config, *tables_, rcu_.get());
-  if (!worker) return Unexpected(worker.error());
-  worker_ = std::move(*worker);
+Expected<void> Gateway::create_workers() {
+  auto workers = Workers::create(settings_, ports_, *tables_, rcu_.get(), to_punt_.get(), from_punt_.get());
+  if (!workers) return Unexpected(workers.error());
+  workers_ = std::move(*workers);
   return {};
 }
 
@@ -286,28 +284,18 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
 
   publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip);
-  publisher.add_worker(worker_.get());
+  for (const Worker* worker : workers_->all()) publisher.add_worker(worker);
+  publisher.set_handover(workers_->handover());
   control_.emplace(ControlConfig{.pools = settings_.pools},
                    model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved)),
                    std::move(store), std::move(publisher));
   return control_->start();
 }
 
-int Gateway::poll_on_core(void* gateway) {
-  auto& self = *static_cast<Gateway*>(gateway);
-  self.worker_->online();
-  self.worker_->run(self.stop_polling_);
-  self.worker_->offline();
-  return 0;
-}
-
 Expected<void> Gateway::open_receive_side() {
   for (EthPort& port : ports_)
     if (auto done = port.start(); !done) return done;
-  if (rte_eal_remote_launch(poll_on_core, this, Eal::worker_lcore(0)) != 0)
-    return fail(ErrorCode::internal,
-                "the worker's core " + std::to_string(settings_.workers.cores[0]) + " is busy");
-  is_polling_ = true;
+  if (auto done = workers_->start(); !done) return done;
   punt_->start();
   return {};
 }
@@ -315,7 +303,7 @@ Expected<void> Gateway::open_receive_side() {
 Expected<void> Gateway::start_api() {
   service::Sources sources;
   sources.tables = tables_.get();
-  sources.workers = {worker_.get()};
+  sources.workers = workers_->all();
   for (size_t i = 0; i < ports_.size(); ++i)
     sources.ports.push_back(
         {ports_[i].id(), settings_.ports[i].name, settings_.ports[i].device, ports_[i].numa_node()});

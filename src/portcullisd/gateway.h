@@ -2,7 +2,6 @@
 // API. Thread: main.
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,9 +15,9 @@
 #include "dataplane/ports/host_stack.h"
 #include "dataplane/ports/punt.h"
 #include "dataplane/tables/tables.h"
-#include "dataplane/worker.h"
 #include "src/base/expected.h"
 #include "src/portcullisd/eal.h"
+#include "src/portcullisd/workers.h"
 
 struct rte_mempool;
 struct rte_rcu_qsbr;
@@ -47,12 +46,11 @@ class Gateway {
   [[nodiscard]] Expected<rte_mempool*> pool_on(int numa_node);
   [[nodiscard]] Expected<void> create_tables();
   [[nodiscard]] Expected<void> create_punt();
-  [[nodiscard]] Expected<void> create_worker();
+  [[nodiscard]] Expected<void> create_workers();
   [[nodiscard]] Expected<void> start_control(std::unique_ptr<store::Store> store);
   [[nodiscard]] Expected<void> open_receive_side();
   [[nodiscard]] Expected<void> start_api();
   [[nodiscard]] const EthPort& uplink() const;
-  static int poll_on_core(void* gateway);
 
   const config::Settings settings_;
   // In the order of their making; each is used by those below it.
@@ -65,10 +63,8 @@ class Gateway {
   std::unique_ptr<rte_ring, Free> to_punt_;
   std::unique_ptr<rte_ring, Free> from_punt_;
   std::unique_ptr<PuntThread> punt_;
-  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<Workers> workers_;
   std::optional<Control> control_;
-  std::atomic<bool> stop_polling_{false};
-  bool is_polling_ = false;
   std::unique_ptr<service::Server> server_;
 };
 

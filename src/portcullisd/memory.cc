@@ -6,6 +6,7 @@
 
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
+#include "dataplane/handover.h"
 #include "dataplane/ports/ethdev.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/worker_state.h"
@@ -19,6 +20,8 @@ constexpr uint64_t flow_bucket_bytes = 64 + FlowTable::ways * sizeof(FlowEntry);
 // Lists that may be replaced in one step while their old chunks are still read.
 constexpr uint32_t lists_in_flight = 2;
 constexpr uint32_t default_mtu = 1500;
+// From one worker to another: to owners and to transmitters.
+constexpr uint32_t rings_of_pair = 2;
 
 }  // namespace
 
@@ -42,8 +45,11 @@ uint32_t packet_buffers(const config::Settings& settings) {
   if (settings.capacity.packet_buffers != 0) return settings.capacity.packet_buffers;
   uint32_t buffers = 2 * punt_ring_size;
   for (const auto& port : settings.ports)
-    buffers += uint32_t{port.rx_descriptors} + port.tx_descriptors + TransmitQueue::capacity + burst_size;
-  return buffers + packet_pool_cache;
+    buffers += port.queues * (uint32_t{port.rx_descriptors} + port.tx_descriptors) + TransmitQueue::capacity +
+               burst_size;
+  const auto workers = static_cast<uint32_t>(settings.workers.cores.size());
+  return buffers + workers * packet_pool_cache +
+         workers * (workers - 1) * rings_of_pair * Handover::ring_size;
 }
 
 uint16_t largest_mtu(const config::Settings& settings) {
@@ -77,9 +83,9 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t ipv6_flows = settings.capacity.ipv6_flows * workers;
   const uint64_t fragments = settings.capacity.fragments * workers;
   const uint64_t buffers = packet_buffers(settings);
-  const uint64_t counter_bytes =
-      workers * (records * (sizeof(SlotCounters) + 2 * sizeof(Counter) + ErrorRate::bytes_each) +
-                 chunks * permit_chunk_rules * sizeof(Counter));
+  const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + 2 * sizeof(Counter)) +
+                                            chunks * permit_chunk_rules * sizeof(Counter)) +
+                                 records * ErrorRate::bytes_each;
   return {{
       {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
       {"IPv6 binding records", ipv6_records, ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding))},
@@ -95,6 +101,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"IPv6 flow entries", ipv6_flows, ipv6_flows / FlowTable::ways * flow_bucket_bytes},
       {"fragmented datagrams", fragments, fragments * (sizeof(FragmentEntry) + sizeof(FragmentEntry6))},
       {"EIP and rule counters", records, counter_bytes},
+      {"rings between workers", workers * (workers - 1) * rings_of_pair,
+       Handover::bytes_for(static_cast<uint32_t>(workers))},
       {"packet buffers", buffers, packet_pool_bytes(static_cast<uint32_t>(buffers), largest_mtu(settings))},
   }};
 }

@@ -9,7 +9,7 @@
 namespace portcullis::testing {
 namespace {
 
-constexpr uint32_t rcu_threads = 1;
+constexpr uint32_t rcu_threads = max_workers;
 
 void require(const Expected<void>& result) {
   if (!result) throw std::runtime_error(result.error().message);
@@ -83,18 +83,42 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_threads) != 0) throw std::runtime_error("no memory for RCU");
   to_punt_ = make_ring("to-punt-" + number, punt_room);
   from_punt_ = make_ring("from-punt-" + number, punt_room);
-  worker_ = must(Worker::create({.flow_capacity = sizes.flow_capacity,
-                                 .ipv6_flow_capacity = sizes.flow_capacity,
-                                 .fragment_capacity = sizes.fragment_capacity,
-                                 .flow_secret = flow_secret,
-                                 .isa = sizes.isa,
-                                 .to_punt = to_punt_.get(),
-                                 .from_punt = from_punt_.get()},
-                                *tables_, rcu_.get()));
+  create_workers(sizes);
   std::map<std::string, PortId> port_ids;
   for (size_t i = 0; i < ports_.size(); ++i) port_ids[setup.ports[i].name] = ports_[i]->id();
   publisher_ = std::make_unique<publish::Publisher>(*tables_, rcu_.get(), port_ids, setup.flow_quota);
-  publisher_->add_worker(worker_.get());
+  for (const auto& worker : workers_) publisher_->add_worker(worker.get());
+  publisher_->set_handover(handover_.get());
+}
+
+void GatewayUnderTest::create_workers(const Sizes& sizes) {
+  if (sizes.workers > 1) {
+    handover_ = must(Handover::create(sizes.workers, SOCKET_ID_ANY, sizes.handover_room));
+    error_rate_ =
+        must(ErrorRate::create(tables_->gateway.icmp_error_rate, tables_->binding.capacity(), SOCKET_ID_ANY));
+  }
+  std::vector<QueueCounts> queues;
+  for (const RingPort* port : ports_) queues.push_back({port->id(), 1, 1});
+  const std::vector<WorkerQueues> assigned = assign_queues(queues, sizes.workers);
+  for (uint32_t id = 0; id < sizes.workers; ++id)
+    workers_.push_back(must(Worker::create({.id = id,
+                                            .flow_capacity = sizes.flow_capacity,
+                                            .ipv6_flow_capacity = sizes.flow_capacity,
+                                            .fragment_capacity = sizes.fragment_capacity,
+                                            .flow_secret = flow_secret,
+                                            .isa = sizes.isa,
+                                            .to_punt = to_punt_.get(),
+                                            .from_punt = id == 0 ? from_punt_.get() : nullptr,
+                                            .handover = handover_.get(),
+                                            .error_rate = error_rate_ ? &*error_rate_ : nullptr,
+                                            .queues = assigned[id]},
+                                           *tables_, rcu_.get())));
+  for (const auto& worker : workers_) {
+    std::vector<const Worker*> peers;
+    for (const auto& other : workers_)
+      if (other != worker) peers.push_back(other.get());
+    worker->set_peers(peers);
+  }
 }
 
 GatewayUnderTest::~GatewayUnderTest() {
@@ -132,8 +156,15 @@ void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
 
 void GatewayUnderTest::set_online(bool online) {
   if (online == online_) return;
-  online ? worker_->online() : worker_->offline();
+  for (const auto& worker : workers_) online ? worker->online() : worker->offline();
   online_ = online;
+}
+
+void GatewayUnderTest::poll(uint64_t now_ms) {
+  do {
+    for (const auto& worker : workers_) worker->poll(now_ms);
+  } while (total([](const WorkerCounters& counters) { return counters.handed_over.get(); }) !=
+           total([](const WorkerCounters& counters) { return counters.taken_over.get(); }));
 }
 
 void GatewayUnderTest::apply(const model::ChangeSet& changes) {

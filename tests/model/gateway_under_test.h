@@ -1,4 +1,4 @@
-// The gateway as it runs, without threads and without the API: model, compile, publish, tables and one worker
+// The gateway as it runs, without threads and without the API: model, compile, publish, tables and workers
 // on ring ports, driven by a test step by step.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "control/compile/compile.h"
 #include "control/model/model.h"
 #include "control/publish/publisher.h"
+#include "dataplane/handover.h"
+#include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "tests/model/reference.h"
@@ -34,6 +37,8 @@ struct Sizes {
   uint32_t tag_sets = 32;
   uint32_t flow_capacity = 1024;  // of each family
   uint32_t fragment_capacity = 128;
+  uint32_t workers = 1;
+  uint32_t handover_room = Handover::ring_size;
   Isa isa = widest_isa();
   int64_t quarantine_ms = 10'000;
   model::Generation generation = 0;  // as if so many changes had been before
@@ -49,17 +54,28 @@ class GatewayUnderTest {
   GatewayUnderTest& operator=(const GatewayUnderTest&) = delete;
 
   // Carries a planned call out: when this returns, no packet received from then on is judged by the old
-  // state. Unless the worker polls in a thread of its own, it must be at_rest.
+  // state. Workers that do not poll in threads of their own must be offline.
   template <typename Reply>
   Reply enforce(const model::Plan<Reply>& plan) {
     apply(plan.changes);
     return plan.reply;
   }
 
-  // The single-threaded drive: the worker is no reader while a call is carried out.
+  // The single-threaded drive: workers are no readers while a call is carried out.
   void set_online(bool online);
-  [[nodiscard]] Worker& worker() { return *worker_; }
-  [[nodiscard]] const Worker& worker() const { return *worker_; }
+  // A turn of every worker, one after another; and further ones until nothing is between two of them.
+  void poll(uint64_t now_ms);
+  // The only one, or the first.
+  [[nodiscard]] Worker& worker() { return *workers_.front(); }
+  [[nodiscard]] const Worker& worker() const { return *workers_.front(); }
+  [[nodiscard]] const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+  // Over all workers, of what `value` reads of one's counters.
+  template <typename Value>
+  [[nodiscard]] uint64_t total(Value&& value) const {
+    uint64_t sum = 0;
+    for (const auto& worker : workers_) sum += value(worker->counters());
+    return sum;
+  }
   [[nodiscard]] const model::Model& model() const { return model_; }
   [[nodiscard]] const publish::Publisher& publisher() const { return *publisher_; }
   [[nodiscard]] Tables& tables() { return *tables_; }
@@ -74,6 +90,7 @@ class GatewayUnderTest {
  private:
   void apply(const model::ChangeSet& changes);
   void configure_ports(const reference::Setup& setup);
+  void create_workers(const Sizes& sizes);
 
   struct FreeMemory {
     void operator()(rte_rcu_qsbr* rcu) const { rte_free(rcu); }
@@ -83,7 +100,9 @@ class GatewayUnderTest {
   std::unique_ptr<Tables> tables_;
   std::unique_ptr<rte_rcu_qsbr, FreeMemory> rcu_;
   RingPtr to_punt_, from_punt_;
-  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<Handover> handover_;
+  std::optional<ErrorRate> error_rate_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<publish::Publisher> publisher_;
   bool online_ = false;
 };

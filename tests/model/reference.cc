@@ -158,30 +158,39 @@ void Gateway::flush(PortNumber port, Turn& turn) {
   }
 }
 
-// One burst of one port. First every packet is judged, by tables that none of them has changed yet; then
-// those that pass change them, in order. What is for the gateway itself is seen to before, ARP first.
-std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms) {
-  std::vector<Packet> packets(arrivals.size());
-  std::vector<std::optional<Verdict>> verdicts(arrivals.size());
-  const auto for_each_open = [&](auto&& settle) {
+// One burst of one port, or what of it one worker judges.
+struct Gateway::Burst {
+  std::vector<Packet> packets;
+  std::vector<std::optional<Verdict>> verdicts;  // by packet
+
+  // What `verdict` says, of each packet that nothing was said of yet.
+  template <typename Says>
+  void for_each_open(Says&& says) {
     for (size_t i = 0; i < packets.size(); ++i)
-      if (!verdicts[i]) verdicts[i] = settle(packets[i]);
-  };
+      if (!verdicts[i]) verdicts[i] = says(packets[i]);
+  }
+};
+
+// What is for the gateway itself is seen to before the rest, ARP first.
+Gateway::Burst Gateway::receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms) {
+  Burst burst{std::vector<Packet>(arrivals.size()), std::vector<std::optional<Verdict>>(arrivals.size())};
   for (size_t i = 0; i < arrivals.size(); ++i) {
     ++counts_.ports[in].received_packets;
     counts_.ports[in].received_bytes += arrivals[i].bytes.size();
-    packets[i].in = in;
-    packets[i].bytes = arrivals[i].bytes;
-    packets[i].first_segment = arrivals[i].first_segment;
+    Packet& packet = burst.packets[i];
+    packet.in = in;
+    packet.place = i;
+    packet.bytes = arrivals[i].bytes;
+    packet.first_segment = arrivals[i].first_segment;
   }
   using Settled = std::optional<Verdict>;
   const auto dropped = [&](const std::optional<std::string>& reason) {
     return reason ? Settled(drop(*reason)) : std::nullopt;
   };
-  for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
+  burst.for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
   // What is for the gateway comes to the punt thread in this order.
   const auto for_gateway = [&](auto&& is_of_kind, auto&& settle) {
-    for_each_open(
+    burst.for_each_open(
         [&](Packet& packet) { return is_of_kind(packet) ? Settled(settle(packet)) : std::nullopt; });
   };
   for_gateway([](const Packet& packet) { return packet.kind == FrameKind::arp; },
@@ -191,29 +200,89 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
   for (const IpFamily family : {IpFamily::ipv6, IpFamily::ipv4})
     for_gateway([&](const Packet& packet) { return packet.family == family && is_for_gateway(packet); },
                 [&](Packet& packet) { return to_gateway(packet, now_ms); });
-  for_each_open([&](Packet& packet) { return dropped(identify(packet)); });
+  burst.for_each_open([&](Packet& packet) { return dropped(identify(packet)); });
+  return burst;
+}
+
+// First every packet is judged, by tables that none of them has changed yet; then those that pass change
+// them, in order.
+void Gateway::judge(Burst& burst, uint64_t now_ms) {
+  using Settled = std::optional<Verdict>;
+  const auto dropped = [&](const std::optional<std::string>& reason) {
+    return reason ? Settled(drop(*reason)) : std::nullopt;
+  };
   std::vector<Packet*> firsts;
-  for_each_open([&](Packet& packet) {
+  burst.for_each_open([&](Packet& packet) {
     if (packet.is_fragment && packet.is_first) firsts.push_back(&packet);
     return packet.is_first ? std::nullopt : dropped(follow(packet, firsts, now_ms));
   });
-  for_each_open([&](Packet& packet) { return dropped(admit(packet, now_ms)); });
-  for_each_open([&](Packet& packet) {
+  burst.for_each_open([&](Packet& packet) { return dropped(admit(packet, now_ms)); });
+  burst.for_each_open([&](Packet& packet) {
     const auto refused = route(packet);
     return refused ? Settled(drop_and_tell(packet, *refused, now_ms)) : std::nullopt;
   });
-  for_each_open([&](Packet& packet) { return dropped(commit(packet, now_ms)); });
-  for_each_open([&](Packet& packet) {
+  burst.for_each_open([&](Packet& packet) { return dropped(commit(packet, now_ms)); });
+  burst.for_each_open([&](Packet& packet) {
     return Settled({Fate::transmitted, {}, packet.out, translate(packet)});
   });
+}
 
-  std::vector<Verdict> settled;
-  settled.reserve(verdicts.size());
-  for (size_t i = 0; i < packets.size(); ++i) {
-    note_events(packets[i], *verdicts[i]);
-    settled.push_back(std::move(*verdicts[i]));
+void Gateway::settle(Burst burst, uint64_t now_ms, Turn& turn) {
+  judge(burst, now_ms);
+  for (size_t i = 0; i < burst.packets.size(); ++i) note_events(burst.packets[i], *burst.verdicts[i]);
+  // Answers leave first, then what is passed on, each in order.
+  for (const Fate fate : {Fate::answered, Fate::transmitted})
+    for (std::optional<Verdict>& verdict : burst.verdicts)
+      if (verdict->fate == fate) queue(*verdict);
+  for (size_t i = 0; i < burst.packets.size(); ++i)
+    turn.verdicts[burst.packets[i].in][burst.packets[i].place] = std::move(*burst.verdicts[i]);
+}
+
+// Both directions of a flow, and the errors about it, are one worker's: what its endpoint's remote is
+// decides.
+uint32_t Gateway::owner_of(const Packet& packet) const {
+  if (setup_.workers.count == 1) return 0;
+  if (packet.to.owner == nullptr) return setup_.workers.owner_of({packet.destination});
+  if (packet.from.owner != nullptr)
+    return setup_.workers.owner_of({packet.from.owner->address, packet.to.owner->address});
+  return setup_.workers.owner_of({packet.quote ? packet.quote->destination : packet.source});
+}
+
+// What is still open in a burst of `worker` and is not its own.
+void Gateway::hand_over(Burst& burst, uint32_t worker, Ways& ways) {
+  Burst own;
+  for (size_t i = 0; i < burst.packets.size(); ++i) {
+    Packet& packet = burst.packets[i];
+    packet.worker = burst.verdicts[i] ? worker : owner_of(packet);
+    if (packet.worker != worker && ways[{worker, packet.worker}].size() == setup_.workers.room) {
+      packet.worker = worker;
+      burst.verdicts[i] = drop("handover_full");
+    }
+    packet.from.worker = packet.to.worker = packet.worker;
+    if (packet.worker != worker) {
+      ways[{worker, packet.worker}].push_back(std::move(packet));
+      continue;
+    }
+    own.packets.push_back(std::move(packet));
+    own.verdicts.push_back(std::move(burst.verdicts[i]));
   }
-  return settled;
+  burst = std::move(own);
+}
+
+// A receive burst's worth of it, in bursts of one port each.
+void Gateway::take_over(Way& way, uint64_t now_ms, Turn& turn) {
+  std::vector<Packet> taken;
+  for (; !way.empty() && taken.size() < 64; way.pop_front()) taken.push_back(std::move(way.front()));
+  while (!taken.empty()) {
+    const PortNumber in = taken.front().in;
+    const auto is_other = [&](const Packet& packet) { return packet.in != in; };
+    Burst burst;
+    for (Packet& packet : taken)
+      if (!is_other(packet)) burst.packets.push_back(packet);
+    std::erase_if(taken, [&](const Packet& packet) { return !is_other(packet); });
+    burst.verdicts.resize(burst.packets.size());
+    settle(std::move(burst), now_ms, turn);
+  }
 }
 
 Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arrivals,
@@ -228,16 +297,30 @@ Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arr
     Verdict verdict{Fate::transmitted, {}, uplink_, frame};
     queue(verdict);
   }
-  for (PortNumber in = 0; in < ports; ++in) {
-    turn.verdicts[in] = receive(in, arrivals[in], now_ms);
-    // Answers leave first, then what is passed on, each in order.
-    for (const Fate fate : {Fate::answered, Fate::transmitted})
-      for (Verdict& verdict : turn.verdicts[in])
-        if (verdict.fate == fate) queue(verdict);
-    // Then every port is offered what waits for it.
-    for (PortNumber port = 0; port < ports; ++port)
-      if (port == in || !arrivals[in].empty()) flush(port, turn);
-  }
+  for (PortNumber in = 0; in < ports; ++in) turn.verdicts[in].resize(arrivals[in].size());
+  Ways ways;
+  const auto is_any_under_way = [&] {
+    return std::ranges::any_of(ways, [](const auto& way) { return !way.second.empty(); });
+  };
+  // Each worker takes over what others have for it, then receives; until nothing is under way.
+  for (bool first = true; first || is_any_under_way(); first = false)
+    for (uint32_t worker = 0; worker < setup_.workers.count; ++worker) {
+      for (uint32_t from = 0; from < setup_.workers.count; ++from)
+        take_over(ways[{from, worker}], now_ms, turn);
+      for (PortNumber in = 0; in < ports; ++in) {
+        if (in % setup_.workers.count != worker) continue;
+        const bool receives = first && !arrivals[in].empty();
+        if (receives) {
+          Burst burst = receive(in, arrivals[in], now_ms);
+          hand_over(burst, worker, ways);
+          settle(std::move(burst), now_ms, turn);
+        }
+        // Then every port is offered what waits for it.
+        for (PortNumber port = 0; port < ports; ++port)
+          if (port == in || receives) flush(port, turn);
+      }
+    }
+  for (PortNumber port = 0; port < ports && setup_.workers.count > 1; ++port) flush(port, turn);
   turn.punted = std::exchange(punted_, {});
   counts_.held = 0;
   for (const std::deque<Bytes>& waiting : waiting_) counts_.held += waiting.size();

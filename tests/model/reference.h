@@ -5,8 +5,9 @@
 // It keeps its own desired state, changed by the calls of the paper, and derives from it what it needs when a
 // packet asks for it. Traffic goes through `poll`, one turn of a worker.
 //
-// The one fact it takes from outside is where a flow entry may lie (FlowShape): that decides which refusal
-// comes when a bucket is full and which dead entry is displaced, never what is permitted.
+// The facts it takes from outside are where a flow entry may lie (FlowShape) and which worker owns a packet
+// (WorkerShape): they decide which refusal comes when a bucket is full, which dead entry is displaced and
+// what is judged before what, never what is permitted.
 #pragma once
 
 #include <algorithm>
@@ -62,10 +63,11 @@ struct FlowKey {
   uint16_t local_port = 0, remote_port = 0;
   uint8_t protocol = 0;
   uint8_t icmp_query = 0;  // type of the query that opened or would open it; 0 if not ICMP
+  uint32_t worker = 0;     // whose packets alone it admits
   friend auto operator<=>(const FlowKey&, const FlowKey&) = default;
 };
 
-// The families have buckets of their own: no number is of both.
+// The families and the workers have buckets of their own: no number is of two.
 struct FlowShape {
   uint32_t ways = 16;
   std::function<uint32_t(const FlowKey&)> bucket_of;
@@ -74,8 +76,17 @@ struct FlowShape {
 // Where a datagram in fragments may lie: that decides which one makes room.
 struct FragmentShape {
   uint32_t ways = 64;
-  uint32_t share = 16;  // of one EIP in its bucket
-  std::function<uint32_t(const IpAddr& eip)> bucket_of;
+  uint32_t share = 16;                                   // of one EIP in its bucket
+  std::function<uint32_t(const IpAddr& eip)> bucket_of;  // of each worker
+};
+
+// Several workers: frames of a port are received by the one of its number, modulo their count; packets are
+// judged by the one that owns them, with flows and datagrams of its own.
+struct WorkerShape {
+  uint32_t count = 1;
+  uint32_t room = UINT32_MAX;  // packets that may be under way from one to another
+  // By the remote's address; between two endpoints by both EIPs, in any order.
+  std::function<uint32_t(const std::vector<IpAddr>&)> owner_of;
 };
 
 struct Setup {
@@ -86,6 +97,7 @@ struct Setup {
   Timeouts timeouts;
   FlowShape flows;
   FragmentShape fragments;
+  WorkerShape workers;
   uint32_t flow_quota = 0;          // entries an EIP may own
   uint32_t icmp_error_rate = 100;   // a second, of one EIP
   uint32_t hold_limit = 512;        // frames that wait for room on one port
@@ -204,6 +216,7 @@ class Gateway {
     uint32_t identification = 0;
     uint8_t protocol = 0;  // of the first one
     PortNumber in = 0;
+    uint32_t worker = 0;
     IpAddr eip;                // whose share it has
     uint64_t incarnation = 0;  // of that EIP
     uint64_t expires_ms = 0;
@@ -286,8 +299,17 @@ class Gateway {
   void translate_quote(const Packet& packet, const Addresses& outer, Bytes& bytes) const;
   [[nodiscard]] uint32_t idle_ms(uint8_t protocol, FlowState state) const;
 
-  [[nodiscard]] std::vector<Verdict> receive(PortNumber in, const std::vector<Arrival>& arrivals,
-                                             uint64_t now_ms);
+  struct Burst;
+  // Parsed, and identified; what is for the gateway itself is settled.
+  [[nodiscard]] Burst receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms);
+  void judge(Burst& burst, uint64_t now_ms);
+  void settle(Burst burst, uint64_t now_ms, Turn& turn);
+  [[nodiscard]] uint32_t owner_of(const Packet& packet) const;
+  // Packets on their way from one worker to another, and all that are.
+  using Way = std::deque<Packet>;
+  using Ways = std::map<std::pair<uint32_t, uint32_t>, Way>;
+  void hand_over(Burst& burst, uint32_t worker, Ways& ways);
+  void take_over(Way& way, uint64_t now_ms, Turn& turn);
   void note_events(const Packet& packet, const Verdict& verdict);
   Verdict drop(std::string reason);
   void queue(Verdict& verdict);

@@ -63,6 +63,7 @@ Gateway::Refusal Gateway::commit(const Packet& packet, uint64_t now_ms) {
     datagram.identification = packet.identification;
     datagram.protocol = packet.protocol;
     datagram.in = packet.in;
+    datagram.worker = packet.worker;
     datagram.eip = eip.address;
     datagram.incarnation = eip.created;
     datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;

@@ -15,6 +15,7 @@ Gateway::Datagram* Gateway::datagram_of(const Packet& packet, uint64_t now_ms) {
     if (datagram.expires_ms > now_ms && datagram.source == packet.source &&
         datagram.destination == packet.destination && datagram.identification == packet.identification &&
         (packet.is_ipv6() || datagram.protocol == packet.protocol) && datagram.in == packet.in &&
+        datagram.worker == packet.worker &&
         setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address))
       return &datagram;
   return nullptr;
@@ -66,8 +67,12 @@ void Gateway::keep(Datagram datagram, uint64_t now_ms) {
   std::erase_if(datagrams_, [&](const Datagram& other) { return other.expires_ms <= now_ms; });
   const auto bucket_of = setup_.fragments.bucket_of;
   const uint32_t bucket = bucket_of(datagram.eip);
-  const auto is_own = [&](const Datagram& other) { return other.incarnation == datagram.incarnation; };
-  const auto is_near = [&](const Datagram& other) { return bucket_of(other.eip) == bucket; };
+  const auto is_own = [&](const Datagram& other) {
+    return other.worker == datagram.worker && other.incarnation == datagram.incarnation;
+  };
+  const auto is_near = [&](const Datagram& other) {
+    return other.worker == datagram.worker && bucket_of(other.eip) == bucket;
+  };
   if (std::ranges::count_if(datagrams_, is_own) >= setup_.fragments.share)
     datagrams_.erase(std::ranges::find_if(datagrams_, is_own));
   else if (std::ranges::count_if(datagrams_, is_near) >= setup_.fragments.ways)

@@ -222,6 +222,7 @@ struct Gateway::Side {
   const Eip* remote = nullptr;
   IpAddr remote_address;
   bool leaving = false;
+  uint32_t worker = 0;
   Judgement judgement;
 
   [[nodiscard]] Direction direction() const { return leaving ? Direction::outbound : Direction::inbound; }
@@ -232,7 +233,8 @@ struct Gateway::Side {
                 .remote = remote_address,
                 .local_port = local_port,
                 .remote_port = remote_port,
-                .protocol = protocol};
+                .protocol = protocol,
+                .worker = worker};
     if (is_icmp(protocol))
       key.icmp_query = is_query(protocol, icmp_type) ? icmp_type : query_of_reply(protocol, icmp_type);
     return key;
@@ -263,6 +265,8 @@ enum class FrameKind : uint8_t { packet, arp, neighbor };  // neighbor: Neighbor
 
 struct Gateway::Packet {
   PortNumber in = 0;
+  size_t place = 0;     // among the arrivals of its port
+  uint32_t worker = 0;  // that judges it
   Bytes bytes;
   uint32_t first_segment = 0;
   // parse

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "dataplane/drop.h"
+#include "dataplane/spread.h"
 #include "dataplane/tables/fragment.h"
 
 namespace portcullis::testing {
@@ -120,6 +121,17 @@ FlowView view(const BasicFlowEntry<Tuple>& flow) {
           flow.icmp_code};
 }
 
+// What tells flows apart on the wire: the addresses and the four bytes behind the IP header, ports mostly.
+// Errors about one flow are one worker's, but nobody minds their order.
+Bytes flow_of(const Bytes& frame) {
+  constexpr size_t ether_type_at = 12, addresses_at = 14 + 12, ports_end = 14 + 20 + 4;
+  constexpr size_t addresses6_at = 14 + 8, ports6_end = 14 + 40 + 4;
+  if (frame.size() < ports6_end || is_icmp_error(frame)) return frame;
+  const bool is_ipv6 = frame[ether_type_at] == 0x86;
+  return {frame.begin() + (is_ipv6 ? addresses6_at : addresses_at),
+          frame.begin() + (is_ipv6 ? ports6_end : ports_end)};
+}
+
 }  // namespace
 
 Bench& Bench::instance() {
@@ -153,24 +165,35 @@ World::~World() {
 }
 
 // The one thing that the reference is told: where flows and datagrams may lie. IPv6's buckets count on behind
-// IPv4's.
+// IPv4's, those of a worker behind those of the one before it.
 reference::Setup World::completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room) {
   setup.punt_room = punt_room;
+  setup.workers.count = sizes.workers;
+  setup.workers.room = sizes.handover_room;
+  setup.workers.owner_of = [workers = sizes.workers](const std::vector<IpAddr>& ends) {
+    uint16_t folded = 0;
+    for (const IpAddr& end : ends)
+      folded =
+          static_cast<uint16_t>(folded ^ (end.is_v4() ? Spread::fold(end.v4()) : Spread::fold(end.v6())));
+    return Spread::worker_of_bucket(Spread::bucket(folded), workers);
+  };
   setup.flows.ways = FlowTable::ways;
   setup.flows.bucket_of = [this,
                            buckets = sizes.flow_capacity / FlowTable::ways](const reference::FlowKey& key) {
     const Port local_port = Port::from_host(key.local_port), remote_port = Port::from_host(key.remote_port);
+    const uint32_t before = 2 * buckets * key.worker;
     if (key.local.is_v4())
-      return FlowTable::hash(SideTuple::of(key.local.v4(), key.remote.v4(), local_port, remote_port,
-                                           key.protocol, key.icmp_query),
-                             flow_secret) %
-             buckets;
+      return before + FlowTable::hash(SideTuple::of(key.local.v4(), key.remote.v4(), local_port, remote_port,
+                                                    key.protocol, key.icmp_query),
+                                      flow_secret) %
+                          buckets;
     const auto bound =
         std::ranges::find_if(bindings_, [&](const auto& each) { return each.second.created == key.owner; });
-    return buckets + FlowTable6::hash(SideTuple6::of(bound->first, key.remote.v6(), local_port, remote_port,
-                                                     key.protocol, key.icmp_query),
-                                      flow_secret) %
-                         buckets;
+    return before + buckets +
+           FlowTable6::hash(SideTuple6::of(bound->first, key.remote.v6(), local_port, remote_port,
+                                           key.protocol, key.icmp_query),
+                            flow_secret) %
+               buckets;
   };
   setup.fragments.ways = FragmentTable::ways;
   setup.fragments.share = FragmentTable::share;
@@ -314,7 +337,7 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
   for (const Bytes& frame : originated) gateway_->originate(bench_.frames().make(frame));
 
   turn_ = reference_.poll(now_ms_, arrivals, originated);
-  gateway_->worker().poll(now_ms_);
+  gateway_->poll(now_ms_);
 
   for (PortNumber port = 0; port < ports_.size(); ++port)
     for (size_t i = 0; i < arrivals[port].size(); ++i)
@@ -336,10 +359,10 @@ void World::age_all() {
   note("age all");
   reference_.age_all(now_ms_);
   if (now_ms_ - aged_ms_ >= age_sweep_ms) {
-    gateway_->worker().age(now_ms_);
+    for (const auto& worker : gateway_->workers()) worker->age(now_ms_);
     aged_ms_ = now_ms_;
   } else {
-    gateway_->worker().age_all(now_ms_);
+    for (const auto& worker : gateway_->workers()) worker->age_all(now_ms_);
   }
   if (counts_each_turn_) compare_flows();
 }
@@ -397,7 +420,12 @@ void World::compare_frames() {
   for (PortNumber port = 0; port < ports_.size(); ++port) {
     sent_[port].insert(sent_[port].end(), turn_.sent[port].begin(), turn_.sent[port].end());
     if (blocked_.contains(port)) continue;
-    const std::vector<Bytes> frames = ports_[port]->collect();
+    std::vector<Bytes> frames = ports_[port]->collect();
+    // Between flows of different workers there is no order.
+    if (gateway_->workers().size() > 1) {
+      std::ranges::stable_sort(frames, {}, flow_of);
+      std::ranges::stable_sort(sent_[port], {}, flow_of);
+    }
     expect_equal("frames out of port " + std::to_string(port), sent_[port], frames);
     if (sent_[port].size() == frames.size())
       for (size_t i = 0; i < frames.size(); ++i)
@@ -443,28 +471,45 @@ void World::compare_counts() {
 
 void World::compare_counters() {
   const reference::Counts& mine = reference_.counts();
-  const WorkerCounters& theirs = gateway_->worker().counters();
+  const auto total = [&](auto&& value) { return gateway_->total(value); };
+  const auto of = [&](Counter WorkerCounters::*counter) {
+    return total([&](const WorkerCounters& counters) { return (counters.*counter).get(); });
+  };
   for (size_t i = 0; i < drop_count; ++i) {
     const std::string name(drop_registry[i].name);
     const auto found = mine.dropped.find(name);
-    expect_equal("drops " + name, found == mine.dropped.end() ? 0 : found->second, theirs.dropped[i].get());
+    expect_equal("drops " + name, found == mine.dropped.end() ? 0 : found->second,
+                 total([&](const WorkerCounters& counters) { return counters.dropped[i].get(); }));
   }
   for (size_t port = 0; port < ports_.size(); ++port) {
-    const PortCounters& counters = theirs.ports[gateway_->port_id(port)];
-    const std::string of = " of port " + std::to_string(port);
-    expect_equal("received packets" + of, mine.ports[port].received_packets, counters.received_packets.get());
-    expect_equal("received bytes" + of, mine.ports[port].received_bytes, counters.received_bytes.get());
-    expect_equal("transmitted packets" + of, mine.ports[port].transmitted_packets,
-                 counters.transmitted_packets.get());
-    expect_equal("transmitted bytes" + of, mine.ports[port].transmitted_bytes,
-                 counters.transmitted_bytes.get());
+    const auto of_port = [&](Counter PortCounters::*counter) {
+      return total([&](const WorkerCounters& counters) {
+        return (counters.ports[gateway_->port_id(port)].*counter).get();
+      });
+    };
+    const std::string name = " of port " + std::to_string(port);
+    expect_equal("received packets" + name, mine.ports[port].received_packets,
+                 of_port(&PortCounters::received_packets));
+    expect_equal("received bytes" + name, mine.ports[port].received_bytes,
+                 of_port(&PortCounters::received_bytes));
+    expect_equal("transmitted packets" + name, mine.ports[port].transmitted_packets,
+                 of_port(&PortCounters::transmitted_packets));
+    expect_equal("transmitted bytes" + name, mine.ports[port].transmitted_bytes,
+                 of_port(&PortCounters::transmitted_bytes));
   }
-  expect_equal("originated", mine.originated, theirs.originated.get());
-  expect_equal("punted", mine.punted, theirs.punted.get());
-  expect_equal("held", mine.held, theirs.held.get());
-  expect_equal("received + originated = transmitted + dropped + punted + held",
-               theirs.received() + theirs.originated.get(),
-               theirs.transmitted() + theirs.dropped_all() + theirs.punted.get() + theirs.held.get());
+  expect_equal("originated", mine.originated, of(&WorkerCounters::originated));
+  expect_equal("punted", mine.punted, of(&WorkerCounters::punted));
+  expect_equal("held", mine.held, of(&WorkerCounters::held));
+  for (const auto& worker : gateway_->workers()) {
+    const WorkerCounters& theirs = worker->counters();
+    expect_equal(
+        "received + originated + taken over = transmitted + dropped + punted + held + handed over, of "
+        "worker " +
+            std::to_string(worker->config().id),
+        theirs.received() + theirs.originated.get() + theirs.taken_over.get(),
+        theirs.transmitted() + theirs.dropped_all() + theirs.punted.get() + theirs.held.get() +
+            theirs.handed_over.get());
+  }
 }
 
 void World::compare_eips() {
@@ -484,15 +529,17 @@ void World::compare_eips() {
                    rule.packets);
   }
   // Nothing else moved: not in a binding or a rule that is no more, either.
-  const WorkerCounters& counters = gateway_->worker().counters();
   uint64_t packets = 0, bytes = 0, hits = 0;
-  for (uint32_t i = 0; i < counters.slots.size(); ++i) {
-    const SlotCounters& slot = counters.slots[i];
-    packets += slot.in_packets.get() + slot.out_packets.get();
-    bytes += slot.in_bytes.get() + slot.out_bytes.get();
-    for (const Counter& rule : slot.rule_hits) hits += rule.get();
+  for (const auto& worker : gateway_->workers()) {
+    const WorkerCounters& counters = worker->counters();
+    for (uint32_t i = 0; i < counters.slots.size(); ++i) {
+      const SlotCounters& slot = counters.slots[i];
+      packets += slot.in_packets.get() + slot.out_packets.get();
+      bytes += slot.in_bytes.get() + slot.out_bytes.get();
+      for (const Counter& rule : slot.rule_hits) hits += rule.get();
+    }
+    for (uint32_t i = 0; i < counters.chunk_hits.size(); ++i) hits += counters.chunk_hits[i].get();
   }
-  for (uint32_t i = 0; i < counters.chunk_hits.size(); ++i) hits += counters.chunk_hits[i].get();
   expect_equal("packets of all bindings", reference_.counts().eip_packets, packets);
   expect_equal("bytes of all bindings", reference_.counts().eip_bytes, bytes);
   expect_equal("hits of all rules", reference_.counts().rule_hits, hits);
@@ -507,18 +554,23 @@ void World::compare_flows() {
     key.icmp_query = tuple.icmp_query;
     return key;
   };
-  compare_flows_of(IpFamily::ipv4, gateway_->worker().flows(),
-                   [&](const SideTuple& tuple) { return ends({.local = tuple.local}, tuple); });
-  compare_flows_of(IpFamily::ipv6, gateway_->worker().flows6(), [&](const SideTuple6& tuple) {
-    const Bound& owner = bindings_[tuple.local];
-    return ends({.local = owner.eip, .owner = owner.created}, tuple);
-  });
+  for (const auto& worker : gateway_->workers()) {
+    const uint32_t id = worker->config().id;
+    compare_flows_of(IpFamily::ipv4, id, worker->flows(), [&](const SideTuple& tuple) {
+      return ends({.local = tuple.local, .worker = id}, tuple);
+    });
+    compare_flows_of(IpFamily::ipv6, id, worker->flows6(), [&](const SideTuple6& tuple) {
+      const Bound& owner = bindings_[tuple.local];
+      return ends({.local = owner.eip, .owner = owner.created, .worker = id}, tuple);
+    });
+  }
 }
 
 template <typename Table, typename KeyOf>
-void World::compare_flows_of(IpFamily family, const Table& table, KeyOf&& key_of) {
-  const auto mine = std::ranges::count_if(
-      reference_.flows(), [&](const auto& flow) { return flow.first.local.family() == family; });
+void World::compare_flows_of(IpFamily family, uint32_t worker, const Table& table, KeyOf&& key_of) {
+  const auto mine = std::ranges::count_if(reference_.flows(), [&](const auto& flow) {
+    return flow.first.local.family() == family && flow.first.worker == worker;
+  });
   const std::string what = family == IpFamily::ipv4 ? "IPv4 flow entries" : "IPv6 flow entries";
   expect_equal(what, static_cast<uint64_t>(mine), table.size());
   uint64_t visited = 0;

@@ -96,7 +96,7 @@ class World {
   void compare_eips();
   void compare_flows();
   template <typename Table, typename KeyOf>
-  void compare_flows_of(IpFamily family, const Table& table, KeyOf&& key_of);
+  void compare_flows_of(IpFamily family, uint32_t worker, const Table& table, KeyOf&& key_of);
   [[nodiscard]] reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room);
   void learn_binding(const IpAddr& eip);
 

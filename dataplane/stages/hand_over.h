@@ -1,0 +1,79 @@
+// hand_over: a packet that another worker owns (spread.h) goes there by ring, before anything that depends on
+// flows is asked; that worker parses and identifies it again. An ICMP error belongs to the packet that it
+// quotes.
+//
+// Reads addresses, Burst::quoted, the EIPs of records; writes rte_mbuf::port and ::hash. Drops:
+// handover_full.
+#pragma once
+
+#include <rte_ring.h>
+
+#include <string_view>
+
+#include "dataplane/handover.h"
+#include "dataplane/stages/family.h"
+#include "dataplane/worker_state.h"
+
+namespace portcullis::stages {
+
+struct HandOver {
+  static constexpr std::string_view name = "hand_over";
+
+  template <typename Group>
+  static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    if (worker.config.handover != nullptr) [[unlikely]]
+      Group::template call<ToOwners>(burst, tables, worker);
+  }
+
+ private:
+  // A function of its own, for workers that are not alone.
+  struct ToOwners {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      const Handover& handover = *worker.config.handover;
+      uint64_t of_worker[max_workers] = {};
+      const auto find = [&]<typename Family>(Family) {
+        for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
+          of_worker[handover.owner(remote<Family>(burst, i, tables))] |= uint64_t{1} << i;
+        });
+      };
+      find(Ipv4());
+      find(Ipv6());
+      for (uint32_t owner = 0; owner < handover.workers(); ++owner)
+        if (owner != worker.config.id && of_worker[owner] != 0)
+          send(burst, worker, of_worker[owner], handover.to_owner(worker.config.id, owner));
+    }
+  };
+
+  template <typename Family>
+  static uint16_t remote(const Burst& burst, uint32_t i, const Tables& tables) {
+    const BindingRecord* const source = burst.source[i];
+    const BindingRecord* const destination = burst.destination[i];
+    if (destination == nullptr) return Spread::fold(Family::destination(burst, i));
+    if (source != nullptr)
+      return Spread::fold(Family::eip(*source, tables)) ^ Spread::fold(Family::eip(*destination, tables));
+    const bool is_error = (burst.errors >> i & 1) != 0;
+    return Spread::fold(is_error ? Family::destination(burst.quoted[i]) : Family::source(burst, i));
+  }
+
+  static void send(Burst& burst, WorkerState& worker, uint64_t leaving, rte_ring* ring) {
+    rte_mbuf* packets[burst_size];
+    uint32_t count = 0;
+    for_each_packet(leaving, [&](uint32_t i) {
+      packets[count++] = burst.mbuf[i];
+      burst.mbuf[i]->port = burst.in_port;
+      burst.mbuf[i]->hash.usr = link_of(burst, i);
+    });
+    const uint32_t sent = rte_ring_sp_enqueue_burst(ring, reinterpret_cast<void**>(packets), count, nullptr);
+    worker.counters.handed_over.add(sent);
+    uint32_t n = 0;
+    for_each_packet(leaving, [&](uint32_t i) {
+      if (n++ < sent)
+        burst.live &= ~(uint64_t{1} << i);
+      else
+        drop(burst, worker, i, Drop::handover_full);
+    });
+  }
+};
+
+}  // namespace portcullis::stages

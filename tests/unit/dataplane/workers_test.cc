@@ -1,0 +1,121 @@
+// What several workers share: who owns what, who polls which queue, and the rings between them.
+#include <gtest/gtest.h>
+#include <rte_byteorder.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_ring.h>
+#include <rte_thash.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "dataplane/handover.h"
+#include "dataplane/port_queues.h"
+#include "dataplane/spread.h"
+#include "tests/model/ring_port.h"
+#include "tests/unit/dataplane/pipeline_rows.h"
+
+namespace portcullis {
+namespace {
+
+// The hash that a NIC with this key computes (rte_softrss), over words of the input in host order.
+uint32_t toeplitz(std::vector<uint32_t> words) {
+  std::array<uint8_t, 40> key{};
+  for (size_t i = 0; i < key.size(); ++i)
+    key[i] = static_cast<uint8_t>(i % 2 == 0 ? spread_key_word >> 8 : spread_key_word & 0xff);
+  return rte_softrss(words.data(), static_cast<uint32_t>(words.size()), key.data());
+}
+
+TEST(Spread, IsTheHashOfNics) {
+  for (const char* text : {"203.0.113.7", "0.0.0.0", "255.255.255.255", "198.51.100.200", "10.1.2.3"}) {
+    const Ipv4Addr address = *Ipv4Addr::parse(text);
+    const uint32_t hash = toeplitz({address.host()});
+    EXPECT_EQ(Spread::hash(Spread::fold(address)), hash & 0xffff) << text;
+    EXPECT_EQ(Spread::hash(Spread::fold(address)), hash >> 16) << text;
+  }
+  for (const char* text : {"2001:db8::7", "::", "fe80::1:2:3:4", "2001:db8:1234:5678:9abc:def0:1357:2468"}) {
+    const Ipv6Addr address = *Ipv6Addr::parse(text);
+    const uint32_t hash =
+        toeplitz({static_cast<uint32_t>(address.high() >> 32), static_cast<uint32_t>(address.high()),
+                  static_cast<uint32_t>(address.low() >> 32), static_cast<uint32_t>(address.low())});
+    EXPECT_EQ(Spread::hash(Spread::fold(address)), hash & 0xffff) << text;
+  }
+}
+
+TEST(Spread, OfAPairHasNoDirection) {
+  const uint16_t a = Spread::fold(*Ipv4Addr::parse("203.0.113.7"));
+  const uint16_t b = Spread::fold(*Ipv4Addr::parse("198.51.100.1"));
+  EXPECT_EQ(Spread::hash(a ^ b), Spread::hash(a) ^ Spread::hash(b));
+}
+
+TEST(Spread, LosesNothingOfWhatIsHashedAndLoadsAllWorkersAlike) {
+  std::set<uint16_t> hashes;
+  std::array<uint32_t, 4> of_worker{};
+  for (uint32_t folded = 0; folded < 65536; ++folded) {
+    hashes.insert(Spread::hash(static_cast<uint16_t>(folded)));
+    ++of_worker[Spread::worker_of_bucket(Spread::bucket(static_cast<uint16_t>(folded)), 4)];
+  }
+  EXPECT_EQ(hashes.size(), 65536u);
+  for (const uint32_t share : of_worker) EXPECT_EQ(share, 16384u);
+}
+
+TEST(PortQueues, OneForEachWorkerIsItsOwn) {
+  const std::vector<WorkerQueues> queues = assign_queues({{.port = 5, .receive = 3, .transmit = 3}}, 3);
+  for (uint16_t worker = 0; worker < 3; ++worker) {
+    EXPECT_EQ(queues[worker][5].receive, worker);
+    EXPECT_EQ(queues[worker][5].transmit, worker);
+    EXPECT_EQ(queues[worker][5].receivers, 3u);
+  }
+}
+
+TEST(PortQueues, FewerGoAroundAndOneWorkerTransmits) {
+  const std::vector<WorkerQueues> queues =
+      assign_queues({{.port = 1}, {.port = 2}, {.port = 3, .receive = 2, .transmit = 3}, {.port = 4}}, 3);
+  const auto receive = [&](PortId port) {
+    return std::array{queues[0][port].receive, queues[1][port].receive, queues[2][port].receive};
+  };
+  constexpr uint16_t none = PortQueues::none;
+  EXPECT_EQ(receive(1), (std::array<uint16_t, 3>{0, none, none}));
+  EXPECT_EQ(receive(2), (std::array<uint16_t, 3>{none, 0, none}));
+  EXPECT_EQ(receive(3), (std::array<uint16_t, 3>{1, none, 0}));
+  EXPECT_EQ(receive(4), (std::array<uint16_t, 3>{0, none, none}));
+  EXPECT_EQ(queues[2][2].transmitter, 1u);
+  EXPECT_EQ(queues[2][2].transmit, none);
+  EXPECT_EQ(queues[1][2].transmit, 0);
+  EXPECT_EQ(queues[2][3].transmit, 2);
+}
+
+TEST(Handover, WaitsForWhatIsInTheRingsAndNotForMore) {
+  const auto handover = *Handover::create(2, -1);
+  rte_ring* const ring = handover->to_owner(0, 1);
+  handover->wait_until_taken();  // nothing to wait for
+  int packet = 0;
+  ASSERT_EQ(rte_ring_sp_enqueue(ring, &packet), 0);
+  std::atomic<bool> has_waited{false};
+  std::thread control([&] {
+    handover->wait_until_taken();
+    has_waited = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(has_waited);
+  ASSERT_EQ(rte_ring_sp_enqueue(ring, &packet), 0);
+  void* taken = nullptr;
+  ASSERT_EQ(rte_ring_sc_dequeue(ring, &taken), 0);
+  control.join();
+  EXPECT_EQ(rte_ring_count(ring), 1u);
+  ASSERT_EQ(rte_ring_sc_dequeue(ring, &taken), 0);
+}
+
+TEST(Handover, TooManyWorkersForTheMemoryAreRefused) {
+  const auto refused = Handover::create(2, -1, uint32_t{1} << 30);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
+}
+
+}  // namespace
+}  // namespace portcullis
