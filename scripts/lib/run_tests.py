@@ -255,13 +255,18 @@ def sanitized(kind: str, full: bool) -> list[Case]:
 
 
 def unit(full: bool) -> list[Case]:
-    return (meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + instructions() +
+    return (meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + teaching() + instructions() +
             sanitized("unit", full))
 
 
 def bench_tools() -> list[Case]:
     """bench-pps, and what reads and judges its figures."""
     return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=600)
+
+
+def teaching() -> list[Case]:
+    """portctl's help, manual page and completion."""
+    return pytest("unit (portctl)", ROOT / "tests/unit/portctl", seconds=120)
 
 
 def instructions() -> list[Case]:

@@ -22,6 +22,15 @@ void add_tag(CLI::App& app, const Options& options);
 void add_paper_names(CLI::App& app, const Options& options);
 // show.cc
 void add_show(CLI::App& app, const Options& options);
+// watch.cc
+void add_watch(CLI::App& app, const Options& options);
+
+// The options of portctl itself.
+void add_options(CLI::App& app, Options& options);
+// help.cc: names of values, and examples where a command has none; when all commands are there.
+void add_help(CLI::App& app);
+// usage.cc: what to say on standard error of words that are no command.
+[[nodiscard]] std::string usage_message(const CLI::App& app, const CLI::ParseError& error);
 
 // A noun: a command that is nothing without one of its verbs.
 CLI::App& add_noun(CLI::App& app, const std::string& name, const std::string& description);

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "src/portctl/commands.h"
+#include "src/portctl/completion.h"
+#include "src/portctl/manual.h"
 
 namespace portcullis::portctl {
 namespace {
@@ -20,6 +22,7 @@ Examples:
   portctl permit set 203.0.113.1 'in tcp 80 from any'   now port 80 is open, and no other
   portctl permit set 203.0.113.1 --empty                and closed again, at once
   portctl show drops                                    why packets were dropped
+  portctl watch                                         rates, each second
   portctl NOUN VERB --help                              more, with examples
 
 A rule: [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
@@ -33,6 +36,43 @@ int run(int argc, char** argv) {
   app.fallthrough();  // the options below may stand anywhere
   app.require_subcommand(1);
   app.set_version_flag("--version", "portctl " PORTCULLIS_VERSION);
+  add_options(app, options);
+
+  add_vm(app, options);
+  add_pool(app, options);
+  add_eip(app, options);
+  add_permit(app, options);
+  add_tag(app, options);
+  add_show(app, options);
+  add_watch(app, options);
+  add_paper_names(app, options);
+  add_completion(app);
+  add_manual(app);
+  app.footer(examples);
+  add_help(app);
+
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "complete") {  // the shells' scripts ask
+    std::cout << complete(app, {words.begin() + 1, words.end()});
+    return ok;
+  }
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return static_cast<ExitCode>(app.exit(error));  // --help, --version
+    std::cerr << usage_message(app, error);
+    return usage;
+  } catch (const Failure& failure) {
+    std::cerr << failure.text;
+    return failure.code;
+  }
+  return ok;
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, Options& options) {
   app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
       ->envname("PORTCULLIS_SOCKET")
       ->capture_default_str();
@@ -50,40 +90,9 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--json", options.json, "Print replies and errors as JSON, every field");
   app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
-      ->check(CLI::Range(0.001, 86400.0))
+      ->check(CLI::Range(0.001, 86400.0).description(""))
       ->capture_default_str();
-  app.footer(examples);
-
-  add_vm(app, options);
-  add_pool(app, options);
-  add_eip(app, options);
-  add_permit(app, options);
-  add_tag(app, options);
-  add_show(app, options);
-  add_paper_names(app, options);
-
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::RequiredError& error) {
-    // A word that nobody took is more to the point than the one that is missing because of it.
-    const std::vector<std::string> unknown = app.remaining(true);
-    if (unknown.empty()) {
-      app.exit(error);
-      return usage;
-    }
-    std::cerr << "portctl: '" << unknown.front()
-              << "' is not known here\nRun with --help for more information.\n";
-    return usage;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? ok : usage;
-  } catch (const Failure& failure) {
-    std::cerr << failure.text;
-    return failure.code;
-  }
-  return ok;
 }
-
-}  // namespace
 
 CLI::App& add_noun(CLI::App& app, const std::string& name, const std::string& description) {
   CLI::App* noun = app.add_subcommand(name, description);
