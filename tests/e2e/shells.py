@@ -48,9 +48,9 @@ class Shell:
         os.close(self._terminal)
 
     def complete(self, line: str) -> list[str]:
-        """The words of the line, its last one completed in every way there is."""
+        """What may stand in the place of the line's last word, sorted; that word itself if nothing may."""
         said = self._run(f"{line}{ALL_MATCHES}", before="printf '<%s>\\n' ")
-        return re.findall(r"^<(.*)>\r?$", said, re.MULTILINE)
+        return sorted(re.findall(r"^<(.*)>\r?$", said, re.MULTILINE)[len(line.split(" ")) - 1:])
 
     def _run(self, keys: str, before: str = "") -> str:
         """What the shell says from here on until the line is done."""

@@ -6,8 +6,6 @@ import subprocess
 import pytest
 
 from gateway import PORTCTL
-from lab import POOL6
-from programs import curl, ping, web_server
 from shells import Shell
 
 LAB = {"ipv6": True}
@@ -20,40 +18,41 @@ def shell(request, lab, tmp_path):
 
 
 def test_commands_and_options_are_completed(shell):
-    assert shell.complete("portctl vm cr") == ["portctl", "vm", "create"]
-    assert shell.complete("portctl permit ") == ["portctl", "permit", "get", "set"]
-    assert shell.complete("portctl watch --int") == ["portctl", "watch", "--interval"]
-    assert shell.complete("portctl eip request web --family ") == ["portctl", "eip", "request", "web", "--family", "4", "6"]
+    assert shell.complete("portctl vm cr") == ["create"]
+    assert {"get", "set"} <= set(shell.complete("portctl permit "))
+    assert shell.complete("portctl watch --int") == ["--interval"]
+    assert shell.complete("portctl eip request web --family ") == ["4", "6"]
+    assert shell.complete("portctl frobnicate --nothing") == ["--nothing"]
 
 
 def test_files_are_completed(shell, tmp_path):
     (tmp_path / "web.rules").touch()
-    assert shell.complete("portctl permit set 203.0.113.1 -f we")[-1] == "web.rules"
-    assert shell.complete("portctl permit set 203.0.113.1 --file=we")[-1] == "--file=web.rules"
+    assert shell.complete("portctl permit set 203.0.113.1 -f we") == ["web.rules"]
+    assert shell.complete("portctl permit set 203.0.113.1 --file=we") == ["--file=web.rules"]
 
 
 def test_objects_of_the_gateway_are_completed(lab, tenant, shell):
     web, app = tenant.endpoint("web"), tenant.endpoint("app")
-    assert shell.complete("portctl vm get ")[3:] == ["app", "web"]
-    assert shell.complete("portctl eip request w")[3:] == ["web"]
-    assert sorted(shell.complete("portctl permit set 203.")[3:]) == sorted([web.address, app.address])
-    assert shell.complete("portctl pool get ")[3:] == ["public", "public6"]
-    assert shell.complete("portctl vm move web --port ")[5:] == ["ep-app", "ep-db", "ep-web"]
-    assert shell.complete("portctl vm move web --port=ep-w")[4:] == ["--port=ep-web"]
+    assert shell.complete("portctl vm get ") == ["app", "web"]
+    assert shell.complete("portctl eip request w") == ["web"]
+    assert shell.complete("portctl permit set 203.") == sorted([web.address, app.address])
+    assert shell.complete("portctl pool get ") == ["public", "public6"]
+    assert shell.complete("portctl vm move web --port ") == ["ep-app", "ep-db", "ep-web"]
+    assert shell.complete("portctl vm move web --port=ep-w") == ["--port=ep-web"]
 
 
 def test_an_ipv6_address_is_completed_in_its_middle(lab, tenant, shell):
     host = lab.vms["db"]
     lab.gateway.portctl("vm", "create", "db", "--port", host.port, "--mac", host.mac, "--dip6", host.address6)
-    lab.gateway.portctl("eip", "request", "db")
-    for begun in ("", "20", "2001:", POOL6.split("/")[0]):
-        assert shell.complete(f"portctl eip release {begun}")[3:] == [host.address6]
+    address = lab.gateway.portctl("eip", "request", "db")["eip"]["address"]
+    for begun in ("", "20", "2001:", "2001:db8:1::"):
+        assert shell.complete(f"portctl eip release {begun}") == [address]
 
 
-def test_another_tenants_objects_are_completed_for_that_tenant_only(lab, tenant, shell):
+def test_objects_are_those_of_the_tenant_that_the_line_names(tenant, shell):
     tenant.create_vm("web")
-    assert shell.complete("portctl --tenant acme vm get ")[3:] == ["vm", "get", ""]
-    assert shell.complete("portctl --tenant default vm get ")[5:] == ["web"]
+    assert shell.complete("portctl --tenant acme vm get ") == []
+    assert shell.complete("portctl --tenant default vm get ") == ["web"]
 
 
 # --- watch ---
