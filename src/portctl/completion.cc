@@ -229,8 +229,10 @@ std::string complete(const CLI::App& app, const std::vector<std::string>& words)
   const auto found = candidates(root, before, word);
   if (!found) return ":files\n";
   std::string lines;
-  for (const auto& [candidate, description] : *found)
-    if (candidate.starts_with(word)) lines += ahead + candidate + "\t" + description + "\n";
+  for (const auto& [candidate, description] : *found) {
+    if (candidate.starts_with(word))
+      lines.append(ahead).append(candidate).append("\t").append(description).append("\n");
+  }
   return lines;
 }
 
