@@ -55,7 +55,9 @@ void add_to(CLI::App& app, const std::string& path) {
   for (CLI::App* below : app.get_subcommands([](CLI::App*) { return true; })) {
     const std::string& name = below->get_name();  // empty: a group of options
     is_noun |= !name.empty();
-    add_to(*below, path.empty() || name.empty() ? path + name : path + " " + name);
+    std::string whole = path;
+    if (!path.empty() && !name.empty()) whole += " ";
+    add_to(*below, whole += name);
   }
   if (!app.get_footer().empty()) return;
   if (is_noun) app.footer("\nportctl " + path + " VERB --help has examples.");

@@ -58,6 +58,7 @@ const Command& reached(const CLI::App& app, const Command& root) {
 
 std::vector<std::string> names(const std::vector<Command>& commands) {
   std::vector<std::string> found;
+  found.reserve(commands.size());
   for (const Command& command : commands) found.push_back(command.name());
   return found;
 }

@@ -206,6 +206,7 @@ struct Column {
 
 std::string table_of(const Json& rows, const std::vector<Column>& columns) {
   std::vector<Table::Column> titles;
+  titles.reserve(columns.size());
   for (const Column& column : columns)
     titles.push_back({column.title, titles.empty() ? Table::Align::left : Table::Align::right});
   Table table(titles);
