@@ -8,8 +8,8 @@
 #include <iterator>
 #include <map>
 #include <regex>
-#include <set>
 
+#include "config/between.h"
 #include "config/certificate.h"
 #include "config/config.pb.h"
 #include "config/forms.h"
@@ -32,10 +32,6 @@ constexpr size_t max_gateway_addresses = 16;
 constexpr size_t max_interface_name = 15;  // IFNAMSIZ less its zero
 constexpr size_t max_socket_path = 107;    // sun_path less its zero
 constexpr uint32_t most_links = 65'000;    // their numbers have 16 bits, and some are ports or wait for grace
-
-std::string element(std::string_view list, int index) {
-  return std::string(list) + "[" + std::to_string(index) + "]";
-}
 
 std::string list_of(const std::vector<uint32_t>& cores) {
   std::string list;
@@ -64,7 +60,7 @@ class Checker {
     capacity(config.capacity());
     flows(config.flows());
     api(config);
-    between_parts();
+    check_between_parts(config, settings_, text_);
     return std::move(settings_);
   }
 
@@ -524,43 +520,6 @@ class Checker {
     const std::string wrong = held ? fault(*held) : "cannot be read";
     if (!wrong.empty()) text_.mistake(path, "is \"" + value + "\", which " + wrong);
     return held.value_or("");
-  }
-
-  // What only two parts of the file together can get wrong.
-  void between_parts() {
-    for (size_t i = 0; i < settings_.ports.size(); ++i) {
-      const auto is_own = [&](const auto& next_hop, const char* field) {
-        if (next_hop && std::ranges::find(settings_.gateway.addresses, IpAddr(*next_hop),
-                                          &InterfaceAddress::address) != settings_.gateway.addresses.end())
-          text_.mistake(element("ports", static_cast<int>(i)) + field,
-                        "is " + next_hop->to_string() +
-                            ", which is the gateway's own address, expected another router's");
-      };
-      is_own(settings_.ports[i].next_hop, ".next_hop.address");
-      is_own(settings_.ports[i].next_hop6, ".next_hop6.address");
-    }
-    std::set<uint32_t> ipv4_pages;
-    uint64_t ipv6_pages = 0;
-    for (const model::Pool& pool : settings_.pools) {
-      if (pool.prefix.is_v6()) {
-        ipv6_pages += model::ipv6_pages_of(pool);
-        continue;
-      }
-      for (uint32_t page = pool.prefix.v4().first().host() >> 16;
-           page <= pool.prefix.v4().last().host() >> 16; ++page)
-        ipv4_pages.insert(page);
-    }
-    const uint64_t pages = ipv4_pages.size() + ipv6_pages;
-    if (pages > settings_.capacity.index_pages)
-      text_.mistake("capacity.index_pages", "is " + std::to_string(settings_.capacity.index_pages) +
-                                                ", but the pools touch " + std::to_string(pages) +
-                                                " /16s, expected at least as many");
-    const uint64_t chunks = most_permit_chunks(settings_.capacity.rules_per_eip);
-    if (chunks > settings_.capacity.permit_chunks)
-      text_.mistake("capacity.permit_chunks",
-                    "is " + std::to_string(settings_.capacity.permit_chunks) +
-                        ", but one list of capacity.rules_per_eip rules takes up to " +
-                        std::to_string(chunks) + ", expected at least as many");
   }
 
   Text& text_;

@@ -50,6 +50,10 @@ std::string enum_values(const Descriptor& type, const std::string& name) {
 
 }  // namespace
 
+std::string element(std::string_view list, int index) {
+  return std::string(list) + "[" + std::to_string(index) + "]";
+}
+
 class Text::Collector : public google::protobuf::io::ErrorCollector {
  public:
   explicit Collector(Text& text) : text_(text) {}

@@ -12,6 +12,9 @@
 
 namespace portcullis::config {
 
+// The path of one of a list: "ports[1]".
+[[nodiscard]] std::string element(std::string_view list, int index);
+
 class Text {
  public:
   Text(std::string_view file_name, std::string_view text) : file_(file_name), text_(text) {}

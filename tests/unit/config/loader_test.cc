@@ -8,45 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/config/good_lines.h"
 #include "tests/unit/config/pem.h"
 
 namespace portcullis::config {
 namespace {
-
-// Two cores, and a few files.
-const Machine two_cores{{0, 1}, [](const std::string& path) -> std::optional<std::string> {
-                          if (path == "/gw.pem") return certificate_pem;
-                          if (path == "/gw.key") return key_pem;
-                          if (path == "/other.key") return other_key_pem;
-                          if (path == "/note") return "to do";
-                          return std::nullopt;
-                        }};
-
-// Line 1: the uplink. 2: an endpoint port. 3: workers. 4: the gateway. 5: a pool. Rows replace one line or
-// more.
-std::vector<std::string> good_lines() {
-  return {
-      R"(ports { name: "up" device: "net_null0" role: UPLINK next_hop { address: "198.51.100.2" } })",
-      R"(ports { name: "ep" device: "0000:3b:00.0" role: ENDPOINT })",
-      R"(workers { cores: 1 })",
-      R"(gateway { addresses: "198.51.100.1/24" })",
-      R"(pools { name: "public" prefix: "203.0.113.0/24" })",
-  };
-}
-
-std::string join(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += line + "\n";
-  return text;
-}
-
-std::vector<std::string> mistakes_in(const std::string& text, const Machine& machine = two_cores) {
-  const auto settings = parse("c", text, machine);
-  std::vector<std::string> messages;
-  if (!settings)
-    for (const Mistake& mistake : settings.error()) messages.push_back(mistake.to_string());
-  return messages;
-}
 
 struct Row {
   const char* what;
@@ -570,7 +536,7 @@ TEST(Config, TunnelsAreTaken) {
       R"(ports { name: "ep" device: "0000:3b:00.0" role: ENDPOINT tunnel {
            addresses: "2001:db8:2::1/64" addresses: "192.0.2.1/24" next_hop: "192.0.2.254" next_hop6: "fe80::2"
            strip_inner_vlan: true zero_udp_checksum: true } }
-         ports { name: "plain" device: "net_null2" role: ENDPOINT tunnel { addresses: "192.0.2.1/31" next_hop: "192.0.2.0" } })";
+         ports { name: "plain" device: "net_null2" role: ENDPOINT tunnel { addresses: "192.0.2.129/31" next_hop: "192.0.2.128" } })";
   lines.emplace_back("capacity { links: 65000 tunnel_remotes: 7 }");
   EXPECT_EQ(mistakes_in(join(lines)), std::vector<std::string>());
   const auto settings = parse("c", join(lines), two_cores);
@@ -586,7 +552,7 @@ TEST(Config, TunnelsAreTaken) {
   EXPECT_TRUE(both.zero_udp_checksum);
   ASSERT_TRUE(settings->ports[2].tunnel);
   const Settings::TunnelEnd& plain = *settings->ports[2].tunnel;
-  EXPECT_EQ(plain.next_hop, Ipv4Addr::of(192, 0, 2, 0));
+  EXPECT_EQ(plain.next_hop, Ipv4Addr::of(192, 0, 2, 128));
   EXPECT_FALSE(plain.ipv6);
   EXPECT_FALSE(plain.next_hop6);
   EXPECT_FALSE(plain.strip_inner_vlan);
