@@ -1,5 +1,6 @@
 """The demonstration. Called by scripts/demo."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -9,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from lab import CLIENT, CLIENT6, GATEWAY, GATEWAY6, Host, Lab  # noqa: E402  (found by the path above)
+from lab import CLIENT, CLIENT6, GATEWAY, GATEWAY6, METRICS, Host, Lab  # noqa: E402  (found by the path above)
 from programs import iperf_server, refused, udp_echo, web_server  # noqa: E402
 
 COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -284,6 +286,38 @@ off by default all the same.""")
     demo.expect(GATEWAY6 in way.stdout and way.stdout.split()[-3] == eip, "traceroute shows the gateway and the vm")
 
 
+def seen_live(demo: Demo, client: Host, web: Host) -> None:
+    demo.step("What the gateway does, as it does it", """\
+Rates of ports, workers, EIPs and drops while an iperf3 and forbidden pings run; and the page that Prometheus reads.""")
+    eip = demo.portctl("eip", "request", "web")
+    demo.portctl("permit", "set", eip, "iperf=in tcp 5201 from any")
+    with iperf_server(web), Iperf(client, eip) as iperf, pings(demo, client, eip):
+        iperf.show(1.2)
+        shown = demo.portctl("watch", "--once")
+        rows = {words[0]: words for words in map(str.split, shown.splitlines()) if words}
+        demo.expect(eip in rows and rows[eip][2][-1] in "MG", f"watch shows the megabits of {eip}")
+        demo.expect("destination_not_permitted" in rows, "and the pings as not permitted")
+    demo.lab.cut_connections()
+    gateway = Host("gateway", demo.lab.gateway.namespace, "", "", "")
+    page = demo.on(gateway, f"curl --silent http://{METRICS}/metrics | grep destination_not_permitted")
+    samples = [line.rpartition(" ")[2] for line in page.stdout.splitlines() if not line.startswith("#")]
+    demo.expect(len(samples) == 1 and float(samples[0]) == demo.lab.gateway.all_drops()["destination_not_permitted"],
+                "the metrics page counts the same drops as portctl")
+    demo.portctl("eip", "release", eip)
+
+
+@contextlib.contextmanager
+def pings(demo: Demo, client: Host, address: str) -> Iterator[None]:
+    words = ["ping", "-n", "-q", "-i", "0.05", address]
+    print(f"\n{COMMAND}{client.name}$ {' '.join(words)} &{PLAIN}", flush=True)
+    process = client.start(*words)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def nothing_arrives(receiver: socket.socket) -> bool:
     receiver.settimeout(1)
     try:
@@ -319,6 +353,7 @@ def tour(demo: Demo) -> None:
     errors(demo, client, eip)
     tags(demo, app, db)
     demo.portctl("eip", "release", eip)
+    seen_live(demo, client, web)
     reissued(demo, client, web, app)
     moves(demo, client, web, app)
     ipv6(demo, client, db)
@@ -328,7 +363,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     pause = "--no-pause" not in sys.argv[1:] and sys.stdin.isatty()
     began = time.monotonic()
-    with Lab(quarantine=QUARANTINE, ipv6=True) as lab:
+    with Lab(quarantine=QUARANTINE, ipv6=True, metrics=True) as lab:
         lab.gateway.start()
         lab.wait_for_next_hop()
         demo = Demo(lab, pause)

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -204,6 +205,14 @@ struct Column {
   const char* field;
 };
 
+std::string cell(const Json& row, std::string_view field) {
+  const Json& value = row[std::string(field)];
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_integer()) return std::to_string(value.get<uint64_t>());
+  const auto number = value.get<double>();
+  return field == "busy" ? std::to_string(std::lround(number * 100)) + "%" : short_number(number);
+}
+
 std::string table_of(const Json& rows, const std::vector<Column>& columns) {
   std::vector<Table::Column> titles;
   titles.reserve(columns.size());
@@ -212,12 +221,8 @@ std::string table_of(const Json& rows, const std::vector<Column>& columns) {
   Table table(titles);
   for (const Json& row : rows) {
     std::vector<std::string> cells;
-    for (const Column& column : columns) {
-      const Json& value = row[column.field];
-      cells.push_back(value.is_string()           ? value.get<std::string>()
-                      : value.is_number_integer() ? std::to_string(value.get<uint64_t>())
-                                                  : short_number(value.get<double>()));
-    }
+    cells.reserve(columns.size());
+    for (const Column& column : columns) cells.push_back(cell(row, column.field));
     table.add(cells);
   }
   return table.to_string();

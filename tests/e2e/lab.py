@@ -37,6 +37,8 @@ CLIENT6_ALIAS = "2001:db8:f00::77"
 GATEWAY6 = "2001:db8:f00::1"
 POOL6 = "2001:db8:1::/64"
 NEXT_HOP6 = "fe80::1"
+# Of a laboratory that has a metrics page (`metrics: True`): in the gateway's namespace.
+METRICS = "127.0.0.1:9464"
 ETHER_TYPE_ARP = b"\x08\x06"
 
 
@@ -368,7 +370,7 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                links: bool = False, vhost: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
+                links: bool = False, vhost: bool = False, metrics: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
     next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
@@ -397,4 +399,5 @@ capacity {{ eips: 1024 permit_chunks: 1024 flows: 2048 flows_per_eip: {flows_per
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
 store {{ path: "{directory}/state.db" }}
+{f'metrics {{ listen: "{METRICS}" }}' if metrics else ""}
 """
