@@ -89,6 +89,9 @@ std::string_view refusal_hint(grpc::StatusCode code, std::string_view object) {
     return "use a certificate of the provider, or the gateway's UNIX socket";
   if (code == grpc::UNAUTHENTICATED)
     return "openssl x509 -noout -ext subjectAltName -in FILE shows who it says";
+  if (code == grpc::UNIMPLEMENTED)
+    return "portcullisd is of another version: compare portctl --version and portctl show gateway";
+  if (code == grpc::INTERNAL) return "the gateway's log says more: journalctl -u portcullis";
   if (code == grpc::UNAVAILABLE) return "the gateway is not able to answer now: try again";
   return {};
 }

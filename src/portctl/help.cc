@@ -46,6 +46,8 @@ void name_values(CLI::App& app) {
     if (!option->nonpositional()) option->type_name("");  // its name says it
     for (const auto& [name, value] : values)
       if (option->check_lname(std::string(name))) option->type_name(value);
+    // A range is for who leaves it.
+    if (option->get_type_name().find(" in [") != std::string::npos) option->get_validator()->description("");
   }
 }
 

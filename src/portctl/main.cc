@@ -29,6 +29,32 @@ A rule: [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U])
 An object is named by its id, or whole: tenants/T/vms/ID, tenants/T/eips/A.B.C.D, pools/P.
 Exit status: 0 ok, 1 refused by portcullisd, 2 wrong usage, 3 portcullisd not reached.)";
 
+}  // namespace
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
+      ->envname("PORTCULLIS_SOCKET")
+      ->capture_default_str();
+  app.add_option("--server", options.server, "portcullisd over TLS instead: HOST:PORT")
+      ->envname("PORTCULLIS_SERVER");
+  app.add_option("--tls-cert", options.tls_certificate, "With --server: PEM file of your certificate")
+      ->envname("PORTCULLIS_TLS_CERT");
+  app.add_option("--tls-key", options.tls_key, "With --server: PEM file of its private key")
+      ->envname("PORTCULLIS_TLS_KEY");
+  app.add_option("--tls-ca", options.tls_ca,
+                 "With --server: PEM file of who issued the gateway's certificate")
+      ->envname("PORTCULLIS_TLS_CA");
+  app.add_option("--tenant", options.tenant, "Tenant whose objects are meant; in lists - means all tenants")
+      ->envname("PORTCULLIS_TENANT")
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "Print replies and errors as JSON, every field");
+  app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+}
+
+namespace {
+
 int run(int argc, char** argv) {
   setenv("GRPC_VERBOSITY", "NONE", 0);  // what it has to say is in the status of the call
   Options options;
@@ -71,28 +97,6 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
-
-void add_options(CLI::App& app, Options& options) {
-  app.add_option("--socket", options.socket, "UNIX socket of portcullisd")
-      ->envname("PORTCULLIS_SOCKET")
-      ->capture_default_str();
-  app.add_option("--server", options.server, "portcullisd over TLS instead: HOST:PORT")
-      ->envname("PORTCULLIS_SERVER");
-  app.add_option("--tls-cert", options.tls_certificate, "With --server: PEM file of your certificate")
-      ->envname("PORTCULLIS_TLS_CERT");
-  app.add_option("--tls-key", options.tls_key, "With --server: PEM file of its private key")
-      ->envname("PORTCULLIS_TLS_KEY");
-  app.add_option("--tls-ca", options.tls_ca,
-                 "With --server: PEM file of who issued the gateway's certificate")
-      ->envname("PORTCULLIS_TLS_CA");
-  app.add_option("--tenant", options.tenant, "Tenant whose objects are meant; in lists - means all tenants")
-      ->envname("PORTCULLIS_TENANT")
-      ->capture_default_str();
-  app.add_flag("--json", options.json, "Print replies and errors as JSON, every field");
-  app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
-      ->check(CLI::Range(0.001, 86400.0).description(""))
-      ->capture_default_str();
-}
 
 CLI::App& add_noun(CLI::App& app, const std::string& name, const std::string& description) {
   CLI::App* noun = app.add_subcommand(name, description);

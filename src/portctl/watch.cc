@@ -306,11 +306,11 @@ void add_watch(CLI::App& app, const Options& options) {
   command->add_option("--eip", args->eips, "An EIP to show, with traffic or without; may be repeated")
       ->take_all();
   command->add_option("--interval", args->interval, "Seconds between two samples")
-      ->check(CLI::Range(0.1, 3600.0).description(""))
+      ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
   CLI::Option* limit =
       command->add_option("--count", args->count, "End after so many samples; otherwise by Ctrl-C")
-          ->check(CLI::Range(1, 1'000'000'000).description(""));
+          ->check(CLI::Range(1, 1'000'000'000));
   command->add_flag("--once", args->once, "One sample: --count 1")->excludes(limit);
   command->footer(
       "\nWithout --eip the first 100 EIPs of the tenant are asked for, and those that had traffic are shown. "

@@ -95,6 +95,28 @@ def test_a_tenant_does_what_is_its_own_and_sees_nothing_else(service):
         (address, 1, [])]
 
 
+def test_a_tenant_watches_and_completes_what_is_its_own(service):
+    requested = service.portctl("acme", "--tenant", "acme", "eip", "request", "web")
+    address = requested.stdout.strip()
+    once = ("--once", "--interval", "0.1", "--json")
+    watched = service.portctl("acme", "--tenant", "acme", "watch", "eips", *once)
+    assert [eip["eip"] for eip in json.loads(watched.stdout)["eips"]] == [address], watched
+    refused = service.portctl("acme", "--tenant", "acme", "watch", *once)
+    assert refused.returncode == 1 and "PERMISSION_DENIED" in refused.stderr, refused
+    refused = service.portctl("other", "--tenant", "acme", "watch", "eips", *once)
+    assert refused.returncode == 1 and "NOT_FOUND" in refused.stderr, refused
+
+    def completed(certificate: str) -> str:
+        file = service.directory.joinpath
+        words = ["--server", SERVER, "--tls-cert", file(f"{certificate}.pem"), "--tls-key", file(f"{certificate}.key"),
+                 "--tls-ca", file("ca.pem"), "--tenant", "acme", "eip", "get", ""]
+        return subprocess.run(["ip", "netns", "exec", service.gateway.namespace, PORTCTL, "complete", "portctl", *words],
+                              capture_output=True, text=True, check=True, timeout=30).stdout
+
+    assert completed("acme") == f"{address}\t\n"
+    assert completed("other") == ""
+
+
 def test_what_is_no_certificate_of_the_authority_gets_no_connection(service):
     forger = Authority(service.directory, "forger")
     forger.issue("forged", "URI:portcullis://provider")

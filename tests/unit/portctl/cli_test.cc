@@ -521,6 +521,14 @@ TEST_F(Cli, AGatewayThatIsUnavailableHasAnsweredNoLess) {
   EXPECT_EQ(run("eip request web").status, 1);
 }
 
+TEST_F(Cli, AGatewayThatDoesNotKnowTheCallIsOfAnotherVersion) {
+  gateway_.refuse({grpc::UNIMPLEMENTED, ""});  // as gRPC says it: no details
+  const Outcome outcome = run("show drops");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("compare portctl --version and portctl show gateway"), std::string::npos)
+      << outcome.err;
+}
+
 TEST_F(Cli, AGatewayThatDoesNotAnswerIsNotReached) {
   gateway_.refuse({grpc::UNAVAILABLE, "Socket closed"});  // as gRPC says it: no details
   const Outcome gone = run("show drops");

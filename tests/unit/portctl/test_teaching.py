@@ -1,5 +1,5 @@
-"""What portctl teaches: its help, its manual page, its completion and its docs page name every command, and the examples
-are right. A new command needs an example (in its help), and a place in docs/portctl.md; the rest comes by itself."""
+"""What portctl teaches: its help, its manual page, its completion and its docs page name every command, and the
+examples are right. A new command needs an example (in its help), and a place in docs/portctl.md; the rest comes by itself."""
 
 import functools
 import os
