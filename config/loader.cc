@@ -1,11 +1,7 @@
 #include "config/loader.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <bit>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <regex>
 
@@ -37,13 +33,6 @@ std::string list_of(const std::vector<uint32_t>& cores) {
   std::string list;
   for (const uint32_t core : cores) list += (list.empty() ? "" : ", ") + std::to_string(core);
   return list;
-}
-
-std::optional<std::string> contents(const std::string& path) {
-  std::ifstream file(path);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) return std::nullopt;
-  return text;
 }
 
 // Checks a Config field by field and builds the Settings of it; what is wrong goes to the text's mistakes.
@@ -130,15 +119,15 @@ class Checker {
     for (int i = 0; i < workers.cores_size(); ++i) {
       const std::string path = element("workers.cores", i);
       core(path, workers.cores(i));
-      if (workers.cores(i) == settings_.eal.main_core && machine_.cores.size() > 1)
+      if (machine_.cores.size() == 1 || workers.idle_polls() != 0) continue;
+      const auto of_others = out.cores.begin() + i;
+      const bool is_main = workers.cores(i) == settings_.eal.main_core;
+      if (is_main || std::find(out.cores.begin(), of_others, workers.cores(i)) != of_others)
         text_.mistake(path,
-                      "is " + std::to_string(workers.cores(i)) +
-                          ", which is eal.main_core, expected another core: a worker polls and leaves no "
-                          "time to others");
-      if (std::find(out.cores.begin(), out.cores.begin() + i, workers.cores(i)) != out.cores.begin() + i &&
-          machine_.cores.size() > 1)
-        text_.mistake(path, "is " + std::to_string(workers.cores(i)) +
-                                ", which another worker has, expected a core for each");
+                      "is " + std::to_string(workers.cores(i)) + ", which " +
+                          (is_main ? "is eal.main_core" : "another worker has") +
+                          ", expected another core: a worker polls and leaves no time to others, unless "
+                          "workers.idle_polls lets it sleep");
     }
     out.idle_polls = workers.idle_polls();
     out.idle_sleep_us =
@@ -529,16 +518,6 @@ class Checker {
 
 }  // namespace
 
-Machine Machine::local() {
-  Machine machine;
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
-    for (uint32_t core = 0; core < CPU_SETSIZE; ++core)
-      if (CPU_ISSET(core, &allowed)) machine.cores.push_back(core);
-  machine.read_file = contents;
-  return machine;
-}
-
 std::string Mistake::to_string() const {
   return file + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + message;
 }
@@ -555,7 +534,7 @@ tl::expected<Settings, Mistakes> parse(std::string_view file_name, std::string_v
 }
 
 tl::expected<Settings, Mistakes> load(const std::string& path, const Machine& machine) {
-  const std::optional<std::string> text = contents(path);
+  const std::optional<std::string> text = Machine::contents(path);
   if (!text)
     return tl::unexpected(
         Mistakes{{path, 1, 1, "cannot be read, expected a configuration in Protobuf text format"}});

@@ -22,6 +22,7 @@ struct Machine {
     return std::nullopt;
   };
   [[nodiscard]] static Machine local();
+  [[nodiscard]] static std::optional<std::string> contents(const std::string& path);
 };
 
 struct Mistake {

@@ -64,11 +64,18 @@ const Row rows[] = {
      {"c:6:7: eal.file_prefix is \"a/b\", expected 1 to 64 letters, digits, '_', '.', '-', with a letter or "
       "digit "
       "first"}},
-    {"no_worker", 3, "", {"c:1:1: workers.cores names 0 worker cores, expected exactly one in this release"}},
-    {"two_workers",
+    {"no_worker", 3, "", {"c:1:1: workers.cores names 0 worker cores, expected 1..32"}},
+    {"too_many_workers",
+     3,
+     "workers { cores: [ 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
+     "1, 1, 1, 1, "
+     "1 ] idle_polls: 1 }",
+     {"c:3:11: workers.cores names 33 worker cores, expected 1..32"}},
+    {"two_workers_on_one_core",
      3,
      "workers { cores: 1 cores: 1 }",
-     {"c:3:20: workers.cores[1] names 2 worker cores, expected exactly one in this release"}},
+     {"c:3:20: workers.cores[1] is 1, which another worker has, expected another core: a worker polls and "
+      "leaves no time to others, unless workers.idle_polls lets it sleep"}},
     {"worker_core_does_not_exist",
      3,
      "workers { cores: [ 2 ] }",
