@@ -92,6 +92,8 @@ grpc::Status ObserveService::ListWorkers(grpc::ServerContext*, const v1::ListWor
     statistics.set_dropped(counters.dropped_all());
     statistics.set_punted(counters.punted.get());
     statistics.set_held(counters.held.get());
+    statistics.set_handed_over(counters.handed_over.get());
+    statistics.set_taken_over(counters.taken_over.get());
     statistics.set_polls(counters.polls.get());
     statistics.set_busy_polls(counters.busy_polls.get());
     statistics.set_flow_entries(worker->flows().size());

@@ -65,6 +65,8 @@ std::string worker_table(const v1::ListWorkersResponse& reply) {
                {"DROPPED", right},
                {"PUNTED", right},
                {"HELD", right},
+               {"HANDED", right},
+               {"TAKEN", right},
                {"BUSY", right},
                {"FLOWS", right},
                {"OF", right}});
@@ -73,7 +75,8 @@ std::string worker_table(const v1::ListWorkersResponse& reply) {
     table.add({text(worker.worker()), text(worker.core()),
                worker.numa_node() < 0 ? "" : std::to_string(worker.numa_node()), text(worker.received()),
                text(worker.originated()), text(worker.transmitted()), text(worker.dropped()),
-               text(worker.punted()), text(worker.held()), text(busy) + "%", text(worker.flow_entries()),
+               text(worker.punted()), text(worker.held()), text(worker.handed_over()),
+               text(worker.taken_over()), text(busy) + "%", text(worker.flow_entries()),
                text(worker.flow_capacity())});
   }
   return table.to_string();

@@ -390,6 +390,8 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   counters.punted.add(1);
   counters.originated.add(2);
   counters.held.set(1);
+  counters.handed_over.add(11);
+  counters.taken_over.add(12);
   counters.polls.add(100);
   counters.busy_polls.add(25);
   const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
@@ -427,6 +429,8 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   EXPECT_EQ(workers.workers(0).punted(), 1u);
   EXPECT_EQ(workers.workers(0).originated(), 2u);
   EXPECT_EQ(workers.workers(0).held(), 1u);
+  EXPECT_EQ(workers.workers(0).handed_over(), 11u);
+  EXPECT_EQ(workers.workers(0).taken_over(), 12u);
   EXPECT_EQ(workers.workers(0).polls(), 100u);
   EXPECT_EQ(workers.workers(0).busy_polls(), 25u);
   EXPECT_EQ(workers.workers(0).flow_entries(), 4u);
