@@ -202,12 +202,12 @@ class Lab(Nest):
         burst; a gateway at rest adds up."""
         for _ in range(50):
             sums = self.gateway.workers()
-            into = sums.get("received", 0) + sums.get("originated", 0)
-            out = sum(sums.get(name, 0) for name in ("transmitted", "dropped", "punted", "held"))
-            if into == out:
+            into = sum(sums.get(name, 0) for name in ("received", "originated", "takenOver"))
+            out = sum(sums.get(name, 0) for name in ("transmitted", "dropped", "punted", "held", "handedOver"))
+            if into == out and sums.get("takenOver", 0) == sums.get("handedOver", 0):
                 return
             time.sleep(0.05)
-        raise AssertionError(f"received + originated is {into}, but transmitted + dropped + punted + held is {out}")
+        raise AssertionError(f"{into} packets came in, but {out} are accounted for: {sums}")
 
     def host_behind_client(self, name: str, address: str, router: str, mtu: int) -> Host:
         """A further outside host, to which the client is the router. `mtu`: of the link between them, of which the
@@ -370,7 +370,8 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                links: bool = False, vhost: bool = False, metrics: bool = False, mtus: Mapping[str, int] = MappingProxyType({})) -> str:
+                links: bool = False, vhost: bool = False, metrics: bool = False, workers: int = 1, queues: int = 1,
+                mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
     next_hop_mac = f'mac: "{CLIENT_MAC}"' if driver == "net_af_xdp" else ""
@@ -378,20 +379,23 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
     gateway6 = f'addresses: "{GATEWAY6}/64"' if ipv6 else ""
     pool6 = f'pools {{ name: "public6" prefix: "{POOL6}" }}' if ipv6 else ""
     tunnel = f'tunnel {{ addresses: ["{TUNNEL_END}/25", "{TUNNEL_END6}/64"] }}' if links else ""
+    several = f",qpairs={queues}" if queues > 1 else ""
     ports = "\n".join(
-        f'ports {{ name: "{name}" device: "{driver}{number},iface={name}" role: ENDPOINT'
+        f'ports {{ name: "{name}" device: "{driver}{number},iface={name}{several}" queues: {queues} role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} {tunnel if name == LINK_PORT else ""} }}'
         for number, name in enumerate(endpoint_ports, start=1))
     if vhost:
         ports += f'\nports {{ name: "{VHOST_PORT}" device: "net_vhost0,iface={directory}/vhost.sock" role: ENDPOINT }}'
+    # The first on core 1, as ever; the others go around.
+    cores = [1, 0, 1, 0][:workers]
     return f"""\
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
 ports {{
-  name: "uplink" device: "{driver}0,iface=uplink" role: UPLINK
+  name: "uplink" device: "{driver}0,iface=uplink{several}" queues: {queues} role: UPLINK
   next_hop {{ address: "{CLIENT}" {next_hop_mac} }} {uplink6} proxy_arp: true
 }}
 {ports}
-workers {{ cores: 1 idle_polls: 256 idle_sleep_us: 50 }}
+workers {{ cores: {cores} idle_polls: 256 idle_sleep_us: 50 }}
 gateway {{ addresses: "{GATEWAY}/24" {gateway6} {gateway_permit} }}
 pools {{ name: "public" prefix: "{POOL}" }}
 {pool6}

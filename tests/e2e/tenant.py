@@ -51,6 +51,14 @@ class Tenant:
         answer = self._lab.gateway.portctl("eip", "request", name, *options)
         return Endpoint(host, answer["eip"]["address"], self._lab.gateway)
 
+    def endpoint6(self, name: str, *options: str) -> Endpoint:
+        """The same with a private address of IPv6 alone. `options`: of `vm create`."""
+        host = self._lab.vms[name]
+        self._lab.gateway.portctl("vm", "create", name, "--port", host.port, "--mac", host.mac, "--dip6", host.address6,
+                                  *options)
+        answer = self._lab.gateway.portctl("eip", "request", name, "--family", "6")
+        return Endpoint(host, answer["eip"]["address"], self._lab.gateway)
+
     def clear(self) -> None:
         """Releases every EIP and deletes every vm. The addresses rest; the pool has enough others."""
         gateway = self._lab.gateway

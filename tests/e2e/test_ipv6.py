@@ -11,23 +11,14 @@ import netns
 from gateway import Refused
 from lab import CLIENT6, CLIENT6_ALIAS, GATEWAY6, VMS6, Host
 from programs import curl, iperf, iperf_running, iperf_server, path_mtu, ping, traceroute, web_server
-from tenant import Endpoint
 
 LAB = {"ipv6": True, "mtus": {"ep-app": 1400},
        "gateway_permit": 'permit { name: "ping" direction: INBOUND protocol: "icmpv6" remote { any: true } }'}
 
 
 @pytest.fixture(name="request_eip")
-def _request_eip(lab, tenant):
-    """A vm of that name with an EIP of IPv6."""
-    del tenant  # which takes away what is made here
-
-    def request(name: str, *more: str) -> Endpoint:
-        host = lab.vms[name]
-        lab.gateway.portctl("vm", "create", name, "--port", host.port, "--mac", host.mac, "--dip6", host.address6, *more)
-        answer = lab.gateway.portctl("eip", "request", name, "--family", "6")
-        return Endpoint(host, answer["eip"]["address"], lab.gateway)
-    return request
+def _request_eip(tenant):
+    return tenant.endpoint6
 
 
 def refused(drops, reason: str) -> bool:
