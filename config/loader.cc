@@ -14,9 +14,9 @@
 #include "control/model/model.h"
 #include "control/model/names.h"
 #include "control/service/convert.h"
-#include "dataplane/handover.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/fragment.h"
+#include "dataplane/tables/port.h"
 
 namespace portcullis::config {
 namespace {

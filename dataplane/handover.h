@@ -13,13 +13,12 @@
 #include <vector>
 
 #include "dataplane/spread.h"
+#include "dataplane/tables/port.h"
 #include "src/base/expected.h"
 
 struct rte_ring;
 
 namespace portcullis {
-
-inline constexpr uint32_t max_workers = 32;
 
 class Handover {
  public:

@@ -61,10 +61,12 @@ struct GatewayInfo {
   uint32_t icmp_error_rate = 100;  // a second, of one EIP
 };
 
+inline constexpr uint32_t max_workers = 32;
+
 struct PortTable {
   std::array<PortInfo, max_ports> ports{};
   PortId uplink = 0;
-  std::vector<PortId> in_use;  // those a worker polls
+  std::vector<PortId> in_use;  // those that workers poll
 };
 
 }  // namespace portcullis
