@@ -63,6 +63,14 @@ class Model {
   [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
                                                          std::vector<PermitRule> rules,
                                                          bool keep_established) const;
+  // Adds rules by name. One that is there already changes nothing; ALREADY_EXISTS if another one has its
+  // name. keep_established stays as it is.
+  [[nodiscard]] Expected<Plan<Eip>> plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                          std::vector<PermitRule> rules) const;
+  // As plan_set_permit_list() of the list without these rules; a name that no rule has is as good as gone.
+  [[nodiscard]] Expected<Plan<Eip>> plan_remove_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                             const std::vector<std::string>& names,
+                                                             bool keep_established) const;
   // Replaces the EIP's tags.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, const IpAddr& eip,
                                                  std::set<std::string> tags) const;
@@ -119,6 +127,9 @@ class Model {
   // The list's size and its chunks; `current` is the list that it would replace.
   [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
                                                  const std::vector<PermitRule>& current) const;
+  // `rules`: checked, in canonical form.
+  [[nodiscard]] Expected<Plan<Eip>> plan_list(const Eip& current, std::vector<PermitRule> rules,
+                                              bool keep_established) const;
   [[nodiscard]] Expected<void> check_tags(const std::set<std::string>& tags, bool has_tags_now) const;
   [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
 

@@ -51,6 +51,14 @@ class TenantFront final : public Front<v1::TenantService::Service> {
                              v1::SetPermitListResponse* reply) override {
     return pass(&Service::SetPermitList, context, request, reply);
   }
+  grpc::Status AddPermitRules(grpc::ServerContext* context, const v1::AddPermitRulesRequest* request,
+                              v1::AddPermitRulesResponse* reply) override {
+    return pass(&Service::AddPermitRules, context, request, reply);
+  }
+  grpc::Status RemovePermitRules(grpc::ServerContext* context, const v1::RemovePermitRulesRequest* request,
+                                 v1::RemovePermitRulesResponse* reply) override {
+    return pass(&Service::RemovePermitRules, context, request, reply);
+  }
   grpc::Status GetPermitList(grpc::ServerContext* context, const v1::GetPermitListRequest* request,
                              v1::PermitList* reply) override {
     return pass(&Service::GetPermitList, context, request, reply);

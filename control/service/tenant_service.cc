@@ -92,20 +92,54 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
+template <typename Planner, typename Reply>
+grpc::Status TenantService::put_list(Planner&& planner, Reply* reply) {
+  const auto applied = control_.mutate(planner);
+  if (!applied) return to_status(applied.error());
+  *reply->mutable_permit_list() = permit_list(applied->reply);
+  reply->set_generation(applied->generation);
+  return grpc::Status::OK;
+}
+
 grpc::Status TenantService::SetPermitList(grpc::ServerContext*, const v1::SetPermitListRequest* request,
                                           v1::SetPermitListResponse* reply) {
   const Expected<EipKey> eip = eip_key(request->eip(), "eip");
   if (!eip) return to_status(eip.error());
   auto rules = to_model(request->rules());
   if (!rules) return to_status(rules.error());
-  const auto applied = control_.mutate([&](const Model& model) {
-    return model.plan_set_permit_list(eip->tenant, eip->address, std::move(*rules),
-                                      request->keep_established());
-  });
-  if (!applied) return to_status(applied.error());
-  *reply->mutable_permit_list() = permit_list(applied->reply);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return put_list(
+      [&](const Model& model) {
+        return model.plan_set_permit_list(eip->tenant, eip->address, std::move(*rules),
+                                          request->keep_established());
+      },
+      reply);
+}
+
+grpc::Status TenantService::AddPermitRules(grpc::ServerContext*, const v1::AddPermitRulesRequest* request,
+                                           v1::AddPermitRulesResponse* reply) {
+  const Expected<EipKey> eip = eip_key(request->eip(), "eip");
+  if (!eip) return to_status(eip.error());
+  auto rules = to_model(request->rules());
+  if (!rules) return to_status(rules.error());
+  return put_list(
+      [&](const Model& model) {
+        return model.plan_add_permit_rules(eip->tenant, eip->address, std::move(*rules));
+      },
+      reply);
+}
+
+grpc::Status TenantService::RemovePermitRules(grpc::ServerContext*,
+                                              const v1::RemovePermitRulesRequest* request,
+                                              v1::RemovePermitRulesResponse* reply) {
+  const Expected<EipKey> eip = eip_key(request->eip(), "eip");
+  if (!eip) return to_status(eip.error());
+  return put_list(
+      [&](const Model& model) {
+        return model.plan_remove_permit_rules(eip->tenant, eip->address,
+                                              {request->names().begin(), request->names().end()},
+                                              request->keep_established());
+      },
+      reply);
 }
 
 grpc::Status TenantService::GetPermitList(grpc::ServerContext*, const v1::GetPermitListRequest* request,

@@ -82,7 +82,8 @@ std::string_view refusal_hint(grpc::StatusCode code, std::string_view object) {
       return "portctl eip list shows the EIPs; --tenant T chooses the tenant";
     if (object.starts_with("pools/")) return "portctl pool list shows the pools";
   }
-  if (code == grpc::ALREADY_EXISTS) return "delete it first, or choose another id";
+  if (code == grpc::ALREADY_EXISTS && object.find("/eips/") == std::string_view::npos)
+    return "delete it first, or choose another id";
   if (code == grpc::RESOURCE_EXHAUSTED)
     return "portctl show gateway shows what is used and what there is room for";
   if (code == grpc::PERMISSION_DENIED)

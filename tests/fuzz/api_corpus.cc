@@ -47,6 +47,11 @@ constexpr std::array calls{
          "rules { name: 'ping' direction: INBOUND remote { prefixes { prefixes: '192.0.2.0/24' } }"
          "        protocol: 'icmp' icmp_type: 8 icmp_code: 0 }"
          "rules { name: 'db' direction: OUTBOUND remote { tags { tags: 'db' tags: 'web' } } }"},
+    Line{acme, "AddPermitRules",
+         "eip: 'tenants/acme/eips/203.0.113.1'"
+         "rules { name: 'ssh' direction: INBOUND remote { any: true } protocol: 'tcp'"
+         "        local_ports { first: 22 last: 22 } }"},
+    Line{acme, "RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' names: 'ping'"},
     Line{acme, "SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true"},
     Line{acme, "GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'"},
     Line{acme, "GetEip", "name: 'tenants/acme/eips/203.0.113.1'"},

@@ -175,6 +175,8 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"GetEip", handler(tenant, &T::GetEip)},
       {"ListEips", handler(tenant, &T::ListEips)},
       {"SetPermitList", handler(tenant, &T::SetPermitList)},
+      {"AddPermitRules", handler(tenant, &T::AddPermitRules)},
+      {"RemovePermitRules", handler(tenant, &T::RemovePermitRules)},
       {"GetPermitList", handler(tenant, &T::GetPermitList)},
       {"SetTag", handler(tenant, &T::SetTag)},
       {"CreateVm", handler(provider, &P::CreateVm)},

@@ -250,6 +250,16 @@ const Row rows[] = {
      "'icmp' }"},
     {"permit set 203.0.113.1 --empty", "TenantService/SetPermitList",
      "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"permit add 203.0.113.1 in tcp 80 from any 'ping=in icmp from any type 8'",
+     "TenantService/AddPermitRules",
+     "eip: 'tenants/default/eips/203.0.113.1'"
+     "rules { name: 'in-tcp-80-from-any' direction: INBOUND remote { any: true } protocol: 'tcp'"
+     "        local_ports { first: 80 last: 80 } }"
+     "rules { name: 'ping' direction: INBOUND remote { any: true } protocol: 'icmp' icmp_type: 8 }"},
+    {"permit remove 203.0.113.1 in-tcp-80-from-any ping --keep-established",
+     "TenantService/RemovePermitRules",
+     "eip: 'tenants/default/eips/203.0.113.1' names: 'in-tcp-80-from-any' names: 'ping' keep_established: "
+     "true"},
     {"permit get 203.0.113.1", "TenantService/GetPermitList", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"tag set 203.0.113.1 web show get", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' tags: 'web' tags: 'show' tags: 'get'"},

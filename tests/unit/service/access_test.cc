@@ -104,6 +104,10 @@ const std::map<std::string, Row> rows{
     {"TenantService/SetPermitList",
      for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'web' direction: INBOUND protocol: "
                     "'tcp' remote { any: true } }")},
+    {"TenantService/AddPermitRules",
+     for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'open' direction: INBOUND remote { "
+                    "any: true } }")},
+    {"TenantService/RemovePermitRules", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' names: 'web'")},
     {"TenantService/GetPermitList", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"TenantService/SetTag", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen'")},
 

@@ -154,6 +154,38 @@ const Row rows[] = {
     {"TenantService/GetPermitList", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
     {"TenantService/GetPermitList", "eip: '203.0.113.1'", invalid, "eip"},
     {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "rule_count: 2 bound_edge: true"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+     "last: 80 } }",
+     ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: "
+     "'web' } } generation: 9"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'new' direction: INBOUND remote { any: true } }"
+     "rules { name: 'web' direction: INBOUND remote { any: true } }",
+     grpc::ALREADY_EXISTS, "rules[1].name"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'new' direction: INBOUND remote { any: true } local_ports { first: 1 last: 2 } }",
+     invalid, "rules[0].local_ports"},
+    {"TenantService/AddPermitRules", "eip: 'tenants/acme/eips/203.0.113.1'", invalid, "rules"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.3' rules { name: 'a' direction: "
+     "INBOUND remote { any: true } }",
+     grpc::NOT_FOUND, "eip"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'none'", ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: "
+     "'web' } } generation: 9"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' names: 'Web'",
+     invalid, "names[1]"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1'", invalid, "names"},
+    {"TenantService/RemovePermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' keep_established: true", grpc::FAILED_PRECONDITION,
+     "keep_established"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/other/eips/203.0.113.1' names: 'web'", grpc::NOT_FOUND,
+     "eip"},
     {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' tags: 'a' tags: 'web'", ok,
      "eip { name: 'tenants/acme/eips/203.0.113.1' tags: 'a' tags: 'web' rule_count: 2 bound_edge: true } "
      "generation: 10"},
