@@ -2,8 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 #include <variant>
 
@@ -33,9 +31,10 @@ Expected<void> Control::start() {
   if (!state) return Unexpected(std::move(state.error()));
   if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
   for (const model::Pool& pool : config_.pools) {
-    const auto planned = model_.plan_create_pool(pool);
-    if (!planned) return Unexpected(planned.error());
-    if (auto recorded = record(planned->changes); !recorded) return recorded;
+    model::Draft draft(model_);
+    if (const auto planned = draft.carry_out(model_.plan_create_pool(pool)); !planned)
+      return Unexpected(planned.error());
+    if (auto recorded = record(draft, draft.changes()); !recorded) return recorded;
   }
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
@@ -86,10 +85,20 @@ void Control::serve() {
   }
 }
 
-Expected<void> Control::commit(const model::ChangeSet& changes) {
+Expected<void> Control::check(const Terms& terms) const {
   if (unenforced_) return Unexpected(*unenforced_);
+  const model::Generation generation = model_.state().generation;
+  if (terms.expected_generation.value_or(generation) == generation) return {};
+  return fail(ErrorCode::failed_precondition,
+              "the state is of generation " + std::to_string(generation) + ", and " +
+                  std::to_string(*terms.expected_generation) + " is expected; read it again, and decide anew",
+              "expected_generation");
+}
+
+Expected<void> Control::commit(model::Draft& draft) {
+  const model::ChangeSet changes = draft.changes();
   if (changes.changes.empty()) return {};
-  if (auto recorded = record(changes); !recorded) return recorded;
+  if (auto recorded = record(draft, changes); !recorded) return recorded;
   auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
@@ -105,10 +114,10 @@ Expected<void> Control::commit(const model::ChangeSet& changes) {
 }
 
 // Durable first: what a failed append leaves is what was there before.
-Expected<void> Control::record(const model::ChangeSet& changes) {
+Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes) {
   if (changes.changes.empty()) return {};
   if (auto appended = store_->append(changes); !appended) return appended;
-  model_.apply(changes);
+  draft.keep();
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
       if (put->eip.keep_established)
@@ -131,16 +140,16 @@ void Control::tick() {
     }
 }
 
-// Kept entries only ever go, so an EIP without any entry has no kept one and gets none. All that end now are
-// one change set: what plan_end_keep makes of one EIP does not depend on the others.
+// Kept entries only ever go, so an EIP without any entry has no kept one and gets none.
 Expected<void> Control::end_keeping() {
-  model::ChangeSet ended{.generation = model_.state().generation + 1, .changes = {}};
+  if (unenforced_) return Unexpected(*unenforced_);
+  model::Draft draft(model_);
   for (const IpAddr& eip : keeping_) {
     if (publisher_.flows_of(eip) != 0) continue;
-    auto plan = model_.plan_end_keep(eip);
-    std::ranges::move(plan.changes.changes, std::back_inserter(ended.changes));
+    if (auto ended = draft.carry_out<model::Nothing>(model_.plan_end_keep(eip)); !ended)
+      return Unexpected(std::move(ended.error()));
   }
-  return commit(ended);
+  return commit(draft);
 }
 
 Expected<void> Control::compact_if_long() {

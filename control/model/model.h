@@ -27,6 +27,8 @@ struct Plan {
 
 struct Nothing {};
 
+class Draft;
+
 class Model {
  public:
   // `ports`: the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
@@ -54,6 +56,9 @@ class Model {
   // rest ended first, or else the pool's lowest one that was never handed out.
   [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms,
                                                      std::optional<IpFamily> family = std::nullopt) const;
+  // That very address for a vm that has no EIP of its family.
+  [[nodiscard]] Expected<Plan<Eip>> plan_take_eip(const VmKey& vm, const IpAddr& address,
+                                                  int64_t now_ms) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, const IpAddr& eip,
                                                          int64_t now_ms) const;
 
@@ -98,6 +103,8 @@ class Model {
   [[nodiscard]] PoolUse pool_use(const std::string& id, int64_t now_ms) const;
 
  private:
+  friend class Draft;  // makes changes, and takes them back
+
   template <typename Reply>
   [[nodiscard]] Plan<Reply> unchanged(Reply reply) const;
   template <typename Reply>
@@ -123,6 +130,10 @@ class Model {
   [[nodiscard]] std::optional<IpAddr> own_address(const IpAddr& dip, const std::string& pool,
                                                   int64_t now_ms) const;
   [[nodiscard]] Expected<IpAddr> free_address(IpFamily family, const std::string& pool, int64_t now_ms) const;
+  // That an EIP may have the address, whatever the vm.
+  [[nodiscard]] Expected<void> check_free(const IpAddr& address, int64_t now_ms) const;
+  // An EIP that begins to be.
+  [[nodiscard]] Plan<Eip> new_eip(const VmKey& vm, const IpAddr& address) const;
   [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
   // The list's size and its chunks; `current` is the list that it would replace.
   [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
@@ -140,6 +151,8 @@ class Model {
   Usage usage_;
 };
 
+// In the form in which lists are kept and compared.
+[[nodiscard]] std::vector<PermitRule> canonical(std::vector<PermitRule> rules);
 // Compiled rules of a list: one per prefix or tag, one for `any`.
 [[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
 struct PermitRoom {

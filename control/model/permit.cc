@@ -25,11 +25,6 @@ void make_canonical(PermitRule& rule) {
   if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
 }
 
-void make_canonical(std::vector<PermitRule>& rules) {
-  for (PermitRule& rule : rules) make_canonical(rule);
-  std::ranges::sort(rules, {}, &PermitRule::name);
-}
-
 // Of a list in canonical form; null if it has none of that name.
 const PermitRule* rule_named(const std::vector<PermitRule>& rules, const std::string& name) {
   const auto found = std::ranges::lower_bound(rules, name, {}, &PermitRule::name);
@@ -204,6 +199,12 @@ size_t ranges_of(const PermitRule& rule) {
 
 }  // namespace
 
+std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
+  for (PermitRule& rule : rules) make_canonical(rule);
+  std::ranges::sort(rules, {}, &PermitRule::name);
+  return rules;
+}
+
 uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
   size_t count = 0;
   for (const PermitRule& rule : rules) count += std::max<size_t>(ranges_of(rule), 1);
@@ -310,8 +311,7 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const Ip
   if (!found) return Unexpected(found.error());
   if (auto check = check_rules(rules, eip.family()); !check)
     return refused_list(**found, std::move(check.error()));
-  make_canonical(rules);
-  return plan_list(**found, std::move(rules), keep_established);
+  return plan_list(**found, canonical(std::move(rules)), keep_established);
 }
 
 Expected<Plan<Eip>> Model::plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,

@@ -99,8 +99,10 @@ Expected<void> Publisher::publish(const compile::Update& update) {
   };
   for (const auto& [eip, binding] : update.bindings) leave(eip, binding);
   if (update.pools) keep_first_error(set_pools(*update.pools));
+  std::vector<const CompiledBinding*> coming;
   for (const auto& [eip, binding] : update.bindings)
-    if (binding) keep_first_error(put(*binding));
+    if (binding) coming.push_back(&*binding);
+  keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
   return result;
@@ -286,6 +288,23 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   if (!has_key) return refused("the endpoint table is full");
   bound.key = key;
   return {};
+}
+
+// Of a batch one list may grow before another shrinks. What finds no room tries again as long as others have
+// found theirs.
+Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
+  while (true) {
+    Expected<void> first;
+    std::vector<const CompiledBinding*> left;
+    for (const CompiledBinding* binding : coming) {
+      auto done = put(*binding);
+      if (done) continue;
+      if (first) first = std::move(done);
+      left.push_back(binding);
+    }
+    if (left.empty() || left.size() == coming.size()) return first;
+    coming = std::move(left);
+  }
 }
 
 Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id, PortId port) {

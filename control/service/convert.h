@@ -42,6 +42,10 @@ struct EipKey {
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules);
 [[nodiscard]] std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::string>& values);
 
+// --- without output-only fields ---
+[[nodiscard]] v1::Vm to_proto(const model::Vm& vm);
+[[nodiscard]] v1::Pool to_proto(const model::Pool& pool);
+
 // --- replies; output-only fields are derived from the model as it is now ---
 [[nodiscard]] v1::Vm to_proto(const model::Model& model, const model::Vm& vm);
 [[nodiscard]] v1::Pool to_proto(const model::Model& model, const model::Pool& pool, int64_t now_ms);

@@ -107,6 +107,18 @@ class ProviderFront final : public Front<v1::ProviderService::Service> {
                           v1::DeletePoolResponse* reply) override {
     return pass(&Service::DeletePool, context, request, reply);
   }
+  grpc::Status Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
+                     v1::ApplyResponse* reply) override {
+    return pass(&Service::Apply, context, request, reply);
+  }
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                      v1::Document* reply) override {
+    return pass(&Service::Export, context, request, reply);
+  }
+  grpc::Status Import(grpc::ServerContext* context, const v1::ImportRequest* request,
+                      v1::ImportResponse* reply) override {
+    return pass(&Service::Import, context, request, reply);
+  }
 };
 
 class ObserveFront final : public Front<v1::ObserveService::Service> {

@@ -31,10 +31,6 @@ class TenantService final : public v1::TenantService::Service {
                       v1::SetTagResponse* reply) override;
 
  private:
-  // Carries out what changes a list, and answers with it.
-  template <typename Planner, typename Reply>
-  grpc::Status put_list(Planner&& planner, Reply* reply);
-
   Control& control_;
 };
 

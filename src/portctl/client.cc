@@ -190,7 +190,8 @@ Client::Client(const Options& options)
       over_tls_(!options.server.empty()),
       json_(options.json),
       timeout_(std::chrono::duration_cast<std::chrono::milliseconds>(
-          std::chrono::duration<double>(options.timeout))) {
+          std::chrono::duration<double>(options.timeout))),
+      expected_generation_(options.expected_generation) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(max_message_bytes);
   arguments.SetMaxSendMessageSize(max_message_bytes);

@@ -5,7 +5,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace portcullis::portctl {
@@ -21,6 +23,8 @@ struct Options {
   std::string tenant = "default";
   bool json = false;
   double timeout = 10;  // seconds
+  // Of commands that change something.
+  std::optional<uint64_t> expected_generation;
 };
 
 enum ExitCode : int { ok = 0, refused = 1, usage = 2, unreachable = 3 };
@@ -38,8 +42,12 @@ class Client {
 
   // call(&v1::TenantService::Stub::GetEip, request). Throws Failure when the call is not answered with OK.
   template <typename Stub, typename Request, typename Reply>
-  Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-             const Request& request) {
+  Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*), Request request) {
+    if constexpr (requires { request.set_expected_generation(0); }) {
+      if (expected_generation_) request.set_expected_generation(*expected_generation_);
+    } else if (expected_generation_) {
+      throw Failure{usage, "portctl: --expected-generation is for commands that change something\n"};
+    }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + timeout_);
     Stub stub(channel_);
@@ -55,6 +63,7 @@ class Client {
   bool over_tls_;
   bool json_;
   std::chrono::milliseconds timeout_;
+  std::optional<uint64_t> expected_generation_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

@@ -52,6 +52,8 @@ int run(int argc, char** argv) {
   app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
+  app.add_option("--expected-generation", options.expected_generation,
+                 "Change nothing unless the state is of this generation");
   app.footer(examples);
 
   add_vm(app, options);
@@ -59,6 +61,9 @@ int run(int argc, char** argv) {
   add_eip(app, options);
   add_permit(app, options);
   add_tag(app, options);
+  add_apply(app, options);
+  add_export(app, options);
+  add_import(app, options);
   add_show(app, options);
   add_paper_names(app, options);
 

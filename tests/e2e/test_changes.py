@@ -1,5 +1,7 @@
 """Changes that are more than one call of one object, and what holds of them on the wire."""
 
+import json
+
 from gateway import Refused
 from lab import CLIENT
 from programs import curl, iperf_running, iperf_server, web_server
@@ -25,3 +27,71 @@ def test_rules_come_and_go_by_name_and_leave_the_others(lab, tenant):
         assert_flows(web)
         lab.gateway.portctl("permit", "remove", web.address, "perf")
         assert_silence(web.host)
+
+
+def write(lab, name: str, text: str) -> str:
+    path = lab.gateway.directory / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_many_changes_are_one_and_are_enforced_at_its_reply(lab, tenant):
+    web, app = tenant.endpoint("web"), tenant.create_vm("app")
+    before = int(lab.gateway.portctl("show", "gateway")["generation"])
+    rule = 'rules { name: "web" direction: INBOUND protocol: "tcp" local_ports { first: 80 last: 80 } remote { %s } }'
+    eip = f"tenants/default/eips/{web.address}"
+    operations = write(lab, "operations.txtpb", f"""
+        operations {{ set_permit_list {{ eip: "{eip}" {rule % "any: true"} }} }}
+        operations {{ set_tag {{ eip: "{eip}" tags: "web" }} }}
+        operations {{ request_eip {{ vm: "tenants/default/vms/app" }} }}""")
+    dry = lab.gateway.portctl("apply", "-f", operations, "--dry-run")
+    assert int(dry["generation"]) == before and len(dry["changes"]) == 2
+    with web_server(web.host):
+        assert curl(lab.client, web.address) is None
+        done = lab.gateway.portctl("apply", "-f", operations, "--expected-generation", str(before))
+        assert int(done["generation"]) == before + 1
+        assert curl(lab.client, web.address) == f"hello {CLIENT}"
+
+        # Again: nothing changes. One that is refused takes the others with it.
+        assert lab.gateway.portctl("apply", "-f", operations)["changes"] == []
+        bad = write(lab, "bad.txtpb", f"""
+            operations {{ set_permit_list {{ eip: "{eip}" }} }}
+            operations {{ delete_vm {{ name: "tenants/default/vms/app" }} }}""")
+        try:
+            lab.gateway.portctl("apply", "-f", bad)
+            raise AssertionError("a vm with an EIP was deleted")
+        except Refused as refusal:
+            assert "operations[1].delete_vm.name" in refusal.message
+        assert curl(lab.client, web.address) == f"hello {CLIENT}"
+    assert int(lab.gateway.portctl("show", "gateway")["generation"]) == before + 1
+    assert app.address
+
+
+def test_a_document_brings_a_state_back(lab, tenant):
+    """Also to a gateway that has lost its store; and as it is there already, it changes nothing and cuts nothing."""
+    web = tenant.endpoint("web")
+    web.permit("in tcp 80 from any", "perf=in tcp 5201 from any")
+    web.tag("web")
+    document = lab.gateway.portctl("export")
+    exported = write(lab, "state.json", json.dumps(document))
+    with iperf_server(web.host), iperf_running(lab.client, web.address):
+        assert_flows(web)
+        lab.gateway.kill()
+        lab.gateway.start()
+        lab.wait_for_next_hop()
+        again = lab.gateway.portctl("import", "-f", exported)
+        assert again["changes"] == [] and again["generation"] == document["generation"]
+        assert_flows(web)
+
+    lab.gateway.kill()
+    for store in lab.gateway.directory.glob("*.db*"):
+        store.unlink()
+    lab.gateway.start()
+    lab.wait_for_next_hop()
+    with web_server(web.host):
+        assert curl(lab.client, web.address) is None
+        lab.gateway.portctl("import", "-f", exported)
+        assert curl(lab.client, web.address) == f"hello {CLIENT}"
+    now = lab.gateway.portctl("export")
+    for what in ("pools", "vms", "eips"):
+        assert now[what] == document[what]

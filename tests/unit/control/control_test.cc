@@ -78,16 +78,21 @@ struct Gateway {
     ASSERT_TRUE(started) << started.error().message;
   }
 
+  // Carries one plan out.
+  template <typename Planner>
+  auto mutate(Planner&& plan, const Terms& terms = {}) {
+    return control.change(terms, [&](model::Draft& draft) { return draft.carry_out(plan(draft.model())); });
+  }
   auto create_vm(const std::string& id, Ipv4Addr dip) {
-    return control.mutate([&](const model::Model& m) {
+    return mutate([&](const model::Model& m) {
       return m.plan_create_vm({"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, dip});
     });
   }
   auto request_eip(const std::string& vm) {
-    return control.mutate([&](const model::Model& m) { return m.plan_request_eip({"acme", vm}, "", 0); });
+    return mutate([&](const model::Model& m) { return m.plan_request_eip({"acme", vm}, "", 0); });
   }
   auto set_permit_list(std::vector<model::PermitRule> rules, bool keep = false) {
-    return control.mutate(
+    return mutate(
         [&](const model::Model& m) { return m.plan_set_permit_list("acme", web_eip, rules, keep); });
   }
   model::State state() {
@@ -156,7 +161,7 @@ TEST(Control, ARefusedPlanChangesNothing) {
   gateway.start();
   gateway.populate();
   const model::State before = gateway.state();
-  const auto deleted = gateway.control.mutate([](const model::Model& m) { return m.plan_delete_vm(web); });
+  const auto deleted = gateway.mutate([](const model::Model& m) { return m.plan_delete_vm(web); });
   ASSERT_FALSE(deleted);
   EXPECT_EQ(deleted.error().code, ErrorCode::failed_precondition);
   EXPECT_EQ(gateway.state(), before);
@@ -187,6 +192,67 @@ TEST(Control, AFailedAppendLeavesEverythingAsBefore) {
   ASSERT_TRUE(set);
   EXPECT_EQ(set->generation, before.generation + 1);
   EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+}
+
+TEST(Control, AnotherGenerationThanExpectedIsRefused) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const auto expecting = [&](model::Generation generation) {
+    return gateway.mutate([](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"web"}); },
+                          {.expected_generation = generation});
+  };
+  const auto refused = expecting(2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(refused.error().field, "expected_generation");
+  EXPECT_NE(refused.error().message.find("generation 3, and 2"), std::string::npos);
+  EXPECT_EQ(gateway.state().generation, 3u);
+  EXPECT_EQ(expecting(3)->generation, 4u);
+  EXPECT_FALSE(expecting(3)) << "what would change nothing, too";
+}
+
+TEST(Control, ADryRunAnswersAndChangesNothing) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::State before = gateway.state();
+  const auto tagged = gateway.mutate(
+      [](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"web"}); }, {.dry_run = true});
+  ASSERT_TRUE(tagged);
+  EXPECT_EQ(tagged->reply.tags, std::set<std::string>{"web"});
+  EXPECT_EQ(tagged->generation, before.generation);
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.state(), before);
+}
+
+// Many plans in one: one record, one generation, and none of them if one is refused.
+TEST(Control, ADraftOfManyPlansIsOneChange) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  const auto make = [&](Ipv4Addr second_dip) {
+    return gateway.control.change({}, [&](model::Draft& draft) -> Expected<model::Eip> {
+      for (const auto& [id, dip] : {std::pair("web", web_dip), std::pair("db", second_dip)}) {
+        auto made = draft.carry_out(
+            draft.model().plan_create_vm({"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, dip}));
+        if (!made) return Unexpected(std::move(made.error()));
+      }
+      return draft.carry_out(draft.model().plan_request_eip(web, "", 0));
+    });
+  };
+  const model::State before = gateway.state();
+  EXPECT_FALSE(make(web_dip));
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.log.size(), 1u);
+  const auto made = make(Ipv4Addr::of(10, 0, 0, 2));
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->generation, 2u);
+  EXPECT_EQ(disk.log.size(), 2u);
+  EXPECT_EQ(disk.state(), gateway.state());
+  EXPECT_NE(gateway.plane.find(View::local, web_eip), nullptr);
 }
 
 TEST(Control, IsDurableBeforeItIsSeen) {

@@ -264,6 +264,12 @@ const Row rows[] = {
     {"tag set 203.0.113.1 web show get", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' tags: 'web' tags: 'show' tags: 'get'"},
     {"tag set 203.0.113.1", "TenantService/SetTag", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"apply -f - --dry-run --expected-generation 7", "ProviderService/Apply",
+     "dry_run: true expected_generation: 7"},
+    {"export", "ProviderService/Export", ""},
+    {"import --file - --dry-run", "ProviderService/Import", "document {} dry_run: true"},
+    {"tag set 203.0.113.1 --expected-generation 0", "TenantService/SetTag",
+     "eip: 'tenants/default/eips/203.0.113.1' expected_generation: 0"},
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
@@ -340,6 +346,60 @@ TEST_F(Cli, RulesFromAFile) {
   EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("rules") + "'").status, 2);
   EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("absent") + "'").status, 2);
   EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, ChangesFromAFile) {
+  const std::string text =
+      "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'a' } }  # web\n";
+  const std::string json =
+      R"( {"operations": [{"setTag": {"eip": "tenants/acme/eips/203.0.113.1", "tags": ["a"]}}]})";
+  v1::ApplyRequest expected;
+  ASSERT_TRUE(TextFormat::ParseFromString(text, &expected));
+  v1::ApplyResponse reply;
+  ASSERT_TRUE(
+      TextFormat::ParseFromString("generation: 9 changes { name: 'tenants/acme/eips/203.0.113.1' kind: "
+                                  "CHANGED } changes { name: 'pools/p' "
+                                  "kind: CREATED } changes { name: 'pools/q' kind: DELETED }",
+                                  &reply));
+  for (const std::string& file : {text, json}) {
+    write("changes", file);
+    gateway_.answer("/portcullis.v1.ProviderService/Apply", reply);
+    const Outcome outcome = run("apply -f " + path("changes"));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(outcome.out,
+              "changed tenants/acme/eips/203.0.113.1\ncreated pools/p\ndeleted pools/q\n"
+              "3 objects changed (generation 9)\n");
+    EXPECT_EQ(gateway_.take_calls().at(0).request, expected.SerializeAsString());
+  }
+  write("changes", "operations { set_tag { eip: 'x' } }\noperations { set_tags {} }\n");
+  const Outcome unknown = run("apply -f " + path("changes"));
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_NE(unknown.err.find("changes:2:23: "), std::string::npos) << unknown.err;
+  write("changes", "{\"operation\": []}");
+  EXPECT_EQ(run("apply -f " + path("changes")).status, 2);
+  EXPECT_EQ(run("import -f " + path("none")).status, 2);
+  EXPECT_EQ(run("eip list --expected-generation 7").status, 2);
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, WhatExportPrintsImportReads) {
+  v1::Document document;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "generation: 3 pools { name: 'pools/p' prefix: '203.0.113.0/24' kind: LOCAL } eips { name: "
+      "'tenants/a/eips/203.0.113.1' vm: 'tenants/a/vms/w' rules { name: 'r' direction: INBOUND remote { any: "
+      "true } icmp_type: 0 } } resting { address: '203.0.113.2' until_ms: 9 }",
+      &document));
+  v1::ImportRequest expected;
+  *expected.mutable_document() = document;
+  for (const std::string how : {"export", "--json export"}) {
+    gateway_.answer("/portcullis.v1.ProviderService/Export", document);
+    const Outcome exported = run(how);
+    EXPECT_EQ(exported.status, 0) << exported.err;
+    gateway_.take_calls();
+    write("state", exported.out);
+    EXPECT_EQ(run("import -f " + path("state")).out, "0 objects changed (generation 0)\n");
+    EXPECT_EQ(gateway_.take_calls().at(0).request, expected.SerializeAsString()) << exported.out;
+  }
 }
 
 TEST_F(Cli, ListsAreAskedForToTheirLastPage) {

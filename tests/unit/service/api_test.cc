@@ -231,6 +231,32 @@ const Row rows[] = {
     {"ProviderService/DeleteVm", "name: 'tenants/acme/vms'", invalid, "name"},
     {"ProviderService/DeletePool", "name: 'pools/public'", ok, "generation: 15"},
     {"ProviderService/DeletePool", "name: 'pools'", invalid, "name"},
+    {"ProviderService/DeletePool", "name: 'pools/far' expected_generation: 14", grpc::FAILED_PRECONDITION,
+     "expected_generation"},
+
+    {"ProviderService/Apply",
+     "operations { create_pool { pool { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL } } }"
+     "operations { request_eip { vm: 'tenants/acme/vms/db' } }",
+     ok,
+     "results { name: 'pools/new' changed: true }"
+     "results { name: 'tenants/acme/eips/198.51.100.1' changed: true }"
+     "changes { name: 'pools/new' kind: CREATED }"
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CREATED } generation: 16"},
+    {"ProviderService/Apply",
+     "operations { set_tag { eip: 'tenants/acme/eips/198.51.100.1' tags: 'a' } }"
+     "operations { set_tag { eip: 'tenants/acme/eips/198.51.100.1' tags: 'B' } }",
+     invalid, "operations[1].set_tag.tags"},
+    {"ProviderService/Export", "", ok,
+     "generation: 16 pools { name: 'pools/far' kind: PROVIDER prefix: '198.18.0.0/15' }"
+     "pools { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL }"
+     "vms { name: 'tenants/acme/vms/db' dip: '10.0.0.3' }"
+     "eips { name: 'tenants/acme/eips/198.51.100.1' vm: 'tenants/acme/vms/db' }"
+     "resting { address: '203.0.113.1' } resting { address: '203.0.113.2' }"},
+    {"ProviderService/Import", "", invalid, "document"},
+    {"ProviderService/Import",
+     "document { pools { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER } }", ok,
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: DELETED } changes { name: 'tenants/acme/vms/db' "
+     "kind: DELETED } changes { name: 'pools/new' kind: DELETED } generation: 17"},
 };
 
 TEST_F(Api, EveryMethodAllowsAndRefuses) {
