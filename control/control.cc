@@ -34,7 +34,7 @@ Expected<void> Control::start() {
     model::Draft draft(model_);
     if (const auto planned = draft.carry_out(model_.plan_create_pool(pool)); !planned)
       return Unexpected(planned.error());
-    if (auto recorded = record(draft, draft.changes()); !recorded) return recorded;
+    if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
   }
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
@@ -95,10 +95,40 @@ Expected<void> Control::check(const Terms& terms) const {
               "expected_generation");
 }
 
-Expected<void> Control::commit(model::Draft& draft) {
+Expected<std::optional<std::string>> Control::recall(const RequestId& request) {
+  if (unenforced_) return Unexpected(*unenforced_);
+  auto known = store_->recall(request.caller, request.id);
+  if (!known) return Unexpected(std::move(known.error()));
+  constexpr int64_t remembered_ms = std::chrono::milliseconds(requests_remembered).count();
+  if (!*known || (*known)->answered_ms + remembered_ms <= request.now_ms) return std::nullopt;
+  if ((*known)->fingerprint == request.fingerprint) return std::move((*known)->answer);
+  return fail(ErrorCode::invalid_argument,
+              "request id '" + request.id + "' was that of another request, in the last " +
+                  std::to_string(requests_remembered.count()) + " hours; give each request an id of its own",
+              "request_id");
+}
+
+Expected<std::string> Control::change_once(const Terms& terms, const RequestId& request,
+                                           const std::function<Expected<std::string>(model::Draft&)>& edit) {
+  return run([&](View) -> Expected<std::string> {
+    auto known = recall(request);
+    if (!known) return Unexpected(std::move(known.error()));
+    if (*known) return std::move(**known);
+    if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
+    model::Draft draft(model_);
+    auto answer = edit(draft);
+    if (!answer) return answer;
+    const store::AnsweredRequest answered{request.caller, request.id, request.fingerprint, request.now_ms,
+                                          *answer};
+    if (auto done = commit(draft, &answered); !done) return Unexpected(std::move(done.error()));
+    return answer;
+  });
+}
+
+Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
   const model::ChangeSet changes = draft.changes();
+  if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
-  if (auto recorded = record(draft, changes); !recorded) return recorded;
   auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
@@ -114,9 +144,10 @@ Expected<void> Control::commit(model::Draft& draft) {
 }
 
 // Durable first: what a failed append leaves is what was there before.
-Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes) {
-  if (changes.changes.empty()) return {};
-  if (auto appended = store_->append(changes); !appended) return appended;
+Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
+                               const store::AnsweredRequest* request) {
+  if (changes.changes.empty() && request == nullptr) return {};
+  if (auto appended = store_->append(changes, request); !appended) return appended;
   draft.keep();
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
@@ -133,7 +164,7 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
 
 void Control::tick() {
   next_tick_ = Clock::now() + config_.tick;
-  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long})
+  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long, &Control::forget_requests})
     if (const auto done = (this->*chore)(); !done) {
       spdlog::error("{}", done.error().message);
       next_tick_ = Clock::now() + retry_after;
@@ -155,6 +186,12 @@ Expected<void> Control::end_keeping() {
 Expected<void> Control::compact_if_long() {
   if (store_->log_size() <= config_.compact_after) return {};
   return store_->compact(model_.state());
+}
+
+Expected<void> Control::forget_requests() {
+  using std::chrono::duration_cast, std::chrono::milliseconds;
+  const auto before = std::chrono::system_clock::now() - requests_remembered;
+  return store_->forget_requests(duration_cast<milliseconds>(before.time_since_epoch()).count());
 }
 
 }  // namespace portcullis

@@ -15,6 +15,7 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -41,6 +42,15 @@ struct Terms {
   std::optional<model::Generation> expected_generation;  // refused if the state is of another one
   bool dry_run = false;                                  // only shows what would be answered
 };
+
+// A call that is carried out at most once, however often it is made.
+struct RequestId {
+  std::string caller;  // whose id it is: no two callers share theirs
+  std::string id;
+  uint64_t fingerprint = 0;  // of the request
+  int64_t now_ms = 0;        // unix milliseconds
+};
+inline constexpr std::chrono::hours requests_remembered{24};
 
 // A mutating call's answer, and the generation that all workers now enforce.
 template <typename Reply>
@@ -123,6 +133,13 @@ class Control {
     });
   }
 
+  // As change(), but once: `edit` answers with bytes, which are stored with what it drafted. For as long as
+  // they are remembered a repeat is answered with them, whatever the state is by then. invalid_argument at
+  // "request_id" if the id was another request's. Refusals are not remembered.
+  [[nodiscard]] Expected<std::string> change_once(
+      const Terms& terms, const RequestId& request,
+      const std::function<Expected<std::string>(model::Draft&)>& edit);
+
  private:
   using Clock = std::chrono::steady_clock;
 
@@ -131,11 +148,15 @@ class Control {
   void serve();
   // The rest runs on the control thread, or before there is one.
   [[nodiscard]] Expected<void> check(const Terms& terms) const;
-  [[nodiscard]] Expected<void> commit(model::Draft& draft);
-  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes);
+  // The answer to an earlier call of this id; none: it is the first.
+  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request);
+  [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
+  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
+                                      const store::AnsweredRequest* request);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   [[nodiscard]] Expected<void> compact_if_long();
+  [[nodiscard]] Expected<void> forget_requests();
 
   const ControlConfig config_;
   model::Model model_;

@@ -1,8 +1,5 @@
 #include "control/model/draft.h"
 
-#include <optional>
-#include <ranges>
-
 #include "control/model/names.h"
 
 namespace portcullis::model {
@@ -29,7 +26,8 @@ Object object_of(const Change& change) {
 }  // namespace
 
 Draft::~Draft() {
-  for (const Change& change : std::views::reverse(back_)) model_.usage_.apply(model_.state_, change);
+  for (auto change = back_.rbegin(); change != back_.rend(); ++change)
+    model_.usage_.apply(model_.state_, *change);
 }
 
 Draft::Key Draft::key_of(const Change& change) {
@@ -51,9 +49,12 @@ void Draft::make(Change change) {
     steps_[known->second].last = std::move(change);
 }
 
+Generation Draft::generation() const {
+  return model_.state_.generation + (steps_.empty() ? 0 : 1);
+}
+
 ChangeSet Draft::changes() const {
-  const Generation now = model_.state_.generation;
-  ChangeSet all{steps_.empty() ? now : now + 1, {}};
+  ChangeSet all{generation(), {}};
   all.changes.reserve(steps_.size());
   for (const Step& step : steps_) all.changes.push_back(step.last);
   return all;

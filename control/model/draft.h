@@ -44,6 +44,8 @@ class Draft {
 
   // Changes so far, each counted.
   [[nodiscard]] size_t steps() const { return back_.size(); }
+  // That the state has once it is kept.
+  [[nodiscard]] Generation generation() const;
   // As one change set: of each object the last word, which is all that matters.
   [[nodiscard]] ChangeSet changes() const;
   // In the order of their first change. What was made and deleted again is not among them.

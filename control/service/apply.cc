@@ -33,6 +33,9 @@ Expected<Step> step_of_call(const Request& request) {
     return fail(ErrorCode::invalid_argument,
                 "one operation of many has no expected_generation of its own; give it to Apply",
                 "expected_generation");
+  if (!request.request_id().empty())
+    return fail(ErrorCode::invalid_argument,
+                "one operation of many has no request_id of its own; give it to Apply", "request_id");
   return edit_of(request).map([&](auto edit) -> Step {
     return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
       return edit(draft).map([&](const auto& reply) {

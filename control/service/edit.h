@@ -6,6 +6,7 @@
 
 #include "control/control.h"
 #include "control/model/draft.h"
+#include "control/service/request_id.h"
 #include "control/service/status.h"
 #include "portcullis/v1/provider_service.pb.h"
 #include "portcullis/v1/tenant_service.pb.h"
@@ -41,15 +42,33 @@ template <typename Request>
   return terms;
 }
 
-// The whole call.
+// The whole call. With a request id it is carried out once; a dry run never is. `context` null: the provider
+// calls.
 template <typename Request, typename Reply>
-[[nodiscard]] grpc::Status change(Control& control, const Request& request, Reply& reply) {
+[[nodiscard]] grpc::Status change(Control& control, const grpc::ServerContextBase* context,
+                                  const Request& request, Reply& reply) {
   auto edit = edit_of(request);
   if (!edit) return to_status(edit.error());
-  auto applied = control.change(terms_of(request), *edit);
-  if (!applied) return to_status(applied.error());
-  reply = std::move(applied->reply);
-  reply.set_generation(applied->generation);
+  const auto id = request_id_of(context, request);
+  if (!id) return to_status(id.error());
+  const Terms terms = terms_of(request);
+  if (!*id || terms.dry_run) {
+    auto applied = control.change(terms, *edit);
+    if (!applied) return to_status(applied.error());
+    reply = std::move(applied->reply);
+    reply.set_generation(applied->generation);
+    return grpc::Status::OK;
+  }
+  const auto answer = control.change_once(terms, **id, [&](model::Draft& draft) {
+    return (*edit)(draft).map([&](Reply made) {
+      made.set_generation(draft.generation());
+      return made.SerializeAsString();
+    });
+  });
+  if (!answer) return to_status(answer.error());
+  if (!reply.ParseFromString(*answer))
+    return to_status(
+        Error{ErrorCode::internal, "the answer to request id '" + (*id)->id + "' is no message", {}, {}});
   return grpc::Status::OK;
 }
 

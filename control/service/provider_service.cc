@@ -25,9 +25,9 @@ model::VmKey vm_after(const std::string& key) {
 
 }  // namespace
 
-grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
+grpc::Status ProviderService::CreateVm(grpc::ServerContext* context, const v1::CreateVmRequest* request,
                                        v1::CreateVmResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status ProviderService::GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) {
@@ -63,19 +63,19 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status ProviderService::MoveVm(grpc::ServerContext*, const v1::MoveVmRequest* request,
+grpc::Status ProviderService::MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
                                      v1::MoveVmResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status ProviderService::DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,
+grpc::Status ProviderService::DeleteVm(grpc::ServerContext* context, const v1::DeleteVmRequest* request,
                                        v1::DeleteVmResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status ProviderService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
+grpc::Status ProviderService::CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
                                          v1::CreatePoolResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request,
@@ -110,14 +110,14 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status ProviderService::DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
+grpc::Status ProviderService::DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                                          v1::DeletePoolResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status ProviderService::Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
+grpc::Status ProviderService::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                     v1::ApplyResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status ProviderService::Export(grpc::ServerContext*, const v1::ExportRequest*, v1::Document* reply) {
@@ -128,9 +128,9 @@ grpc::Status ProviderService::Export(grpc::ServerContext*, const v1::ExportReque
   return grpc::Status::OK;
 }
 
-grpc::Status ProviderService::Import(grpc::ServerContext*, const v1::ImportRequest* request,
+grpc::Status ProviderService::Import(grpc::ServerContext* context, const v1::ImportRequest* request,
                                      v1::ImportResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 }  // namespace portcullis::service

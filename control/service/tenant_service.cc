@@ -20,14 +20,14 @@ Error about_name(Error error) {
 
 }  // namespace
 
-grpc::Status TenantService::RequestEip(grpc::ServerContext*, const v1::RequestEipRequest* request,
+grpc::Status TenantService::RequestEip(grpc::ServerContext* context, const v1::RequestEipRequest* request,
                                        v1::RequestEipResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status TenantService::ReleaseEip(grpc::ServerContext*, const v1::ReleaseEipRequest* request,
+grpc::Status TenantService::ReleaseEip(grpc::ServerContext* context, const v1::ReleaseEipRequest* request,
                                        v1::ReleaseEipResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status TenantService::GetEip(grpc::ServerContext*, const v1::GetEipRequest* request, v1::Eip* reply) {
@@ -65,20 +65,20 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status TenantService::SetPermitList(grpc::ServerContext*, const v1::SetPermitListRequest* request,
+grpc::Status TenantService::SetPermitList(grpc::ServerContext* context, const v1::SetPermitListRequest* request,
                                           v1::SetPermitListResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status TenantService::AddPermitRules(grpc::ServerContext*, const v1::AddPermitRulesRequest* request,
+grpc::Status TenantService::AddPermitRules(grpc::ServerContext* context, const v1::AddPermitRulesRequest* request,
                                            v1::AddPermitRulesResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status TenantService::RemovePermitRules(grpc::ServerContext*,
+grpc::Status TenantService::RemovePermitRules(grpc::ServerContext* context,
                                               const v1::RemovePermitRulesRequest* request,
                                               v1::RemovePermitRulesResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status TenantService::GetPermitList(grpc::ServerContext*, const v1::GetPermitListRequest* request,
@@ -93,9 +93,9 @@ grpc::Status TenantService::GetPermitList(grpc::ServerContext*, const v1::GetPer
   return grpc::Status::OK;
 }
 
-grpc::Status TenantService::SetTag(grpc::ServerContext*, const v1::SetTagRequest* request,
+grpc::Status TenantService::SetTag(grpc::ServerContext* context, const v1::SetTagRequest* request,
                                    v1::SetTagResponse* reply) {
-  return change(control_, *request, *reply);
+  return change(control_, context, *request, *reply);
 }
 
 }  // namespace portcullis::service

@@ -191,7 +191,8 @@ Client::Client(const Options& options)
       json_(options.json),
       timeout_(std::chrono::duration_cast<std::chrono::milliseconds>(
           std::chrono::duration<double>(options.timeout))),
-      expected_generation_(options.expected_generation) {
+      expected_generation_(options.expected_generation),
+      request_id_(options.request_id) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(max_message_bytes);
   arguments.SetMaxSendMessageSize(max_message_bytes);

@@ -25,6 +25,7 @@ struct Options {
   double timeout = 10;  // seconds
   // Of commands that change something.
   std::optional<uint64_t> expected_generation;
+  std::string request_id;
 };
 
 enum ExitCode : int { ok = 0, refused = 1, usage = 2, unreachable = 3 };
@@ -43,10 +44,12 @@ class Client {
   // call(&v1::TenantService::Stub::GetEip, request). Throws Failure when the call is not answered with OK.
   template <typename Stub, typename Request, typename Reply>
   Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*), Request request) {
-    if constexpr (requires { request.set_expected_generation(0); }) {
+    if constexpr (requires { request.set_request_id(""); }) {
       if (expected_generation_) request.set_expected_generation(*expected_generation_);
-    } else if (expected_generation_) {
-      throw Failure{usage, "portctl: --expected-generation is for commands that change something\n"};
+      if (!request_id_.empty()) request.set_request_id(request_id_);
+    } else if (expected_generation_ || !request_id_.empty()) {
+      throw Failure{
+          usage, "portctl: --expected-generation and --request-id are for commands that change something\n"};
     }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + timeout_);
@@ -64,6 +67,7 @@ class Client {
   bool json_;
   std::chrono::milliseconds timeout_;
   std::optional<uint64_t> expected_generation_;
+  std::string request_id_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--expected-generation", options.expected_generation,
                  "Change nothing unless the state is of this generation");
+  app.add_option("--request-id", options.request_id,
+                 "Change something once: a repeat with this id, within a day, gets the same answer");
   app.footer(examples);
 
   add_vm(app, options);

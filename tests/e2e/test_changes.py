@@ -95,3 +95,24 @@ def test_a_document_brings_a_state_back(lab, tenant):
     now = lab.gateway.portctl("export")
     for what in ("pools", "vms", "eips"):
         assert now[what] == document[what]
+
+
+def test_a_request_id_outlives_the_process(lab, tenant):
+    """A call whose answer was lost is made again after a crash: it gets the same answer, and undoes nothing."""
+    web = tenant.endpoint("web")
+    rule = ("permit", "set", web.address, "in tcp 80 from any", "--request-id", "5f0c9c8e-web")
+    with web_server(web.host):
+        first = lab.gateway.portctl(*rule)
+        lab.gateway.kill()
+        lab.gateway.start()
+        lab.wait_for_next_hop()
+        assert lab.gateway.portctl(*rule) == first
+        assert curl(lab.client, web.address) == f"hello {CLIENT}"
+        web.permit()
+        assert lab.gateway.portctl(*rule) == first
+        assert curl(lab.client, web.address) is None
+        try:
+            lab.gateway.portctl("permit", "set", web.address, "--empty", "--request-id", "5f0c9c8e-web")
+            raise AssertionError("an id was taken for another request")
+        except Refused as refusal:
+            assert "request_id" in refusal.message

@@ -53,6 +53,7 @@ constexpr std::array calls{
          "        local_ports { first: 22 last: 22 } }"},
     Line{acme, "RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' names: 'ping'"},
     Line{acme, "SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true"},
+    Line{acme, "SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'db' request_id: 'web'"},
     Line{acme, "GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'"},
     Line{acme, "GetEip", "name: 'tenants/acme/eips/203.0.113.1'"},
     Line{acme, "ListEips", "parent: 'tenants/acme' page_size: 1"},

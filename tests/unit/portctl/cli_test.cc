@@ -266,6 +266,8 @@ const Row rows[] = {
     {"tag set 203.0.113.1", "TenantService/SetTag", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"apply -f - --dry-run --expected-generation 7", "ProviderService/Apply",
      "dry_run: true expected_generation: 7"},
+    {"vm delete web --request-id 6fa459ea-ee8a", "ProviderService/DeleteVm",
+     "name: 'tenants/default/vms/web' request_id: '6fa459ea-ee8a'"},
     {"export", "ProviderService/Export", ""},
     {"import --file - --dry-run", "ProviderService/Import", "document {} dry_run: true"},
     {"tag set 203.0.113.1 --expected-generation 0", "TenantService/SetTag",
@@ -379,6 +381,7 @@ TEST_F(Cli, ChangesFromAFile) {
   EXPECT_EQ(run("apply -f " + path("changes")).status, 2);
   EXPECT_EQ(run("import -f " + path("none")).status, 2);
   EXPECT_EQ(run("eip list --expected-generation 7").status, 2);
+  EXPECT_EQ(run("eip list --request-id x").status, 2);
   EXPECT_TRUE(gateway_.take_calls().empty());
 }
 

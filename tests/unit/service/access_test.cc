@@ -186,8 +186,8 @@ TEST(Access, WhatIsWrittenAtARequestIsWhole) {
     const bool is_answer = method->output_type()->name() == method->name() + "Response";
     EXPECT_EQ(access.changes(), has_generation && is_answer) << path;
     EXPECT_TRUE(!access.tenant() || !access.object().empty() || !access.calls().empty()) << path;
-    EXPECT_EQ(access.changes(), method->input_type()->FindFieldByName("expected_generation") != nullptr)
-        << path;
+    for (const char* field : {"expected_generation", "request_id"})
+      EXPECT_EQ(access.changes(), method->input_type()->FindFieldByName(field) != nullptr) << path << field;
   }
 }
 

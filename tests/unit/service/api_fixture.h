@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,21 @@ using google::protobuf::TextFormat;
 class MemoryStore final : public store::Store {
  public:
   Expected<model::State> load() override { return model::State(); }
-  Expected<void> append(const model::ChangeSet&) override { return {}; }
+  Expected<void> append(const model::ChangeSet&, const store::AnsweredRequest* request) override {
+    if (request != nullptr) requests_.insert_or_assign({request->caller, request->id}, *request);
+    return {};
+  }
+  Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,
+                                                         const std::string& id) override {
+    const auto found = requests_.find({caller, id});
+    return found == requests_.end() ? std::nullopt : std::optional(found->second);
+  }
+  Expected<void> forget_requests(int64_t) override { return {}; }
   Expected<void> compact(const model::State&) override { return {}; }
   uint64_t log_size() const override { return 0; }
+
+ private:
+  std::map<std::pair<std::string, std::string>, store::AnsweredRequest> requests_;
 };
 
 inline constexpr uint32_t flow_quota = 100;
