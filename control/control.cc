@@ -40,6 +40,7 @@ Expected<void> Control::start() {
     if (eip.keep_established) keeping_.insert(address);
   if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
 
+  history_.begin(model_.state().generation);
   const std::scoped_lock lock(mutex_);
   is_open_ = true;
   next_tick_ = Clock::now() + config_.tick;
@@ -127,6 +128,7 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
 
 Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
   const model::ChangeSet changes = draft.changes();
+  Event event{changes.generation, draft.changed_objects()};
   if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
   auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
@@ -140,6 +142,7 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
     spdlog::error("{} ({})", published.error().message, published.error().object);
     unenforced_ = published.error();
   }
+  if (published) history_.add(std::move(event));
   return published;
 }
 

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/history.h"
 #include "control/model/draft.h"
 #include "control/publish/publisher.h"
 #include "control/store/store.h"
@@ -140,6 +141,9 @@ class Control {
       const Terms& terms, const RequestId& request,
       const std::function<Expected<std::string>(model::Draft&)>& edit);
 
+  // What is enforced, change by change. Thread: any.
+  [[nodiscard]] const History& history() const { return history_; }
+
  private:
   using Clock = std::chrono::steady_clock;
 
@@ -162,6 +166,7 @@ class Control {
   model::Model model_;
   const std::unique_ptr<store::Store> store_;
   publish::Publisher publisher_;
+  History history_;
   std::set<IpAddr> keeping_;         // EIPs with keep_established
   std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;

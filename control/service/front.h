@@ -23,6 +23,14 @@ class Front : public Service {
                        [&] { return (handlers_.*handler)(context, request, reply); });
   }
 
+  template <typename Request, typename Reply>
+  grpc::Status pass(grpc::Status (Service::*handler)(grpc::ServerContext*, const Request*,
+                                                     grpc::ServerWriter<Reply>*),
+                    grpc::ServerContext* context, const Request* request, grpc::ServerWriter<Reply>* writer) {
+    return guard_.pass(*context, *request, Reply(),
+                       [&] { return (handlers_.*handler)(context, request, writer); });
+  }
+
  private:
   const Guard& guard_;
   Service& handlers_;
@@ -143,6 +151,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
   grpc::Status GetGateway(grpc::ServerContext* context, const v1::GetGatewayRequest* request,
                           v1::Gateway* reply) override {
     return pass(&Service::GetGateway, context, request, reply);
+  }
+  grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<v1::Event>* writer) override {
+    return pass(&Service::WatchEvents, context, request, writer);
   }
 };
 

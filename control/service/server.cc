@@ -144,6 +144,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
 
 void Server::stop() {
   metrics_ = nullptr;
+  observe_.stop();
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now() + stop_patience);
   server_->Wait();

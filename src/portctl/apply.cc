@@ -1,4 +1,4 @@
-// Many changes as one: a file of operations, and the whole state as a document.
+// Many changes as one: a file of operations, and the whole state as a document. And changes as they come.
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
@@ -7,8 +7,11 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "portcullis/v1/observe_service.grpc.pb.h"
 #include "portcullis/v1/provider_service.grpc.pb.h"
 #include "src/portctl/commands.h"
 
@@ -145,6 +148,40 @@ Examples:
     request.set_dry_run(args->dry_run);
     const v1::ImportResponse reply = Client(options).call(&Provider::Import, request);
     print(options, reply, [&] { return changes_text(reply, args->dry_run); });
+  });
+}
+
+void add_events(CLI::App& app, const Options& options) {
+  struct Arguments {
+    std::optional<uint64_t> after;
+    bool follow = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("events", "Show what has changed, generation by generation");
+  command->add_option("--after", args->after,
+                      "Begin after this generation; otherwise with the oldest that is held");
+  command->add_flag("--follow", args->follow, "Go on as changes come, until you end it");
+  command->footer(
+      "\nA line for each object: generation, what was done, name. With --json a line for each generation. "
+      "The\n"
+      "gateway holds the last changes since it started; of older ones it says that they are gone.\n"
+      "\nExamples:\n"
+      "  portctl events --tenant -                       of all tenants, and pools\n"
+      "  portctl events --tenant acme --after 120 --follow");
+  command->callback([&options, args] {
+    v1::WatchEventsRequest request;
+    request.set_parent("tenants/" + options.tenant);
+    if (args->after) request.set_after_generation(*args->after);
+    request.set_until_now(!args->follow);
+    Client(options).stream(&v1::ObserveService::Stub::WatchEvents, request, args->follow,
+                           [&](const v1::Event& event) {
+                             if (options.json) std::cout << to_json_line(event);
+                             for (const v1::ObjectChange& change : event.changes())
+                               if (!options.json)
+                                 std::cout << event.generation() << " " << verb_of(change.kind()) << " "
+                                           << change.name() << "\n";
+                             std::cout.flush();
+                           });
   });
 }
 

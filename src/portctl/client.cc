@@ -218,9 +218,11 @@ void Client::check(const grpc::Status& status) const {
   if (!status.ok()) throw describe(status, target_, over_tls_, json_);
 }
 
-std::string to_json(const google::protobuf::Message& message) {
+namespace {
+
+std::string json_of(const google::protobuf::Message& message, bool indented) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = indented;
   options.always_print_primitive_fields = true;
   std::string text;
   // Fails only for an Any of unknown type, and the messages here hold none but the two error details.
@@ -228,6 +230,16 @@ std::string to_json(const google::protobuf::Message& message) {
     text = message.DebugString();
   if (!text.ends_with('\n')) text += '\n';
   return text;
+}
+
+}  // namespace
+
+std::string to_json(const google::protobuf::Message& message) {
+  return json_of(message, true);
+}
+
+std::string to_json_line(const google::protobuf::Message& message) {
+  return json_of(message, false);
 }
 
 std::string vm_name(const Options& options, const std::string& text) {

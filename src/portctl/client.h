@@ -59,6 +59,20 @@ class Client {
     return reply;
   }
 
+  // stream(&v1::ObserveService::Stub::WatchEvents, request, true, show): show(reply) for each reply, until
+  // the stream's end; for ever, without a deadline. Throws as call().
+  template <typename Stub, typename Request, typename Reply, typename Show>
+  void stream(std::unique_ptr<grpc::ClientReader<Reply>> (Stub::*method)(grpc::ClientContext*,
+                                                                         const Request&),
+              const Request& request, bool for_ever, Show&& show) {
+    grpc::ClientContext context;
+    if (!for_ever) context.set_deadline(std::chrono::system_clock::now() + timeout_);
+    Stub stub(channel_);
+    const auto reader = (stub.*method)(&context, request);
+    for (Reply reply; reader->Read(&reply);) show(reply);
+    check(reader->Finish());
+  }
+
  private:
   void check(const grpc::Status& status) const;
 
@@ -73,6 +87,8 @@ class Client {
 
 // Indented JSON with every field, zero ones too, and a newline.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
+// The same on one line.
+[[nodiscard]] std::string to_json_line(const google::protobuf::Message& message);
 
 // Names from what people type: an id stands for the object of `options.tenant`, a whole resource name for
 // itself.

@@ -24,6 +24,7 @@ void add_paper_names(CLI::App& app, const Options& options);
 void add_apply(CLI::App& app, const Options& options);
 void add_export(CLI::App& app, const Options& options);
 void add_import(CLI::App& app, const Options& options);
+void add_events(CLI::App& app, const Options& options);
 // show.cc
 void add_show(CLI::App& app, const Options& options);
 

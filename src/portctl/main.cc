@@ -66,6 +66,7 @@ int run(int argc, char** argv) {
   add_apply(app, options);
   add_export(app, options);
   add_import(app, options);
+  add_events(app, options);
   add_show(app, options);
   add_paper_names(app, options);
 

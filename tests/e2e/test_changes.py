@@ -2,6 +2,10 @@
 
 import json
 
+import grpc
+import pytest
+
+from api import Api, new
 from gateway import Refused
 from lab import CLIENT
 from programs import curl, iperf_running, iperf_server, web_server
@@ -116,3 +120,27 @@ def test_a_request_id_outlives_the_process(lab, tenant):
             raise AssertionError("an id was taken for another request")
         except Refused as refusal:
             assert "request_id" in refusal.message
+
+
+def test_events_come_when_they_are_enforced_and_without_a_gap(lab, tenant):
+    web = tenant.endpoint("web")
+    with web_server(web.host), Api(lab.gateway.socket) as api:
+        now = int(lab.gateway.portctl("show", "gateway")["generation"])
+        events = api.observe.WatchEvents(new("WatchEventsRequest", parent="tenants/default", after_generation=now),
+                                         timeout=60)
+        for turn in range(20):
+            web.permit(*["in tcp 80 from any"] * (turn % 2 == 0))
+            event = next(events)
+            assert event.generation == now + turn + 1
+            assert [change.name for change in event.changes] == [f"tenants/default/eips/{web.address}"]
+            assert (curl(lab.client, web.address) is not None) == (turn % 2 == 0)
+        events.cancel()
+
+        lab.gateway.kill()
+        lab.gateway.start()
+        lab.wait_for_next_hop()
+        late = api.observe.WatchEvents(new("WatchEventsRequest", parent="tenants/-", after_generation=now), timeout=20)
+        with pytest.raises(grpc.RpcError) as refusal:
+            next(late)
+        assert refusal.value.code() == grpc.StatusCode.OUT_OF_RANGE
+        assert f"events after generation {now + 20} are" in refusal.value.details()

@@ -92,6 +92,8 @@ constexpr std::array calls{
     Line{provider, "ListPorts", ""},
     Line{provider, "ListWorkers", ""},
     Line{provider, "GetGateway", ""},
+    Line{acme, "WatchEvents", "parent: 'tenants/acme' after_generation: 3 until_now: true"},
+    Line{provider, "WatchEvents", "parent: 'tenants/-'"},
     Line{acme, "ListWorkers", ""},
 };
 

@@ -176,6 +176,21 @@ Handler handler(Service& service,
   };
 }
 
+// To its present end, all events as one.
+Handler watching(service::ObserveService& observe) {
+  return [&observe](const Message& request) {
+    auto watched = static_cast<const v1::WatchEventsRequest&>(request);
+    watched.set_until_now(true);
+    auto all = std::make_unique<v1::Event>();
+    const auto add = [&](const v1::Event& event) {
+      all->MergeFrom(event);
+      return true;
+    };
+    grpc::Status status = observe.watch(watched, add, [] { return false; });
+    return Answer(std::move(status), std::move(all));
+  };
+}
+
 // By the name of the method alone: no two services share one.
 Handlers handlers_of(service::TenantService& tenant, service::ProviderService& provider,
                      service::ObserveService& observe) {
@@ -209,6 +224,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListWorkers", handler(observe, &O::ListWorkers)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
+      {"WatchEvents", watching(observe)},
   };
 }
 

@@ -272,6 +272,9 @@ const Row rows[] = {
     {"import --file - --dry-run", "ProviderService/Import", "document {} dry_run: true"},
     {"tag set 203.0.113.1 --expected-generation 0", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' expected_generation: 0"},
+    {"events --tenant - --after 7", "ObserveService/WatchEvents",
+     "parent: 'tenants/-' after_generation: 7 until_now: true"},
+    {"events --follow", "ObserveService/WatchEvents", "parent: 'tenants/default'"},
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
@@ -383,6 +386,18 @@ TEST_F(Cli, ChangesFromAFile) {
   EXPECT_EQ(run("eip list --expected-generation 7").status, 2);
   EXPECT_EQ(run("eip list --request-id x").status, 2);
   EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, EventsAreLines) {
+  v1::Event event;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "generation: 9 changes { name: 'pools/p' kind: CREATED } changes { name: 'pools/q' kind: DELETED }",
+      &event));
+  for (int i = 0; i < 2; ++i) gateway_.answer("/portcullis.v1.ObserveService/WatchEvents", event);
+  EXPECT_EQ(run("events").out, "9 created pools/p\n9 deleted pools/q\n");
+  EXPECT_EQ(run("events --json").out, R"({"generation":"9","changes":[{"name":"pools/p","kind":"CREATED"},)"
+                                      R"({"name":"pools/q","kind":"DELETED"}]})"
+                                      "\n");
 }
 
 TEST_F(Cli, WhatExportPrintsImportReads) {

@@ -252,6 +252,14 @@ const Row rows[] = {
      "vms { name: 'tenants/acme/vms/db' dip: '10.0.0.3' }"
      "eips { name: 'tenants/acme/eips/198.51.100.1' vm: 'tenants/acme/vms/db' }"
      "resting { address: '203.0.113.1' } resting { address: '203.0.113.2' }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 15 until_now: true", ok,
+     "generation: 16 changes { name: 'pools/new' kind: CREATED }"
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CREATED }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/acme' until_now: true", ok,
+     "generation: 3 changes { name: 'tenants/acme/vms/web' kind: CREATED }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 17", grpc::OUT_OF_RANGE,
+     "after_generation"},
+    {"ObserveService/WatchEvents", "parent: 'pools/new'", invalid, "parent"},
     {"ProviderService/Import", "", invalid, "document"},
     {"ProviderService/Import",
      "document { pools { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER } }", ok,

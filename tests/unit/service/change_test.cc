@@ -110,5 +110,53 @@ TEST_F(Change, AnExportedStateIsImportedAsItWas) {
   EXPECT_EQ(tag(), "a");
 }
 
+// --- events ---
+
+std::vector<v1::Event> events_of(const Answer& answer) {
+  std::vector<v1::Event> events(answer.messages.size());
+  for (size_t i = 0; i < events.size(); ++i) EXPECT_TRUE(events[i].ParseFromString(answer.messages[i]));
+  return events;
+}
+
+TEST_F(Change, EventsComeInOrderAndWithoutAGap) {
+  add_vm("other", "db", 3);
+  ASSERT_TRUE(set_tag("a").status.ok());
+  ASSERT_TRUE(set_tag("a").status.ok());  // changes nothing: no event
+  const auto all = events_of(
+      call<v1::WatchEventsRequest>("ObserveService/WatchEvents", "parent: 'tenants/-' until_now: true"));
+  ASSERT_EQ(all.size(), generation());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i].generation(), i + 1);
+  const auto own = events_of(call<v1::WatchEventsRequest>(
+      "ObserveService/WatchEvents", "parent: 'tenants/acme' after_generation: 2 until_now: true"));
+  ASSERT_EQ(own.size(), 2u) << "the EIP and its tag";
+  EXPECT_EQ(own[1].generation(), generation());
+  for (const v1::Event& event : own) {
+    ASSERT_EQ(event.changes_size(), 1);
+    EXPECT_EQ(event.changes(0).name(), "tenants/acme/eips/203.0.113.1");
+  }
+  const Answer beyond =
+      call<v1::WatchEventsRequest>("ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 99");
+  EXPECT_EQ(beyond.status.error_code(), grpc::OUT_OF_RANGE);
+  EXPECT_EQ(field_of(beyond), "after_generation");
+}
+
+TEST_F(Change, AWatcherIsToldOfWhatComesAndOfTheEnd) {
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  grpc::ClientContext context;
+  v1::WatchEventsRequest request;
+  request.set_parent("tenants/acme");
+  request.set_after_generation(generation());
+  const auto reader = stub->WatchEvents(&context, request);
+  ASSERT_TRUE(set_tag("a").status.ok());
+  v1::Event event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.generation(), generation());
+  const auto began = std::chrono::steady_clock::now();
+  server_->stop();
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::UNAVAILABLE);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(3));
+}
+
 }  // namespace
 }  // namespace portcullis::service
