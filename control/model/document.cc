@@ -36,7 +36,7 @@ class Replacement {
 
   Expected<void> carry_out() {
     for (const auto step : {&Replacement::index, &Replacement::release_eips, &Replacement::delete_vms,
-                            &Replacement::delete_pools, &Replacement::create_pools, &Replacement::place_vms,
+                            &Replacement::delete_pools, &Replacement::put_pools, &Replacement::place_vms,
                             &Replacement::put_eips, &Replacement::put_rests})
       if (auto done = (this->*step)(); !done) return done;
     return {};
@@ -120,7 +120,7 @@ class Replacement {
       const auto wanted = pools_.find(id);
       if (wanted == pools_.end())
         gone.emplace_back(id, std::nullopt);
-      else if (document_.pools[wanted->second] != pool)
+      else if (const Pool& next = document_.pools[wanted->second]; next != pool && !may_update(pool, next))
         gone.emplace_back(id, wanted->second);
     }
     for (const auto& [id, wanted] : gone) {
@@ -133,13 +133,21 @@ class Replacement {
     return {};
   }
 
-  Expected<void> create_pools() {
-    for (size_t i = 0; i < document_.pools.size(); ++i) {
-      auto created = draft_.carry_out(draft_.model().plan_create_pool(document_.pools[i]));
-      if (!created)
-        return Unexpected(in_document(std::move(created.error()), element("pools", i), "pool", "name"));
-    }
-    return {};
+  static bool may_update(const Pool& now, const Pool& next) {
+    return now.kind == next.kind && now.prefix.is_v4() && next.prefix.is_v4();
+  }
+
+  Expected<void> put_pool(size_t i) {
+    const Pool& pool = document_.pools[i];
+    auto put = draft_.carry_out(state().pools.contains(pool.id)
+                                    ? draft_.model().plan_update_pool(pool.id, pool.prefix)
+                                    : draft_.model().plan_create_pool(pool));
+    if (put) return {};
+    return Unexpected(in_document(std::move(put.error()), element("pools", i), "pool", "name"));
+  }
+
+  Expected<void> put_pools() {
+    return put_all(document_.pools.size(), [&](size_t i) { return put_pool(i); });
   }
 
   Expected<void> place_vm(size_t i) {
@@ -151,17 +159,22 @@ class Replacement {
     return Unexpected(in_document(std::move(placed.error()), element("vms", i), "vm", "name"));
   }
 
-  // A vm may go where another one is that moves on: those that find no place try again when others have.
   Expected<void> place_vms() {
-    std::vector<size_t> waiting(document_.vms.size());
-    for (size_t i = 0; i < waiting.size(); ++i) waiting[i] = i;
+    return put_all(document_.vms.size(), [&](size_t i) { return place_vm(i); });
+  }
+
+  // One may go where another is that moves on: those that find no place try again when others have.
+  template <typename Put>
+  static Expected<void> put_all(size_t count, Put&& put) {
+    std::vector<size_t> waiting(count);
+    for (size_t i = 0; i < count; ++i) waiting[i] = i;
     while (!waiting.empty()) {
       std::vector<size_t> left;
       std::optional<Error> first;
       for (const size_t i : waiting) {
-        auto placed = place_vm(i);
-        if (placed) continue;
-        if (!first) first = std::move(placed.error());
+        auto done = put(i);
+        if (done) continue;
+        if (!first) first = std::move(done.error());
         left.push_back(i);
       }
       if (left.size() == waiting.size()) return Unexpected(std::move(*first));

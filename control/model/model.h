@@ -47,6 +47,9 @@ class Model {
 
   // pools. A pool with EIPs in it cannot go; one that overlaps another is refused.
   [[nodiscard]] Expected<Plan<Pool>> plan_create_pool(const Pool& pool) const;
+  // Another prefix for a pool that stays: it grows, shrinks or does both. FAILED_PRECONDITION if an EIP would
+  // be left outside. IPv4 alone.
+  [[nodiscard]] Expected<Plan<Pool>> plan_update_pool(const std::string& id, const IpPrefix& prefix) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_pool(const std::string& id) const;
 
   // EIPs. `pool` empty: the first local pool of the family by id with a free address. `now_ms`: unix
@@ -122,6 +125,9 @@ class Model {
                                            const std::string& taken_field) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
+  // The prefix of a pool that is new, or gets it instead of another.
+  [[nodiscard]] Expected<void> check_pool_space(const Pool& pool) const;
+  [[nodiscard]] Expected<void> check_pool_keeps_eips(const Pool& now, const Pool& next) const;
   // The family of the EIP that a request asks for.
   [[nodiscard]] static Expected<IpFamily> family_of_request(const Vm& vm, std::optional<IpFamily> family);
   // That `pool`, a name that is not empty, can give an EIP of the family.

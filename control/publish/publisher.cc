@@ -155,11 +155,14 @@ Expected<void> Publisher::set_pools(const Pools& next) {
 Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next) {
   // Pages are unlinked at the end of the step, so an address that passes from one pool to another goes
   // straight to its new value: it does not look to be outside in between.
+  std::vector<Ipv4Prefix> resized;  // their pages stay until those of the new prefix hold them, too
   for (const auto& [first, pool] : before) {
     const auto same = next.find(first);
     if (pool.prefix.is_v6() || (same != next.end() && same->second == pool)) continue;
     fill(pool.prefix.v4());
-    limbo_.pools.push_back(pool.prefix.v4());
+    const bool is_resized = std::ranges::any_of(
+        next, [&](const auto& other) { return other.second.prefix.overlaps(pool.prefix); });
+    (is_resized ? resized : limbo_.pools).push_back(pool.prefix.v4());
   }
   Expected<void> result;
   for (const auto& [first, pool] : next) {
@@ -176,6 +179,7 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
                       prefix.to_string());
     }
   }
+  limbo_.pools.insert(limbo_.pools.end(), resized.begin(), resized.end());
   return result;
 }
 

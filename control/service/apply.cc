@@ -58,6 +58,8 @@ Expected<Step> step_of(const v1::Operation& operation) {
       return step_of_call(operation.delete_vm());
     case v1::Operation::kCreatePool:
       return step_of_call(operation.create_pool());
+    case v1::Operation::kUpdatePool:
+      return step_of_call(operation.update_pool());
     case v1::Operation::kDeletePool:
       return step_of_call(operation.delete_pool());
     case v1::Operation::kRequestEip:

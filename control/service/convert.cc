@@ -278,15 +278,20 @@ Expected<model::Location> to_model(const v1::Location& location, const std::stri
   return model::Location{location.port(), *mac, *encapsulation};
 }
 
+Expected<IpPrefix> pool_prefix(const v1::Pool& pool) {
+  const std::optional<IpPrefix> prefix = IpPrefix::parse(pool.prefix());
+  if (prefix) return *prefix;
+  return refuse(
+      quoted(pool.prefix()) +
+          " is no prefix; give 203.0.113.0/24 or 2001:db8:5::/64, with no bit set beyond the length",
+      "pool.prefix");
+}
+
 Expected<model::Pool> to_model(const v1::Pool& pool) {
   Expected<std::string> id = pool_id(pool.name(), "pool.name");
   if (!id) return Unexpected(std::move(id.error()));
-  const std::optional<IpPrefix> prefix = IpPrefix::parse(pool.prefix());
-  if (!prefix.has_value())
-    return refuse(
-        quoted(pool.prefix()) +
-            " is no prefix; give 203.0.113.0/24 or 2001:db8:5::/64, with no bit set beyond the length",
-        "pool.prefix");
+  const Expected<IpPrefix> prefix = pool_prefix(pool);
+  if (!prefix) return Unexpected(prefix.error());
   if (pool.kind() != v1::Pool::LOCAL && pool.kind() != v1::Pool::PROVIDER)
     return refuse("the pool has no kind; give LOCAL or PROVIDER", "pool.kind");
   const bool local = pool.kind() == v1::Pool::LOCAL;

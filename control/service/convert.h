@@ -36,6 +36,7 @@ struct EipKey {
 [[nodiscard]] Expected<model::Vm> to_model(const v1::Vm& vm);
 [[nodiscard]] Expected<model::Location> to_model(const v1::Location& location, const std::string& field);
 [[nodiscard]] Expected<model::Pool> to_model(const v1::Pool& pool);
+[[nodiscard]] Expected<IpPrefix> pool_prefix(const v1::Pool& pool);
 // None: the caller leaves it to the vm's addresses.
 [[nodiscard]] Expected<std::optional<IpFamily>> to_model(v1::RequestEipRequest::Family family);
 [[nodiscard]] Expected<std::vector<model::PermitRule>> to_model(

@@ -7,6 +7,7 @@
 
 #include "control/service/clock.h"
 #include "control/service/convert.h"
+#include "control/service/quote.h"
 
 namespace portcullis::service {
 namespace {
@@ -55,6 +56,31 @@ Edit<Reply> edit_of_list(Planner planner) {
   };
 }
 
+template <typename Reply, typename Planner>
+Edit<Reply> edit_of_pool(Planner planner) {
+  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
+    return draft.carry_out(planner(draft.model())).map([&](const model::Pool& pool) {
+      Reply reply;
+      *reply.mutable_pool() = to_proto(draft.model(), pool, unix_ms());
+      return reply;
+    });
+  };
+}
+
+// A pool's prefix is all that an update may change.
+Expected<void> check_mask(const v1::UpdatePoolRequest& request) {
+  const auto& paths = request.update_mask().paths();
+  for (int i = 0; i < paths.size(); ++i)
+    if (paths[i] != "prefix")
+      return fail(ErrorCode::invalid_argument,
+                  quoted(paths[i]) + " of a pool cannot change; name prefix, or nothing",
+                  "update_mask.paths[" + std::to_string(i) + "]");
+  if (paths.empty() && request.pool().kind() != v1::Pool::KIND_UNSPECIFIED)
+    return fail(ErrorCode::invalid_argument,
+                "the kind of a pool cannot change; leave it out, or name prefix in update_mask", "pool.kind");
+  return {};
+}
+
 // Rules decoded, for a planner that is copied: they are many.
 using Rules = std::shared_ptr<const std::vector<model::PermitRule>>;
 
@@ -92,14 +118,19 @@ Expected<Edit<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request)
 }
 
 Expected<Edit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request) {
-  return to_model(request.pool()).map([](model::Pool pool) -> Edit<v1::CreatePoolResponse> {
-    return [pool = std::move(pool)](Draft& draft) {
-      return draft.carry_out(draft.model().plan_create_pool(pool)).map([&](const model::Pool& made) {
-        v1::CreatePoolResponse reply;
-        *reply.mutable_pool() = to_proto(draft.model(), made, unix_ms());
-        return reply;
-      });
-    };
+  return to_model(request.pool()).map([](model::Pool pool) {
+    return edit_of_pool<v1::CreatePoolResponse>(
+        [pool = std::move(pool)](const model::Model& model) { return model.plan_create_pool(pool); });
+  });
+}
+
+Expected<Edit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request) {
+  const Expected<std::string> id = pool_id(request.pool().name(), "pool.name");
+  if (!id) return Unexpected(id.error());
+  if (auto mask = check_mask(request); !mask) return Unexpected(std::move(mask.error()));
+  return pool_prefix(request.pool()).map([&](const IpPrefix& prefix) {
+    return edit_of_pool<v1::UpdatePoolResponse>(
+        [id = *id, prefix](const model::Model& model) { return model.plan_update_pool(id, prefix); });
   });
 }
 

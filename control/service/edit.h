@@ -23,6 +23,7 @@ using Edit = std::function<Expected<Reply>(model::Draft&)>;
 [[nodiscard]] Expected<Edit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request);
 [[nodiscard]] Expected<Edit<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request);
 [[nodiscard]] Expected<Edit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request);
+[[nodiscard]] Expected<Edit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request);
 [[nodiscard]] Expected<Edit<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request);
 [[nodiscard]] Expected<Edit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request);
 [[nodiscard]] Expected<Edit<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request);

@@ -111,6 +111,10 @@ class ProviderFront final : public Front<v1::ProviderService::Service> {
                          v1::ListPoolsResponse* reply) override {
     return pass(&Service::ListPools, context, request, reply);
   }
+  grpc::Status UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
+                          v1::UpdatePoolResponse* reply) override {
+    return pass(&Service::UpdatePool, context, request, reply);
+  }
   grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override {
     return pass(&Service::DeletePool, context, request, reply);

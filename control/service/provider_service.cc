@@ -110,6 +110,11 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
+grpc::Status ProviderService::UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
+                                         v1::UpdatePoolResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
 grpc::Status ProviderService::DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                                          v1::DeletePoolResponse* reply) {
   return change(control_, context, *request, *reply);

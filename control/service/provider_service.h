@@ -25,6 +25,8 @@ class ProviderService final : public v1::ProviderService::Service {
   grpc::Status GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request, v1::Pool* reply) override;
   grpc::Status ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request,
                          v1::ListPoolsResponse* reply) override;
+  grpc::Status UpdatePool(grpc::ServerContext*, const v1::UpdatePoolRequest* request,
+                          v1::UpdatePoolResponse* reply) override;
   grpc::Status DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override;
   grpc::Status Apply(grpc::ServerContext*, const v1::ApplyRequest* request,

@@ -68,6 +68,8 @@ constexpr std::array calls{
     Line{provider, "DeleteVm", "name: 'tenants/other/vms/web'"},
     Line{provider, "GetPool", "name: 'pools/public'"},
     Line{provider, "ListPools", "page_size: 2"},
+    Line{provider, "UpdatePool",
+         "pool { name: 'pools/public' prefix: '203.0.113.0/24' } update_mask { paths: 'prefix' }"},
     Line{provider, "DeletePool", "name: 'pools/far'"},
     Line{provider, "Apply",
          "operations { create_vm { vm { name: 'tenants/acme/vms/db' location { port: 'vm0' mac:"

@@ -215,6 +215,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"CreatePool", handler(provider, &P::CreatePool)},
       {"GetPool", handler(provider, &P::GetPool)},
       {"ListPools", handler(provider, &P::ListPools)},
+      {"UpdatePool", handler(provider, &P::UpdatePool)},
       {"DeletePool", handler(provider, &P::DeletePool)},
       {"Apply", handler(provider, &P::Apply)},
       {"Export", handler(provider, &P::Export)},

@@ -650,6 +650,19 @@ TEST_F(PublisherTest, RoomThatABatchGivesIsFoundByIt) {
   for (uint32_t n = 1; n <= most; ++n) expect_published(now[n - 1], port_a);
 }
 
+TEST_F(PublisherTest, APoolThatGrowsOrShrinksKeepsItsBindings) {
+  const CompiledBinding b = binding(1);
+  publish({b});
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::local));
+  publish_pools({{prefix("203.0.113.0/30"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(2), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(9), IndexEntry::outside));
+}
+
 // --- IPv6 ---
 
 class Ipv6PublisherTest : public PublisherTest {

@@ -108,6 +108,16 @@ TEST_F(DocumentTest, VmsMayFollowEachOther) {
   take(second);
 }
 
+TEST_F(DocumentTest, PoolsGrowAndShrinkInAnyOrder) {
+  Document document = town();
+  document.pools.push_back(pool("q", "203.0.112.0/24"));
+  take(document);
+  document.pools = {pool("p", "203.0.112.128/25"), pool("q", "203.0.112.0/25")};
+  document.eips.clear();
+  take(document);
+  EXPECT_EQ(model_.state().pools.at("p").prefix, net("203.0.112.128/25"));
+}
+
 TEST_F(DocumentTest, RestsGoOn) {
   Document document = town();
   document.resting = {{ip("203.0.113.20"), now + 5000}, {ip("203.0.113.21"), now - 1}};
@@ -148,7 +158,9 @@ TEST_F(DocumentTest, ARefusalNamesItsPlace) {
   bad.vms[0].location.port = "none";
   EXPECT_TRUE(refuses(bad, ErrorCode::invalid_argument, "document.vms[0].location.port", "none"));
   bad = town();
-  bad.pools[0].prefix = net("203.0.113.0/25");
+  bad.pools[0].prefix = net("203.0.113.0/29");
+  EXPECT_TRUE(refuses(bad, ErrorCode::failed_precondition, "document.pools[0].prefix", "eips/203.0.113.7"));
+  bad.pools[0] = pool("p", "203.0.113.0/24", PoolKind::provider);
   EXPECT_TRUE(refuses(bad, ErrorCode::failed_precondition, "document.pools[0].prefix", "EIPs"));
   bad = town();
   bad.pools.push_back(pool("q", "203.0.113.0/25"));

@@ -221,6 +221,8 @@ const Row rows[] = {
      "pool { name: 'pools/far' prefix: '198.51.100.0/24' kind: PROVIDER }"},
     {"pool get public", "ProviderService/GetPool", "name: 'pools/public'"},
     {"pool list", "ProviderService/ListPools", ""},
+    {"pool update public 203.0.112.0/23", "ProviderService/UpdatePool",
+     "pool { name: 'pools/public' prefix: '203.0.112.0/23' } update_mask { paths: 'prefix' }"},
     {"pool delete pools/public", "ProviderService/DeletePool", "name: 'pools/public'"},
     {"eip request web", "TenantService/RequestEip", "vm: 'tenants/default/vms/web'"},
     {"eip request web --pool public", "TenantService/RequestEip",
