@@ -60,7 +60,7 @@ v1::Event to_proto(const Event& event, const std::optional<model::TenantId>& ten
   message.set_generation(event.generation);
   const std::string prefix = tenant ? "tenants/" + *tenant + "/" : "";
   for (const model::ChangedObject& object : event.changes)
-    if (object.name.starts_with(prefix)) *message.add_changes() = to_proto(object);
+    if (object.name.starts_with(prefix)) *message.add_changes() = service::to_proto(object);
   return message;
 }
 
