@@ -144,3 +144,20 @@ def test_events_come_when_they_are_enforced_and_without_a_gap(lab, tenant):
             next(late)
         assert refusal.value.code() == grpc.StatusCode.OUT_OF_RANGE
         assert f"events after generation {now + 20} are" in refusal.value.details()
+
+
+def test_a_pool_grows_and_shrinks_under_traffic(lab, tenant):
+    lab.gateway.portctl("pool", "create", "more", "203.0.113.128/30")
+    web = tenant.endpoint("web", "--pool", "more")
+    web.permit("perf=in tcp 5201 from any", "in tcp 80 from any")
+    with iperf_server(web.host), web_server(web.host), iperf_running(lab.client, web.address):
+        assert_flows(web)
+        for prefix in ("203.0.113.128/26", "203.0.113.128/29", "203.0.113.128/30"):
+            lab.gateway.portctl("pool", "update", "more", prefix)
+            assert_flows(web)
+            assert curl(lab.client, web.address) == f"hello {CLIENT}"
+        with pytest.raises(Refused):
+            lab.gateway.portctl("pool", "update", "more", "203.0.113.130/31")
+        assert_flows(web)
+    web.release()
+    lab.gateway.portctl("pool", "delete", "more")

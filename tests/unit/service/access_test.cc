@@ -124,7 +124,8 @@ const std::map<std::string, Row> rows{
                                                     "LOCAL }")},
     {"ProviderService/GetPool", for_the_provider("name: 'pools/public'")},
     {"ProviderService/ListPools", for_the_provider("")},
-    {"ProviderService/UpdatePool", for_the_provider("pool { name: 'pools/spare' prefix: '198.19.0.0/23' }")},
+    {"ProviderService/UpdatePool",
+     for_the_provider("pool { name: 'pools/public' prefix: '203.0.112.0/23' }")},
     {"ProviderService/DeletePool", for_the_provider("name: 'pools/spare'")},
 
     {"ProviderService/Apply",
