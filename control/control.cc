@@ -2,8 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 #include <variant>
 
@@ -33,14 +31,16 @@ Expected<void> Control::start() {
   if (!state) return Unexpected(std::move(state.error()));
   if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
   for (const model::Pool& pool : config_.pools) {
-    const auto planned = model_.plan_create_pool(pool);
-    if (!planned) return Unexpected(planned.error());
-    if (auto recorded = record(planned->changes); !recorded) return recorded;
+    model::Draft draft(model_);
+    if (const auto planned = draft.carry_out(model_.plan_create_pool(pool)); !planned)
+      return Unexpected(planned.error());
+    if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
   }
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
   if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
 
+  history_.begin(model_.state().generation);
   const std::scoped_lock lock(mutex_);
   is_open_ = true;
   next_tick_ = Clock::now() + config_.tick;
@@ -86,10 +86,51 @@ void Control::serve() {
   }
 }
 
-Expected<void> Control::commit(const model::ChangeSet& changes) {
+Expected<void> Control::check(const Terms& terms) const {
   if (unenforced_) return Unexpected(*unenforced_);
+  const model::Generation generation = model_.state().generation;
+  if (terms.expected_generation.value_or(generation) == generation) return {};
+  return fail(ErrorCode::failed_precondition,
+              "the state is of generation " + std::to_string(generation) + ", and " +
+                  std::to_string(*terms.expected_generation) + " is expected; read it again, and decide anew",
+              "expected_generation");
+}
+
+Expected<std::optional<std::string>> Control::recall(const RequestId& request) {
+  if (unenforced_) return Unexpected(*unenforced_);
+  auto known = store_->recall(request.caller, request.id);
+  if (!known) return Unexpected(std::move(known.error()));
+  constexpr int64_t remembered_ms = std::chrono::milliseconds(requests_remembered).count();
+  if (!*known || (*known)->answered_ms + remembered_ms <= request.now_ms) return std::nullopt;
+  if ((*known)->fingerprint == request.fingerprint) return std::move((*known)->answer);
+  return fail(ErrorCode::invalid_argument,
+              "request id '" + request.id + "' was that of another request, in the last " +
+                  std::to_string(requests_remembered.count()) + " hours; give each request an id of its own",
+              "request_id");
+}
+
+Expected<std::string> Control::change_once(const Terms& terms, const RequestId& request,
+                                           const std::function<Expected<std::string>(model::Draft&)>& edit) {
+  return run([&](View) -> Expected<std::string> {
+    auto known = recall(request);
+    if (!known) return Unexpected(std::move(known.error()));
+    if (*known) return std::move(**known);
+    if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
+    model::Draft draft(model_);
+    auto answer = edit(draft);
+    if (!answer) return answer;
+    const store::AnsweredRequest answered{request.caller, request.id, request.fingerprint, request.now_ms,
+                                          *answer};
+    if (auto done = commit(draft, &answered); !done) return Unexpected(std::move(done.error()));
+    return answer;
+  });
+}
+
+Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
+  const model::ChangeSet changes = draft.changes();
+  Event event{changes.generation, draft.changed_objects()};
+  if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
-  if (auto recorded = record(changes); !recorded) return recorded;
   auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
@@ -101,14 +142,16 @@ Expected<void> Control::commit(const model::ChangeSet& changes) {
     spdlog::error("{} ({})", published.error().message, published.error().object);
     unenforced_ = published.error();
   }
+  if (published) history_.add(std::move(event));
   return published;
 }
 
 // Durable first: what a failed append leaves is what was there before.
-Expected<void> Control::record(const model::ChangeSet& changes) {
-  if (changes.changes.empty()) return {};
-  if (auto appended = store_->append(changes); !appended) return appended;
-  model_.apply(changes);
+Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
+                               const store::AnsweredRequest* request) {
+  if (changes.changes.empty() && request == nullptr) return {};
+  if (auto appended = store_->append(changes, request); !appended) return appended;
+  draft.keep();
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
       if (put->eip.keep_established)
@@ -124,28 +167,34 @@ Expected<void> Control::record(const model::ChangeSet& changes) {
 
 void Control::tick() {
   next_tick_ = Clock::now() + config_.tick;
-  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long})
+  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long, &Control::forget_requests})
     if (const auto done = (this->*chore)(); !done) {
       spdlog::error("{}", done.error().message);
       next_tick_ = Clock::now() + retry_after;
     }
 }
 
-// Kept entries only ever go, so an EIP without any entry has no kept one and gets none. All that end now are
-// one change set: what plan_end_keep makes of one EIP does not depend on the others.
+// Kept entries only ever go, so an EIP without any entry has no kept one and gets none.
 Expected<void> Control::end_keeping() {
-  model::ChangeSet ended{.generation = model_.state().generation + 1, .changes = {}};
+  if (unenforced_) return Unexpected(*unenforced_);
+  model::Draft draft(model_);
   for (const IpAddr& eip : keeping_) {
     if (publisher_.flows_of(eip) != 0) continue;
-    auto plan = model_.plan_end_keep(eip);
-    std::ranges::move(plan.changes.changes, std::back_inserter(ended.changes));
+    if (auto ended = draft.carry_out<model::Nothing>(model_.plan_end_keep(eip)); !ended)
+      return Unexpected(std::move(ended.error()));
   }
-  return commit(ended);
+  return commit(draft);
 }
 
 Expected<void> Control::compact_if_long() {
   if (store_->log_size() <= config_.compact_after) return {};
   return store_->compact(model_.state());
+}
+
+Expected<void> Control::forget_requests() {
+  using std::chrono::duration_cast, std::chrono::milliseconds;
+  const auto before = std::chrono::system_clock::now() - requests_remembered;
+  return store_->forget_requests(duration_cast<milliseconds>(before.time_since_epoch()).count());
 }
 
 }  // namespace portcullis

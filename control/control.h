@@ -1,7 +1,7 @@
 // The control thread: the one owner of what should be true. Everything that reads or changes the model, the
 // store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
 //
-// A change goes plan -> store -> model -> compile -> publish: it is checked wholly before anything changes,
+// A change goes plan -> draft -> store -> compile -> publish: it is checked wholly before anything changes,
 // durable before anything sees it, and enforced by every worker before the caller is answered.
 #pragma once
 
@@ -15,12 +15,14 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "control/model/model.h"
+#include "control/history.h"
+#include "control/model/draft.h"
 #include "control/publish/publisher.h"
 #include "control/store/store.h"
 #include "src/base/expected.h"
@@ -35,6 +37,21 @@ struct ControlConfig {
   // How often what nobody calls for is done: ending keep_established, compaction.
   std::chrono::milliseconds tick{1000};
 };
+
+// On what terms a change is made.
+struct Terms {
+  std::optional<model::Generation> expected_generation;  // refused if the state is of another one
+  bool dry_run = false;                                  // only shows what would be answered
+};
+
+// A call that is carried out at most once, however often it is made.
+struct RequestId {
+  std::string caller;  // whose id it is: no two callers share theirs
+  std::string id;
+  uint64_t fingerprint = 0;  // of the request
+  int64_t now_ms = 0;        // unix milliseconds
+};
+inline constexpr std::chrono::hours requests_remembered{24};
 
 // A mutating call's answer, and the generation that all workers now enforce.
 template <typename Reply>
@@ -100,20 +117,32 @@ class Control {
     return answer.get();
   }
 
-  // Runs `plan(const model::Model&)`, which gives an Expected<model::Plan<Reply>>, and carries it out. An
-  // error of the plan or of the store leaves everything as it was. A plan without changes is answered with
-  // the generation that is current. Thread: as run().
-  template <typename Planner>
-  [[nodiscard]] auto mutate(Planner&& plan) {
-    using Planned = std::invoke_result_t<Planner&, const model::Model&>;
-    using Reply = decltype(Planned::value_type::reply);
-    return run([this, &plan](View) -> Expected<Applied<Reply>> {
-      Planned planned = plan(std::as_const(model_));
-      if (!planned) return Unexpected(std::move(planned.error()));
-      if (auto done = commit(planned->changes); !done) return Unexpected(std::move(done.error()));
-      return Applied<Reply>{std::move(planned->reply), model_.state().generation};
+  // Runs `edit(model::Draft&)`, which gives an Expected<Reply>, and makes what it drafted come true as one
+  // change. An error of it or of the store leaves everything as it was. A draft without changes is answered
+  // with the generation that is current. Thread: as run().
+  template <typename Edit>
+  [[nodiscard]] auto change(const Terms& terms, Edit&& edit) {
+    using Reply = typename std::invoke_result_t<Edit&, model::Draft&>::value_type;
+    return run([this, &terms, &edit](View) -> Expected<Applied<Reply>> {
+      if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
+      model::Draft draft(model_);
+      Expected<Reply> reply = edit(draft);
+      if (!reply) return Unexpected(std::move(reply.error()));
+      if (!terms.dry_run)
+        if (auto done = commit(draft); !done) return Unexpected(std::move(done.error()));
+      return Applied<Reply>{std::move(*reply), model_.state().generation};
     });
   }
+
+  // As change(), but once: `edit` answers with bytes, which are stored with what it drafted. For as long as
+  // they are remembered a repeat is answered with them, whatever the state is by then. invalid_argument at
+  // "request_id" if the id was another request's. Refusals are not remembered.
+  [[nodiscard]] Expected<std::string> change_once(
+      const Terms& terms, const RequestId& request,
+      const std::function<Expected<std::string>(model::Draft&)>& edit);
+
+  // What is enforced, change by change. Thread: any.
+  [[nodiscard]] const History& history() const { return history_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -122,16 +151,22 @@ class Control {
   [[nodiscard]] bool hand_over(std::function<void()> job);
   void serve();
   // The rest runs on the control thread, or before there is one.
-  [[nodiscard]] Expected<void> commit(const model::ChangeSet& changes);
-  [[nodiscard]] Expected<void> record(const model::ChangeSet& changes);
+  [[nodiscard]] Expected<void> check(const Terms& terms) const;
+  // The answer to an earlier call of this id; none: it is the first.
+  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request);
+  [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
+  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
+                                      const store::AnsweredRequest* request);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   [[nodiscard]] Expected<void> compact_if_long();
+  [[nodiscard]] Expected<void> forget_requests();
 
   const ControlConfig config_;
   model::Model model_;
   const std::unique_ptr<store::Store> store_;
   publish::Publisher publisher_;
+  History history_;
   std::set<IpAddr> keeping_;         // EIPs with keep_established
   std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;

@@ -19,14 +19,47 @@ struct Applier {
   }
   void operator()(const DeleteEip& change) const {
     state.eips.erase(change.address);
-    state.quarantine.insert_or_assign(change.address, Quarantine{change.address, change.quarantine_until_ms});
+    if (change.quarantine_until_ms == 0)
+      state.quarantine.erase(change.address);
+    else
+      state.quarantine.insert_or_assign(change.address,
+                                        Quarantine{change.address, change.quarantine_until_ms});
   }
+};
+
+struct Inverter {
+  const State& state;
+
+  [[nodiscard]] Change of_vm(const VmKey& key) const {
+    const auto vm = state.vms.find(key);
+    return vm == state.vms.end() ? Change(DeleteVm{key}) : PutVm{vm->second};
+  }
+  [[nodiscard]] Change of_pool(const std::string& id) const {
+    const auto pool = state.pools.find(id);
+    return pool == state.pools.end() ? Change(DeletePool{id}) : PutPool{pool->second};
+  }
+  [[nodiscard]] Change of_address(const IpAddr& address) const {
+    if (const auto eip = state.eips.find(address); eip != state.eips.end()) return PutEip{eip->second};
+    const auto rest = state.quarantine.find(address);
+    return DeleteEip{address, rest == state.quarantine.end() ? 0 : rest->second.until_ms};
+  }
+
+  Change operator()(const PutVm& change) const { return of_vm({change.vm.tenant, change.vm.id}); }
+  Change operator()(const DeleteVm& change) const { return of_vm(change.key); }
+  Change operator()(const PutPool& change) const { return of_pool(change.pool.id); }
+  Change operator()(const DeletePool& change) const { return of_pool(change.id); }
+  Change operator()(const PutEip& change) const { return of_address(change.eip.address); }
+  Change operator()(const DeleteEip& change) const { return of_address(change.address); }
 };
 
 }  // namespace
 
 void apply(State& state, const Change& change) {
   std::visit(Applier{state}, change);
+}
+
+Change inverse(const State& state, const Change& change) {
+  return std::visit(Inverter{state}, change);
 }
 
 void apply(State& state, const ChangeSet& changes) {

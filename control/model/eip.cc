@@ -74,13 +74,64 @@ Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& 
   const auto address = own ? Expected<IpAddr>(*own) : free_address(*asked, pool, now_ms);
   if (!address) return Unexpected(address.error());
 
+  return new_eip(vm, *address);
+}
+
+Plan<Eip> Model::new_eip(const VmKey& vm, const IpAddr& address) const {
   const Generation generation = state_.generation + 1;
   Eip eip;
-  eip.address = *address;
+  eip.address = address;
   eip.tenant = vm.first;
   eip.vm = vm.second;
   eip.created = eip.binding_generation = eip.list_generation = eip.kept_from = generation;
   return changed(PutEip{eip}, eip);
+}
+
+Expected<void> Model::check_free(const IpAddr& address, int64_t now_ms) const {
+  const auto refuse = [&](ErrorCode code, const std::string& why) {
+    return fail(code, address.to_string() + " " + why, "name");
+  };
+  const std::string* pool = usage_.pool_of(address);
+  const PoolUsage* usage = pool == nullptr ? nullptr : usage_.pool(*pool);
+  if (usage == nullptr || !usage->may_hand_out(address))
+    return refuse(ErrorCode::failed_precondition,
+                  "is an address that no local pool hands out; create the pool first");
+  if (usage_.is_reserved(address))
+    return refuse(ErrorCode::failed_precondition,
+                  "is taken by the configuration, for the gateway itself or for a next hop");
+  if (const auto eip = state_.eips.find(address); eip != state_.eips.end())
+    return refuse(ErrorCode::already_exists, "is " + eip_name(eip->second.tenant, address) + ", of " +
+                                                 vm_name({eip->second.tenant, eip->second.vm}) +
+                                                 "; release it first");
+  const auto rest = state_.quarantine.find(address);
+  if (rest != state_.quarantine.end() && rest->second.until_ms > now_ms)
+    return refuse(ErrorCode::failed_precondition,
+                  "was released and rests for another " +
+                      std::to_string((rest->second.until_ms - now_ms + 999) / 1000) +
+                      " s; wait, or name another address");
+  return {};
+}
+
+Expected<Plan<Eip>> Model::plan_take_eip(const VmKey& vm, const IpAddr& address, int64_t now_ms) const {
+  const auto refused = [&](Error error, const char* field) {
+    error.field = field;
+    error.object = eip_name(vm.first, address);
+    return Unexpected(std::move(error));
+  };
+  const auto found = find_vm(vm);
+  if (!found) return refused(found.error(), "vm");
+  const IpFamily family = address.family();
+  if (auto has_dip = family_of_request(**found, family); !has_dip)
+    return refused(std::move(has_dip.error()), "vm");
+  if (const Eip* other = eip_of_vm(vm, family))
+    return refused(Error{ErrorCode::already_exists,
+                         vm_name(vm) + " has the EIP " + other->address.to_string() + "; release it first",
+                         {},
+                         {}},
+                   "vm");
+  if (auto room = check_room_for_eip(vm.first, family); !room) return refused(std::move(room.error()), "vm");
+  if (auto free = check_free(address, now_ms); !free) return refused(std::move(free.error()), "name");
+  return new_eip(vm, address);
 }
 
 Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, const IpAddr& eip,

@@ -27,6 +27,8 @@ struct Plan {
 
 struct Nothing {};
 
+class Draft;
+
 class Model {
  public:
   // `ports`: the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
@@ -45,6 +47,9 @@ class Model {
 
   // pools. A pool with EIPs in it cannot go; one that overlaps another is refused.
   [[nodiscard]] Expected<Plan<Pool>> plan_create_pool(const Pool& pool) const;
+  // Another prefix for a pool that stays: it grows, shrinks or does both. FAILED_PRECONDITION if an EIP would
+  // be left outside. IPv4 alone.
+  [[nodiscard]] Expected<Plan<Pool>> plan_update_pool(const std::string& id, const IpPrefix& prefix) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_pool(const std::string& id) const;
 
   // EIPs. `pool` empty: the first local pool of the family by id with a free address. `now_ms`: unix
@@ -54,6 +59,9 @@ class Model {
   // rest ended first, or else the pool's lowest one that was never handed out.
   [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms,
                                                      std::optional<IpFamily> family = std::nullopt) const;
+  // That very address for a vm that has no EIP of its family.
+  [[nodiscard]] Expected<Plan<Eip>> plan_take_eip(const VmKey& vm, const IpAddr& address,
+                                                  int64_t now_ms) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, const IpAddr& eip,
                                                          int64_t now_ms) const;
 
@@ -63,6 +71,14 @@ class Model {
   [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
                                                          std::vector<PermitRule> rules,
                                                          bool keep_established) const;
+  // Adds rules by name. One that is there already changes nothing; ALREADY_EXISTS if another one has its
+  // name. keep_established stays as it is.
+  [[nodiscard]] Expected<Plan<Eip>> plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                          std::vector<PermitRule> rules) const;
+  // As plan_set_permit_list() of the list without these rules; a name that no rule has is as good as gone.
+  [[nodiscard]] Expected<Plan<Eip>> plan_remove_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                             const std::vector<std::string>& names,
+                                                             bool keep_established) const;
   // Replaces the EIP's tags.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, const IpAddr& eip,
                                                  std::set<std::string> tags) const;
@@ -90,6 +106,8 @@ class Model {
   [[nodiscard]] PoolUse pool_use(const std::string& id, int64_t now_ms) const;
 
  private:
+  friend class Draft;  // makes changes, and takes them back
+
   template <typename Reply>
   [[nodiscard]] Plan<Reply> unchanged(Reply reply) const;
   template <typename Reply>
@@ -107,6 +125,9 @@ class Model {
                                            const std::string& taken_field) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
+  // The prefix of a pool that is new, or gets it instead of another.
+  [[nodiscard]] Expected<void> check_pool_space(const Pool& pool) const;
+  [[nodiscard]] Expected<void> check_pool_keeps_eips(const Pool& now, const Pool& next) const;
   // The family of the EIP that a request asks for.
   [[nodiscard]] static Expected<IpFamily> family_of_request(const Vm& vm, std::optional<IpFamily> family);
   // That `pool`, a name that is not empty, can give an EIP of the family.
@@ -115,10 +136,17 @@ class Model {
   [[nodiscard]] std::optional<IpAddr> own_address(const IpAddr& dip, const std::string& pool,
                                                   int64_t now_ms) const;
   [[nodiscard]] Expected<IpAddr> free_address(IpFamily family, const std::string& pool, int64_t now_ms) const;
+  // That an EIP may have the address, whatever the vm.
+  [[nodiscard]] Expected<void> check_free(const IpAddr& address, int64_t now_ms) const;
+  // An EIP that begins to be.
+  [[nodiscard]] Plan<Eip> new_eip(const VmKey& vm, const IpAddr& address) const;
   [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
   // The list's size and its chunks; `current` is the list that it would replace.
   [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
                                                  const std::vector<PermitRule>& current) const;
+  // `rules`: checked, in canonical form.
+  [[nodiscard]] Expected<Plan<Eip>> plan_list(const Eip& current, std::vector<PermitRule> rules,
+                                              bool keep_established) const;
   [[nodiscard]] Expected<void> check_tags(const std::set<std::string>& tags, bool has_tags_now) const;
   [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
 
@@ -129,6 +157,8 @@ class Model {
   Usage usage_;
 };
 
+// In the form in which lists are kept and compared.
+[[nodiscard]] std::vector<PermitRule> canonical(std::vector<PermitRule> rules);
 // Compiled rules of a list: one per prefix or tag, one for `any`.
 [[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
 struct PermitRoom {

@@ -160,7 +160,7 @@ struct PutEip {
 };  // also lifts a quarantine
 struct DeleteEip {
   IpAddr address;
-  int64_t quarantine_until_ms = 0;
+  int64_t quarantine_until_ms = 0;  // 0: it does not rest
   friend bool operator==(const DeleteEip&, const DeleteEip&) = default;
 };
 using Change = std::variant<PutVm, DeleteVm, PutPool, DeletePool, PutEip, DeleteEip>;
@@ -176,5 +176,7 @@ struct ChangeSet {
 // was planned on this state, or comes from the store in its order.
 void apply(State& state, const Change& change);
 void apply(State& state, const ChangeSet& changes);
+// What takes `change` back when it is made on `state`.
+[[nodiscard]] Change inverse(const State& state, const Change& change);
 
 }  // namespace portcullis::model

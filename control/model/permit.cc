@@ -20,12 +20,15 @@ void sort_unique(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
-void make_canonical(std::vector<PermitRule>& rules) {
-  for (PermitRule& rule : rules) {
-    if (auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) sort_unique(*prefixes);
-    if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
-  }
-  std::sort(rules.begin(), rules.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+void make_canonical(PermitRule& rule) {
+  if (auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) sort_unique(*prefixes);
+  if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
+}
+
+// Of a list in canonical form; null if it has none of that name.
+const PermitRule* rule_named(const std::vector<PermitRule>& rules, const std::string& name) {
+  const auto found = std::ranges::lower_bound(rules, name, {}, &PermitRule::name);
+  return found == rules.end() || found->name != name ? nullptr : &*found;
 }
 
 Unexpected refuse(const std::string& field, std::string message) {
@@ -156,10 +159,8 @@ const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
   std::vector<const PermitRule*> matches;  // of `after`, sorted once a rule is not found by its name
   for (const PermitRule& rule : before) {
     if (rule.direction != Direction::inbound || rule.tracked) continue;
-    const auto namesake =
-        std::lower_bound(after.begin(), after.end(), rule.name,
-                         [](const PermitRule& r, const std::string& name) { return r.name < name; });
-    if (namesake != after.end() && match_of(rule) == match_of(*namesake)) continue;
+    const PermitRule* namesake = rule_named(after, rule.name);
+    if (namesake != nullptr && match_of(rule) == match_of(*namesake)) continue;
     if (matches.empty()) {
       for (const PermitRule& r : after) matches.push_back(&r);
       std::sort(matches.begin(), matches.end(), by_match);
@@ -167,6 +168,11 @@ const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
     if (!std::binary_search(matches.begin(), matches.end(), &rule, by_match)) return &rule;
   }
   return nullptr;
+}
+
+Unexpected refused_list(const Eip& eip, Error error) {
+  error.object = eip_name(eip.tenant, eip.address);
+  return Unexpected(std::move(error));
 }
 
 // As compile makes it: the data plane takes the types and codes of ICMP for ports.
@@ -192,6 +198,12 @@ size_t ranges_of(const PermitRule& rule) {
 }
 
 }  // namespace
+
+std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
+  for (PermitRule& rule : rules) make_canonical(rule);
+  std::ranges::sort(rules, {}, &PermitRule::name);
+  return rules;
+}
 
 uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
   size_t count = 0;
@@ -266,25 +278,17 @@ Expected<void> Model::check_permit_room(IpFamily family, const std::vector<Permi
   return {};
 }
 
-Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
-                                                std::vector<PermitRule> rules, bool keep_established) const {
-  const auto found = find_eip(tenant, eip);
-  if (!found) return Unexpected(found.error());
-  const Eip& current = **found;
-  const auto refused = [&](Error error) {
-    error.object = eip_name(tenant, eip);
-    return Unexpected(std::move(error));
-  };
-  if (auto check = check_rules(rules, eip.family()); !check) return refused(std::move(check.error()));
-  make_canonical(rules);
-  if (auto check = check_permit_room(eip.family(), rules, current.permit); !check)
-    return refused(std::move(check.error()));
+Expected<Plan<Eip>> Model::plan_list(const Eip& current, std::vector<PermitRule> rules,
+                                     bool keep_established) const {
   // The same list again without keep_established cuts what an earlier call kept.
   const bool cuts_kept = current.keep_established && !keep_established;
   if (rules == current.permit && !cuts_kept) return unchanged(current);
+  if (auto check = check_permit_room(current.address.family(), rules, current.permit); !check)
+    return refused_list(current, std::move(check.error()));
   if (keep_established) {
     if (const PermitRule* rule = narrowed_stateless_rule(current.permit, rules)) {
-      return refused(
+      return refused_list(
+          current,
           Error{ErrorCode::failed_precondition,
                 "rule '" + rule->name +
                     "' is INBOUND and not tracked, so its flows have no entry to keep; leave it in the "
@@ -299,6 +303,62 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const Ip
   next.keep_established = keep_established;
   if (!keep_established) next.kept_from = next.list_generation;
   return changed(PutEip{next}, next);
+}
+
+Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
+                                                std::vector<PermitRule> rules, bool keep_established) const {
+  const auto found = find_eip(tenant, eip);
+  if (!found) return Unexpected(found.error());
+  if (auto check = check_rules(rules, eip.family()); !check)
+    return refused_list(**found, std::move(check.error()));
+  return plan_list(**found, canonical(std::move(rules)), keep_established);
+}
+
+Expected<Plan<Eip>> Model::plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                 std::vector<PermitRule> rules) const {
+  const auto found = find_eip(tenant, eip);
+  if (!found) return Unexpected(found.error());
+  const Eip& current = **found;
+  if (rules.empty())
+    return refused_list(current, refuse("rules", "no rule is given; give at least one").value());
+  if (auto check = check_rules(rules, eip.family()); !check)
+    return refused_list(current, std::move(check.error()));
+  std::vector<PermitRule> all = current.permit;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    make_canonical(rules[i]);
+    const PermitRule* namesake = rule_named(current.permit, rules[i].name);
+    if (namesake == nullptr) {
+      all.push_back(std::move(rules[i]));
+    } else if (*namesake != rules[i]) {
+      return refused_list(current, Error{ErrorCode::already_exists,
+                                         "the list has another rule '" + rules[i].name +
+                                             "'; remove that first, or choose another name",
+                                         "rules[" + std::to_string(i) + "].name",
+                                         {}});
+    }
+  }
+  std::ranges::sort(all, {}, &PermitRule::name);
+  return plan_list(current, std::move(all), current.keep_established);
+}
+
+Expected<Plan<Eip>> Model::plan_remove_permit_rules(const TenantId& tenant, const IpAddr& eip,
+                                                    const std::vector<std::string>& names,
+                                                    bool keep_established) const {
+  const auto found = find_eip(tenant, eip);
+  if (!found) return Unexpected(found.error());
+  const Eip& current = **found;
+  if (names.empty())
+    return refused_list(current, refuse("names", "no rule is named; name at least one").value());
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (!is_valid_id(names[i]))
+      return refused_list(
+          current,
+          refuse("names[" + std::to_string(i) + "]", describe_invalid_id("rule name", names[i])).value());
+  }
+  const std::unordered_set<std::string_view> gone(names.begin(), names.end());
+  std::vector<PermitRule> rest = current.permit;
+  std::erase_if(rest, [&](const PermitRule& rule) { return gone.contains(rule.name); });
+  return plan_list(current, std::move(rest), keep_established);
 }
 
 Plan<Nothing> Model::plan_end_keep(const IpAddr& eip) const {

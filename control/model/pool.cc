@@ -37,11 +37,25 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
   if (!is_valid_id(pool.id)) {
     return fail(ErrorCode::invalid_argument, describe_invalid_id("pool id", pool.id), "pool.name", name);
   }
+  if (auto check = check_pool_space(pool); !check) return check;
+  if (pool.prefix.is_v6() && usage_.ipv6_pools() >= limits_.ipv6_pools) {
+    return fail(
+        ErrorCode::resource_exhausted,
+        "all " + std::to_string(limits_.ipv6_pools) +
+            " IPv6 pools are in use, local and provider ones together; delete one, or give one prefix "
+            "for several",
+        "pool.prefix", name);
+  }
+  return {};
+}
+
+Expected<void> Model::check_pool_space(const Pool& pool) const {
+  const std::string name = pool_name(pool.id);
   if (auto check = check_pool_prefix(pool.prefix); !check) {
     check.error().object = name;
     return check;
   }
-  if (const std::string* other = usage_.pool_overlapping(pool.prefix)) {
+  if (const std::string* other = usage_.pool_overlapping(pool.prefix, pool.id)) {
     return fail(ErrorCode::already_exists,
                 "prefix " + pool.prefix.to_string() + " overlaps " +
                     state_.pools.at(*other).prefix.to_string() + " of " + pool_name(*other) +
@@ -53,14 +67,6 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
                 "prefix " + pool.prefix.to_string() + " holds " + remote->to_string() +
                     ", the remote end of a vm's tunnel; move those vms first, or give another prefix",
                 "pool.prefix", name);
-  }
-  if (pool.prefix.is_v6() && usage_.ipv6_pools() >= limits_.ipv6_pools) {
-    return fail(
-        ErrorCode::resource_exhausted,
-        "all " + std::to_string(limits_.ipv6_pools) +
-            " IPv6 pools are in use, local and provider ones together; delete one, or give one prefix "
-            "for several",
-        "pool.prefix", name);
   }
   const uint32_t needed = usage_.new_pages(pool);
   const uint32_t free = limits_.index_pages - usage_.index_pages();
@@ -87,6 +93,39 @@ Expected<Plan<Pool>> Model::plan_create_pool(const Pool& pool) const {
   }
   if (auto check = check_new_pool(pool); !check) return Unexpected(std::move(check.error()));
   return changed(PutPool{pool}, pool);
+}
+
+Expected<void> Model::check_pool_keeps_eips(const Pool& now, const Pool& next) const {
+  if (now.kind != PoolKind::local) return {};
+  const PoolUsage addresses(next.prefix);
+  for (auto eip = state_.eips.lower_bound(now.prefix.first());
+       eip != state_.eips.end() && now.prefix.contains(eip->first); ++eip) {
+    if (next.prefix.contains(eip->first) && addresses.may_hand_out(eip->first)) continue;
+    return fail(ErrorCode::failed_precondition,
+                "prefix " + next.prefix.to_string() + " does not hand out " +
+                    eip_name(eip->second.tenant, eip->first) +
+                    ", which has its address of this pool; release that first, or give a wider prefix",
+                "pool.prefix", pool_name(now.id));
+  }
+  return {};
+}
+
+Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPrefix& prefix) const {
+  const std::string name = pool_name(id);
+  const auto pool = state_.pools.find(id);
+  if (pool == state_.pools.end())
+    return fail(ErrorCode::not_found, name + " does not exist; create it", "pool.name", name);
+  Pool next = pool->second;
+  if (next.prefix == prefix) return unchanged(next);
+  next.prefix = prefix;
+  if (prefix.is_v6() || pool->second.prefix.is_v6())
+    return fail(ErrorCode::failed_precondition,
+                "an IPv6 pool keeps its prefix; create another pool beside it, or delete it first",
+                "pool.prefix", name);
+  if (auto space = check_pool_space(next); !space) return Unexpected(std::move(space.error()));
+  if (auto kept = check_pool_keeps_eips(pool->second, next); !kept)
+    return Unexpected(std::move(kept.error()));
+  return changed(PutPool{next}, next);
 }
 
 Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {

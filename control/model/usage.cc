@@ -199,6 +199,10 @@ void Usage::add(const State& state, const Pool& pool) {
 
   PoolUsage usage(pool.prefix);
   for (const IpAddr& address : reserved_) usage.reserved_ += usage.may_hand_out(address) ? 1 : 0;
+  // A pool that gets another prefix has EIPs.
+  for (auto eip = state.eips.lower_bound(pool.prefix.first());
+       eip != state.eips.end() && pool.prefix.contains(eip->first); ++eip)
+    ++usage.used_;
   // An earlier pool may have left addresses at rest here, and vms may have addresses of it.
   std::set<IpAddr> known;
   const auto add_known = [&](const auto& addresses) {
@@ -316,13 +320,15 @@ const std::string* Usage::pool_of(const IpAddr& address) const {
   return pool_overlapping(IpPrefix::of_host(address));
 }
 
-const std::string* Usage::pool_overlapping(const IpPrefix& prefix) const {
-  // Pools are disjoint, so only the last one that starts at or before the prefix's end can touch it from
-  // below or lie within it.
-  const auto above = pool_at_.upper_bound(prefix.last());
-  if (above == pool_at_.begin()) return nullptr;
-  const Pool& candidate = std::prev(above)->second;
-  return candidate.prefix.overlaps(prefix) ? &candidate.id : nullptr;
+const std::string* Usage::pool_overlapping(const IpPrefix& prefix, const std::string& except) const {
+  // Pools are disjoint: of those that start at or before the prefix's end only the last ones touch it.
+  for (auto above = pool_at_.upper_bound(prefix.last()); above != pool_at_.begin();) {
+    const Pool& candidate = std::prev(above)->second;
+    if (!candidate.prefix.overlaps(prefix)) return nullptr;
+    if (candidate.id != except) return &candidate.id;
+    --above;
+  }
+  return nullptr;
 }
 
 const PoolUsage* Usage::pool(const std::string& id) const {

@@ -75,7 +75,9 @@ class Usage {
   [[nodiscard]] std::optional<IpAddr> tunnel_remote_in(const IpPrefix& prefix) const;
   // Id of the pool that holds the address, of any kind; null if none.
   [[nodiscard]] const std::string* pool_of(const IpAddr& address) const;
-  [[nodiscard]] const std::string* pool_overlapping(const IpPrefix& prefix) const;
+  // Another pool than `except` that the prefix touches; null if none.
+  [[nodiscard]] const std::string* pool_overlapping(const IpPrefix& prefix,
+                                                    const std::string& except = {}) const;
   // Of a local pool; null for others.
   [[nodiscard]] const PoolUsage* pool(const std::string& id) const;
   // Pages that a further pool would take.

@@ -99,8 +99,10 @@ Expected<void> Publisher::publish(const compile::Update& update) {
   };
   for (const auto& [eip, binding] : update.bindings) leave(eip, binding);
   if (update.pools) keep_first_error(set_pools(*update.pools));
+  std::vector<const CompiledBinding*> coming;
   for (const auto& [eip, binding] : update.bindings)
-    if (binding) keep_first_error(put(*binding));
+    if (binding) coming.push_back(&*binding);
+  keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
   return result;
@@ -153,11 +155,14 @@ Expected<void> Publisher::set_pools(const Pools& next) {
 Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next) {
   // Pages are unlinked at the end of the step, so an address that passes from one pool to another goes
   // straight to its new value: it does not look to be outside in between.
+  std::vector<Ipv4Prefix> resized;  // their pages stay until those of the new prefix hold them, too
   for (const auto& [first, pool] : before) {
     const auto same = next.find(first);
     if (pool.prefix.is_v6() || (same != next.end() && same->second == pool)) continue;
     fill(pool.prefix.v4());
-    limbo_.pools.push_back(pool.prefix.v4());
+    const bool is_resized = std::ranges::any_of(
+        next, [&](const auto& other) { return other.second.prefix.overlaps(pool.prefix); });
+    (is_resized ? resized : limbo_.pools).push_back(pool.prefix.v4());
   }
   Expected<void> result;
   for (const auto& [first, pool] : next) {
@@ -174,6 +179,7 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
                       prefix.to_string());
     }
   }
+  limbo_.pools.insert(limbo_.pools.end(), resized.begin(), resized.end());
   return result;
 }
 
@@ -286,6 +292,23 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   if (!has_key) return refused("the endpoint table is full");
   bound.key = key;
   return {};
+}
+
+// Of a batch one list may grow before another shrinks. What finds no room tries again as long as others have
+// found theirs.
+Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
+  while (true) {
+    Expected<void> first;
+    std::vector<const CompiledBinding*> left;
+    for (const CompiledBinding* binding : coming) {
+      auto done = put(*binding);
+      if (done) continue;
+      if (first) first = std::move(done);
+      left.push_back(binding);
+    }
+    if (left.empty() || left.size() == coming.size()) return first;
+    coming = std::move(left);
+  }
 }
 
 Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id, PortId port) {

@@ -141,6 +141,7 @@ class Publisher {
   [[nodiscard]] bool set(const Location& key, Slot slot);
   void erase(const Location& key);
   [[nodiscard]] Expected<void> put(const compile::CompiledBinding& binding);
+  [[nodiscard]] Expected<void> put_all(std::vector<const compile::CompiledBinding*> coming);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,

@@ -20,6 +20,9 @@ namespace portcullis::service {
 // The name in the field that `access.object` leads to; empty if there is none.
 [[nodiscard]] std::string object_of(const google::protobuf::Message& request);
 
+// The call that an element of a list of calls (`access.calls`) holds; null if none.
+[[nodiscard]] const google::protobuf::FieldDescriptor* call_in(const google::protobuf::Message& element);
+
 // permission_denied when the call is not for tenants. not_found when its object is not the tenant's own,
 // whether there is such a one or not: nobody learns what others have.
 [[nodiscard]] Expected<void> authorise(const Identity& caller, const google::protobuf::Message& request);

@@ -278,15 +278,20 @@ Expected<model::Location> to_model(const v1::Location& location, const std::stri
   return model::Location{location.port(), *mac, *encapsulation};
 }
 
+Expected<IpPrefix> pool_prefix(const v1::Pool& pool) {
+  const std::optional<IpPrefix> prefix = IpPrefix::parse(pool.prefix());
+  if (prefix) return *prefix;
+  return refuse(
+      quoted(pool.prefix()) +
+          " is no prefix; give 203.0.113.0/24 or 2001:db8:5::/64, with no bit set beyond the length",
+      "pool.prefix");
+}
+
 Expected<model::Pool> to_model(const v1::Pool& pool) {
   Expected<std::string> id = pool_id(pool.name(), "pool.name");
   if (!id) return Unexpected(std::move(id.error()));
-  const std::optional<IpPrefix> prefix = IpPrefix::parse(pool.prefix());
-  if (!prefix.has_value())
-    return refuse(
-        quoted(pool.prefix()) +
-            " is no prefix; give 203.0.113.0/24 or 2001:db8:5::/64, with no bit set beyond the length",
-        "pool.prefix");
+  const Expected<IpPrefix> prefix = pool_prefix(pool);
+  if (!prefix) return Unexpected(prefix.error());
   if (pool.kind() != v1::Pool::LOCAL && pool.kind() != v1::Pool::PROVIDER)
     return refuse("the pool has no kind; give LOCAL or PROVIDER", "pool.kind");
   const bool local = pool.kind() == v1::Pool::LOCAL;
@@ -322,13 +327,18 @@ std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::strin
   return {values.begin(), values.end()};
 }
 
-v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
+v1::Vm to_proto(const model::Vm& vm) {
   v1::Vm message;
-  const model::VmKey key{vm.tenant, vm.id};
-  message.set_name(model::vm_name(key));
+  message.set_name(model::vm_name({vm.tenant, vm.id}));
   *message.mutable_location() = to_proto(vm.location);
   if (vm.dip) message.set_dip(vm.dip->to_string());
   if (vm.dip6) message.set_dip6(vm.dip6->to_string());
+  return message;
+}
+
+v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
+  v1::Vm message = to_proto(vm);
+  const model::VmKey key{vm.tenant, vm.id};
   if (const model::Eip* eip = model.eip_of_vm(key, IpFamily::ipv4))
     message.set_eip(model::eip_name(eip->tenant, eip->address));
   if (const model::Eip* eip = model.eip_of_vm(key, IpFamily::ipv6))
@@ -336,11 +346,16 @@ v1::Vm to_proto(const model::Model& model, const model::Vm& vm) {
   return message;
 }
 
-v1::Pool to_proto(const model::Model& model, const model::Pool& pool, int64_t now_ms) {
+v1::Pool to_proto(const model::Pool& pool) {
   v1::Pool message;
   message.set_name(model::pool_name(pool.id));
   message.set_prefix(pool.prefix.to_string());
   message.set_kind(pool.kind == model::PoolKind::local ? v1::Pool::LOCAL : v1::Pool::PROVIDER);
+  return message;
+}
+
+v1::Pool to_proto(const model::Model& model, const model::Pool& pool, int64_t now_ms) {
+  v1::Pool message = to_proto(pool);
   const model::Model::PoolUse use = model.pool_use(pool.id, now_ms);
   message.set_used(use.used);
   message.set_free(use.free);

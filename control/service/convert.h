@@ -36,11 +36,16 @@ struct EipKey {
 [[nodiscard]] Expected<model::Vm> to_model(const v1::Vm& vm);
 [[nodiscard]] Expected<model::Location> to_model(const v1::Location& location, const std::string& field);
 [[nodiscard]] Expected<model::Pool> to_model(const v1::Pool& pool);
+[[nodiscard]] Expected<IpPrefix> pool_prefix(const v1::Pool& pool);
 // None: the caller leaves it to the vm's addresses.
 [[nodiscard]] Expected<std::optional<IpFamily>> to_model(v1::RequestEipRequest::Family family);
 [[nodiscard]] Expected<std::vector<model::PermitRule>> to_model(
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules);
 [[nodiscard]] std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::string>& values);
+
+// --- without output-only fields ---
+[[nodiscard]] v1::Vm to_proto(const model::Vm& vm);
+[[nodiscard]] v1::Pool to_proto(const model::Pool& pool);
 
 // --- replies; output-only fields are derived from the model as it is now ---
 [[nodiscard]] v1::Vm to_proto(const model::Model& model, const model::Vm& vm);

@@ -23,6 +23,14 @@ class Front : public Service {
                        [&] { return (handlers_.*handler)(context, request, reply); });
   }
 
+  template <typename Request, typename Reply>
+  grpc::Status pass(grpc::Status (Service::*handler)(grpc::ServerContext*, const Request*,
+                                                     grpc::ServerWriter<Reply>*),
+                    grpc::ServerContext* context, const Request* request, grpc::ServerWriter<Reply>* writer) {
+    return guard_.pass(*context, *request, Reply(),
+                       [&] { return (handlers_.*handler)(context, request, writer); });
+  }
+
  private:
   const Guard& guard_;
   Service& handlers_;
@@ -50,6 +58,14 @@ class TenantFront final : public Front<v1::TenantService::Service> {
   grpc::Status SetPermitList(grpc::ServerContext* context, const v1::SetPermitListRequest* request,
                              v1::SetPermitListResponse* reply) override {
     return pass(&Service::SetPermitList, context, request, reply);
+  }
+  grpc::Status AddPermitRules(grpc::ServerContext* context, const v1::AddPermitRulesRequest* request,
+                              v1::AddPermitRulesResponse* reply) override {
+    return pass(&Service::AddPermitRules, context, request, reply);
+  }
+  grpc::Status RemovePermitRules(grpc::ServerContext* context, const v1::RemovePermitRulesRequest* request,
+                                 v1::RemovePermitRulesResponse* reply) override {
+    return pass(&Service::RemovePermitRules, context, request, reply);
   }
   grpc::Status GetPermitList(grpc::ServerContext* context, const v1::GetPermitListRequest* request,
                              v1::PermitList* reply) override {
@@ -95,9 +111,25 @@ class ProviderFront final : public Front<v1::ProviderService::Service> {
                          v1::ListPoolsResponse* reply) override {
     return pass(&Service::ListPools, context, request, reply);
   }
+  grpc::Status UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
+                          v1::UpdatePoolResponse* reply) override {
+    return pass(&Service::UpdatePool, context, request, reply);
+  }
   grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override {
     return pass(&Service::DeletePool, context, request, reply);
+  }
+  grpc::Status Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
+                     v1::ApplyResponse* reply) override {
+    return pass(&Service::Apply, context, request, reply);
+  }
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                      v1::Document* reply) override {
+    return pass(&Service::Export, context, request, reply);
+  }
+  grpc::Status Import(grpc::ServerContext* context, const v1::ImportRequest* request,
+                      v1::ImportResponse* reply) override {
+    return pass(&Service::Import, context, request, reply);
   }
 };
 
@@ -123,6 +155,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
   grpc::Status GetGateway(grpc::ServerContext* context, const v1::GetGatewayRequest* request,
                           v1::Gateway* reply) override {
     return pass(&Service::GetGateway, context, request, reply);
+  }
+  grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<v1::Event>* writer) override {
+    return pass(&Service::WatchEvents, context, request, writer);
   }
 };
 

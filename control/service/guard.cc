@@ -2,9 +2,14 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "control/service/access.h"
 #include "control/service/identity.h"
 #include "control/service/status.h"
+#include "portcullis/v1/provider_service.pb.h"
 
 namespace portcullis::service {
 namespace {
@@ -17,11 +22,28 @@ uint64_t generation_of(const Message& reply) {
   return field == nullptr ? 0 : reply.GetReflection()->GetUInt64(reply, field);
 }
 
+bool is_dry_run(const Message& request) {
+  const auto* field = request.GetDescriptor()->FindFieldByName("dry_run");
+  return field != nullptr && request.GetReflection()->GetBool(request, field);
+}
+
+// The objects that a call with many of them says it has changed.
+std::vector<std::string> objects_in(const Message& reply) {
+  std::vector<std::string> names;
+  const auto say = [&](const auto& changes) {
+    for (const v1::ObjectChange& change : changes) names.push_back(change.name());
+  };
+  if (const auto* applied = dynamic_cast<const v1::ApplyResponse*>(&reply)) say(applied->changes());
+  if (const auto* imported = dynamic_cast<const v1::ImportResponse*>(&reply)) say(imported->changes());
+  return names;
+}
+
 }  // namespace
 
 grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& request, const Message& reply,
                          const std::function<grpc::Status()>& handle) const {
-  const bool records = log_ != nullptr && access_of(*request.GetDescriptor()).changes();
+  const bool records =
+      log_ != nullptr && access_of(*request.GetDescriptor()).changes() && !is_dry_run(request);
   if (records)
     if (const auto ready = log_->ready(); !ready) return to_status(ready.error());
 
@@ -30,15 +52,21 @@ grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& 
       caller.and_then([&](const Identity& identity) { return authorise(identity, request); });
   grpc::Status status = allowed ? handle() : to_status(allowed.error());
 
-  if (records)
-    log_->append({.who = caller ? caller->name() : "unknown",
-                  .certificate = certificate_subject(context),
-                  .peer = context.peer(),
-                  .call = call_name(*request.GetDescriptor()),
-                  .object = object_of(request),
-                  .status = code_name(status.error_code()),
-                  .message = status.error_message(),
-                  .generation = status.ok() ? generation_of(reply) : 0});
+  if (!records) return status;
+  AuditRecord record{.who = caller ? caller->name() : "unknown",
+                     .certificate = certificate_subject(context),
+                     .peer = context.peer(),
+                     .call = call_name(*request.GetDescriptor()),
+                     .object = object_of(request),
+                     .status = code_name(status.error_code()),
+                     .message = status.error_message(),
+                     .generation = status.ok() ? generation_of(reply) : 0};
+  log_->append(record);
+  if (!status.ok()) return status;
+  for (std::string& object : objects_in(reply)) {
+    record.object = std::move(object);
+    log_->append(record);
+  }
   return status;
 }
 

@@ -1,10 +1,13 @@
 #include "control/service/observe_service.h"
 
+#include <chrono>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "control/model/names.h"
 #include "control/service/convert.h"
+#include "control/service/document.h"
 #include "control/service/status.h"
 #include "dataplane/drop.h"
 
@@ -30,6 +33,35 @@ template <typename Value>
 uint64_t sum(const std::vector<const Worker*>& workers, Value&& value) {
   return std::accumulate(workers.begin(), workers.end(), uint64_t{0},
                          [&](uint64_t total, const Worker* worker) { return total + value(*worker); });
+}
+
+// Each watcher takes a thread.
+constexpr uint32_t most_watchers = 100;
+constexpr size_t events_at_once = 1000;
+// How late a watcher learns that it is over.
+constexpr std::chrono::milliseconds patience{200};
+
+class Seat {
+ public:
+  explicit Seat(std::atomic<uint32_t>& taken) : taken_(taken), is_free_(taken.fetch_add(1) < most_watchers) {}
+  ~Seat() { --taken_; }
+  Seat(const Seat&) = delete;
+  Seat& operator=(const Seat&) = delete;
+  [[nodiscard]] bool is_free() const { return is_free_; }
+
+ private:
+  std::atomic<uint32_t>& taken_;
+  const bool is_free_;
+};
+
+// `tenant`: whose objects alone; none: all.
+v1::Event to_proto(const Event& event, const std::optional<model::TenantId>& tenant) {
+  v1::Event message;
+  message.set_generation(event.generation);
+  const std::string prefix = tenant ? "tenants/" + *tenant + "/" : "";
+  for (const model::ChangedObject& object : event.changes)
+    if (object.name.starts_with(prefix)) *message.add_changes() = service::to_proto(object);
+  return message;
 }
 
 }  // namespace
@@ -144,6 +176,43 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
   reply->set_version(PORTCULLIS_VERSION);
   reply->set_table_bytes(sources_.tables->bytes() +
                          sum(sources_.workers, [](const Worker& worker) { return worker.bytes(); }));
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
+                                         grpc::ServerWriter<v1::Event>* writer) {
+  return watch(
+      *request, [&](const v1::Event& event) { return writer->Write(event); },
+      [&] { return context->IsCancelled(); });
+}
+
+grpc::Status ObserveService::watch(const v1::WatchEventsRequest& request,
+                                   const std::function<bool(const v1::Event&)>& send,
+                                   const std::function<bool()>& is_over) {
+  const auto tenant = parent_tenant(request.parent());
+  if (!tenant) return to_status(tenant.error());
+  const Seat seat(watchers_);
+  if (!seat.is_free())
+    return to_status(Error{ErrorCode::resource_exhausted,
+                           std::to_string(most_watchers) + " watch already, and no more may; end one",
+                           {},
+                           {}});
+  const History& history = control_.history();
+  model::Generation seen = request.has_after_generation() ? request.after_generation() : history.oldest();
+  while (!is_over()) {
+    if (is_stopping_)
+      return to_status(Error{ErrorCode::unavailable, "the gateway is stopping; try again", {}, {}});
+    const auto events =
+        history.after(seen, events_at_once, request.until_now() ? std::chrono::milliseconds(0) : patience);
+    if (!events) return to_status(events.error());
+    for (const auto& event : *events) {
+      seen = event->generation;
+      const v1::Event message = to_proto(*event, *tenant);
+      if (tenant->has_value() && message.changes().empty()) continue;
+      if (!send(message)) return grpc::Status::OK;
+    }
+    if (events->empty() && request.until_now()) break;
+  }
   return grpc::Status::OK;
 }
 

@@ -2,6 +2,7 @@
 // model knows is asked on the control thread. Thread: any of gRPC's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -49,10 +50,22 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status GetEipStatistics(grpc::ServerContext*, const v1::GetEipStatisticsRequest* request,
                                 v1::EipStatistics* reply) override;
   grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;
+  grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<v1::Event>* writer) override;
+
+  // WatchEvents, to whomever: `send` gives false when nobody listens any more, and `is_over` is asked from
+  // time to time.
+  [[nodiscard]] grpc::Status watch(const v1::WatchEventsRequest& request,
+                                   const std::function<bool(const v1::Event&)>& send,
+                                   const std::function<bool()>& is_over);
+  // Ends all watching. Idempotent.
+  void stop() { is_stopping_ = true; }
 
  private:
   Control& control_;
   const Sources sources_;
+  std::atomic<uint32_t> watchers_ = 0;
+  std::atomic<bool> is_stopping_ = false;
 };
 
 }  // namespace portcullis::service

@@ -5,13 +5,14 @@
 #include "control/model/names.h"
 #include "control/service/clock.h"
 #include "control/service/convert.h"
+#include "control/service/document.h"
+#include "control/service/edit.h"
 #include "control/service/page.h"
 #include "control/service/status.h"
 
 namespace portcullis::service {
 namespace {
 
-using model::Model;
 using View = Control::View;
 
 constexpr std::string_view pool_list = "pools";
@@ -24,25 +25,9 @@ model::VmKey vm_after(const std::string& key) {
 
 }  // namespace
 
-// Carries out what makes or changes a vm, and answers with it.
-template <typename Planner, typename Reply>
-grpc::Status ProviderService::put_vm(Planner&& planner, Reply* reply) {
-  auto applied = control_.mutate([&](const Model& model) {
-    return planner(model).map([&](model::Plan<model::Vm> plan) {
-      return model::Plan<v1::Vm>{std::move(plan.changes), to_proto(model, plan.reply)};
-    });
-  });
-  if (!applied) return to_status(applied.error());
-  *reply->mutable_vm() = std::move(applied->reply);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
-}
-
-grpc::Status ProviderService::CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
+grpc::Status ProviderService::CreateVm(grpc::ServerContext* context, const v1::CreateVmRequest* request,
                                        v1::CreateVmResponse* reply) {
-  const Expected<model::Vm> vm = to_model(request->vm());
-  if (!vm) return to_status(vm.error());
-  return put_vm([&](const Model& model) { return model.plan_create_vm(*vm); }, reply);
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status ProviderService::GetVm(grpc::ServerContext*, const v1::GetVmRequest* request, v1::Vm* reply) {
@@ -78,37 +63,19 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status ProviderService::MoveVm(grpc::ServerContext*, const v1::MoveVmRequest* request,
+grpc::Status ProviderService::MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
                                      v1::MoveVmResponse* reply) {
-  const Expected<model::VmKey> key = vm_key(request->name(), "name");
-  if (!key) return to_status(key.error());
-  const Expected<model::Location> location = to_model(request->location(), "location");
-  if (!location) return to_status(location.error());
-  return put_vm([&](const Model& model) { return model.plan_move_vm(*key, *location); }, reply);
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status ProviderService::DeleteVm(grpc::ServerContext*, const v1::DeleteVmRequest* request,
+grpc::Status ProviderService::DeleteVm(grpc::ServerContext* context, const v1::DeleteVmRequest* request,
                                        v1::DeleteVmResponse* reply) {
-  const Expected<model::VmKey> key = vm_key(request->name(), "name");
-  if (!key) return to_status(key.error());
-  const auto applied = control_.mutate([&](const Model& model) { return model.plan_delete_vm(*key); });
-  if (!applied) return to_status(applied.error());
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status ProviderService::CreatePool(grpc::ServerContext*, const v1::CreatePoolRequest* request,
+grpc::Status ProviderService::CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
                                          v1::CreatePoolResponse* reply) {
-  const Expected<model::Pool> pool = to_model(request->pool());
-  if (!pool) return to_status(pool.error());
-  const auto applied = control_.mutate([&](const Model& model) { return model.plan_create_pool(*pool); });
-  if (!applied) return to_status(applied.error());
-  // Its free addresses are known once it is there.
-  auto message = control_.run([&](View view) { return to_proto(view.model, applied->reply, unix_ms()); });
-  if (!message) return to_status(message.error());
-  *reply->mutable_pool() = std::move(*message);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request,
@@ -143,14 +110,32 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status ProviderService::DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
+grpc::Status ProviderService::UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
+                                         v1::UpdatePoolResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status ProviderService::DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                                          v1::DeletePoolResponse* reply) {
-  const Expected<std::string> id = pool_id(request->name(), "name");
-  if (!id) return to_status(id.error());
-  const auto applied = control_.mutate([&](const Model& model) { return model.plan_delete_pool(*id); });
-  if (!applied) return to_status(applied.error());
-  reply->set_generation(applied->generation);
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status ProviderService::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
+                                    v1::ApplyResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status ProviderService::Export(grpc::ServerContext*, const v1::ExportRequest*, v1::Document* reply) {
+  auto document = control_.run([](View view) { return to_document(view.model.state()); });
+  if (!document) return to_status(document.error());
+  if (const auto fits = check_size(*document); !fits) return to_status(fits.error());
+  *reply = std::move(*document);
   return grpc::Status::OK;
+}
+
+grpc::Status ProviderService::Import(grpc::ServerContext* context, const v1::ImportRequest* request,
+                                     v1::ImportResponse* reply) {
+  return change(control_, context, *request, *reply);
 }
 
 }  // namespace portcullis::service

@@ -25,13 +25,17 @@ class ProviderService final : public v1::ProviderService::Service {
   grpc::Status GetPool(grpc::ServerContext*, const v1::GetPoolRequest* request, v1::Pool* reply) override;
   grpc::Status ListPools(grpc::ServerContext*, const v1::ListPoolsRequest* request,
                          v1::ListPoolsResponse* reply) override;
+  grpc::Status UpdatePool(grpc::ServerContext*, const v1::UpdatePoolRequest* request,
+                          v1::UpdatePoolResponse* reply) override;
   grpc::Status DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override;
+  grpc::Status Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
+                     v1::ApplyResponse* reply) override;
+  grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest*, v1::Document* reply) override;
+  grpc::Status Import(grpc::ServerContext*, const v1::ImportRequest* request,
+                      v1::ImportResponse* reply) override;
 
  private:
-  template <typename Planner, typename Reply>
-  grpc::Status put_vm(Planner&& planner, Reply* reply);
-
   Control& control_;
 };
 

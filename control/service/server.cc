@@ -17,13 +17,12 @@
 #include <system_error>
 #include <utility>
 
+#include "control/service/document.h"
 #include "src/base/unix_socket.h"
 
 namespace portcullis::service {
 namespace {
 
-// A permit list of the longest that a configuration allows.
-constexpr int max_message_bytes = 64 << 20;
 constexpr std::chrono::seconds stop_patience{5};
 constexpr unsigned reload_seconds = 1;
 // A certificate is looked at when a connection begins; so long at most does one outlive its end.
@@ -107,8 +106,8 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(max_message_bytes);
-  builder.SetMaxSendMessageSize(max_message_bytes);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(longest_connection.count()));
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
   int socket_port = 0;                                      // gRPC's word that it listens
@@ -145,6 +144,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
 
 void Server::stop() {
   metrics_ = nullptr;
+  observe_.stop();
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now() + stop_patience);
   server_->Wait();

@@ -18,6 +18,8 @@ grpc::StatusCode code_of(ErrorCode code) {
       return grpc::ALREADY_EXISTS;
     case ErrorCode::failed_precondition:
       return grpc::FAILED_PRECONDITION;
+    case ErrorCode::out_of_range:
+      return grpc::OUT_OF_RANGE;
     case ErrorCode::resource_exhausted:
       return grpc::RESOURCE_EXHAUSTED;
     case ErrorCode::unavailable:

@@ -2,23 +2,15 @@
 
 #include <utility>
 
-#include "control/service/clock.h"
 #include "control/service/convert.h"
+#include "control/service/edit.h"
 #include "control/service/page.h"
 #include "control/service/status.h"
 
 namespace portcullis::service {
 namespace {
 
-using model::Model;
 using View = Control::View;
-
-// The plan, to be answered with the EIP as a message. The derived fields do not depend on what is planned.
-Expected<model::Plan<v1::Eip>> with_message(const Model& model, Expected<model::Plan<model::Eip>> plan) {
-  return std::move(plan).map([&](model::Plan<model::Eip> planned) {
-    return model::Plan<v1::Eip>{std::move(planned.changes), to_proto(model, planned.reply)};
-  });
-}
 
 // The model calls the field of a missing EIP "eip"; in requests about the EIP itself it is "name".
 Error about_name(Error error) {
@@ -28,33 +20,14 @@ Error about_name(Error error) {
 
 }  // namespace
 
-grpc::Status TenantService::RequestEip(grpc::ServerContext*, const v1::RequestEipRequest* request,
+grpc::Status TenantService::RequestEip(grpc::ServerContext* context, const v1::RequestEipRequest* request,
                                        v1::RequestEipResponse* reply) {
-  const Expected<model::VmKey> vm = vm_key(request->vm(), "vm");
-  if (!vm) return to_status(vm.error());
-  const Expected<std::string> pool =
-      request->pool().empty() ? std::string() : pool_id(request->pool(), "pool");
-  if (!pool) return to_status(pool.error());
-  const auto family = to_model(request->family());
-  if (!family) return to_status(family.error());
-  auto applied = control_.mutate([&](const Model& model) {
-    return with_message(model, model.plan_request_eip(*vm, *pool, unix_ms(), *family));
-  });
-  if (!applied) return to_status(applied.error());
-  *reply->mutable_eip() = std::move(applied->reply);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
 }
 
-grpc::Status TenantService::ReleaseEip(grpc::ServerContext*, const v1::ReleaseEipRequest* request,
+grpc::Status TenantService::ReleaseEip(grpc::ServerContext* context, const v1::ReleaseEipRequest* request,
                                        v1::ReleaseEipResponse* reply) {
-  const Expected<EipKey> eip = eip_key(request->name(), "name");
-  if (!eip) return to_status(eip.error());
-  const auto applied = control_.mutate(
-      [&](const Model& model) { return model.plan_release_eip(eip->tenant, eip->address, unix_ms()); });
-  if (!applied) return to_status(about_name(applied.error()));
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status TenantService::GetEip(grpc::ServerContext*, const v1::GetEipRequest* request, v1::Eip* reply) {
@@ -92,20 +65,20 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status TenantService::SetPermitList(grpc::ServerContext*, const v1::SetPermitListRequest* request,
+grpc::Status TenantService::SetPermitList(grpc::ServerContext* context, const v1::SetPermitListRequest* request,
                                           v1::SetPermitListResponse* reply) {
-  const Expected<EipKey> eip = eip_key(request->eip(), "eip");
-  if (!eip) return to_status(eip.error());
-  auto rules = to_model(request->rules());
-  if (!rules) return to_status(rules.error());
-  const auto applied = control_.mutate([&](const Model& model) {
-    return model.plan_set_permit_list(eip->tenant, eip->address, std::move(*rules),
-                                      request->keep_established());
-  });
-  if (!applied) return to_status(applied.error());
-  *reply->mutable_permit_list() = permit_list(applied->reply);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status TenantService::AddPermitRules(grpc::ServerContext* context, const v1::AddPermitRulesRequest* request,
+                                           v1::AddPermitRulesResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status TenantService::RemovePermitRules(grpc::ServerContext* context,
+                                              const v1::RemovePermitRulesRequest* request,
+                                              v1::RemovePermitRulesResponse* reply) {
+  return change(control_, context, *request, *reply);
 }
 
 grpc::Status TenantService::GetPermitList(grpc::ServerContext*, const v1::GetPermitListRequest* request,
@@ -120,17 +93,9 @@ grpc::Status TenantService::GetPermitList(grpc::ServerContext*, const v1::GetPer
   return grpc::Status::OK;
 }
 
-grpc::Status TenantService::SetTag(grpc::ServerContext*, const v1::SetTagRequest* request,
+grpc::Status TenantService::SetTag(grpc::ServerContext* context, const v1::SetTagRequest* request,
                                    v1::SetTagResponse* reply) {
-  const Expected<EipKey> eip = eip_key(request->eip(), "eip");
-  if (!eip) return to_status(eip.error());
-  auto applied = control_.mutate([&](const Model& model) {
-    return with_message(model, model.plan_set_tag(eip->tenant, eip->address, to_set(request->tags())));
-  });
-  if (!applied) return to_status(applied.error());
-  *reply->mutable_eip() = std::move(applied->reply);
-  reply->set_generation(applied->generation);
-  return grpc::Status::OK;
+  return change(control_, context, *request, *reply);
 }
 
 }  // namespace portcullis::service

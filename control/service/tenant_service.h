@@ -21,6 +21,10 @@ class TenantService final : public v1::TenantService::Service {
                         v1::ListEipsResponse* reply) override;
   grpc::Status SetPermitList(grpc::ServerContext*, const v1::SetPermitListRequest* request,
                              v1::SetPermitListResponse* reply) override;
+  grpc::Status AddPermitRules(grpc::ServerContext*, const v1::AddPermitRulesRequest* request,
+                              v1::AddPermitRulesResponse* reply) override;
+  grpc::Status RemovePermitRules(grpc::ServerContext*, const v1::RemovePermitRulesRequest* request,
+                                 v1::RemovePermitRulesResponse* reply) override;
   grpc::Status GetPermitList(grpc::ServerContext*, const v1::GetPermitListRequest* request,
                              v1::PermitList* reply) override;
   grpc::Status SetTag(grpc::ServerContext*, const v1::SetTagRequest* request,

@@ -332,13 +332,4 @@ Expected<model::ChangeSet> decode(std::string_view record) {
   return changes;
 }
 
-uint64_t checksum(std::string_view record) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : record) {
-    hash ^= static_cast<uint8_t>(c);
-    hash *= 0x100000001b3;
-  }
-  return hash;
-}
-
 }  // namespace portcullis::store

@@ -1,4 +1,4 @@
-// Change sets as bytes (record.proto), and the checksum that tells rot from what was written.
+// Change sets as bytes (record.proto).
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,5 @@ namespace portcullis::store {
 [[nodiscard]] std::string encode(const model::ChangeSet& changes);
 // Refuses bytes that encode() of this release does not write: the message says what is wrong with them.
 [[nodiscard]] Expected<model::ChangeSet> decode(std::string_view record);
-
-// FNV-1a, 64 bits: any one changed byte changes it. Against rot, not against malice.
-[[nodiscard]] uint64_t checksum(std::string_view record);
 
 }  // namespace portcullis::store

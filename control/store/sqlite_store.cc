@@ -6,17 +6,18 @@
 #include <utility>
 
 #include "control/store/record.h"
+#include "src/base/fnv.h"
 
 namespace portcullis::store {
 
 namespace {
 
 // "PCLS" in the file's header says whose file it is; the schema version, how to read it. Version 1 knew no
-// IPv6 addresses, version 2 no VLANs and tunnels. Both are read as they are; once read they are files of this
-// version.
+// IPv6 addresses, version 2 no VLANs and tunnels, version 3 no requests. All are read as they are; once read
+// they are files of this version.
 constexpr int64_t application_id = 0x50434c53;
 constexpr int64_t first_schema_version = 1;
-constexpr int64_t schema_version = 3;
+constexpr int64_t schema_version = 4;
 
 constexpr const char* schema = R"(
   BEGIN IMMEDIATE;
@@ -26,6 +27,19 @@ constexpr const char* schema = R"(
   PRAGMA application_id = 0x50434c53;
   PRAGMA user_version = 3;
   COMMIT;)";
+
+// What version 4 has beside; a new store gets it when it is read for the first time.
+constexpr const char* additions = R"(
+  BEGIN IMMEDIATE;
+  CREATE TABLE request (caller TEXT NOT NULL, id TEXT NOT NULL, fingerprint INTEGER NOT NULL,
+                        answered_ms INTEGER NOT NULL, answer BLOB NOT NULL, checksum INTEGER NOT NULL,
+                        PRIMARY KEY (caller, id)) STRICT;
+  CREATE INDEX request_answered ON request (answered_ms);
+  PRAGMA user_version = 4;
+  COMMIT;)";
+
+// So that the control thread, which forgets between replies, is not held up.
+constexpr int64_t requests_forgotten_at_once = 5000;
 
 // Objects in one row of a snapshot: some hundred KiB.
 constexpr size_t objects_per_part = 1000;
@@ -53,6 +67,11 @@ Expected<void> check_file(const std::string& path) {
         path + " is not a Portcullis store (no SQLite file); give another store path, or restore a backup");
   }
   return {};
+}
+
+uint64_t checksum(const AnsweredRequest& request) {
+  return fnv1a(request.caller + '\n' + request.id + '\n' + std::to_string(request.fingerprint) + '\n' +
+               std::to_string(request.answered_ms) + '\n' + request.answer);
 }
 
 uint64_t unsigned_of(int64_t value) {
@@ -151,13 +170,29 @@ Expected<model::State> SqliteStore::load() {
   if (auto loaded = load_snapshot(state); !loaded) return Unexpected(loaded.error());
   if (auto loaded = load_log(state); !loaded) return Unexpected(loaded.error());
   if (auto raised = raise_version(); !raised) return Unexpected(raised.error());
-  insert_ =
-      Statement(connection_.handle(), "INSERT INTO log (generation, record, checksum) VALUES (?, ?, ?)");
-  if (!insert_.is_valid()) return damaged(connection_.message());
+  if (auto prepared = prepare_statements(); !prepared) return Unexpected(prepared.error());
   sqlite3_db_config(connection_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   head_ = state.generation;
   is_loaded_ = true;
   return state;
+}
+
+Expected<void> SqliteStore::prepare_statements() {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&insert_, "INSERT INTO log (generation, record, checksum) VALUES (?, ?, ?)"},
+      {&insert_request_,
+       "INSERT OR REPLACE INTO request (caller, id, fingerprint, answered_ms, answer, checksum) "
+       "VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"},
+      {&find_request_,
+       "SELECT fingerprint, answered_ms, answer, checksum FROM request "
+       "WHERE caller = CAST(? AS TEXT) AND id = CAST(? AS TEXT)"},
+      {&forget_requests_,
+       "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE answered_ms < ? LIMIT ?)"}};
+  for (const auto& [statement, sql] : statements) {
+    *statement = Statement(connection_.handle(), sql);
+    if (!statement->is_valid()) return damaged(connection_.message());
+  }
+  return {};
 }
 
 // Not before the store is known to be whole: a refused one stays as it is.
@@ -165,8 +200,10 @@ Expected<void> SqliteStore::raise_version() {
   const auto version = pragma("PRAGMA user_version");
   if (!version) return Unexpected(version.error());
   if (*version == schema_version) return {};
-  const int set = connection_.execute(("PRAGMA user_version = " + std::to_string(schema_version)).c_str());
-  return set == SQLITE_OK ? Expected<void>() : failed("raise the schema version", set);
+  const int set = connection_.execute(additions);
+  if (set == SQLITE_OK) return {};
+  roll_back();
+  return failed("raise the schema version", set);
 }
 
 // Checksums guard the records; this guards the pages between them, where a row could get lost.
@@ -180,8 +217,7 @@ Expected<void> SqliteStore::check_pages() {
 Expected<model::ChangeSet> SqliteStore::read_record(const Statement& row, int column,
                                                     const std::string& what) {
   const std::string_view record = row.bytes(column);
-  if (checksum(record) != unsigned_of(row.integer(column + 1)))
-    return damaged(what + " has a wrong checksum");
+  if (fnv1a(record) != unsigned_of(row.integer(column + 1))) return damaged(what + " has a wrong checksum");
   auto changes = decode(record);
   if (!changes) return damaged(what + " cannot be read: " + changes.error().message);
   return changes;
@@ -231,22 +267,82 @@ Expected<void> SqliteStore::load_log(model::State& state) {
   return result == SQLITE_DONE ? Expected<void>() : failed("read the log", result);
 }
 
-Expected<void> SqliteStore::append(const model::ChangeSet& changes) {
-  if (!is_loaded_ || changes.changes.empty() || changes.generation != head_ + 1) {
+int SqliteStore::insert_log(const model::ChangeSet& changes) {
+  if (changes.changes.empty()) return SQLITE_DONE;
+  const std::string record = encode(changes);
+  insert_.bind(1, signed_of(changes.generation));
+  const bool fits = insert_.bind(2, record);
+  insert_.bind(3, signed_of(fnv1a(record)));
+  const int result = fits ? insert_.step() : SQLITE_TOOBIG;
+  insert_.reset();
+  return result;
+}
+
+int SqliteStore::insert_request(const AnsweredRequest& request) {
+  bool fits = insert_request_.bind(1, request.caller) && insert_request_.bind(2, request.id);
+  insert_request_.bind(3, signed_of(request.fingerprint));
+  insert_request_.bind(4, request.answered_ms);
+  fits = fits && insert_request_.bind(5, request.answer);
+  insert_request_.bind(6, signed_of(checksum(request)));
+  const int result = fits ? insert_request_.step() : SQLITE_TOOBIG;
+  insert_request_.reset();
+  return result;
+}
+
+void SqliteStore::roll_back() {
+  if (sqlite3_get_autocommit(connection_.handle()) == 0) static_cast<void>(connection_.execute("ROLLBACK"));
+}
+
+Expected<void> SqliteStore::append(const model::ChangeSet& changes, const AnsweredRequest* request) {
+  const bool is_empty = changes.changes.empty();
+  if (!is_loaded_ || (is_empty ? request == nullptr : changes.generation != head_ + 1)) {
     return fail(ErrorCode::internal, "a change set of generation " + std::to_string(changes.generation) +
                                          " cannot follow generation " + std::to_string(head_) +
                                          " in the store");
   }
-  const std::string record = encode(changes);
-  insert_.bind(1, signed_of(changes.generation));
-  const bool fits = insert_.bind(2, record);
-  insert_.bind(3, signed_of(checksum(record)));
   // One statement outside a transaction is a transaction: SQLite rolls it back by itself when it fails.
-  const int result = fits ? insert_.step() : SQLITE_TOOBIG;
-  insert_.reset();
-  if (result != SQLITE_DONE) return failed("write generation " + std::to_string(changes.generation), result);
-  head_ = changes.generation;
+  const bool both = !is_empty && request != nullptr;
+  int result = both && connection_.execute("BEGIN IMMEDIATE") != SQLITE_OK
+                   ? sqlite3_extended_errcode(connection_.handle())
+                   : insert_log(changes);
+  if (result == SQLITE_DONE && request != nullptr) result = insert_request(*request);
+  if (result == SQLITE_DONE && both && connection_.execute("COMMIT") != SQLITE_OK)
+    result = sqlite3_extended_errcode(connection_.handle());
+  if (result != SQLITE_DONE) {
+    roll_back();
+    return failed("write generation " + std::to_string(changes.generation), result);
+  }
+  if (!is_empty) head_ = changes.generation;
   return {};
+}
+
+Expected<std::optional<AnsweredRequest>> SqliteStore::recall(const std::string& caller,
+                                                             const std::string& id) {
+  if (!find_request_.bind(1, caller) || !find_request_.bind(2, id)) return std::nullopt;
+  const int result = find_request_.step();
+  std::optional<AnsweredRequest> found;
+  uint64_t stored_checksum = 0;
+  if (result == SQLITE_ROW) {
+    found = AnsweredRequest{.caller = caller,
+                            .id = id,
+                            .fingerprint = unsigned_of(find_request_.integer(0)),
+                            .answered_ms = find_request_.integer(1),
+                            .answer = std::string(find_request_.bytes(2))};
+    stored_checksum = unsigned_of(find_request_.integer(3));
+  }
+  find_request_.reset();
+  if (result != SQLITE_ROW && result != SQLITE_DONE) return failed("look for a request", result);
+  if (found && stored_checksum != checksum(*found))
+    return damaged("the answer to request '" + id + "' of " + caller + " has a wrong checksum");
+  return found;
+}
+
+Expected<void> SqliteStore::forget_requests(int64_t before_ms) {
+  forget_requests_.bind(1, before_ms);
+  forget_requests_.bind(2, requests_forgotten_at_once);
+  const int result = forget_requests_.step();
+  forget_requests_.reset();
+  return result == SQLITE_DONE ? Expected<void>() : failed("forget old requests", result);
 }
 
 Expected<void> SqliteStore::compact(const model::State& state) {
@@ -265,8 +361,7 @@ Expected<void> SqliteStore::compact(const model::State& state) {
     if (result != SQLITE_OK) written = failed("write a snapshot", result);
   }
   if (!written) {
-    // Some failures have rolled back already.
-    if (sqlite3_get_autocommit(connection_.handle()) == 0) static_cast<void>(connection_.execute("ROLLBACK"));
+    roll_back();
     return written;
   }
   snapshot_ = state.generation;
@@ -305,7 +400,7 @@ Expected<void> SqliteStore::write_part(Statement& insert, const model::ChangeSet
   insert.bind(1, number);
   insert.bind(2, parts);
   const bool fits = insert.bind(3, record);
-  insert.bind(4, signed_of(checksum(record)));
+  insert.bind(4, signed_of(fnv1a(record)));
   const int result = fits ? insert.step() : SQLITE_TOOBIG;
   insert.reset();
   if (result != SQLITE_DONE) return failed("write part " + std::to_string(number) + " of a snapshot", result);

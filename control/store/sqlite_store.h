@@ -4,9 +4,11 @@
 //
 //   log       generation -> record.proto ChangeSet, FNV-1a of it; generations without a gap
 //   snapshot  part -> the same form: change sets that make the state of one generation out of nothing
+//   request   caller, id -> an answered request, FNV-1a of all of it
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,7 +26,11 @@ class SqliteStore final : public Store {
   [[nodiscard]] static Expected<std::unique_ptr<SqliteStore>> open(const std::string& path,
                                                                    const std::string& vfs = {});
   [[nodiscard]] Expected<model::State> load() override;
-  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes) override;
+  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes,
+                                      const AnsweredRequest* request = nullptr) override;
+  [[nodiscard]] Expected<std::optional<AnsweredRequest>> recall(const std::string& caller,
+                                                                const std::string& id) override;
+  [[nodiscard]] Expected<void> forget_requests(int64_t before_ms) override;
   [[nodiscard]] Expected<void> compact(const model::State& state) override;
   [[nodiscard]] uint64_t log_size() const override { return head_ - snapshot_; }
 
@@ -37,6 +43,11 @@ class SqliteStore final : public Store {
   [[nodiscard]] Expected<int64_t> pragma(const char* sql);
   [[nodiscard]] Expected<void> check_pages();
   [[nodiscard]] Expected<void> raise_version();
+  [[nodiscard]] Expected<void> prepare_statements();
+  [[nodiscard]] int insert_log(const model::ChangeSet& changes);
+  [[nodiscard]] int insert_request(const AnsweredRequest& request);
+  // Of a transaction that failed; some failures have rolled back already.
+  void roll_back();
   [[nodiscard]] Expected<void> load_snapshot(model::State& state);
   [[nodiscard]] Expected<void> load_log(model::State& state);
   [[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,
@@ -52,6 +63,9 @@ class SqliteStore final : public Store {
   LockFile lock_;  // outlives the connection
   Connection connection_;
   Statement insert_;
+  Statement insert_request_;
+  Statement find_request_;
+  Statement forget_requests_;
   bool is_loaded_ = false;
   model::Generation snapshot_ = 0;  // of the snapshot; 0 if there is none
   model::Generation head_ = 0;      // last one that is durable

@@ -3,11 +3,23 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "control/model/objects.h"
 #include "src/base/expected.h"
 
 namespace portcullis::store {
+
+// A call that was answered, so that a repeat of it can be answered alike.
+struct AnsweredRequest {
+  std::string caller;  // whose id it is: "provider", "tenants/acme"
+  std::string id;
+  uint64_t fingerprint = 0;  // of the request
+  int64_t answered_ms = 0;   // unix milliseconds
+  std::string answer;
+  friend bool operator==(const AnsweredRequest&, const AnsweredRequest&) = default;
+};
 
 class Store {
  public:
@@ -26,7 +38,16 @@ class Store {
   // resource_exhausted when the record is too large: the store is as it was and can still be used. After a
   // failed sync nobody can know what the disk holds, so a restart that comes before the next success may find
   // that one change set, wholly; the next success replaces it.
-  [[nodiscard]] virtual Expected<void> append(const model::ChangeSet& changes) = 0;
+  // `request`: what is answered with it, stored in the same record: both are durable or none. With it the
+  // change set may be empty. Its id replaces an earlier one of the caller.
+  [[nodiscard]] virtual Expected<void> append(const model::ChangeSet& changes,
+                                              const AnsweredRequest* request = nullptr) = 0;
+
+  // internal if it is damaged.
+  [[nodiscard]] virtual Expected<std::optional<AnsweredRequest>> recall(const std::string& caller,
+                                                                        const std::string& id) = 0;
+  // Forgets requests that were answered before a time, some thousands at most in one call.
+  [[nodiscard]] virtual Expected<void> forget_requests(int64_t before_ms) = 0;
 
   // Replaces the records up to state.generation by one snapshot, atomically. `state` is what load() and the
   // appended change sets made. Takes time in proportion to the state: to be called between replies. Errors as

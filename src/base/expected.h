@@ -15,6 +15,7 @@ enum class ErrorCode : uint8_t {
   not_found,            // the named object does not exist (or is another tenant's)
   already_exists,       // the name is taken by an object with other properties
   failed_precondition,  // the state must change first; the message says how
+  out_of_range,         // beyond what there is, or is still held; the message says how far that goes
   resource_exhausted,   // a limit or capacity; the message names it and its value
   unavailable,          // try again (the store's disk is full, the gateway is stopping)
   permission_denied,    // a call that is not this caller's to make, whatever the object
@@ -50,6 +51,8 @@ constexpr std::string_view to_string(ErrorCode code) {
       return "ALREADY_EXISTS";
     case ErrorCode::failed_precondition:
       return "FAILED_PRECONDITION";
+    case ErrorCode::out_of_range:
+      return "OUT_OF_RANGE";
     case ErrorCode::resource_exhausted:
       return "RESOURCE_EXHAUSTED";
     case ErrorCode::unavailable:

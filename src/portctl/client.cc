@@ -82,7 +82,8 @@ std::string_view refusal_hint(grpc::StatusCode code, std::string_view object) {
       return "portctl eip list shows the EIPs; --tenant T chooses the tenant";
     if (object.starts_with("pools/")) return "portctl pool list shows the pools";
   }
-  if (code == grpc::ALREADY_EXISTS) return "delete it first, or choose another id";
+  if (code == grpc::ALREADY_EXISTS && object.find("/eips/") == std::string_view::npos)
+    return "delete it first, or choose another id";
   if (code == grpc::RESOURCE_EXHAUSTED)
     return "portctl show gateway shows what is used and what there is room for";
   if (code == grpc::PERMISSION_DENIED)
@@ -192,7 +193,9 @@ Client::Client(const Options& options)
       over_tls_(!options.server.empty()),
       json_(options.json),
       timeout_(std::chrono::duration_cast<std::chrono::milliseconds>(
-          std::chrono::duration<double>(options.timeout))) {
+          std::chrono::duration<double>(options.timeout))),
+      expected_generation_(options.expected_generation),
+      request_id_(options.request_id) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(max_message_bytes);
   arguments.SetMaxSendMessageSize(max_message_bytes);
@@ -218,9 +221,11 @@ void Client::check(const grpc::Status& status) const {
   if (!status.ok()) throw describe(status, target_, over_tls_, json_);
 }
 
-std::string to_json(const google::protobuf::Message& message) {
+namespace {
+
+std::string json_of(const google::protobuf::Message& message, bool indented) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = indented;
   options.always_print_primitive_fields = true;
   std::string text;
   // Fails only for an Any of unknown type, and the messages here hold none but the two error details.
@@ -228,6 +233,16 @@ std::string to_json(const google::protobuf::Message& message) {
     text = message.DebugString();
   if (!text.ends_with('\n')) text += '\n';
   return text;
+}
+
+}  // namespace
+
+std::string to_json(const google::protobuf::Message& message) {
+  return json_of(message, true);
+}
+
+std::string to_json_line(const google::protobuf::Message& message) {
+  return json_of(message, false);
 }
 
 std::string vm_name(const Options& options, const std::string& text) {

@@ -5,7 +5,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace portcullis::portctl {
@@ -21,6 +23,9 @@ struct Options {
   std::string tenant = "default";
   bool json = false;
   double timeout = 10;  // seconds
+  // Of commands that change something.
+  std::optional<uint64_t> expected_generation;
+  std::string request_id;
 };
 
 enum ExitCode : int { ok = 0, refused = 1, usage = 2, unreachable = 3 };
@@ -38,14 +43,34 @@ class Client {
 
   // call(&v1::TenantService::Stub::GetEip, request). Throws Failure when the call is not answered with OK.
   template <typename Stub, typename Request, typename Reply>
-  Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-             const Request& request) {
+  Reply call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*), Request request) {
+    if constexpr (requires { request.set_request_id(""); }) {
+      if (expected_generation_) request.set_expected_generation(*expected_generation_);
+      if (!request_id_.empty()) request.set_request_id(request_id_);
+    } else if (expected_generation_ || !request_id_.empty()) {
+      throw Failure{
+          usage, "portctl: --expected-generation and --request-id are for commands that change something\n"};
+    }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + timeout_);
     Stub stub(channel_);
     Reply reply;
     check((stub.*method)(&context, request, &reply));
     return reply;
+  }
+
+  // stream(&v1::ObserveService::Stub::WatchEvents, request, true, show): show(reply) for each reply, until
+  // the stream's end; for ever, without a deadline. Throws as call().
+  template <typename Stub, typename Request, typename Reply, typename Show>
+  void stream(std::unique_ptr<grpc::ClientReader<Reply>> (Stub::*method)(grpc::ClientContext*,
+                                                                         const Request&),
+              const Request& request, bool for_ever, Show&& show) {
+    grpc::ClientContext context;
+    if (!for_ever) context.set_deadline(std::chrono::system_clock::now() + timeout_);
+    Stub stub(channel_);
+    const auto reader = (stub.*method)(&context, request);
+    for (Reply reply; reader->Read(&reply);) show(reply);
+    check(reader->Finish());
   }
 
  private:
@@ -55,11 +80,15 @@ class Client {
   bool over_tls_;
   bool json_;
   std::chrono::milliseconds timeout_;
+  std::optional<uint64_t> expected_generation_;
+  std::string request_id_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 
 // Indented JSON with every field, zero ones too, and a newline.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
+// The same on one line.
+[[nodiscard]] std::string to_json_line(const google::protobuf::Message& message);
 
 // Names from what people type: an id stands for the object of `options.tenant`, a whole resource name for
 // itself.

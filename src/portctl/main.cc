@@ -51,6 +51,10 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--timeout", options.timeout, "Seconds to wait for each answer")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
+  app.add_option("--expected-generation", options.expected_generation,
+                 "Change nothing unless the state is of this generation");
+  app.add_option("--request-id", options.request_id,
+                 "Change something once: a repeat with this id, within a day, gets the same answer");
 }
 
 namespace {
@@ -69,6 +73,10 @@ int run(int argc, char** argv) {
   add_eip(app, options);
   add_permit(app, options);
   add_tag(app, options);
+  add_apply(app, options);
+  add_export(app, options);
+  add_import(app, options);
+  add_events(app, options);
   add_show(app, options);
   add_watch(app, options);
   add_paper_names(app, options);

@@ -231,6 +231,22 @@ void add_pool(CLI::App& app, const Options& options) {
     });
   });
 
+  CLI::App* update = noun.add_subcommand("update", "Give a range another prefix; its EIPs must stay inside");
+  update->add_option("ID", args->id, "The pool")->required();
+  update->add_option("PREFIX", args->prefix, "203.0.112.0/23")->required();
+  update->footer("\nExample:\n  portctl pool update public 203.0.112.0/23        a /24 grows to a /23");
+  update->callback([&options, args] {
+    v1::UpdatePoolRequest request;
+    request.mutable_pool()->set_name(pool_name(args->id));
+    request.mutable_pool()->set_prefix(args->prefix);
+    request.mutable_update_mask()->add_paths("prefix");
+    const v1::UpdatePoolResponse reply = Client(options).call(&Provider::UpdatePool, request);
+    print(options, reply, [&] {
+      return "pool " + id_of(reply.pool().name()) + " is " + reply.pool().prefix() +
+             at_generation(reply.generation());
+    });
+  });
+
   auto id = std::make_shared<std::string>();
   CLI::App* remove = noun.add_subcommand("delete", "Remove a range; no EIP may have an address of it");
   remove->add_option("ID", *id, "The pool")->required();

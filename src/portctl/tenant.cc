@@ -106,62 +106,132 @@ std::vector<v1::PermitRule> rules_of_file(const std::string& path) {
   return rules;
 }
 
+// What a command takes as rules: words or a file.
+struct RuleArguments {
+  std::vector<std::string> words;
+  std::string file;
+
+  void add_options(CLI::App& command) {
+    CLI::Option* rules =
+        command.add_option("RULE", words, "Rules, see below; each is one argument or several");
+    command.add_option("-f,--file", file, "Read rules from a file, one a line; - is standard input")
+        ->excludes(rules);
+  }
+  // With names. `hint`: what to do when there is none.
+  [[nodiscard]] std::vector<v1::PermitRule> list(const std::string& hint) const {
+    std::vector<v1::PermitRule> rules;
+    if (!file.empty()) rules = rules_of_file(file);
+    for (const std::string& line : join_rules(words)) rules.push_back(rule_of(line, ""));
+    if (rules.empty())
+      throw Failure{usage, "portctl: " + (file.empty() ? "no rule is given" : file + " holds no rule") +
+                               "\n  hint:   " + hint + "\n"};
+    name_rules(rules);
+    return rules;
+  }
+};
+
+constexpr auto rule_grammar = R"(
+A rule:
+  [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
+  PROTO is tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, any or an IANA number; icmp is for IPv4 EIPs, icmpv6 for IPv6
+  ones, and so are PREFIXes of their family. PORTS, 80 or 80-90, are the endpoint's own; the other end's follow the
+  word port. An `in` rule permits replies too, by tcp, udp, icmp, icmpv6 and sctp; an `out` rule always does.
+)";
+
+// Any of the answers that hold a list.
+template <typename Reply>
+void print_list(const Options& options, const std::string& eip, const Reply& reply) {
+  print(options, reply, [&] {
+    const int count = reply.permit_list().rules_size();
+    return id_of(eip) + ": " + std::to_string(count) + (count == 1 ? " rule" : " rules") +
+           " in force (generation " + std::to_string(reply.generation()) + ")\n";
+  });
+}
+
 void add_set_permit_list(CLI::App& parent, const std::string& name, const Options& options) {
   struct Arguments {
-    std::string eip, file;
-    std::vector<std::string> words;
+    std::string eip;
+    RuleArguments rules;
     bool empty = false, keep_established = false;
   };
   auto args = std::make_shared<Arguments>();
   CLI::App* command = parent.add_subcommand(
       name, "Replace the whole permit list; what the new one does not permit stops at once");
   command->add_option("EIP", args->eip, "The EIP")->required();
-  CLI::Option* rules =
-      command->add_option("RULE", args->words, "Rules, see below; each is one argument or several");
-  CLI::Option* file =
-      command->add_option("-f,--file", args->file, "Read rules from a file, one a line; - is standard input");
-  CLI::Option* empty = command->add_flag("--empty", args->empty, "An empty list: nothing passes");
+  args->rules.add_options(*command);
+  command->add_flag("--empty", args->empty, "An empty list: nothing passes")
+      ->excludes(command->get_option("RULE"))
+      ->excludes(command->get_option("--file"));
   command->add_flag("--keep-established", args->keep_established,
                     "Flows that have an entry may finish under the old list");
-  file->excludes(rules);
-  empty->excludes(rules)->excludes(file);
-  command->footer(R"(
-A rule:
-  [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
-  PROTO is tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, any or an IANA number; icmp is for IPv4 EIPs, icmpv6 for IPv6
-  ones, and so are PREFIXes of their family. PORTS, 80 or 80-90, are the endpoint's own; the other end's follow the
-  word port. An `in` rule permits replies too, by tcp, udp, icmp, icmpv6 and sctp; an `out` rule always does.
-
+  command->footer(std::string(rule_grammar) + R"(
 Examples:
   portctl permit set 203.0.113.1 in tcp 80 from any
   portctl permit set 203.0.113.1 'web=in tcp 80-90 from 198.51.100.0/24,192.0.2.7' 'out udp to any port 53'
   portctl permit set 203.0.113.1 'in tcp 5432 from tag:web' 'ping=in icmp from any type 8'
   portctl permit set 2001:db8:5::7 'in tcp 443 from 2001:db8:1::/48' 'ping=in icmpv6 from any type 128'
-  portctl permit get 203.0.113.1 --rules | sed '/^web=/d' | portctl permit set 203.0.113.1 -f -
+  portctl permit get 203.0.113.1 --rules | sed 's/ 80 / 8080 /' | portctl permit set 203.0.113.1 -f -
   portctl permit set 203.0.113.1 --empty)");
   command->callback([&options, args] {
-    if (args->words.empty() && args->file.empty() && !args->empty)
-      throw Failure{usage,
-                    "portctl: no rule is given\n  hint:   --empty sets an empty list: nothing passes\n"};
-    std::vector<v1::PermitRule> list;
-    if (!args->file.empty()) {
-      list = rules_of_file(args->file);
-      if (list.empty())
-        throw Failure{usage, "portctl: " + args->file +
-                                 " holds no rule\n  hint:   --empty sets an empty list: nothing passes\n"};
-    }
-    for (const std::string& line : join_rules(args->words)) list.push_back(rule_of(line, ""));
-    name_rules(list);
     v1::SetPermitListRequest request;
     request.set_eip(eip_name(options, args->eip));
-    request.mutable_rules()->Assign(list.begin(), list.end());
+    if (!args->empty) {
+      const auto list = args->rules.list("--empty sets an empty list: nothing passes");
+      request.mutable_rules()->Assign(list.begin(), list.end());
+    }
     request.set_keep_established(args->keep_established);
-    const v1::SetPermitListResponse reply = Client(options).call(&Tenant::SetPermitList, request);
-    print(options, reply, [&] {
-      const int count = reply.permit_list().rules_size();
-      return id_of(request.eip()) + ": " + std::to_string(count) + (count == 1 ? " rule" : " rules") +
-             " in force (generation " + std::to_string(reply.generation()) + ")\n";
-    });
+    print_list(options, request.eip(), Client(options).call(&Tenant::SetPermitList, request));
+  });
+}
+
+void add_add_permit_rules(CLI::App& parent, const Options& options) {
+  struct Arguments {
+    std::string eip;
+    RuleArguments rules;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = parent.add_subcommand("add", "Add rules to a permit list; one that is there stays");
+  command->add_option("EIP", args->eip, "The EIP")->required();
+  args->rules.add_options(*command);
+  command->footer(std::string(rule_grammar) + R"(
+A rule without a NAME gets one that follows from what it says: `permit get` shows it.
+
+Examples:
+  portctl permit add 203.0.113.1 https=in tcp 443 from any
+  portctl permit add 203.0.113.1 'in tcp 22 from 198.51.100.0/24' 'out udp to any port 53')");
+  command->callback([&options, args] {
+    v1::AddPermitRulesRequest request;
+    request.set_eip(eip_name(options, args->eip));
+    const auto list = args->rules.list("permit add EIP 'in tcp 80 from any'");
+    request.mutable_rules()->Assign(list.begin(), list.end());
+    print_list(options, request.eip(), Client(options).call(&Tenant::AddPermitRules, request));
+  });
+}
+
+void add_remove_permit_rules(CLI::App& parent, const Options& options) {
+  struct Arguments {
+    std::string eip;
+    std::vector<std::string> names;
+    bool keep_established = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = parent.add_subcommand(
+      "remove", "Take rules from a permit list by their names; what the rest does not permit stops at once");
+  command->add_option("EIP", args->eip, "The EIP")->required();
+  command->add_option("NAME", args->names, "Names of rules, as `permit get` shows them")->required();
+  command->add_flag("--keep-established", args->keep_established,
+                    "Flows that have an entry may finish under the old list");
+  command->footer(
+      "\nA name that the list does not have is as good as removed.\n"
+      "\nExamples:\n"
+      "  portctl permit remove 203.0.113.1 https\n"
+      "  portctl permit remove 203.0.113.1 in-tcp-22-from-198-51-100-0-24 out-udp-to-any-port-53");
+  command->callback([&options, args] {
+    v1::RemovePermitRulesRequest request;
+    request.set_eip(eip_name(options, args->eip));
+    request.mutable_names()->Assign(args->names.begin(), args->names.end());
+    request.set_keep_established(args->keep_established);
+    print_list(options, request.eip(), Client(options).call(&Tenant::RemovePermitRules, request));
   });
 }
 
@@ -228,6 +298,8 @@ void add_eip(CLI::App& app, const Options& options) {
 void add_permit(CLI::App& app, const Options& options) {
   CLI::App& noun = add_noun(app, "permit", "Permit lists: what may reach an EIP, and what it may reach");
   add_set_permit_list(noun, "set", options);
+  add_add_permit_rules(noun, options);
+  add_remove_permit_rules(noun, options);
 
   struct Arguments {
     std::string eip;

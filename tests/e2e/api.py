@@ -49,7 +49,8 @@ class Api:
         descriptor = messages()[SERVICES[service]].DESCRIPTOR.services_by_name[service]
         stub = type(service, (), {})()
         for method in descriptor.methods:
-            setattr(stub, method.name, self._channel.unary_unary(
+            call = self._channel.unary_stream if method.name == "WatchEvents" else self._channel.unary_unary
+            setattr(stub, method.name, call(
                 f"/{descriptor.full_name}/{method.name}",
                 request_serializer=lambda request: request.SerializeToString(),
                 response_deserializer=new_class(method.output_type.name).FromString))

@@ -47,7 +47,13 @@ constexpr std::array calls{
          "rules { name: 'ping' direction: INBOUND remote { prefixes { prefixes: '192.0.2.0/24' } }"
          "        protocol: 'icmp' icmp_type: 8 icmp_code: 0 }"
          "rules { name: 'db' direction: OUTBOUND remote { tags { tags: 'db' tags: 'web' } } }"},
+    Line{acme, "AddPermitRules",
+         "eip: 'tenants/acme/eips/203.0.113.1'"
+         "rules { name: 'ssh' direction: INBOUND remote { any: true } protocol: 'tcp'"
+         "        local_ports { first: 22 last: 22 } }"},
+    Line{acme, "RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' names: 'ping'"},
     Line{acme, "SetPermitList", "eip: 'tenants/acme/eips/203.0.113.1' keep_established: true"},
+    Line{acme, "SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'db' request_id: 'web'"},
     Line{acme, "GetPermitList", "eip: 'tenants/acme/eips/203.0.113.1'"},
     Line{acme, "GetEip", "name: 'tenants/acme/eips/203.0.113.1'"},
     Line{acme, "ListEips", "parent: 'tenants/acme' page_size: 1"},
@@ -62,11 +68,34 @@ constexpr std::array calls{
     Line{provider, "DeleteVm", "name: 'tenants/other/vms/web'"},
     Line{provider, "GetPool", "name: 'pools/public'"},
     Line{provider, "ListPools", "page_size: 2"},
+    Line{provider, "UpdatePool",
+         "pool { name: 'pools/public' prefix: '203.0.113.0/24' } update_mask { paths: 'prefix' }"},
     Line{provider, "DeletePool", "name: 'pools/far'"},
+    Line{provider, "Apply",
+         "operations { create_vm { vm { name: 'tenants/acme/vms/db' location { port: 'vm0' mac:"
+         " '02:00:00:00:00:04' } dip: '10.0.0.4' } } }"
+         "operations { request_eip { vm: 'tenants/acme/vms/db' } }"
+         "operations { add_permit_rules { eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'a' direction:"
+         " OUTBOUND remote { any: true } } } }"},
+    Line{acme, "Apply",
+         "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'db' } }"
+         "operations { release_eip { name: 'tenants/acme/eips/203.0.113.1' } } dry_run: true"},
+    Line{provider, "Export", ""},
+    Line{
+        provider, "Import",
+        "document { pools { name: 'pools/public' prefix: '203.0.113.0/29' kind: LOCAL }"
+        "vms { name: 'tenants/acme/vms/web' location { port: 'vm1' mac: '02:00:00:00:00:01' } dip: '10.0.0.2'"
+        " dip6: 'fd00::2' }"
+        "eips { name: 'tenants/acme/eips/203.0.113.1' vm: 'tenants/acme/vms/web' tags: 'web' rules { name: "
+        "'a'"
+        " direction: INBOUND remote { any: true } } }"
+        "resting { address: '203.0.113.3' until_ms: 99999999999999 } }"},
     Line{provider, "ListDrops", ""},
     Line{provider, "ListPorts", ""},
     Line{provider, "ListWorkers", ""},
     Line{provider, "GetGateway", ""},
+    Line{acme, "WatchEvents", "parent: 'tenants/acme' after_generation: 3 until_now: true"},
+    Line{provider, "WatchEvents", "parent: 'tenants/-'"},
     Line{acme, "ListWorkers", ""},
 };
 

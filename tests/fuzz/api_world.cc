@@ -48,26 +48,39 @@ model::Model empty_model() {
 
 class Records final : public store::Store {
  public:
-  explicit Records(std::vector<std::string>& records) : records_(records) {}
+  explicit Records(Disk& disk) : disk_(disk) {}
   Expected<model::State> load() override {
     model::State state;
-    for (const std::string& record : records_) {
+    for (const std::string& record : disk_.records) {
       const auto changes = store::decode(record);
       if (!changes) return Unexpected(changes.error());
       model::apply(state, *changes);
     }
     return state;
   }
-  Expected<void> append(const model::ChangeSet& changes) override {
-    records_.push_back(store::encode(changes));
+  Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request) override {
+    if (!changes.changes.empty()) disk_.records.push_back(store::encode(changes));
+    if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
     return {};
   }
+  Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,
+                                                         const std::string& id) override {
+    const auto found = disk_.requests.find({caller, id});
+    return found == disk_.requests.end() ? std::nullopt : std::optional(found->second);
+  }
+  Expected<void> forget_requests(int64_t) override { return {}; }
   Expected<void> compact(const model::State&) override { return {}; }
   uint64_t log_size() const override { return 0; }
 
  private:
-  std::vector<std::string>& records_;
+  Disk& disk_;
 };
+
+// Whether a repeat of the request is answered as it was before.
+bool is_remembered(const Message& request) {
+  const auto* field = request.GetDescriptor()->FindFieldByName("request_id");
+  return field != nullptr && !request.GetReflection()->GetString(request, field).empty();
+}
 
 publish::Publisher publisher_of(DataPlane& plane) {
   publish::Publisher publisher(*plane.tables, plane.rcu.get(), {{"wan", wan}, {"vm0", vm0}, {"vm1", vm1}},
@@ -122,9 +135,9 @@ void check_error(const Call& call, const grpc::Status& status) {
 
 }  // namespace
 
-ApiWorld::Process::Process(std::vector<std::string>& records)
+ApiWorld::Process::Process(Disk& disk)
     : plane(sizes),
-      control({.tick = std::chrono::hours(1)}, empty_model(), std::make_unique<Records>(records),
+      control({.tick = std::chrono::hours(1)}, empty_model(), std::make_unique<Records>(disk),
               publisher_of(plane)),
       tenant(control),
       provider(control),
@@ -163,6 +176,21 @@ Handler handler(Service& service,
   };
 }
 
+// To its present end, all events as one.
+Handler watching(service::ObserveService& observe) {
+  return [&observe](const Message& request) {
+    auto watched = static_cast<const v1::WatchEventsRequest&>(request);
+    watched.set_until_now(true);
+    auto all = std::make_unique<v1::Event>();
+    const auto add = [&](const v1::Event& event) {
+      all->MergeFrom(event);
+      return true;
+    };
+    grpc::Status status = observe.watch(watched, add, [] { return false; });
+    return Answer(std::move(status), std::move(all));
+  };
+}
+
 // By the name of the method alone: no two services share one.
 Handlers handlers_of(service::TenantService& tenant, service::ProviderService& provider,
                      service::ObserveService& observe) {
@@ -175,6 +203,8 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"GetEip", handler(tenant, &T::GetEip)},
       {"ListEips", handler(tenant, &T::ListEips)},
       {"SetPermitList", handler(tenant, &T::SetPermitList)},
+      {"AddPermitRules", handler(tenant, &T::AddPermitRules)},
+      {"RemovePermitRules", handler(tenant, &T::RemovePermitRules)},
       {"GetPermitList", handler(tenant, &T::GetPermitList)},
       {"SetTag", handler(tenant, &T::SetTag)},
       {"CreateVm", handler(provider, &P::CreateVm)},
@@ -185,12 +215,17 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"CreatePool", handler(provider, &P::CreatePool)},
       {"GetPool", handler(provider, &P::GetPool)},
       {"ListPools", handler(provider, &P::ListPools)},
+      {"UpdatePool", handler(provider, &P::UpdatePool)},
       {"DeletePool", handler(provider, &P::DeletePool)},
+      {"Apply", handler(provider, &P::Apply)},
+      {"Export", handler(provider, &P::Export)},
+      {"Import", handler(provider, &P::Import)},
       {"ListDrops", handler(observe, &O::ListDrops)},
       {"ListPorts", handler(observe, &O::ListPorts)},
       {"ListWorkers", handler(observe, &O::ListWorkers)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
+      {"WatchEvents", watching(observe)},
   };
 }
 
@@ -204,7 +239,7 @@ Answer answer(const Call& call, const Handlers& handlers) {
 
 }  // namespace
 
-ApiWorld::ApiWorld(Tally& tally) : process_(std::make_unique<Process>(records_)), tally_(tally) {}
+ApiWorld::ApiWorld(Tally& tally) : process_(std::make_unique<Process>(disk_)), tally_(tally) {}
 
 void ApiWorld::call(const Call& call) {
   const model::State before = process_->state();
@@ -223,7 +258,8 @@ void ApiWorld::call(const Call& call) {
     const bool changes = service::access_of(*call.method->input_type()).changes();
     if (after != before && !changes) broken("changed by a call that changes nothing", call, "");
     const auto* field = reply->GetDescriptor()->FindFieldByName("generation");
-    if (changes && (field == nullptr || reply->GetReflection()->GetUInt64(*reply, field) != after.generation))
+    if (changes && !is_remembered(*call.request) &&
+        (field == nullptr || reply->GetReflection()->GetUInt64(*reply, field) != after.generation))
       broken("another generation in the reply", call, reply->DebugString());
   }
   if (process_->totals().local != after.eips.size()) broken("not bound as many as there are", call, "");
@@ -242,7 +278,7 @@ void ApiWorld::restart() {
   const model::State before = process_->state();
   const publish::Totals totals = process_->totals();
   process_ = nullptr;
-  process_ = std::make_unique<Process>(records_);
+  process_ = std::make_unique<Process>(disk_);
   if (process_->state() == before && process_->totals().edge == totals.edge) return;
   std::fprintf(stderr, "a restart knows something else: generation %lu, before it %lu\n",
                process_->state().generation, before.generation);

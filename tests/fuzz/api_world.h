@@ -10,12 +10,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/control.h"
 #include "control/service/observe_service.h"
 #include "control/service/provider_service.h"
 #include "control/service/tenant_service.h"
+#include "control/store/store.h"
 #include "tests/fuzz/api_script.h"
 #include "tests/unit/control/data_plane.h"
 
@@ -26,6 +28,12 @@ struct Answers {
   uint64_t ok = 0, refused = 0;
 };
 using Tally = std::map<std::string, Answers>;
+
+// What outlives a restart.
+struct Disk {
+  std::vector<std::string> records;
+  std::map<std::pair<std::string, std::string>, store::AnsweredRequest> requests;
+};
 
 // The EAL runs. A broken promise ends the process and says which.
 class ApiWorld {
@@ -39,7 +47,7 @@ class ApiWorld {
  private:
   // Control and what it needs; made anew by a restart.
   struct Process {
-    explicit Process(std::vector<std::string>& records);
+    explicit Process(Disk& disk);
     [[nodiscard]] model::State state();
     [[nodiscard]] publish::Totals totals();
 
@@ -50,7 +58,7 @@ class ApiWorld {
     service::ObserveService observe;
   };
 
-  std::vector<std::string> records_;
+  Disk disk_;
   std::unique_ptr<Process> process_;
   Tally& tally_;
 };

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +22,7 @@ using namespace std::chrono_literals;
 struct Disk {
   model::State snapshot;
   std::vector<model::ChangeSet> log;
+  std::map<std::pair<std::string, std::string>, store::AnsweredRequest> requests;
   std::atomic<int> compactions = 0;
   std::atomic<bool> is_full = false;
   std::function<void()> on_append = [] {};
@@ -35,10 +38,20 @@ class MemoryStore final : public store::Store {
  public:
   explicit MemoryStore(Disk& disk) : disk_(disk) {}
   Expected<model::State> load() override { return disk_.state(); }
-  Expected<void> append(const model::ChangeSet& changes) override {
+  Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request) override {
     disk_.on_append();
     if (disk_.is_full) return fail(ErrorCode::unavailable, "the disk is full; make room and try again");
-    disk_.log.push_back(changes);
+    if (!changes.changes.empty()) disk_.log.push_back(changes);
+    if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
+    return {};
+  }
+  Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,
+                                                         const std::string& id) override {
+    const auto found = disk_.requests.find({caller, id});
+    return found == disk_.requests.end() ? std::nullopt : std::optional(found->second);
+  }
+  Expected<void> forget_requests(int64_t before_ms) override {
+    std::erase_if(disk_.requests, [&](const auto& known) { return known.second.answered_ms < before_ms; });
     return {};
   }
   Expected<void> compact(const model::State& state) override {
@@ -78,16 +91,21 @@ struct Gateway {
     ASSERT_TRUE(started) << started.error().message;
   }
 
+  // Carries one plan out.
+  template <typename Planner>
+  auto mutate(Planner&& plan, const Terms& terms = {}) {
+    return control.change(terms, [&](model::Draft& draft) { return draft.carry_out(plan(draft.model())); });
+  }
   auto create_vm(const std::string& id, Ipv4Addr dip) {
-    return control.mutate([&](const model::Model& m) {
+    return mutate([&](const model::Model& m) {
       return m.plan_create_vm({"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, dip});
     });
   }
   auto request_eip(const std::string& vm) {
-    return control.mutate([&](const model::Model& m) { return m.plan_request_eip({"acme", vm}, "", 0); });
+    return mutate([&](const model::Model& m) { return m.plan_request_eip({"acme", vm}, "", 0); });
   }
   auto set_permit_list(std::vector<model::PermitRule> rules, bool keep = false) {
-    return control.mutate(
+    return mutate(
         [&](const model::Model& m) { return m.plan_set_permit_list("acme", web_eip, rules, keep); });
   }
   model::State state() {
@@ -156,7 +174,7 @@ TEST(Control, ARefusedPlanChangesNothing) {
   gateway.start();
   gateway.populate();
   const model::State before = gateway.state();
-  const auto deleted = gateway.control.mutate([](const model::Model& m) { return m.plan_delete_vm(web); });
+  const auto deleted = gateway.mutate([](const model::Model& m) { return m.plan_delete_vm(web); });
   ASSERT_FALSE(deleted);
   EXPECT_EQ(deleted.error().code, ErrorCode::failed_precondition);
   EXPECT_EQ(gateway.state(), before);
@@ -187,6 +205,133 @@ TEST(Control, AFailedAppendLeavesEverythingAsBefore) {
   ASSERT_TRUE(set);
   EXPECT_EQ(set->generation, before.generation + 1);
   EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+}
+
+TEST(Control, AnotherGenerationThanExpectedIsRefused) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const auto expecting = [&](model::Generation generation) {
+    return gateway.mutate([](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"web"}); },
+                          {.expected_generation = generation});
+  };
+  const auto refused = expecting(2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(refused.error().field, "expected_generation");
+  EXPECT_NE(refused.error().message.find("generation 3, and 2"), std::string::npos);
+  EXPECT_EQ(gateway.state().generation, 3u);
+  EXPECT_EQ(expecting(3)->generation, 4u);
+  EXPECT_FALSE(expecting(3)) << "what would change nothing, too";
+}
+
+TEST(Control, ADryRunAnswersAndChangesNothing) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::State before = gateway.state();
+  const auto tagged = gateway.mutate(
+      [](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"web"}); }, {.dry_run = true});
+  ASSERT_TRUE(tagged);
+  EXPECT_EQ(tagged->reply.tags, std::set<std::string>{"web"});
+  EXPECT_EQ(tagged->generation, before.generation);
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.state(), before);
+}
+
+// Many plans in one: one record, one generation, and none of them if one is refused.
+TEST(Control, ADraftOfManyPlansIsOneChange) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  const auto make = [&](Ipv4Addr second_dip) {
+    return gateway.control.change({}, [&](model::Draft& draft) -> Expected<model::Eip> {
+      for (const auto& [id, dip] : {std::pair("web", web_dip), std::pair("db", second_dip)}) {
+        auto made = draft.carry_out(
+            draft.model().plan_create_vm({"acme", id, {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, dip}));
+        if (!made) return Unexpected(std::move(made.error()));
+      }
+      return draft.carry_out(draft.model().plan_request_eip(web, "", 0));
+    });
+  };
+  const model::State before = gateway.state();
+  EXPECT_FALSE(make(web_dip));
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.log.size(), 1u);
+  const auto made = make(Ipv4Addr::of(10, 0, 0, 2));
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->generation, 2u);
+  EXPECT_EQ(disk.log.size(), 2u);
+  EXPECT_EQ(disk.state(), gateway.state());
+  EXPECT_NE(gateway.plane.find(View::local, web_eip), nullptr);
+}
+
+// --- request ids ---
+
+struct Once {
+  Gateway& gateway;
+  int carried_out = 0;
+
+  Expected<std::string> set_tag(const std::string& tag, const RequestId& request) {
+    return gateway.control.change_once({}, request, [&](model::Draft& draft) {
+      ++carried_out;
+      return draft.carry_out(draft.model().plan_set_tag("acme", web_eip, {tag})).map([&](const model::Eip&) {
+        return tag + " at " + std::to_string(draft.generation());
+      });
+    });
+  }
+};
+
+TEST(Control, ARequestIsCarriedOutOnce) {
+  Disk disk;
+  const RequestId first{.caller = "provider", .id = "1", .fingerprint = 7, .now_ms = 1000};
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    Once once{gateway};
+    EXPECT_EQ(once.set_tag("a", first).value(), "a at 4");
+    RequestId unchanged = first;
+    unchanged.id = "2";
+    EXPECT_EQ(once.set_tag("a", unchanged).value(), "a at 4") << "what changes nothing is remembered, too";
+    ASSERT_TRUE(gateway.mutate([](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"b"}); }));
+    EXPECT_EQ(once.set_tag("a", first).value(), "a at 4");
+    EXPECT_EQ(once.set_tag("a", unchanged).value(), "a at 4");
+    EXPECT_EQ(once.carried_out, 2);
+    EXPECT_EQ(gateway.state().generation, 5u);
+  }
+  Gateway gateway(disk);
+  gateway.start();
+  Once once{gateway};
+  EXPECT_EQ(once.set_tag("a", first).value(), "a at 4") << "a restart forgets none";
+
+  RequestId another = first;
+  another.fingerprint = 8;
+  const auto refused = once.set_tag("c", another);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(refused.error().field, "request_id");
+  another.caller = "tenants/acme";
+  EXPECT_EQ(once.set_tag("c", another).value(), "c at 6") << "each caller has ids of its own";
+  RequestId next_day = first;
+  next_day.now_ms += std::chrono::milliseconds(requests_remembered).count();
+  EXPECT_EQ(once.set_tag("a", next_day).value(), "a at 7");
+}
+
+TEST(Control, ARefusedRequestIsNotRemembered) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  Once once{gateway};
+  const RequestId request{.caller = "provider", .id = "1", .fingerprint = 7, .now_ms = 1000};
+  EXPECT_FALSE(once.set_tag("Bad", request));
+  disk.is_full = true;
+  EXPECT_EQ(once.set_tag("a", request).error().code, ErrorCode::unavailable);
+  disk.is_full = false;
+  EXPECT_EQ(once.set_tag("a", request).value(), "a at 4");
 }
 
 TEST(Control, IsDurableBeforeItIsSeen) {

@@ -297,7 +297,7 @@ TEST_F(PublisherTest, BeyondTheCapacityTheOthersHold) {
 
   // One list that does not fit, between two that do.
   const CompiledBinding first = relist(all[0], rules(2));
-  const CompiledBinding too_long = relist(all[1], rules(4 + 16 * (free_chunks + 2)));
+  const CompiledBinding too_long = relist(all[1], rules(4 + 16 * (free_chunks + 4)));
   const CompiledBinding last = relist(all[2], rules(3));
   Update update;
   for (const CompiledBinding& b : {first, too_long, last}) update.bindings[b.eip] = b;
@@ -626,6 +626,41 @@ TEST_F(PublisherTest, AnIdRestsWhileEntriesOfItsLastOwnerAreLeft) {
     seen = plane.find(View::local, eip_at(1))->id == id;
   }
   EXPECT_TRUE(seen);
+}
+
+// A batch that gives room only after it was asked for: the lists that grow come before those that shrink.
+TEST_F(PublisherTest, RoomThatABatchGivesIsFoundByIt) {
+  std::vector<CompiledBinding> now;
+  for (uint32_t n = 1; n <= 20; ++n) now.push_back(binding(n));
+  uint32_t most = 0;  // long lists that there is room for, with what is spare
+  for (uint32_t n = 11; n <= 20; ++n) {
+    now[n - 1] = relist(now[n - 1], rules(100));
+    if (!publisher.publish(Update{.pools = {}, .bindings = {{now[n - 1].eip, now[n - 1]}}})) break;
+    ++most;
+  }
+  ASSERT_GT(most, 0u);
+  Update swap;
+  for (uint32_t n = 1; n <= most; ++n) {
+    now[n - 1] = relist(now[n - 1], rules(100));
+    now[n + 9] = relist(now[n + 9], {});
+    swap.bindings[now[n - 1].eip] = now[n - 1];
+    swap.bindings[now[n + 9].eip] = now[n + 9];
+  }
+  publish(swap);
+  for (uint32_t n = 1; n <= most; ++n) expect_published(now[n - 1], port_a);
+}
+
+TEST_F(PublisherTest, APoolThatGrowsOrShrinksKeepsItsBindings) {
+  const CompiledBinding b = binding(1);
+  publish({b});
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::local));
+  publish_pools({{prefix("203.0.113.0/30"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(2), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(9), IndexEntry::outside));
 }
 
 // --- IPv6 ---

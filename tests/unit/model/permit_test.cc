@@ -385,6 +385,68 @@ TEST_F(PermitTest, ChunksAreReserved) {
       << "a released EIP's are free";
 }
 
+// --- rules by name ---
+
+TEST_F(PermitTest, RulesAreAddedByName) {
+  set_list(eip_, {rule("b")});
+  const auto added = model_.plan_add_permit_rules("acme", eip_.address, {rule("c"), rule("a"), rule("b")});
+  ASSERT_TRUE(added);
+  EXPECT_EQ(added->reply.permit, (std::vector{rule("a"), rule("b"), rule("c")}));
+  EXPECT_EQ(added->reply.list_generation, generation() + 1);
+  EXPECT_EQ(added->reply.kept_from, generation() + 1);
+  carry_out(added);
+  PermitRule twice = rule("d");
+  twice.remote = std::vector{net("192.0.2.0/24"), net("10.0.0.0/8"), net("192.0.2.0/24")};
+  carry_out(model_.plan_add_permit_rules("acme", eip_.address, {twice}));
+  EXPECT_TRUE(
+      is_unchanged(model_.plan_add_permit_rules("acme", eip_.address, {twice, rule("a")}), generation()))
+      << "what it says counts, not how";
+  EXPECT_TRUE(refused(model_.plan_add_permit_rules("acme", eip_.address, {rule("e"), outbound("a")}),
+                      ErrorCode::already_exists, "rules[1].name", name_, "another rule 'a'"));
+  EXPECT_TRUE(refused(model_.plan_add_permit_rules("acme", eip_.address, {rule("e"), rule("e")}),
+                      ErrorCode::invalid_argument, "rules[1].name", name_, "two rules 'e'"));
+  EXPECT_TRUE(refused(model_.plan_add_permit_rules("acme", eip_.address, {}), ErrorCode::invalid_argument,
+                      "rules", name_, "no rule is given"));
+}
+
+TEST_F(PermitTest, RulesAreRemovedByName) {
+  set_list(eip_, {rule("a"), rule("b"), rule("c")});
+  const auto removed = model_.plan_remove_permit_rules("acme", eip_.address, {"c", "none", "a", "c"}, false);
+  ASSERT_TRUE(removed);
+  EXPECT_EQ(removed->reply.permit, std::vector{rule("b")});
+  carry_out(removed);
+  EXPECT_TRUE(
+      is_unchanged(model_.plan_remove_permit_rules("acme", eip_.address, {"c", "a"}, false), generation()));
+  EXPECT_TRUE(refused(model_.plan_remove_permit_rules("acme", eip_.address, {"b"}, true),
+                      ErrorCode::failed_precondition, "keep_established", name_, "rule 'b' is INBOUND"));
+  EXPECT_TRUE(refused(model_.plan_remove_permit_rules("acme", eip_.address, {"b", "B"}, false),
+                      ErrorCode::invalid_argument, "names[1]", name_, "rule name"));
+  EXPECT_TRUE(refused(model_.plan_remove_permit_rules("acme", eip_.address, {}, false),
+                      ErrorCode::invalid_argument, "names", name_, "no rule is named"));
+}
+
+TEST_F(PermitTest, AddingRulesKeepsWhatIsKeptAndRemovingCutsIt) {
+  set_list(eip_, {outbound("out"), rule("web")});
+  const Eip kept = carry_out(model_.plan_remove_permit_rules("acme", eip_.address, {"out"}, true));
+  EXPECT_TRUE(kept.keep_established);
+  const Eip added = carry_out(model_.plan_add_permit_rules("acme", eip_.address, {rule("ssh")}));
+  EXPECT_TRUE(added.keep_established);
+  EXPECT_EQ(added.kept_from, kept.kept_from);
+  const Eip cut = carry_out(model_.plan_remove_permit_rules("acme", eip_.address, {"ssh"}, false));
+  EXPECT_FALSE(cut.keep_established);
+  EXPECT_EQ(cut.kept_from, generation());
+}
+
+TEST_F(PermitTest, AddedRulesNeedRoomWithTheOthers) {
+  Limits limits;
+  limits.rules_per_eip = 20;
+  use(limits);
+  prepare();
+  set_list(eip_, many(20));
+  EXPECT_TRUE(refused(model_.plan_add_permit_rules("acme", eip_.address, {rule("more")}),
+                      ErrorCode::resource_exhausted, "rules", name_, "20 (capacity.rules_per_eip)"));
+}
+
 // --- keep_established ---
 
 TEST_F(PermitTest, KeepEstablished) {

@@ -164,5 +164,63 @@ TEST_F(PoolTest, Use) {
   EXPECT_EQ(use_of("none", now), std::pair(uint64_t{0}, uint64_t{0}));
 }
 
+// --- another prefix ---
+
+class ResizedPool : public ModelTest {
+ protected:
+  void SetUp() override {
+    use({});
+    carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/29")));
+    eip_ = add_eip("acme", "web");
+  }
+  Eip eip_;
+};
+
+TEST_F(ResizedPool, GrowsAndShrinksAroundItsEips) {
+  EXPECT_TRUE(is_unchanged(model_.plan_update_pool("p", net("203.0.113.0/29")), generation()));
+  carry_out(model_.plan_update_pool("p", net("203.0.113.0/24")));
+  EXPECT_EQ(model_.pool_use("p", now).used, 1u);
+  EXPECT_EQ(model_.pool_use("p", now).free, 253u);
+  EXPECT_EQ(add_eip("acme", "two").address, ip("203.0.113.2"));
+  carry_out(model_.plan_update_pool("p", net("203.0.112.0/23")));
+  EXPECT_EQ(model_.pool_use("p", now).used, 2u);
+  EXPECT_EQ(add_eip("acme", "three").address, ip("203.0.112.1")) << "the lowest that is free";
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.113.0/24")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "does not hand out tenants/acme/eips/203.0.112.1"));
+  carry_out(model_.plan_release_eip("acme", ip("203.0.112.1"), now));
+  carry_out(model_.plan_update_pool("p", net("203.0.113.0/30")));
+  EXPECT_EQ(model_.pool_use("p", now).free, 0u);
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.113.2/31")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "203.0.113.1"));
+  carry_out(model_.plan_release_eip("acme", ip("203.0.113.2"), now));
+  carry_out(model_.plan_update_pool("p", net("203.0.113.1/32")));
+  EXPECT_EQ(model_.pool_use("p", now).used, 1u);
+}
+
+TEST_F(ResizedPool, WhatRestedOutsideRestsOn) {
+  const Eip two = add_eip("acme", "two");
+  carry_out(model_.plan_release_eip("acme", two.address, now));
+  carry_out(model_.plan_update_pool("p", net("203.0.113.1/32")));
+  carry_out(model_.plan_update_pool("p", net("203.0.113.0/29")));
+  EXPECT_EQ(add_eip("acme", "three").address, ip("203.0.113.3"));
+}
+
+TEST_F(ResizedPool, KeepsToItsPlaceAmongOthers) {
+  carry_out(model_.plan_create_pool(pool("q", "203.0.113.16/28")));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.113.0/27")), ErrorCode::already_exists,
+                      "pool.prefix", "pools/p", "of pools/q"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8::/64")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "keeps its prefix"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("0.0.0.0/8")), ErrorCode::invalid_argument,
+                      "pool.prefix", "pools/p", "unicast"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("none", net("203.0.113.0/27")), ErrorCode::not_found,
+                      "pool.name", "pools/none", "does not exist"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.0.0/8")), ErrorCode::already_exists,
+                      "pool.prefix", "pools/p", "of pools/q"));
+  carry_out(model_.plan_delete_pool("q"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.0.0/8")), ErrorCode::resource_exhausted,
+                      "pool.prefix", "pools/p", "capacity.index_pages"));
+}
+
 }  // namespace
 }  // namespace portcullis::model

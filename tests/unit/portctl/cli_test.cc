@@ -221,6 +221,8 @@ const Row rows[] = {
      "pool { name: 'pools/far' prefix: '198.51.100.0/24' kind: PROVIDER }"},
     {"pool get public", "ProviderService/GetPool", "name: 'pools/public'"},
     {"pool list", "ProviderService/ListPools", ""},
+    {"pool update public 203.0.112.0/23", "ProviderService/UpdatePool",
+     "pool { name: 'pools/public' prefix: '203.0.112.0/23' } update_mask { paths: 'prefix' }"},
     {"pool delete pools/public", "ProviderService/DeletePool", "name: 'pools/public'"},
     {"eip request web", "TenantService/RequestEip", "vm: 'tenants/default/vms/web'"},
     {"eip request web --pool public", "TenantService/RequestEip",
@@ -250,10 +252,31 @@ const Row rows[] = {
      "'icmp' }"},
     {"permit set 203.0.113.1 --empty", "TenantService/SetPermitList",
      "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"permit add 203.0.113.1 in tcp 80 from any 'ping=in icmp from any type 8'",
+     "TenantService/AddPermitRules",
+     "eip: 'tenants/default/eips/203.0.113.1'"
+     "rules { name: 'in-tcp-80-from-any' direction: INBOUND remote { any: true } protocol: 'tcp'"
+     "        local_ports { first: 80 last: 80 } }"
+     "rules { name: 'ping' direction: INBOUND remote { any: true } protocol: 'icmp' icmp_type: 8 }"},
+    {"permit remove 203.0.113.1 in-tcp-80-from-any ping --keep-established",
+     "TenantService/RemovePermitRules",
+     "eip: 'tenants/default/eips/203.0.113.1' names: 'in-tcp-80-from-any' names: 'ping' keep_established: "
+     "true"},
     {"permit get 203.0.113.1", "TenantService/GetPermitList", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"tag set 203.0.113.1 web show get", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' tags: 'web' tags: 'show' tags: 'get'"},
     {"tag set 203.0.113.1", "TenantService/SetTag", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"apply -f - --dry-run --expected-generation 7", "ProviderService/Apply",
+     "dry_run: true expected_generation: 7"},
+    {"vm delete web --request-id 6fa459ea-ee8a", "ProviderService/DeleteVm",
+     "name: 'tenants/default/vms/web' request_id: '6fa459ea-ee8a'"},
+    {"export", "ProviderService/Export", ""},
+    {"import --file - --dry-run", "ProviderService/Import", "document {} dry_run: true"},
+    {"tag set 203.0.113.1 --expected-generation 0", "TenantService/SetTag",
+     "eip: 'tenants/default/eips/203.0.113.1' expected_generation: 0"},
+    {"events --tenant - --after 7", "ObserveService/WatchEvents",
+     "parent: 'tenants/-' after_generation: 7 until_now: true"},
+    {"events --follow", "ObserveService/WatchEvents", "parent: 'tenants/default'"},
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
@@ -330,6 +353,73 @@ TEST_F(Cli, RulesFromAFile) {
   EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("rules") + "'").status, 2);
   EXPECT_EQ(run("permit set 203.0.113.1 -f '" + path("absent") + "'").status, 2);
   EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, ChangesFromAFile) {
+  const std::string text =
+      "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'a' } }  # web\n";
+  const std::string json =
+      R"( {"operations": [{"setTag": {"eip": "tenants/acme/eips/203.0.113.1", "tags": ["a"]}}]})";
+  v1::ApplyRequest expected;
+  ASSERT_TRUE(TextFormat::ParseFromString(text, &expected));
+  v1::ApplyResponse reply;
+  ASSERT_TRUE(
+      TextFormat::ParseFromString("generation: 9 changes { name: 'tenants/acme/eips/203.0.113.1' kind: "
+                                  "CHANGED } changes { name: 'pools/p' "
+                                  "kind: CREATED } changes { name: 'pools/q' kind: DELETED }",
+                                  &reply));
+  for (const std::string& file : {text, json}) {
+    write("changes", file);
+    gateway_.answer("/portcullis.v1.ProviderService/Apply", reply);
+    const Outcome outcome = run("apply -f " + path("changes"));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(outcome.out,
+              "changed tenants/acme/eips/203.0.113.1\ncreated pools/p\ndeleted pools/q\n"
+              "3 objects changed (generation 9)\n");
+    EXPECT_EQ(gateway_.take_calls().at(0).request, expected.SerializeAsString());
+  }
+  write("changes", "operations { set_tag { eip: 'x' } }\noperations { set_tags {} }\n");
+  const Outcome unknown = run("apply -f " + path("changes"));
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_NE(unknown.err.find("changes:2:23: "), std::string::npos) << unknown.err;
+  write("changes", "{\"operation\": []}");
+  EXPECT_EQ(run("apply -f " + path("changes")).status, 2);
+  EXPECT_EQ(run("import -f " + path("none")).status, 2);
+  EXPECT_EQ(run("eip list --expected-generation 7").status, 2);
+  EXPECT_EQ(run("eip list --request-id x").status, 2);
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, EventsAreLines) {
+  v1::Event event;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "generation: 9 changes { name: 'pools/p' kind: CREATED } changes { name: 'pools/q' kind: DELETED }",
+      &event));
+  for (int i = 0; i < 2; ++i) gateway_.answer("/portcullis.v1.ObserveService/WatchEvents", event);
+  EXPECT_EQ(run("events").out, "9 created pools/p\n9 deleted pools/q\n");
+  EXPECT_EQ(run("events --json").out, R"({"generation":"9","changes":[{"name":"pools/p","kind":"CREATED"},)"
+                                      R"({"name":"pools/q","kind":"DELETED"}]})"
+                                      "\n");
+}
+
+TEST_F(Cli, WhatExportPrintsImportReads) {
+  v1::Document document;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "generation: 3 pools { name: 'pools/p' prefix: '203.0.113.0/24' kind: LOCAL } eips { name: "
+      "'tenants/a/eips/203.0.113.1' vm: 'tenants/a/vms/w' rules { name: 'r' direction: INBOUND remote { any: "
+      "true } icmp_type: 0 } } resting { address: '203.0.113.2' until_ms: 9 }",
+      &document));
+  v1::ImportRequest expected;
+  *expected.mutable_document() = document;
+  for (const std::string how : {"export", "--json export"}) {
+    gateway_.answer("/portcullis.v1.ProviderService/Export", document);
+    const Outcome exported = run(how);
+    EXPECT_EQ(exported.status, 0) << exported.err;
+    gateway_.take_calls();
+    write("state", exported.out);
+    EXPECT_EQ(run("import -f " + path("state")).out, "0 objects changed (generation 0)\n");
+    EXPECT_EQ(gateway_.take_calls().at(0).request, expected.SerializeAsString()) << exported.out;
+  }
 }
 
 TEST_F(Cli, ListsAreAskedForToTheirLastPage) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "tests/unit/service/api_fixture.h"
@@ -104,6 +105,10 @@ const std::map<std::string, Row> rows{
     {"TenantService/SetPermitList",
      for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'web' direction: INBOUND protocol: "
                     "'tcp' remote { any: true } }")},
+    {"TenantService/AddPermitRules",
+     for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'open' direction: INBOUND remote { "
+                    "any: true } }")},
+    {"TenantService/RemovePermitRules", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' names: 'web'")},
     {"TenantService/GetPermitList", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"TenantService/SetTag", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen'")},
 
@@ -119,13 +124,21 @@ const std::map<std::string, Row> rows{
                                                     "LOCAL }")},
     {"ProviderService/GetPool", for_the_provider("name: 'pools/public'")},
     {"ProviderService/ListPools", for_the_provider("")},
+    {"ProviderService/UpdatePool",
+     for_the_provider("pool { name: 'pools/public' prefix: '203.0.112.0/23' }")},
     {"ProviderService/DeletePool", for_the_provider("name: 'pools/spare'")},
+
+    {"ProviderService/Apply",
+     for_its_tenant("operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen' } }")},
+    {"ProviderService/Export", for_the_provider("")},
+    {"ProviderService/Import", for_the_provider("document { } dry_run: true")},
 
     {"ObserveService/ListDrops", for_the_provider("")},
     {"ObserveService/ListPorts", for_the_provider("")},
     {"ObserveService/ListWorkers", for_the_provider("")},
     {"ObserveService/GetEipStatistics", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"ObserveService/GetGateway", for_the_provider("")},
+    {"ObserveService/WatchEvents", for_its_tenant("parent: 'tenants/acme' until_now: true")},
 };
 
 std::string serialized(const MethodDescriptor& method, const std::string& text) {
@@ -175,7 +188,19 @@ TEST(Access, WhatIsWrittenAtARequestIsWhole) {
     const bool has_generation = method->output_type()->FindFieldByName("generation") != nullptr;
     const bool is_answer = method->output_type()->name() == method->name() + "Response";
     EXPECT_EQ(access.changes(), has_generation && is_answer) << path;
-    EXPECT_TRUE(!access.tenant() || !access.object().empty()) << path;
+    EXPECT_TRUE(!access.tenant() || !access.object().empty() || !access.calls().empty()) << path;
+    for (const char* field : {"expected_generation", "request_id"})
+      EXPECT_EQ(access.changes(), method->input_type()->FindFieldByName(field) != nullptr) << path << field;
+  }
+}
+
+TEST(Access, EveryCallThatChangesSomethingMayBeOneOfMany) {
+  std::set<std::string> known{"ApplyRequest", "ImportRequest"};
+  const auto& operation = *v1::Operation::descriptor();
+  for (int i = 0; i < operation.field_count(); ++i) known.insert(operation.field(i)->message_type()->name());
+  for (const auto& [path, method] : methods()) {
+    const bool changes = access_of(*method->input_type()).changes();
+    EXPECT_TRUE(!changes || known.contains(method->input_type()->name())) << path;
   }
 }
 
@@ -205,6 +230,25 @@ TEST(Access, ATenantHasWhatIsBelowItsNameAndNothingElse) {
     EXPECT_EQ(allowed.error().field, "name") << strange;
     EXPECT_TRUE(authorise({}, request)) << strange;
   }
+}
+
+TEST(Access, EachOfManyCallsIsJudgedByItself) {
+  const Identity acme{"acme"};
+  v1::ApplyRequest request;
+  request.add_operations()->mutable_set_tag()->set_eip("tenants/acme/eips/203.0.113.1");
+  request.add_operations();  // none: the handler refuses it
+  EXPECT_TRUE(authorise(acme, request));
+  request.add_operations()->mutable_release_eip()->set_name("tenants/other/eips/203.0.113.2");
+  const auto strange = authorise(acme, request);
+  ASSERT_FALSE(strange);
+  EXPECT_EQ(strange.error().code, ErrorCode::not_found);
+  EXPECT_EQ(strange.error().field, "operations[2].release_eip.name");
+  request.mutable_operations(2)->mutable_delete_vm()->set_name("tenants/acme/vms/web");
+  const auto too_much = authorise(acme, request);
+  ASSERT_FALSE(too_much);
+  EXPECT_EQ(too_much.error().code, ErrorCode::permission_denied);
+  EXPECT_EQ(too_much.error().field, "operations[2].delete_vm");
+  EXPECT_TRUE(authorise({}, request));
 }
 
 TEST(IdentityOf, ExactlyOneUriSaysWhoItIs) {
@@ -247,6 +291,26 @@ TEST_F(Tls, AnAddressThatIsTakenIsRefused) {
   const auto server = Server::start(second, control_, {});
   ASSERT_FALSE(server.has_value());
   EXPECT_EQ(server.error().field, "api.tls.listen");
+}
+
+TEST_F(Tls, TheAuditLogNamesEachObjectOfManyChanges) {
+  populate();
+  const size_t before = audited().size();
+  const char* operations =
+      "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' } }"
+      "operations { add_permit_rules { eip: 'tenants/acme/eips/203.0.113.1' rules { name: 'a' direction: "
+      "INBOUND remote { any: true } } } }";
+  EXPECT_TRUE(
+      call_as<v1::ApplyRequest>("acme", "ProviderService/Apply", std::string(operations) + " dry_run: true")
+          .ok());
+  EXPECT_EQ(audited().size(), before);
+  EXPECT_TRUE(call_as<v1::ApplyRequest>("acme", "ProviderService/Apply", operations).ok());
+  const std::vector<Json> lines = audited();
+  ASSERT_EQ(lines.size(), before + 2);
+  EXPECT_EQ(lines[before].at("call"), "Apply");
+  EXPECT_EQ(lines[before + 1].at("object"), "tenants/acme/eips/203.0.113.1");
+  EXPECT_EQ(lines[before + 1].at("who"), "tenants/acme");
+  EXPECT_EQ(lines[before + 1].at("generation"), generation());
 }
 
 TEST_F(Tls, EachChangeIsInTheAuditLogAndEachRefusalOfOne) {

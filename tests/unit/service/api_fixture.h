@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,21 @@ using google::protobuf::TextFormat;
 class MemoryStore final : public store::Store {
  public:
   Expected<model::State> load() override { return model::State(); }
-  Expected<void> append(const model::ChangeSet&) override { return {}; }
+  Expected<void> append(const model::ChangeSet&, const store::AnsweredRequest* request) override {
+    if (request != nullptr) requests_.insert_or_assign({request->caller, request->id}, *request);
+    return {};
+  }
+  Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,
+                                                         const std::string& id) override {
+    const auto found = requests_.find({caller, id});
+    return found == requests_.end() ? std::nullopt : std::optional(found->second);
+  }
+  Expected<void> forget_requests(int64_t) override { return {}; }
   Expected<void> compact(const model::State&) override { return {}; }
   uint64_t log_size() const override { return 0; }
+
+ private:
+  std::map<std::pair<std::string, std::string>, store::AnsweredRequest> requests_;
 };
 
 inline constexpr uint32_t flow_quota = 100;
@@ -36,31 +49,45 @@ inline constexpr PortId uplink = 0, vm0 = 1, hosts = 2;
 
 struct Answer {
   grpc::Status status;
-  std::string bytes;
+  std::string bytes;                  // the first message
+  std::vector<std::string> messages;  // of a stream all of them
 };
 
-// Any method, by its path and the bytes of its request.
+inline std::string bytes_of(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (buffer.Dump(&slices).ok())
+    for (const grpc::Slice& part : slices)
+      bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  return bytes;
+}
+
+// Any method, by its path and the bytes of its request, to the end of its answer.
 inline Answer call_raw(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
                        const std::string& request) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   grpc::CompletionQueue queue;
+  const auto is_done = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
   const grpc::Slice slice(request);
   const grpc::ByteBuffer buffer(&slice, 1);
-  const auto reader = stub.PrepareUnaryCall(&context, path, buffer, &queue);
-  reader->StartCall();
-  grpc::ByteBuffer reply;
+  const auto stream = stub.PrepareCall(&context, path, &queue);
   Answer answer;
-  reader->Finish(&reply, &answer.status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  std::vector<grpc::Slice> slices;
-  if (answer.status.ok() && reply.Dump(&slices).ok()) {
-    for (const grpc::Slice& part : slices)
-      answer.bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  stream->StartCall(nullptr);
+  if (is_done()) {
+    stream->WriteLast(buffer, {}, nullptr);
+    static_cast<void>(is_done());
+    for (grpc::ByteBuffer reply; stream->Read(&reply, nullptr), is_done();)
+      answer.messages.push_back(bytes_of(reply));
   }
+  stream->Finish(&answer.status, nullptr);
+  static_cast<void>(is_done());
+  if (answer.status.ok() && !answer.messages.empty()) answer.bytes = answer.messages.front();
   return answer;
 }
 

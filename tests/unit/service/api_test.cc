@@ -154,6 +154,38 @@ const Row rows[] = {
     {"TenantService/GetPermitList", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
     {"TenantService/GetPermitList", "eip: '203.0.113.1'", invalid, "eip"},
     {"TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'", ok, "rule_count: 2 bound_edge: true"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'web' direction: INBOUND remote { any: true } protocol: 'tcp' local_ports { first: 80 "
+     "last: 80 } }",
+     ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: "
+     "'web' } } generation: 9"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'new' direction: INBOUND remote { any: true } }"
+     "rules { name: 'web' direction: INBOUND remote { any: true } }",
+     grpc::ALREADY_EXISTS, "rules[1].name"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1'"
+     "rules { name: 'new' direction: INBOUND remote { any: true } local_ports { first: 1 last: 2 } }",
+     invalid, "rules[0].local_ports"},
+    {"TenantService/AddPermitRules", "eip: 'tenants/acme/eips/203.0.113.1'", invalid, "rules"},
+    {"TenantService/AddPermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.3' rules { name: 'a' direction: "
+     "INBOUND remote { any: true } }",
+     grpc::NOT_FOUND, "eip"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'none'", ok,
+     "permit_list { name: 'tenants/acme/eips/203.0.113.1/permitList' rules { name: 'dns' } rules { name: "
+     "'web' } } generation: 9"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' names: 'Web'",
+     invalid, "names[1]"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/acme/eips/203.0.113.1'", invalid, "names"},
+    {"TenantService/RemovePermitRules",
+     "eip: 'tenants/acme/eips/203.0.113.1' names: 'web' keep_established: true", grpc::FAILED_PRECONDITION,
+     "keep_established"},
+    {"TenantService/RemovePermitRules", "eip: 'tenants/other/eips/203.0.113.1' names: 'web'", grpc::NOT_FOUND,
+     "eip"},
     {"TenantService/SetTag", "eip: 'tenants/acme/eips/203.0.113.1' tags: 'web' tags: 'a' tags: 'web'", ok,
      "eip { name: 'tenants/acme/eips/203.0.113.1' tags: 'a' tags: 'web' rule_count: 2 bound_edge: true } "
      "generation: 10"},
@@ -199,6 +231,52 @@ const Row rows[] = {
     {"ProviderService/DeleteVm", "name: 'tenants/acme/vms'", invalid, "name"},
     {"ProviderService/DeletePool", "name: 'pools/public'", ok, "generation: 15"},
     {"ProviderService/DeletePool", "name: 'pools'", invalid, "name"},
+    {"ProviderService/DeletePool", "name: 'pools/far' expected_generation: 14", grpc::FAILED_PRECONDITION,
+     "expected_generation"},
+
+    {"ProviderService/Apply",
+     "operations { create_pool { pool { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL } } }"
+     "operations { request_eip { vm: 'tenants/acme/vms/db' } }",
+     ok,
+     "results { name: 'pools/new' changed: true }"
+     "results { name: 'tenants/acme/eips/198.51.100.1' changed: true }"
+     "changes { name: 'pools/new' kind: CREATED }"
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CREATED } generation: 16"},
+    {"ProviderService/Apply",
+     "operations { set_tag { eip: 'tenants/acme/eips/198.51.100.1' tags: 'a' } }"
+     "operations { set_tag { eip: 'tenants/acme/eips/198.51.100.1' tags: 'B' } }",
+     invalid, "operations[1].set_tag.tags"},
+    {"ProviderService/Export", "", ok,
+     "generation: 16 pools { name: 'pools/far' kind: PROVIDER prefix: '198.18.0.0/15' }"
+     "pools { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL }"
+     "vms { name: 'tenants/acme/vms/db' dip: '10.0.0.3' }"
+     "eips { name: 'tenants/acme/eips/198.51.100.1' vm: 'tenants/acme/vms/db' }"
+     "resting { address: '203.0.113.1' } resting { address: '203.0.113.2' }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 15 until_now: true", ok,
+     "generation: 16 changes { name: 'pools/new' kind: CREATED }"
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CREATED }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/acme' until_now: true", ok,
+     "generation: 3 changes { name: 'tenants/acme/vms/web' kind: CREATED }"},
+    {"ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 17", grpc::OUT_OF_RANGE,
+     "after_generation"},
+    {"ObserveService/WatchEvents", "parent: 'pools/new'", invalid, "parent"},
+    {"ProviderService/UpdatePool",
+     "pool { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL } update_mask { paths: 'prefix' }", ok,
+     "pool { name: 'pools/new' prefix: '198.51.100.0/24' kind: LOCAL used: 1 free: 253 } generation: 16"},
+    {"ProviderService/UpdatePool",
+     "pool { name: 'pools/new' kind: LOCAL } update_mask { paths: 'prefix' paths: 'kind' }", invalid,
+     "update_mask.paths[1]"},
+    {"ProviderService/UpdatePool", "pool { name: 'pools/new' prefix: '198.51.100.0/25' kind: PROVIDER }",
+     invalid, "pool.kind"},
+    {"ProviderService/UpdatePool", "pool { name: 'pools/new' prefix: '198.51.100.128/25' }",
+     grpc::FAILED_PRECONDITION, "pool.prefix"},
+    {"ProviderService/UpdatePool", "pool { name: 'pools/none' prefix: '198.51.100.128/25' }", grpc::NOT_FOUND,
+     "pool.name"},
+    {"ProviderService/Import", "", invalid, "document"},
+    {"ProviderService/Import",
+     "document { pools { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER } }", ok,
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: DELETED } changes { name: 'tenants/acme/vms/db' "
+     "kind: DELETED } changes { name: 'pools/new' kind: DELETED } generation: 17"},
 };
 
 TEST_F(Api, EveryMethodAllowsAndRefuses) {

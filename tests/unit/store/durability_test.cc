@@ -26,6 +26,11 @@ struct Workload {
   model::Generation restart_at = 10;  // closed and opened again before this generation; 0: never
 };
 
+// Each change set is stored with a request, whose answer is as durable as it.
+AnsweredRequest request_of(model::Generation generation) {
+  return {"provider", std::to_string(generation), generation, 1000, marker(generation)};
+}
+
 // Opens a new store, appends, compacts and restarts, with an acknowledgement in the trace after every append.
 void run(const Workload& workload, FaultVfs& vfs) {
   const ScratchDirectory directory;
@@ -40,7 +45,8 @@ void run(const Workload& workload, FaultVfs& vfs) {
       ASSERT_NE(store, nullptr);
       ASSERT_EQ(state, expected[generation - 1]);
     }
-    ASSERT_TRUE(store->append(change_set(generation, workload.rules)));
+    const AnsweredRequest request = request_of(generation);
+    ASSERT_TRUE(store->append(change_set(generation, workload.rules), &request));
     vfs.acknowledge(generation);
     if (generation == workload.compact_at) {
       ASSERT_TRUE(store->compact(expected[generation]));
@@ -70,6 +76,12 @@ std::optional<std::string> judge(const Disk& disk, model::Generation acknowledge
   }
   if (state->generation >= expected.size() || *state != expected[state->generation]) {
     return "the state of generation " + std::to_string(state->generation) + " is not what was stored";
+  }
+  for (model::Generation generation = 1; generation < expected.size(); ++generation) {
+    const auto known = (*store)->recall("provider", std::to_string(generation));
+    if (!known) return known.error().message;
+    if (known->has_value() != (generation <= state->generation))
+      return "the request of generation " + std::to_string(generation) + " is not where its change is";
   }
   if (const auto appended = (*store)->append(change_set(state->generation + 1, rules)); !appended) {
     return appended.error().message;
@@ -237,13 +249,15 @@ TEST_P(StoreFault, FailedAppendLeavesTheStoreAsItWas) {
     model::ChangeSet lost = change_set(2);
     lost.changes.push_back(model::DeletePool{"never-acknowledged"});
     lost.changes.push_back(model::PutPool{{"never-acknowledged", Ipv4Prefix(), model::PoolKind::local}});
-    const auto appended = store->append(lost);
+    const AnsweredRequest request = request_of(2);
+    const auto appended = store->append(lost, &request);
     if (vfs.failures() == 0) break;  // past the last operation
     vfs.stop_failing();
     ASSERT_FALSE(appended) << "operation " << skip;
     ++failed;
     EXPECT_EQ(appended.error().code, ErrorCode::unavailable);
     EXPECT_NE(appended.error().message.find("try again"), std::string::npos) << appended.error().message;
+    EXPECT_EQ(store->recall("provider", "2").value(), std::nullopt) << "operation " << skip;
     ASSERT_TRUE(store->append(change_set(2))) << "operation " << skip;
     ASSERT_TRUE(store->append(change_set(3)));
     store.reset();
@@ -291,10 +305,11 @@ TEST_P(StoreFault, FailedAppendThenPowerCut) {
     model::State state;
     auto store = open_loaded(directory.path(), state, vfs.name());
     ASSERT_NE(store, nullptr);
-    ASSERT_TRUE(store->append(change_set(1)));
+    const AnsweredRequest first = request_of(1), second = request_of(2);
+    ASSERT_TRUE(store->append(change_set(1), &first));
     vfs.acknowledge(1);
     vfs.fail_after(skip, 1, GetParam().result);
-    const auto appended = store->append(change_set(2));
+    const auto appended = store->append(change_set(2), &second);
     if (vfs.failures() == 0) break;
     EXPECT_FALSE(appended);
     const Verdict verdict = cut_power(vfs.trace(), workload, {vfs.trace().size()}, SIZE_MAX, 5);

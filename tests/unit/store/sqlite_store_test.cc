@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "control/store/record.h"
+#include "src/base/fnv.h"
 #include "tests/unit/store/workload.h"
 
 namespace portcullis::store {
@@ -277,9 +278,68 @@ TEST(StoreDamage, AnotherProgramsFile) {
 TEST(StoreDamage, NewerSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
-  tamper(directory.path(), "PRAGMA user_version = 4");
+  tamper(directory.path(), "PRAGMA user_version = 5");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
-                   "has schema version 4, and this release reads versions up to 3"));
+                   "has schema version 5, and this release reads versions up to 4"));
+}
+
+// --- requests ---
+
+AnsweredRequest answered(const std::string& caller, const std::string& id, int64_t at_ms = 1000) {
+  return {caller, id, 0xfedcba9876543210, at_ms, std::string("an\0swer", 7) + id};
+}
+
+TEST(SqliteStore, RequestsAreRememberedWithAndWithoutAChange) {
+  const ScratchDirectory directory;
+  model::State state;
+  auto store = open_loaded(directory.path(), state);
+  const AnsweredRequest first = answered("provider", "1"), second = answered("tenants/acme", "1");
+  ASSERT_TRUE(store->append(change_set(1), &first));
+  ASSERT_TRUE(store->append({.generation = 1, .changes = {}}, &second));
+  EXPECT_FALSE(store->append({.generation = 1, .changes = {}}));
+  ASSERT_TRUE(store->append(change_set(2)));
+  ASSERT_TRUE(store->compact(states(2).back()));
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(store->recall("provider", "1").value(), first);
+    EXPECT_EQ(store->recall("tenants/acme", "1").value(), second);
+    EXPECT_EQ(store->recall("provider", "2").value(), std::nullopt);
+    EXPECT_EQ(store->recall("tenants/other", "1").value(), std::nullopt);
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    EXPECT_EQ(state.generation, 2u);
+  }
+  AnsweredRequest again = first;
+  again.answer = "";
+  ASSERT_TRUE(store->append({.generation = 2, .changes = {}}, &again));
+  EXPECT_EQ(store->recall("provider", "1").value(), again);
+}
+
+TEST(SqliteStore, OldRequestsAreForgotten) {
+  const ScratchDirectory directory;
+  model::State state;
+  const auto store = open_loaded(directory.path(), state);
+  for (int64_t at = 1; at <= 10; ++at) {
+    const AnsweredRequest request = answered("provider", std::to_string(at), at);
+    ASSERT_TRUE(store->append({}, &request));
+  }
+  ASSERT_TRUE(store->forget_requests(7));
+  for (int64_t at = 1; at <= 10; ++at)
+    EXPECT_EQ(store->recall("provider", std::to_string(at)).value().has_value(), at >= 7) << at;
+}
+
+TEST(SqliteStore, ADamagedAnswerIsNotGiven) {
+  const ScratchDirectory directory;
+  model::State state;
+  {
+    const auto store = open_loaded(directory.path(), state);
+    const AnsweredRequest request = answered("provider", "1");
+    ASSERT_TRUE(store->append(change_set(1), &request));
+  }
+  tamper(directory.path(), "UPDATE request SET answered_ms = answered_ms + 1");
+  const auto store = open_loaded(directory.path(), state);
+  const auto recalled = store->recall("provider", "1");
+  ASSERT_FALSE(recalled);
+  EXPECT_TRUE(says(recalled.error(), ErrorCode::internal, "has a wrong checksum"));
 }
 
 // Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels: what is written now without any is what
@@ -311,7 +371,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
           ASSERT_TRUE(store->compact(expected));
         }
       }
-      tamper(directory.path(), "PRAGMA user_version = " + std::to_string(version));
+      tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
       const model::ChangeSet next{2, {model::PutVm{tunnel_vm}}};
       {
         model::State after;
@@ -319,7 +379,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
         ASSERT_NE(store, nullptr);
         EXPECT_EQ(after, expected);
       }
-      EXPECT_EQ(schema_version_of(directory.path()), 3) << "an older release would misread what may come now";
+      EXPECT_EQ(schema_version_of(directory.path()), 4) << "an older release would misread what may come now";
       {
         model::State after;
         const auto store = open_loaded(directory.path(), after);
@@ -398,7 +458,7 @@ TEST(StoreDamage, RecordUnderAnotherGeneration) {
 TEST(StoreDamage, RecordThatCannotBeRead) {
   const ScratchDirectory directory;
   make_store(directory.path(), 1);
-  const std::string sum = std::to_string(static_cast<int64_t>(checksum("\xff")));
+  const std::string sum = std::to_string(static_cast<int64_t>(fnv1a("\xff")));
   tamper(directory.path(), "UPDATE log SET record = x'ff', checksum = " + sum);
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
                    "the record of generation 1 cannot be read: it is no serialized change set"));
@@ -417,7 +477,7 @@ TEST(StoreDamage, PartsOfTwoSnapshots) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3, 2);
   const std::string record("\x08\x01", 2);
-  const std::string sum = std::to_string(static_cast<int64_t>(checksum(record)));
+  const std::string sum = std::to_string(static_cast<int64_t>(fnv1a(record)));
   tamper(directory.path(),
          "UPDATE snapshot SET parts = 2; INSERT INTO snapshot VALUES (1, 2, x'0801', " + sum + ")");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,

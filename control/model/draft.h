@@ -1,0 +1,71 @@
+// Plans carried out one on another before anybody is told: each is made on what those before have left, and
+// what is not kept is taken back. So many calls are checked wholly and become one change set. Thread: the
+// control thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "control/model/model.h"
+
+namespace portcullis::model {
+
+enum class ChangeKind : uint8_t { created, changed, deleted };
+
+struct ChangedObject {
+  std::string name;  // "tenants/acme/vms/web"
+  ChangeKind kind = ChangeKind::changed;
+  friend bool operator==(const ChangedObject&, const ChangedObject&) = default;
+};
+
+class Draft {
+ public:
+  // The model is the draft's alone while there is one.
+  explicit Draft(Model& model) : model_(model) {}
+  ~Draft();  // takes back what was not kept
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
+
+  // As the plans so far have left it, but for its generation.
+  [[nodiscard]] const Model& model() const { return model_; }
+
+  template <typename Reply>
+  [[nodiscard]] Expected<Reply> carry_out(Expected<Plan<Reply>> plan) {
+    if (!plan) return Unexpected(std::move(plan.error()));
+    for (Change& change : plan->changes.changes) make(std::move(change));
+    return std::move(plan->reply);
+  }
+  void make(Change change);
+
+  // Changes so far, each counted.
+  [[nodiscard]] size_t steps() const { return back_.size(); }
+  // That the state has once it is kept.
+  [[nodiscard]] Generation generation() const;
+  // As one change set: of each object the last word, which is all that matters.
+  [[nodiscard]] ChangeSet changes() const;
+  // In the order of their first change. What was made and deleted again is not among them.
+  [[nodiscard]] std::vector<ChangedObject> changed_objects() const;
+
+  // Raises the generation, if anything has changed. The draft is empty then.
+  void keep();
+
+ private:
+  using Key = std::variant<VmKey, std::string, IpAddr>;  // a vm's, a pool's, an EIP's
+  struct Step {
+    Change last;
+    size_t first_back;  // index in back_: what the object was before all this
+  };
+  [[nodiscard]] static Key key_of(const Change& change);
+
+  Model& model_;
+  std::vector<Step> steps_;  // one an object
+  std::map<Key, size_t> step_of_;
+  std::vector<Change> back_;  // what takes each change back, in the order of the changes
+};
+
+}  // namespace portcullis::model

@@ -1,0 +1,145 @@
+// Many calls as one: Apply and Import.
+#include <google/protobuf/descriptor.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/model/document.h"
+#include "control/service/access.h"
+#include "control/service/clock.h"
+#include "control/service/document.h"
+#include "control/service/edit.h"
+
+namespace portcullis::service {
+namespace {
+
+using model::Draft;
+
+constexpr int max_operations = 100'000;
+
+// One operation: answers with the name of its object.
+using Step = Edit<std::string>;
+
+struct PlacedStep {
+  std::string field;  // "operations[3].set_tag"
+  Step step;
+};
+
+template <typename Request>
+Expected<Step> step_of_call(const Request& request) {
+  if (request.has_expected_generation())
+    return fail(ErrorCode::invalid_argument,
+                "one operation of many has no expected_generation of its own; give it to Apply",
+                "expected_generation");
+  if (!request.request_id().empty())
+    return fail(ErrorCode::invalid_argument,
+                "one operation of many has no request_id of its own; give it to Apply", "request_id");
+  return edit_of(request).map([&](auto edit) -> Step {
+    return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
+      return edit(draft).map([&](const auto& reply) {
+        if constexpr (requires { reply.eip().name(); })
+          return reply.eip().name();
+        else
+          return name;
+      });
+    };
+  });
+}
+
+Expected<Step> step_of(const v1::Operation& operation) {
+  switch (operation.operation_case()) {
+    case v1::Operation::kCreateVm:
+      return step_of_call(operation.create_vm());
+    case v1::Operation::kMoveVm:
+      return step_of_call(operation.move_vm());
+    case v1::Operation::kDeleteVm:
+      return step_of_call(operation.delete_vm());
+    case v1::Operation::kCreatePool:
+      return step_of_call(operation.create_pool());
+    case v1::Operation::kUpdatePool:
+      return step_of_call(operation.update_pool());
+    case v1::Operation::kDeletePool:
+      return step_of_call(operation.delete_pool());
+    case v1::Operation::kRequestEip:
+      return step_of_call(operation.request_eip());
+    case v1::Operation::kReleaseEip:
+      return step_of_call(operation.release_eip());
+    case v1::Operation::kSetPermitList:
+      return step_of_call(operation.set_permit_list());
+    case v1::Operation::kAddPermitRules:
+      return step_of_call(operation.add_permit_rules());
+    case v1::Operation::kRemovePermitRules:
+      return step_of_call(operation.remove_permit_rules());
+    case v1::Operation::kSetTag:
+      return step_of_call(operation.set_tag());
+    case v1::Operation::OPERATION_NOT_SET:
+      break;
+  }
+  return fail(ErrorCode::invalid_argument, "the operation is none; set one, set_tag for example");
+}
+
+Unexpected at(const std::string& place, Error error) {
+  error.field = error.field.empty() ? place : place + "." + error.field;
+  return Unexpected(std::move(error));
+}
+
+std::string field_of(const v1::Operation& operation, int index) {
+  const auto* call = call_in(operation);
+  return "operations[" + std::to_string(index) + "]" + (call == nullptr ? "" : "." + call->name());
+}
+
+template <typename Reply>
+void say_changes(const Draft& draft, Reply& reply) {
+  for (const model::ChangedObject& object : draft.changed_objects()) *reply.add_changes() = to_proto(object);
+}
+
+}  // namespace
+
+Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request) {
+  if (request.operations_size() > max_operations)
+    return fail(ErrorCode::resource_exhausted,
+                std::to_string(request.operations_size()) + " operations are given; one call carries out " +
+                    std::to_string(max_operations) + ", so make several",
+                "operations");
+  const auto steps = std::make_shared<std::vector<PlacedStep>>();
+  steps->reserve(static_cast<size_t>(request.operations_size()));
+  for (int i = 0; i < request.operations_size(); ++i) {
+    std::string field = field_of(request.operations(i), i);
+    auto step = step_of(request.operations(i));
+    if (!step) return at(field, std::move(step.error()));
+    steps->push_back({std::move(field), std::move(*step)});
+  }
+  return [steps](Draft& draft) -> Expected<v1::ApplyResponse> {
+    v1::ApplyResponse reply;
+    for (const PlacedStep& placed : *steps) {
+      const size_t before = draft.steps();
+      auto name = placed.step(draft);
+      if (!name) return at(placed.field, std::move(name.error()));
+      v1::OperationResult& result = *reply.add_results();
+      result.set_name(std::move(*name));
+      result.set_changed(draft.steps() != before);
+    }
+    say_changes(draft, reply);
+    return reply;
+  };
+}
+
+Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request) {
+  if (!request.has_document())
+    return fail(ErrorCode::invalid_argument,
+                "there is no document; give one, even if it is empty and everything shall go", "document");
+  auto decoded = to_model(request.document());
+  if (!decoded) return Unexpected(std::move(decoded.error()));
+  const auto document = std::make_shared<const model::Document>(std::move(*decoded));
+  return [document](Draft& draft) -> Expected<v1::ImportResponse> {
+    if (auto done = model::replace_state(draft, *document, unix_ms()); !done)
+      return Unexpected(std::move(done.error()));
+    v1::ImportResponse reply;
+    say_changes(draft, reply);
+    return reply;
+  };
+}
+
+}  // namespace portcullis::service

@@ -1,0 +1,22 @@
+// The whole state as a document, and back.
+#pragma once
+
+#include <cstddef>
+
+#include "control/model/document.h"
+#include "portcullis/v1/document.pb.h"
+#include "src/base/expected.h"
+
+namespace portcullis::service {
+
+// A permit list of the longest that a configuration allows.
+inline constexpr size_t max_message_bytes = size_t{64} << 20;
+
+[[nodiscard]] v1::Document to_document(const model::State& state);
+// What does not decode is refused by the path of its field, "document.eips[2].rules[0].protocol".
+[[nodiscard]] Expected<model::Document> to_model(const v1::Document& document);
+[[nodiscard]] v1::ObjectChange to_proto(const model::ChangedObject& object);
+// resource_exhausted if it would not fit into a message.
+[[nodiscard]] Expected<void> check_size(const v1::Document& document);
+
+}  // namespace portcullis::service

@@ -1,0 +1,76 @@
+// Calls that change something, decoded: what each does to a draft, and what it answers. The same for a call
+// by itself and for one of many (Apply).
+#pragma once
+
+#include <functional>
+
+#include "control/control.h"
+#include "control/model/draft.h"
+#include "control/service/request_id.h"
+#include "control/service/status.h"
+#include "portcullis/v1/provider_service.pb.h"
+#include "portcullis/v1/tenant_service.pb.h"
+#include "src/base/expected.h"
+
+namespace portcullis::service {
+
+// Runs on the control thread, once. The reply lacks its generation.
+template <typename Reply>
+using Edit = std::function<Expected<Reply>(model::Draft&)>;
+
+// What does not decode is refused by the path of its field.
+[[nodiscard]] Expected<Edit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request);
+[[nodiscard]] Expected<Edit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request);
+[[nodiscard]] Expected<Edit<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request);
+[[nodiscard]] Expected<Edit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request);
+[[nodiscard]] Expected<Edit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request);
+[[nodiscard]] Expected<Edit<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request);
+[[nodiscard]] Expected<Edit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request);
+[[nodiscard]] Expected<Edit<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request);
+[[nodiscard]] Expected<Edit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequest& request);
+[[nodiscard]] Expected<Edit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRequest& request);
+[[nodiscard]] Expected<Edit<v1::RemovePermitRulesResponse>> edit_of(
+    const v1::RemovePermitRulesRequest& request);
+[[nodiscard]] Expected<Edit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request);
+[[nodiscard]] Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request);
+[[nodiscard]] Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request);
+
+template <typename Request>
+[[nodiscard]] Terms terms_of(const Request& request) {
+  Terms terms;
+  if (request.has_expected_generation()) terms.expected_generation = request.expected_generation();
+  if constexpr (requires { request.dry_run(); }) terms.dry_run = request.dry_run();
+  return terms;
+}
+
+// The whole call. With a request id it is carried out once; a dry run never is. `context` null: the provider
+// calls.
+template <typename Request, typename Reply>
+[[nodiscard]] grpc::Status change(Control& control, const grpc::ServerContextBase* context,
+                                  const Request& request, Reply& reply) {
+  auto edit = edit_of(request);
+  if (!edit) return to_status(edit.error());
+  const auto id = request_id_of(context, request);
+  if (!id) return to_status(id.error());
+  const Terms terms = terms_of(request);
+  if (!*id || terms.dry_run) {
+    auto applied = control.change(terms, *edit);
+    if (!applied) return to_status(applied.error());
+    reply = std::move(applied->reply);
+    reply.set_generation(applied->generation);
+    return grpc::Status::OK;
+  }
+  const auto answer = control.change_once(terms, **id, [&](model::Draft& draft) {
+    return (*edit)(draft).map([&](Reply made) {
+      made.set_generation(draft.generation());
+      return made.SerializeAsString();
+    });
+  });
+  if (!answer) return to_status(answer.error());
+  if (!reply.ParseFromString(*answer))
+    return to_status(
+        Error{ErrorCode::internal, "the answer to request id '" + (*id)->id + "' is no message", {}, {}});
+  return grpc::Status::OK;
+}
+
+}  // namespace portcullis::service
