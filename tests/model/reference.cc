@@ -172,12 +172,15 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
     counts_.ports[in].received_bytes += arrivals[i].bytes.size();
     packets[i].in = in;
     packets[i].bytes = arrivals[i].bytes;
-    packets[i].first_segment = arrivals[i].first_segment;
+    packets[i].in_first_buffer = std::min<size_t>(
+        arrivals[i].first_segment == 0 ? SIZE_MAX : arrivals[i].first_segment, arrivals[i].bytes.size());
+    packets[i].headroom = arrivals[i].headroom;
   }
   using Settled = std::optional<Verdict>;
   const auto dropped = [&](const std::optional<std::string>& reason) {
     return reason ? Settled(drop(*reason)) : std::nullopt;
   };
+  for_each_open([&](Packet& packet) { return dropped(decapsulate(packet)); });
   for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
   // What is for the gateway comes to the punt thread in this order.
   const auto for_gateway = [&](auto&& is_of_kind, auto&& settle) {
@@ -210,8 +213,9 @@ std::vector<Verdict> Gateway::receive(PortNumber in, const std::vector<Arrival>&
   std::vector<Verdict> settled;
   settled.reserve(verdicts.size());
   for (size_t i = 0; i < packets.size(); ++i) {
-    note_events(packets[i], *verdicts[i]);
-    settled.push_back(std::move(*verdicts[i]));
+    Verdict verdict = put_on_link(packets[i], std::move(*verdicts[i]));
+    note_events(packets[i], verdict);
+    settled.push_back(std::move(verdict));
   }
   return settled;
 }

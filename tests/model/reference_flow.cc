@@ -63,6 +63,8 @@ Gateway::Refusal Gateway::commit(const Packet& packet, uint64_t now_ms) {
     datagram.identification = packet.identification;
     datagram.protocol = packet.protocol;
     datagram.in = packet.in;
+    datagram.link = packet.link;
+    datagram.link_number = number_of(packet);
     datagram.eip = eip.address;
     datagram.incarnation = eip.created;
     datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;
