@@ -6,7 +6,6 @@
 // the frame. Drops: answer_not_sent.
 #pragma once
 
-#include <rte_ip.h>
 #include <rte_mbuf.h>
 
 #include <cstddef>
@@ -125,15 +124,24 @@ struct Encapsulate {
     constexpr size_t addresses = 2 * sizeof(Ipv6Addr);
     uint32_t sum = internet_sum({reinterpret_cast<const uint8_t*>(&pseudo), sizeof pseudo});
     sum = internet_sum({ip + offsetof(Ipv6Header, source), addresses}, sum);
-    uint16_t rest = 0;
-    // Of all buffers; it fails only beyond the packet's end.
-    static_cast<void>(
-        rte_raw_cksum_mbuf(mbuf, static_cast<uint32_t>(udp - frame_of(mbuf)), length.host(), &rest));
-    sum += rest;
-    sum = (sum & 0xffff) + (sum >> 16);
-    const auto checksum = static_cast<uint16_t>(~sum);
+    const auto checksum =
+        static_cast<uint16_t>(~sum_of_buffers(mbuf, static_cast<uint32_t>(udp - frame_of(mbuf)), sum));
     const Be16 field = Be16::from_wire(checksum == 0 ? 0xffff : checksum);
     std::memcpy(udp + offsetof(UdpHeader, checksum), &field, sizeof field);
+  }
+
+  // From an offset in the first buffer on. (DPDK 22.11's rte_raw_cksum_mbuf loses the carries of a buffer
+  // whose first byte is the second one of a word.)
+  static uint16_t sum_of_buffers(const rte_mbuf* mbuf, uint32_t offset, uint32_t sum) {
+    bool is_within_word = false;
+    for (; mbuf != nullptr; mbuf = mbuf->next) {
+      const uint32_t length = mbuf->data_len - offset;
+      const uint16_t own = internet_sum({frame_of(mbuf) + offset, length});
+      sum = internet_sum({}, sum + (is_within_word ? __builtin_bswap16(own) : own));
+      is_within_word = is_within_word != (length % 2 != 0);
+      offset = 0;
+    }
+    return static_cast<uint16_t>(sum);
   }
 
   static constexpr uint64_t multiplier = 0x9e3779b97f4a7c15u;  // 2^64 / the golden ratio

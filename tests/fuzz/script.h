@@ -1,7 +1,7 @@
 // What a fuzzer's input says: frames for the ports of a gateway, and time between them.
 //
 // An input is a row of steps. A step begins with a byte: below 192 a frame, of the port that it says modulo
-// three, and modulo six whether the gateway polls before the next, with two bytes of length (modulo 2048,
+// four, and modulo eight whether the gateway polls before the next, with two bytes of length (modulo 2048,
 // little-endian) and the frame; from 192 on, time, by how much the byte says. What the input has too few
 // bytes for ends it.
 #pragma once
@@ -18,7 +18,7 @@ namespace portcullis::fuzz {
 
 using testing::Bytes;
 
-inline constexpr size_t ports = 3;  // of the gateway
+inline constexpr size_t ports = 4;  // of the gateway
 
 struct Frame {
   size_t port = 0;

@@ -4,16 +4,20 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/model/frames_link.h"
+
 namespace portcullis::fuzz {
 namespace {
 
 using model::Direction;
 using testing::AnyPacket;
 
-constexpr size_t uplink = 0, left = 1, right = 2;
+constexpr size_t uplink = 0, left = 1, right = 2, trunk = 3;
+const std::vector<std::string> port_names{"uplink", "left", "right", "trunk"};
 constexpr Mac router{{0x02, 0xee, 0, 0, 0, 1}};
 constexpr IpFamily ipv4 = IpFamily::ipv4, ipv6 = IpFamily::ipv6;
 constexpr uint64_t most_flows = 64;
+constexpr uint8_t first_linked = 6;  // of the residents
 
 IpAddr client(IpFamily family) {
   return family == ipv4 ? IpAddr(Ipv4Addr::of(192, 0, 2, 7)) : Ipv6Addr::of(0x20010db8000c0000, 7);
@@ -32,12 +36,21 @@ uint8_t icmp_of(IpFamily family) {
   return family == ipv4 ? testing::icmp : testing::icmpv6;
 }
 
+// Of the trunk's underlay: the gateway, who has the tunnels' other ends, and a router.
+IpAddr underlay(IpFamily family, uint8_t number) {
+  return family == ipv4 ? IpAddr(Ipv4Addr::of(192, 168, 7, number))
+                        : Ipv6Addr::of(0x20010db800770000, number);
+}
+constexpr uint8_t tunnel_end = 1, station = 7, silent_station = 8, underlay_router = 254;
+constexpr Mac station_mac{{0x02, 0x77, 0, 0, 0, station}};
+
 struct Resident {
   uint8_t number;
   size_t port;
   uint8_t dip;  // 0: its private addresses are its public ones
   std::set<std::string> tags;
   std::vector<model::PermitRule> list;  // `icmp` of an IPv6 endpoint is ICMPv6
+  Encapsulation link = {};
 
   [[nodiscard]] IpAddr dip_of(IpFamily family) const {
     return dip == 0 ? eip(family, number) : private_one(family, dip);
@@ -50,6 +63,17 @@ model::PermitRule in(const char* name, uint8_t protocol, PortRange ports = {}) {
 }
 model::PermitRule out(const char* name, uint8_t protocol) {
   return {.name = name, .direction = Direction::outbound, .protocol = protocol};
+}
+
+constexpr uint32_t vni = 5000;
+Tunnel vxlan(const IpAddr& remote) {
+  return {TunnelProtocol::vxlan, remote, vni};
+}
+Tunnel geneve(const IpAddr& remote) {
+  return {TunnelProtocol::geneve, remote, vni};
+}
+IpAddr beyond_router(IpFamily family) {
+  return family == ipv4 ? IpAddr(Ipv4Addr::of(172, 16, 0, 9)) : Ipv6Addr::of(0x20010db800780000, 9);
 }
 
 const std::vector<Resident>& residents() {
@@ -76,6 +100,14 @@ const std::vector<Resident>& residents() {
         {3, left, 0, {}, {anything_in, anything_out}},
         {4, right, 4, {"db", "web"}, long_list},
         {5, right, 5, {}, {out("gre", testing::gre), in("gre-in", testing::gre)}},
+        {6, left, shared, {}, {anything_in, anything_out}, VlanTags{100}},
+        {7, left, shared, {"web"}, {anything_in, anything_out}, VlanTags{200, 30}},
+        {8, trunk, shared, {}, {anything_in, anything_out}, vxlan(underlay(ipv4, station))},
+        {9, trunk, shared, {}, {anything_in, anything_out}, geneve(underlay(ipv6, station))},
+        {10, trunk, 6, {"web"}, {from_web, anything_out}, vxlan(beyond_router(ipv6))},
+        {11, trunk, 7, {}, {anything_in, anything_out}, geneve(beyond_router(ipv4))},
+        {12, trunk, 8, {}, {anything_in, anything_out}, VlanTags{100}},
+        {13, trunk, shared, {}, {anything_in, anything_out}, geneve(underlay(ipv6, silent_station))},
     };
   }();
   return all;
@@ -114,8 +146,15 @@ AnyPacket from_vm(uint8_t from, const IpAddr& to, uint8_t protocol, uint16_t sou
 Frame at_uplink(const AnyPacket& packet) {
   return {uplink, build(packet)};
 }
+// A frame of the vm, as it comes by its link.
+Bytes by_link(uint8_t number, const Bytes& frame) {
+  const Resident& vm = resident(number);
+  const auto* tunnel = std::get_if<Tunnel>(&vm.link);
+  const IpFamily family = tunnel == nullptr ? ipv4 : tunnel->remote.family();
+  return testing::behind(vm.link, frame, {port_mac(vm.port), station_mac, underlay(family, tunnel_end)});
+}
 Frame at_vm(uint8_t number, const AnyPacket& packet) {
-  return {resident(number).port, build(packet)};
+  return {resident(number).port, by_link(number, build(packet))};
 }
 
 // An error to who sent `quoted`, about it.
@@ -188,7 +227,14 @@ std::unique_ptr<testing::World> make_town() {
                   .next_hop = client(ipv4).v4(),
                   .next_hop6 = client(ipv6).v6()},
                  {.name = "left", .mac = port_mac(left)},
-                 {.name = "right", .mac = port_mac(right), .mtu = 1000}};
+                 {.name = "right", .mac = port_mac(right), .mtu = 1000},
+                 {.name = "trunk", .mac = port_mac(trunk), .tunnel = {.strip_inner_vlan = true}}};
+  for (const IpFamily family : {ipv4, ipv6}) {
+    const IpAddr own = underlay(family, tunnel_end);
+    const IpPrefix link =
+        family == ipv4 ? IpPrefix(Ipv4Prefix(own.v4(), 24)) : IpPrefix(Ipv6Prefix(own.v6(), 64));
+    setup.ports[trunk].tunnel.ends[family] = {own, link, underlay(family, underlay_router)};
+  }
   setup.gateway_addresses = {gateway(ipv4).v4()};
   setup.gateway_addresses6 = {gateway(ipv6).v6()};
   setup.gateway_permit = {in("ping", testing::icmp), in("ping6", testing::icmpv6)};
@@ -200,12 +246,16 @@ std::unique_ptr<testing::World> make_town() {
       world->create_pool({"other", Ipv4Prefix(Ipv4Addr::of(192, 88, 99, 0), 24), model::PoolKind::provider}));
   must(world->create_pool(
       {"other6", Ipv6Prefix(Ipv6Addr::of(0x20010db800880000, 0), 48), model::PoolKind::provider}));
-  for (const IpFamily family : {ipv4, ipv6}) world->set_neighbour(router, family);
+  for (const IpFamily family : {ipv4, ipv6}) {
+    world->set_neighbour(router, family);
+    for (const uint8_t number : {station, underlay_router})
+      world->set_underlay_neighbour(trunk, underlay(family, number), station_mac);
+  }
   for (const Resident& vm : residents()) {
     const std::string name = "vm" + std::to_string(vm.number);
     must(world->create_vm({"acme",
                            name,
-                           {vm.port == left ? "left" : "right", vm.mac()},
+                           {port_names[vm.port], vm.mac(), vm.link},
                            vm.dip_of(ipv4).v4(),
                            vm.dip_of(ipv6).v6()}));
     for (const IpFamily family : {ipv4, ipv6}) {
@@ -312,15 +362,79 @@ void add_conversations(IpFamily family, std::vector<Script>& all) {
     headless.resize(testing::transport6_at + 4);
     testing::put16(headless, testing::ip_at + 4, 4);
   }
-  all.push_back({at_uplink(to_gateway), at_vm(1, spoofed), at_uplink(from_outside(9, testing::tcp, 80)),
+  all.push_back({at_uplink(to_gateway), at_vm(1, spoofed), at_uplink(from_outside(14, testing::tcp, 80)),
                  Frame{uplink, headless}, in_fragments(uplink, fragmented).back()});
+}
+
+// With a vm behind a link, and what of its frames is refused.
+void add_conversations_by_link(IpFamily family, uint8_t number, std::vector<Script>& all) {
+  const IpAddr outside = client(family);
+  const uint8_t icmp = icmp_of(family);
+  AnyPacket syn = from_client(family, number, testing::tcp, 80);
+  syn.flags = testing::syn;
+  AnyPacket syn_ack = from_vm(number, outside, testing::tcp, 80, 40000);
+  syn_ack.flags = testing::syn | testing::ack;
+  all.push_back({at_uplink(syn), at_vm(number, syn_ack), at_uplink(from_client(family, number, icmp))});
+  all.push_back({at_vm(number, from_vm(number, outside, testing::udp, 50000, 53)),
+                 at_vm(number, from_vm(number, eip(family, 3), testing::udp, 1, 2)),
+                 at_vm(3, from_vm(3, eip(family, number), testing::udp, 2, 1)),
+                 at_vm(number, from_vm(number, eip(family, number == 8 ? 9 : 8), testing::udp, 3, 4))});
+  AnyPacket dying = from_vm(number, outside, testing::udp, 1, 2);
+  dying.ttl = 1;
+  AnyPacket big = from_client(family, number, testing::udp, 5);
+  big.payload.resize(1480);
+  all.push_back({at_vm(number, dying), at_uplink(big)});
+  AnyPacket fragmented = from_vm(number, outside, testing::udp, 5, 6);
+  fragmented.payload = Bytes(60, 0x33);
+  Script parts = in_fragments(resident(number).port, fragmented);
+  for (Step& part : parts) std::get<Frame>(part).bytes = by_link(number, std::get<Frame>(part).bytes);
+  all.push_back(parts);
+  // In the next hop's own words; and by the link of nobody.
+  Bytes ask = family == ipv4 ? build(testing::Arp{.to = broadcast_mac,
+                                                  .from = resident(number).mac(),
+                                                  .sender_mac = resident(number).mac(),
+                                                  .sender = resident(number).dip_of(ipv4).v4(),
+                                                  .target = link_local_next_hop})
+                             : solicitation(resident(number).mac(), resident(number).dip_of(ipv6).v6(),
+                                            link_local_next_hop6);
+  const size_t port = resident(number).port;
+  const Bytes frame = build(from_vm(number, outside, testing::udp, 1, 2));
+  Bytes elsewhere = by_link(number, frame);
+  elsewhere[std::holds_alternative<VlanTags>(resident(number).link) ? testing::tag_at + 3
+                                                                    : elsewhere.size() - frame.size() - 2] ^=
+      1;
+  Bytes marked = frame;
+  testing::mark(marked, 1);
+  marked = by_link(number, marked);
+  testing::mark(marked, 3);
+  all.push_back({Frame{port, by_link(number, ask)}, Frame{port, elsewhere}, Frame{port, marked},
+                 Frame{port, by_link(number, testing::with_tags(frame, {{testing::customer_tag, 5}}))}});
+}
+
+// Who has the tunnel's address; and who a remote is.
+void add_underlay(std::vector<Script>& all) {
+  testing::Arp arp{.to = broadcast_mac,
+                   .from = station_mac,
+                   .sender_mac = station_mac,
+                   .sender = underlay(ipv4, station).v4(),
+                   .target = underlay(ipv4, tunnel_end).v4()};
+  const Bytes asks = build(arp);
+  arp.operation = 2;
+  all.push_back({Frame{trunk, asks}, Frame{trunk, build(arp)},
+                 Frame{trunk, solicitation(station_mac, underlay(ipv6, station).v6(),
+                                           underlay(ipv6, tunnel_end).v6())}});
 }
 
 }  // namespace
 
 std::vector<Script> conversations() {
   std::vector<Script> all;
-  for (const IpFamily family : {ipv4, ipv6}) add_conversations(family, all);
+  for (const IpFamily family : {ipv4, ipv6}) {
+    add_conversations(family, all);
+    for (uint8_t number = first_linked; number <= residents().size(); ++number)
+      add_conversations_by_link(family, number, all);
+  }
+  add_underlay(all);
   all.push_back(with_options(uplink, from_client(ipv4, 1, testing::tcp, 80), {148, 4, 0, 0}));
   all.push_back(with_options(left, from_vm(3, client(ipv4), testing::udp, 1, 2), {1, 1, 7, 5, 4, 0, 0, 0}));
   AnyPacket extended = from_client(ipv6, 1, testing::tcp, 80);

@@ -1,5 +1,6 @@
-// The populated gateway that frames are thrown at: an uplink and two endpoint ports, five vms with lists of
-// every kind; and conversations that it lets through, to begin from.
+// The populated gateway that frames are thrown at: an uplink and three endpoint ports, one of them with a
+// tunnel end, thirteen vms with lists of every kind, eight of them behind VLANs and tunnels; and
+// conversations that it lets through, to begin from.
 #pragma once
 
 #include <memory>

@@ -310,6 +310,13 @@ void fix_icmp_checksum(Bytes& frame) {
   put_transport_checksum(frame, packet);
 }
 
+void fix_udp_checksum(Bytes& frame) {
+  const std::optional<Layout> packet = layout_of(frame);
+  if (!packet || packet->protocol != udp || !packet->has(8)) return;
+  put16(frame, packet->transport_at + checksum_offset(udp), 0);
+  put_transport_checksum(frame, *packet);
+}
+
 bool is_ipv6(const Bytes& frame) {
   return frame.size() >= transport6_at && get16(frame, 12) == 0x86dd;
 }

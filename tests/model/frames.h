@@ -123,6 +123,8 @@ struct Layout {
 void fix_header_checksum(Bytes& frame);
 // After a change of an ICMP message: its checksum made right again.
 void fix_icmp_checksum(Bytes& frame);
+// After a change of a UDP datagram, whose header is whole: its checksum made right again.
+void fix_udp_checksum(Bytes& frame);
 // Of an unfragmented packet. UDP without a checksum counts as right, and so does the header of IPv6.
 [[nodiscard]] bool header_checksum_right(const Bytes& frame);
 [[nodiscard]] bool transport_checksum_right(const Bytes& frame);

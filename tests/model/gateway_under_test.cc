@@ -29,15 +29,37 @@ model::Limits limits_of(const Sizes& sizes) {
           .index_pages = sizes.index_pages,
           .rules_per_eip = sizes.rules_per_eip,
           .permit_chunks = sizes.permit_chunks,
+          .links = sizes.links,
+          .tunnel_remotes = sizes.tunnel_remotes,
           .tag_sets = sizes.tag_sets,
           .quarantine_ms = sizes.quarantine_ms};
 }
 
 model::EndpointPorts endpoint_ports(const reference::Setup& setup) {
   model::EndpointPorts ports;
-  for (const reference::PortSetup& port : setup.ports)
-    if (!port.uplink) ports.emplace(port.name, model::EndpointPort());
+  for (const reference::PortSetup& port : setup.ports) {
+    if (port.uplink) continue;
+    model::EndpointPort& facts = ports[port.name];
+    for (const auto& [family, end] : port.tunnel.ends)
+      (family == IpFamily::ipv4 ? facts.ipv4 : facts.ipv6) =
+          model::TunnelEnd{end.address, end.link, end.next_hop.has_value()};
+  }
   return ports;
+}
+
+TunnelEnd tunnel_end(const reference::TunnelSetup& setup) {
+  TunnelEnd tunnel{.strip_inner_vlan = setup.strip_inner_vlan, .zero_udp_checksum = setup.zero_udp_checksum};
+  for (const auto& [family, end] : setup.ends)
+    if (family == IpFamily::ipv4) {
+      tunnel.ipv4 = end.address.v4();
+      tunnel.ipv4_length = end.link.length();
+      if (end.next_hop) tunnel.next_hop = end.next_hop->v4();
+    } else {
+      tunnel.ipv6 = end.address.v6();
+      tunnel.ipv6_length = end.link.length();
+      if (end.next_hop) tunnel.next_hop6 = end.next_hop->v6();
+    }
+  return tunnel;
 }
 
 std::set<IpAddr> reserved(const reference::Setup& setup) {
@@ -47,6 +69,11 @@ std::set<IpAddr> reserved(const reference::Setup& setup) {
     for (const IpAddr& hop : std::initializer_list<IpAddr>{port.next_hop, port.endpoint_next_hop,
                                                            port.next_hop6, port.endpoint_next_hop6})
       addresses.insert(hop);
+  for (const reference::PortSetup& port : setup.ports)
+    for (const auto& [family, end] : port.tunnel.ends) {
+      addresses.insert(end.address);
+      if (end.next_hop) addresses.insert(*end.next_hop);
+    }
   return addresses;
 }
 
@@ -75,7 +102,9 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
                            .spare_chunks = static_cast<uint32_t>(most_permit_chunks(sizes.rules_per_eip)),
                            .index_pages = sizes.index_pages,
                            .permit_chunks = sizes.permit_chunks,
-                           .tag_sets = sizes.tag_sets},
+                           .tag_sets = sizes.tag_sets,
+                           .links = sizes.links,
+                           .tunnel_remotes = sizes.tunnel_remotes},
                           SOCKET_ID_ANY));
   configure_ports(setup);
   rcu_.reset(static_cast<rte_rcu_qsbr*>(
@@ -138,7 +167,9 @@ void GatewayUnderTest::configure_ports(const reference::Setup& setup) {
                                 .endpoint_next_hop = port.endpoint_next_hop,
                                 .next_hop = port.next_hop,
                                 .endpoint_next_hop6 = port.endpoint_next_hop6,
-                                .next_hop6 = port.next_hop6};
+                                .next_hop6 = port.next_hop6,
+                                .tunnel = tunnel_end(port.tunnel)};
+    if (!port.tunnel.ends.empty()) tables_->links.expect_tunnels_on(id);
     tables_->ports.in_use.push_back(id);
     if (port.uplink) tables_->ports.uplink = id;
   }

@@ -35,6 +35,8 @@ struct Sizes {
   uint32_t permit_chunks = 256;
   uint32_t rules_per_eip = 600;
   uint32_t tag_sets = 32;
+  uint32_t links = 24;
+  uint32_t tunnel_remotes = 12;
   uint32_t flow_capacity = 1024;  // of each family
   uint32_t fragment_capacity = 128;
   uint32_t workers = 1;

@@ -31,6 +31,10 @@ const std::set<std::string> not_of_ipv6{"unknown_ether_type", "ip_header_length"
                                         "ip_options",         "fragment_offset",  "arp_malformed",
                                         "arp_ignored",        "transmit_full"};
 
+// All kinds of location (docs/locations.md).
+const std::vector<std::string> locations{
+    "untagged", "VLAN", "QinQ", "VXLAN over IPv4", "VXLAN over IPv6", "Geneve over IPv4", "Geneve over IPv6"};
+
 // What must have befallen packets of each family, beside the reasons why they were dropped
 // (reference_events.cc).
 std::vector<std::string> wanted_events() {
@@ -50,13 +54,23 @@ std::vector<std::string> wanted_events() {
   for (const char* side : {"inside", "outside"})
     for (const char* reason : {"ttl_exceeded", "packet_too_big"})
       wanted.push_back(std::string("told ") + side + ": " + reason);
+  for (const std::string& location : locations) {
+    if (location == "untagged") continue;
+    for (const char* what : {"passed from ", "passed to ", "told by "}) wanted.push_back(what + location);
+  }
+  wanted.insert(wanted.end(), {"passed: congestion told inside", "passed: inner tags taken off"});
   return wanted;
 }
 
-// The worlds have no VLANs and tunnels (docs/coverage.md).
-bool needs_a_link(const DropInfo& reason) {
-  return reason.stage == "decapsulate" || reason.stage == "encapsulate" ||
-         reason.name == describe(Drop::no_headroom).name;
+// Of both families together.
+std::vector<std::string> wanted_of_links() {
+  std::vector<std::string> wanted{"ARP punted: underlay", "learned by ARP", "learned by Neighbor Discovery"};
+  for (const std::string& location : locations) wanted.push_back("ARP answered: " + location);
+  const std::vector<std::string> kinds{"untagged", "VLAN", "QinQ", "VXLAN", "Geneve"};
+  for (const std::string& kind : kinds)
+    for (const std::string& next : kinds)
+      wanted.push_back(std::string("moved: ").append(kind).append(" to ").append(next));
+  return wanted;
 }
 
 // A world of its own; the report if the gateways ever differed.
@@ -91,11 +105,10 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
   // A run that met too little would prove too little. Every reason can be met on ring ports.
   EXPECT_GT(coverage.transmitted * 5, coverage.packets) << "of " << coverage.packets << " packets";
   for (const DropInfo& reason : drop_registry) {
-    if (needs_a_link(reason)) continue;
     EXPECT_GT(coverage.dropped[std::string(reason.name)], 0u) << reason.name << " was never met";
   }
   for (const DropInfo& reason : drop_registry) {
-    if (needs_a_link(reason) || not_of_ipv6.contains(std::string(reason.name))) continue;
+    if (not_of_ipv6.contains(std::string(reason.name))) continue;
     EXPECT_GT(coverage.events["IPv6 dropped: " + std::string(reason.name)], 0u)
         << reason.name << " was never met by a packet of IPv6";
   }
@@ -103,7 +116,9 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
     for (const char* family : {"IPv4 ", "IPv6 "})
       EXPECT_GT(coverage.events[family + event], 0u) << family << event << " was never met";
   for (const char* event : {"IPv6 passed: behind extension headers", "IPv6 answered: Neighbor Discovery",
-                            "IPv6 punted: Neighbor Discovery"})
+                            "IPv6 punted: Neighbor Discovery", "IPv6 punted: underlay"})
+    EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
+  for (const std::string& event : wanted_of_links())
     EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
 }
 

@@ -181,12 +181,15 @@ Gateway::Burst Gateway::receive(PortNumber in, const std::vector<Arrival>& arriv
     packet.in = in;
     packet.place = i;
     packet.bytes = arrivals[i].bytes;
-    packet.first_segment = arrivals[i].first_segment;
+    packet.in_first_buffer = std::min<size_t>(
+        arrivals[i].first_segment == 0 ? SIZE_MAX : arrivals[i].first_segment, arrivals[i].bytes.size());
+    packet.headroom = arrivals[i].headroom;
   }
   using Settled = std::optional<Verdict>;
   const auto dropped = [&](const std::optional<std::string>& reason) {
     return reason ? Settled(drop(*reason)) : std::nullopt;
   };
+  burst.for_each_open([&](Packet& packet) { return dropped(decapsulate(packet)); });
   burst.for_each_open([&](Packet& packet) { return dropped(parse(packet)); });
   // What is for the gateway comes to the punt thread in this order.
   const auto for_gateway = [&](auto&& is_of_kind, auto&& settle) {
@@ -229,7 +232,10 @@ void Gateway::judge(Burst& burst, uint64_t now_ms) {
 
 void Gateway::settle(Burst burst, uint64_t now_ms, Turn& turn) {
   judge(burst, now_ms);
-  for (size_t i = 0; i < burst.packets.size(); ++i) note_events(burst.packets[i], *burst.verdicts[i]);
+  for (size_t i = 0; i < burst.packets.size(); ++i) {
+    burst.verdicts[i] = put_on_link(burst.packets[i], std::move(*burst.verdicts[i]));
+    note_events(burst.packets[i], *burst.verdicts[i]);
+  }
   // Answers leave first, then what is passed on, each in order.
   for (const Fate fate : {Fate::answered, Fate::transmitted})
     for (std::optional<Verdict>& verdict : burst.verdicts)

@@ -20,15 +20,33 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/model/objects.h"
 #include "src/net/address.h"
+#include "src/net/encapsulation.h"
 
 namespace portcullis::reference {
 
 using Bytes = std::vector<uint8_t>;
 using PortNumber = size_t;  // position in Setup::ports
+
+// The gateway's own end of the tunnels of an endpoint port: of each family its address with the length of the
+// prefix that is on the link, and the router to remotes that are not.
+struct TunnelSetup {
+  struct End {
+    IpAddr address;
+    IpPrefix link;
+    std::optional<IpAddr> next_hop = std::nullopt;
+  };
+  std::map<IpFamily, End> ends;
+  bool strip_inner_vlan = false;
+  bool zero_udp_checksum = false;  // over IPv6
+};
+
+// "untagged", "VLAN", "QinQ", "VXLAN over IPv4", …
+[[nodiscard]] std::string name_of(const Encapsulation& link);
 
 struct PortSetup {
   std::string name;
@@ -41,6 +59,9 @@ struct PortSetup {
   Ipv4Addr next_hop;           // uplink: 0.0.0.0 if its MAC is fixed
   Ipv6Addr endpoint_next_hop6 = link_local_next_hop6;
   Ipv6Addr next_hop6;
+  TunnelSetup tunnel = {};  // endpoint ports
+
+  [[nodiscard]] bool has_tunnel_end(IpFamily family) const { return tunnel.ends.contains(family); }
 };
 
 struct Timeouts {
@@ -78,6 +99,8 @@ struct FragmentShape {
   uint32_t ways = 64;
   uint32_t share = 16;                                   // of one EIP in its bucket
   std::function<uint32_t(const IpAddr& eip)> bucket_of;  // of each worker
+  // A link that went may have another number when it comes again: its datagrams are then not found.
+  std::function<uint32_t(PortNumber port, const Encapsulation& link)> number_of;
 };
 
 // Several workers: frames of a port are received by the one of its number, modulo their count; packets are
@@ -104,10 +127,12 @@ struct Setup {
   uint32_t punt_room = UINT32_MAX;  // frames the punt thread's ring takes between two collections
 };
 
-// A frame as it arrives. `first_segment`: how many bytes lie in its first buffer; 0: all of them.
+// A frame as it arrives. `first_segment`: how many bytes lie in its first buffer; 0: all of them. `headroom`:
+// bytes that are free before it there.
 struct Arrival {
   Bytes bytes;
   uint32_t first_segment = 0;
+  uint32_t headroom = 128;
 };
 
 enum class FlowState : uint8_t { opening, established, closing };
@@ -157,6 +182,8 @@ struct Verdict {
   std::string reason;   // dropped: why
   PortNumber port = 0;  // transmitted, answered: by which port
   Bytes bytes;          // transmitted, answered, punted: as it left
+  Bytes received = {};  // as its endpoint sent it: without what its link had put on
+  Bytes packet = {};    // transmitted, answered: as it left, without what a link puts on
 };
 
 struct Turn {
@@ -185,6 +212,8 @@ class Gateway {
 
   // --- the world ---
   void set_neighbour(IpFamily family, std::optional<Mac> mac);  // the uplink's next hop
+  // A station of the underlay that tunnels over the port may have as their next hop.
+  void set_underlay_neighbour(PortNumber port, const IpAddr& address, std::optional<Mac> mac);
   void set_room(PortNumber port, uint64_t frames) {
     room_[port] = frames;
   }  // frames the link takes from now on
@@ -217,6 +246,8 @@ class Gateway {
     uint8_t protocol = 0;  // of the first one
     PortNumber in = 0;
     uint32_t worker = 0;
+    Encapsulation link;
+    uint32_t link_number = 0;
     IpAddr eip;                // whose share it has
     uint64_t incarnation = 0;  // of that EIP
     uint64_t expires_ms = 0;
@@ -233,6 +264,19 @@ class Gateway {
   struct Judgement;
 
   using Refusal = std::optional<std::string>;  // why the packet goes no further
+  // decapsulate, encapsulate
+  [[nodiscard]] Refusal decapsulate(Packet& packet) const;
+  [[nodiscard]] Refusal take_off_tags(Packet& packet) const;
+  [[nodiscard]] Refusal take_off_tunnel(Packet& packet) const;
+  [[nodiscard]] Refusal take_off_inner_tags(Packet& packet) const;
+  [[nodiscard]] bool has_endpoint(PortNumber port, const Encapsulation& link) const;
+  [[nodiscard]] bool looks_at_tags(PortNumber port) const;
+  [[nodiscard]] std::optional<Mac> underlay_next_hop(PortNumber port, const Encapsulation& link) const;
+  [[nodiscard]] uint16_t mtu_inside(PortNumber port, const Encapsulation& link) const;
+  [[nodiscard]] Bytes encapsulate(PortNumber port, const Encapsulation& link, const Bytes& frame) const;
+  [[nodiscard]] bool is_underlay(const Packet& packet, IpFamily family) const;
+  [[nodiscard]] bool is_on_link(PortNumber port, const IpAddr& address) const;
+  [[nodiscard]] Verdict put_on_link(const Packet& packet, Verdict verdict);
   // parse
   [[nodiscard]] Refusal parse(Packet& packet) const;
   [[nodiscard]] static Refusal parse_ipv4(Packet& packet);
@@ -278,6 +322,7 @@ class Gateway {
   // fragments
   [[nodiscard]] Refusal follow(Packet& packet, const std::vector<Packet*>& firsts, uint64_t now_ms);
   [[nodiscard]] static const model::Eip& sharer(const Packet& packet);
+  [[nodiscard]] uint32_t number_of(const Packet& packet) const;
   [[nodiscard]] Datagram* datagram_of(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] static bool add_part(Datagram& datagram, const Packet& packet);
   void keep(Datagram datagram, uint64_t now_ms);
@@ -319,6 +364,7 @@ class Gateway {
   PortNumber uplink_ = 0;
   model::State state_;
   std::map<IpFamily, Mac> neighbours_;
+  std::map<std::pair<PortNumber, IpAddr>, Mac> underlay_neighbours_;
   std::vector<uint64_t> room_;
   std::vector<std::deque<Bytes>> waiting_;
   // A token bucket, full at first; in thousandths of a packet.

@@ -83,8 +83,8 @@ Gateway::Refusal Gateway::identify(Packet& packet) const {
   } else {
     for (const auto& [address, eip] : state_.eips) {
       const model::Vm& vm = vm_of(eip);
-      if (vm.location.port == setup_.ports[packet.in].name && eip.address.family() == packet.family &&
-          dip_of(eip) == packet.source)
+      if (vm.location.port == setup_.ports[packet.in].name && vm.location.encapsulation == packet.link &&
+          eip.address.family() == packet.family && dip_of(eip) == packet.source)
         packet.from.owner = &eip;
     }
     if (packet.from.owner == nullptr) return "spoofed_source";

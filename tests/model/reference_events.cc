@@ -15,7 +15,19 @@ std::string name_of(IpFamily family) {
   return family == IpFamily::ipv4 ? "IPv4" : "IPv6";
 }
 
+std::string name_of(const Encapsulation& link) {
+  if (const auto* tags = std::get_if<VlanTags>(&link)) return tags->inner == 0 ? "VLAN" : "QinQ";
+  const auto* tunnel = std::get_if<Tunnel>(&link);
+  if (tunnel == nullptr) return "untagged";
+  return (tunnel->protocol == TunnelProtocol::vxlan ? "VXLAN over " : "Geneve over ") +
+         name_of(tunnel->remote.family());
+}
+
 void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
+  if (packet.kind == FrameKind::arp && verdict.fate == Fate::answered)
+    ++counts_.events["ARP answered: " + name_of(packet.link)];
+  if (packet.kind == FrameKind::arp && verdict.fate == Fate::punted)
+    ++counts_.events["ARP punted: " + std::string(setup_.ports[packet.in].uplink ? "uplink" : "underlay")];
   if (!packet.family) return;
   const std::string family = name_of(*packet.family);
   const auto note = [&](const std::string& what) { ++counts_.events[family + " " + what]; };
@@ -25,6 +37,10 @@ void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
     note(verdict.reason.empty()
              ? std::string("answered: Neighbor Discovery")
              : "told " + std::string(arrived_outside ? "outside: " : "inside: ") + verdict.reason);
+  const bool is_linked = !std::holds_alternative<std::monostate>(packet.link);
+  if (verdict.fate == Fate::answered && is_linked)
+    note((verdict.reason.empty() ? "answered by " : "told by ") + name_of(packet.link));
+  if (verdict.fate == Fate::punted && !arrived_outside) note("punted: underlay");
   if (verdict.fate == Fate::punted)
     note(packet.kind == FrameKind::neighbor ? "punted: Neighbor Discovery" : "punted: packet");
   for (const Side* side : {&packet.from, &packet.to})
@@ -36,6 +52,10 @@ void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
   const bool is_translated = (packet.from.owner != nullptr && packet.from.owner->address != packet.source) ||
                              (packet.to.owner != nullptr && dip_of(*packet.to.owner) != packet.destination);
   note("passed " + way);
+  if (is_linked) note("passed from " + name_of(packet.link));
+  if (packet.was_congested) note("passed: congestion told inside");
+  if (packet.had_inner_tags) note("passed: inner tags taken off");
+  if (!std::holds_alternative<std::monostate>(packet.out_link)) note("passed to " + name_of(packet.out_link));
   note(is_translated ? "passed: translated" : "passed: as it was");
   for (const Side* side : {&packet.from, &packet.to})
     if (side->owner != nullptr) note("passed: " + side->judgement.way);

@@ -64,6 +64,8 @@ Gateway::Refusal Gateway::commit(const Packet& packet, uint64_t now_ms) {
     datagram.protocol = packet.protocol;
     datagram.in = packet.in;
     datagram.worker = packet.worker;
+    datagram.link = packet.link;
+    datagram.link_number = number_of(packet);
     datagram.eip = eip.address;
     datagram.incarnation = eip.created;
     datagram.expires_ms = now_ms + setup_.timeouts.fragment_ms;

@@ -9,13 +9,18 @@ const Eip& Gateway::sharer(const Packet& packet) {
   return packet.to.owner != nullptr ? *packet.to.owner : *packet.from.owner;
 }
 
+uint32_t Gateway::number_of(const Packet& packet) const {
+  return setup_.fragments.number_of(packet.in, packet.link);
+}
+
 // RFC 791, 3.2. RFC 8200, 4.5: of IPv6 the protocol says nothing, for what follows may be a further header.
 Gateway::Datagram* Gateway::datagram_of(const Packet& packet, uint64_t now_ms) {
   for (Datagram& datagram : datagrams_)
     if (datagram.expires_ms > now_ms && datagram.source == packet.source &&
         datagram.destination == packet.destination && datagram.identification == packet.identification &&
         (packet.is_ipv6() || datagram.protocol == packet.protocol) && datagram.in == packet.in &&
-        datagram.worker == packet.worker &&
+        datagram.worker == packet.worker && datagram.link == packet.link &&
+        datagram.link_number == number_of(packet) &&
         setup_.fragments.bucket_of(datagram.eip) == setup_.fragments.bucket_of(sharer(packet).address))
       return &datagram;
   return nullptr;
@@ -35,7 +40,7 @@ Gateway::Refusal Gateway::follow(Packet& packet, const std::vector<Packet*>& fir
   };
   for (auto first = firsts.rbegin(); first != firsts.rend(); ++first)
     if ((*first)->source == packet.source && (*first)->destination == packet.destination &&
-        (*first)->identification == packet.identification &&
+        (*first)->identification == packet.identification && (*first)->link == packet.link &&
         (packet.is_ipv6() || (*first)->protocol == packet.protocol)) {
       take(**first);
       return std::nullopt;

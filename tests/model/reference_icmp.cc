@@ -78,13 +78,13 @@ Verdict Gateway::drop_and_tell(const Packet& packet, const std::string& reason, 
   const std::optional<IpAddr> own = teller(packet);
   const Eip* charged = packet.from.owner != nullptr ? packet.from.owner : packet.to.owner;
   if (!told || !own || charged == nullptr || packet.quote || !packet.is_first ||
-      !may_have_error(*charged, now_ms))
+      packet.headroom < packet.error_headers() || !may_have_error(*charged, now_ms))
     return verdict;
   take_error(*charged, now_ms);
   ++counts_.originated;
 
   // RFC 1812, 4.3.2.3: 576 bytes at most; RFC 4443, 2.4 c: 1280. Of what lies in the first buffer.
-  const size_t header = packet.is_ipv6() ? ipv6_bytes : ip_bytes;
+  const size_t header = packet.error_headers() - 8;
   const size_t quoted = std::min<size_t>(
       {packet.length, (packet.is_ipv6() ? 1280 : 576) - header - 8, packet.in_buffer() - ethernet_bytes});
   const PortSetup& port = setup_.ports[packet.in];
@@ -93,7 +93,7 @@ Verdict Gateway::drop_and_tell(const Packet& packet, const std::string& reason, 
   put_mac(error, 6, port.mac);
   put16(error, 12, packet.is_ipv6() ? 0x86dd : 0x0800);
   const size_t at = ip_at + header;
-  const uint16_t mtu = too_big ? setup_.ports[packet.out].mtu : 0;
+  const uint16_t mtu = too_big ? mtu_inside(packet.out, packet.out_link) : 0;
   put16(error, at + 6, mtu);
   error.insert(error.end(), b.begin() + ip_at, b.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
   if (packet.is_ipv6()) {

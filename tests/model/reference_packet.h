@@ -135,6 +135,9 @@ inline uint16_t icmpv6_sum(const IpAddr& source, const IpAddr& destination, cons
 // "IPv4", "IPv6".
 std::string name_of(IpFamily family);
 
+// What a link puts before a frame: tags, or an outer frame's headers from Ethernet's to that of the tunnel.
+size_t link_bytes(const Encapsulation& link);
+
 // Never the source or destination of a routed packet: "this network", loopback, link-local, multicast, and
 // the reserved block with the broadcast address; of IPv6 also site-local, and IPv4 in IPv6.
 inline bool is_martian(Ipv4Addr a) {
@@ -268,7 +271,11 @@ struct Gateway::Packet {
   size_t place = 0;     // among the arrivals of its port
   uint32_t worker = 0;  // that judges it
   Bytes bytes;
-  uint32_t first_segment = 0;
+  size_t in_first_buffer = 0;  // of the bytes
+  size_t headroom = 0;         // before them there
+  // decapsulate
+  Encapsulation link;
+  bool was_congested = false, had_inner_tags = false;
   // parse
   FrameKind kind = FrameKind::packet;
   std::optional<IpFamily> family;  // of what claims to be IP
@@ -290,14 +297,23 @@ struct Gateway::Packet {
   Side from, to;
   // route
   PortNumber out = 0;
+  Encapsulation out_link;
 
   [[nodiscard]] bool is_ipv6() const { return family == IpFamily::ipv6; }
   // Of the frame, what lies in its first buffer; and whether its first `end` bytes do.
-  [[nodiscard]] size_t in_buffer() const {
-    return first_segment == 0 ? bytes.size() : std::min<size_t>(first_segment, bytes.size());
-  }
+  [[nodiscard]] size_t in_buffer() const { return in_first_buffer; }
   [[nodiscard]] bool together(size_t end) const { return end <= in_buffer(); }
+  // Why a header is not there: a frame in several buffers may go on, and nobody looks.
+  [[nodiscard]] std::string cut_short(const char* reason) const {
+    return in_buffer() < bytes.size() ? "headers_not_contiguous" : reason;
+  }
   [[nodiscard]] size_t end() const { return ip_at + length; }
+  // So many bytes of its first buffer.
+  void take_off(size_t at, size_t count);
+  // What a router of the underlay marked is said inside. False if it cannot be.
+  [[nodiscard]] bool tell_of_congestion();
+  // What an ICMP error about it takes before the packet that it quotes.
+  [[nodiscard]] size_t error_headers() const { return (is_ipv6() ? ipv6_bytes : ip_bytes) + 8; }
 
   // A SYN without ACK, an INIT: what asks for a connection is no reply.
   [[nodiscard]] bool asks_for_connection() const {

@@ -6,8 +6,7 @@ namespace portcullis::reference {
 Gateway::Refusal Gateway::parse(Packet& packet) const {
   const Bytes& b = packet.bytes;
   const PortSetup& port = setup_.ports[packet.in];
-  if (b.size() < ethernet_bytes) return "truncated";
-  if (!packet.together(ethernet_bytes)) return "headers_not_contiguous";
+  if (!packet.together(ethernet_bytes)) return packet.cut_short("truncated");
   const uint16_t type = get16(b, 12);
   packet.sender = get_mac(b, 6);
   const Mac to = get_mac(b, 0);
@@ -20,8 +19,7 @@ Gateway::Refusal Gateway::parse(Packet& packet) const {
   if (type == 0x0806) {
     packet.kind = FrameKind::arp;
     if (to != port.mac && to != broadcast_mac) return "wrong_destination_mac";
-    if (b.size() < ethernet_bytes + arp_bytes) return "arp_malformed";
-    if (!packet.together(ethernet_bytes + arp_bytes)) return "headers_not_contiguous";
+    if (!packet.together(ethernet_bytes + arp_bytes)) return packet.cut_short("arp_malformed");
     if (get16(b, 14) != 1 || get16(b, 16) != 0x0800 || b[18] != 6 || b[19] != 4) return "arp_malformed";
     return std::nullopt;
   }
@@ -32,8 +30,7 @@ Gateway::Refusal Gateway::parse(Packet& packet) const {
 Gateway::Refusal Gateway::parse_ipv4(Packet& packet) {
   const Bytes& b = packet.bytes;
   const size_t present = b.size() - ethernet_bytes;
-  if (present < ip_bytes) return "truncated";
-  if (!packet.together(ip_at + ip_bytes)) return "headers_not_contiguous";
+  if (!packet.together(ip_at + ip_bytes)) return packet.cut_short("truncated");
   if (b[ip_at] >> 4 != 4) return "ip_version";
   const size_t header = size_t{b[ip_at] & 0xfu} * 4;
   if (header < ip_bytes || header > present) return "ip_header_length";
@@ -156,7 +153,7 @@ Gateway::Refusal Gateway::parse_quote(Packet& packet) {
   const size_t least = packet.is_ipv6() ? ipv6_bytes : ip_bytes;
   if (quote.end < quote.ip_at + least) return "icmp_error_quote";
   if (!packet.together(quote.ip_at + least)) return "headers_not_contiguous";
-  if (const Refusal refused = packet.is_ipv6() ? quote_ipv6(packet, quote) : quote_ipv4(packet, quote))
+  if (Refusal refused = packet.is_ipv6() ? quote_ipv6(packet, quote) : quote_ipv4(packet, quote))
     return refused;
   if (!packet.together(std::min(quote.end, quote.transport_at + 20))) return "headers_not_contiguous";
   if (quote.source != packet.destination || is_meaningless(*packet.family, quote.protocol))

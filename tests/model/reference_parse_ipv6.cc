@@ -58,8 +58,7 @@ Walk walk(const Bytes& b, size_t ip, size_t end, size_t seen) {
 // `to_group`: the frame is for a group of stations, of which nothing but Neighbor Discovery is for a gateway.
 Gateway::Refusal Gateway::parse_ipv6(Packet& packet, bool to_group) {
   const Bytes& b = packet.bytes;
-  if (packet.in_buffer() < ip_at + ipv6_bytes)
-    return packet.in_buffer() < b.size() ? "headers_not_contiguous" : "truncated";
+  if (!packet.together(ip_at + ipv6_bytes)) return packet.cut_short("truncated");
   if (b[ip_at] >> 4 != 6) return "ip_version";
   const size_t length = ipv6_bytes + get16(b, ip_at + 4);
   if (length > b.size() - ip_at || length > 65535) return "ip_total_length";

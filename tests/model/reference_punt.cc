@@ -32,9 +32,13 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   const Ipv4Addr sender = get_ipv4(b, 28);
   const Ipv4Addr asked = get_ipv4(b, 38);
 
-  if (operation == 2 && port.uplink && port.next_hop != Ipv4Addr() && sender == port.next_hop)
+  const bool underlay = is_underlay(packet, IpFamily::ipv4);
+  const bool has_next_hop = port.uplink && port.next_hop != Ipv4Addr();
+  if (operation == 2 &&
+      ((has_next_hop && sender == port.next_hop) || (underlay && is_on_link(packet.in, sender))))
     return punt(packet, next_hop_meters_[packet.in], now_ms);
-  if (operation != 1 || !answers_for(port, asked)) return drop("arp_ignored");
+  const bool is_own = underlay && port.tunnel.ends.at(IpFamily::ipv4).address == IpAddr(asked);
+  if (operation != 1 || (!is_own && !answers_for(port, asked))) return drop("arp_ignored");
 
   put_mac(b, 0, sender_mac);
   put_mac(b, 6, port.mac);
@@ -68,10 +72,14 @@ Verdict Gateway::neighbor(const Packet& packet, uint64_t now_ms) {
   const size_t at = packet.transport_at, end = packet.end();
   if (end - at < 24) return drop("neighbor_ignored");
   const Ipv6Addr asked = get_ipv6(b, at + 8);
-  if (b[at] == neighbor_advertisement && port.uplink && port.next_hop6 != Ipv6Addr() &&
-      asked == port.next_hop6)
+  const bool underlay = is_underlay(packet, IpFamily::ipv6);
+  const bool has_next_hop = port.uplink && port.next_hop6 != Ipv6Addr();
+  if (b[at] == neighbor_advertisement &&
+      ((has_next_hop && asked == port.next_hop6) || (underlay && is_on_link(packet.in, asked))))
     return punt(packet, next_hop_meters_[packet.in], now_ms);
-  if (b[at] != neighbor_solicitation || !answers_for(port, asked)) return drop("neighbor_ignored");
+  const bool is_own = underlay && port.tunnel.ends.at(IpFamily::ipv6).address == IpAddr(asked);
+  if (b[at] != neighbor_solicitation || (!is_own && !answers_for(port, asked)))
+    return drop("neighbor_ignored");
   // By the group of those whose addresses end alike, or to it.
   const Ipv6Addr group = Ipv6Addr::of(0xff02000000000000, 0x1ff000000 | (asked.low() & 0xffffff));
   const bool has_address = packet.source != IpAddr(Ipv6Addr());

@@ -6,13 +6,18 @@ namespace portcullis::reference {
 Gateway::Refusal Gateway::route(Packet& packet) const {
   packet.out = uplink_;
   if (packet.to.owner != nullptr) {
-    const std::string& name = vm_of(*packet.to.owner).location.port;
+    const model::Location& location = vm_of(*packet.to.owner).location;
     for (size_t i = 0; i < setup_.ports.size(); ++i)
-      if (setup_.ports[i].name == name) packet.out = i;
+      if (setup_.ports[i].name == location.port) packet.out = i;
+    packet.out_link = location.encapsulation;
   }
   if (packet.ttl <= 1) return "ttl_exceeded";
-  if (packet.length > setup_.ports[packet.out].mtu) return "packet_too_big";
-  if (packet.to.owner == nullptr && !neighbours_.contains(*packet.family)) return "next_hop_unresolved";
+  if (packet.length > mtu_inside(packet.out, packet.out_link)) return "packet_too_big";
+  const bool is_tunnel = std::holds_alternative<Tunnel>(packet.out_link);
+  if (packet.to.owner == nullptr ? !neighbours_.contains(*packet.family)
+                                 : is_tunnel && !underlay_next_hop(packet.out, packet.out_link))
+    return "next_hop_unresolved";
+  if (packet.headroom < link_bytes(packet.out_link)) return "no_headroom";
   return std::nullopt;
 }
 

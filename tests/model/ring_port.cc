@@ -15,9 +15,11 @@ void require(bool holds, const std::string& what) {
   if (!holds) throw std::runtime_error(what + ": " + rte_strerror(rte_errno));
 }
 
-rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length) {
+rte_mbuf* allocate(rte_mempool* pool, const uint8_t* bytes, size_t length,
+                   uint32_t headroom = RTE_PKTMBUF_HEADROOM) {
   rte_mbuf* buffer = rte_pktmbuf_alloc(pool);
   require(buffer != nullptr, "no buffer is left");
+  buffer->data_off = static_cast<uint16_t>(headroom);
   void* data = rte_pktmbuf_append(buffer, static_cast<uint16_t>(length));
   require(data != nullptr, "a frame of " + std::to_string(length) + " bytes is too long for a buffer");
   std::copy_n(bytes, length, static_cast<uint8_t*>(data));
@@ -50,9 +52,9 @@ uint32_t FramePool::in_use() const {
   return rte_mempool_in_use_count(pool_);
 }
 
-rte_mbuf* FramePool::make(const Bytes& frame, uint32_t first_segment) const {
+rte_mbuf* FramePool::make(const Bytes& frame, uint32_t first_segment, uint32_t headroom) const {
   const size_t first = first_segment == 0 ? frame.size() : std::min<size_t>(first_segment, frame.size());
-  rte_mbuf* packet = allocate(pool_, frame.data(), first);
+  rte_mbuf* packet = allocate(pool_, frame.data(), first, headroom);
   if (first < frame.size())
     require(rte_pktmbuf_chain(packet, allocate(pool_, frame.data() + first, frame.size() - first)) == 0,
             "chain");
@@ -95,8 +97,8 @@ RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t dept
   require(rte_eth_dev_start(id_) == 0, "start " + name);
 }
 
-bool RingPort::feed(const Bytes& frame, uint32_t first_segment) {
-  rte_mbuf* packet = pool_->make(frame, first_segment);
+bool RingPort::feed(const Bytes& frame, uint32_t first_segment, uint32_t headroom) {
+  rte_mbuf* packet = pool_->make(frame, first_segment, headroom);
   if (feed(packet)) return true;
   rte_pktmbuf_free(packet);
   return false;

@@ -28,8 +28,9 @@ class FramePool {
   ~FramePool();
   [[nodiscard]] rte_mempool* get() const { return pool_; }
   [[nodiscard]] uint32_t in_use() const;
-  // The frame in a buffer, or in two when `first_segment` is not 0.
-  [[nodiscard]] rte_mbuf* make(const Bytes& frame, uint32_t first_segment = 0) const;
+  // The frame in a buffer, or in two when `first_segment` is not 0. `headroom`: free bytes before it.
+  [[nodiscard]] rte_mbuf* make(const Bytes& frame, uint32_t first_segment = 0,
+                               uint32_t headroom = RTE_PKTMBUF_HEADROOM) const;
 
  private:
   rte_mempool* pool_;
@@ -51,7 +52,8 @@ class RingPort {
   RingPort(const std::string& name, const FramePool& pool, uint32_t depth);
   [[nodiscard]] PortId id() const { return id_; }
   // False when the receive ring is full.
-  [[nodiscard]] bool feed(const Bytes& frame, uint32_t first_segment = 0);
+  [[nodiscard]] bool feed(const Bytes& frame, uint32_t first_segment = 0,
+                          uint32_t headroom = RTE_PKTMBUF_HEADROOM);
   [[nodiscard]] bool feed(rte_mbuf* packet) {
     fed_.fetch_add(1, std::memory_order_release);
     return rte_ring_sp_enqueue(receive_.get(), packet) == 0;

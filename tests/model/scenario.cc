@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "tests/model/frames_link.h"
 #include "tests/model/scenario_values.h"
 
 namespace portcullis::testing {
@@ -43,6 +44,7 @@ const std::vector<std::string> endpoint_names{"left", "right"};
 Scenario::Scenario(uint64_t seed) : random_(seed) {
   reference::Setup setup = make_setup();
   port_setups_ = setup.ports;
+  make_places();
   world_ = std::make_unique<World>(std::move(setup), make_sizes());
   populate();
 }
@@ -66,6 +68,7 @@ reference::Setup Scenario::make_setup() {
     } else {
       port.endpoint_next_hop = chance(50) ? configured_next_hop : link_local_next_hop;
       port.endpoint_next_hop6 = chance(50) ? configured_next_hop6 : link_local_next_hop6;
+      if (chance(i + 1 == port_count ? 55 : 30)) port.tunnel = make_tunnel_end(i);
     }
     setup.ports.push_back(port);
   }
@@ -118,12 +121,13 @@ Sizes Scenario::make_sizes() {
 void Scenario::populate() {
   for (const IpFamily family : families)
     if (!chance(5)) world_->set_neighbour(router_mac, family);
+  for (int n = 0; n < 20; ++n) change_underlay();
   for (const model::Pool& pool : all_pools) {
     const IpFamily family = pool.prefix.family();
     const bool is_first = pool.prefix.contains(pooled(family, 0));
     if (is_first || chance(pool.prefix.contains(outside(family, 1)) ? 10 : 50)) world_->create_pool(pool);
   }
-  const size_t vms = 6 + below(5);
+  const size_t vms = 6 + below(7);
   for (size_t i = 0; i < vms; ++i) {
     const model::Vm vm = make_vm();
     if (!world_->create_vm(vm)) continue;
@@ -141,7 +145,9 @@ model::Vm Scenario::make_vm() {
   model::Vm vm;
   vm.tenant = chance(75) ? tenants[0] : tenants[1];
   vm.id = "vm" + std::to_string(next_vm_++);
-  vm.location.port = port_setups_[1 + below(port_setups_.size() - 1)].name;
+  const Place& place = places_[some_home()];
+  vm.location.port = port_setups_[place.port].name;
+  vm.location.encapsulation = place.link;
   vm.location.mac = {{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
   // Sometimes an address of a pool: then the DIP may be the EIP, or another one's.
   const auto dip = [&](IpFamily family) {
@@ -234,7 +240,7 @@ std::vector<PermitRule> Scenario::make_list(IpFamily family) {
 
 void Scenario::change() {
   const auto eip = some_eip();
-  switch (below(10)) {
+  switch (below(12)) {
     case 0:
     case 1:
     case 2:
@@ -262,6 +268,10 @@ void Scenario::change() {
       break;
     case 8:
       change_vms();
+      break;
+    case 9:
+    case 10:
+      if (!world_->state().vms.empty()) move_some_vm();
       break;
     default:
       if (eip && chance(60))
@@ -311,35 +321,57 @@ void Scenario::change_vms() {
   if (world_->state().vms.empty() || chance(40))
     world_->create_vm(make_vm());
   else if (chance(50))
-    world_->move_vm(pick(world_->state().vms).first, make_vm().location);
+    move_some_vm();
   else
     world_->delete_vm(pick(world_->state().vms).first);
+}
+
+void Scenario::move_some_vm() {
+  const model::Vm vm = pick(world_->state().vms).second;
+  const model::Location next = make_vm().location;
+  const bool has_eip = std::ranges::any_of(world_->state().eips, [&](const auto& eip) {
+    return eip.second.tenant == vm.tenant && eip.second.vm == vm.id;
+  });
+  const auto kind_of = [](const model::Location& location) {
+    const std::string name = reference::name_of(location.encapsulation);
+    return name.substr(0, name.find(' '));
+  };
+  if (world_->move_vm({vm.tenant, vm.id}, next) && has_eip)
+    ++events_["moved: " + kind_of(vm.location) + " to " + kind_of(next)];
 }
 
 // --- packets ---
 
 void Scenario::traffic() {
   if (chance(30)) recall_flow();
-  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  Arrivals arrivals(port_setups_.size());
   const size_t ports_fed = chance(80) ? 1 : port_setups_.size();
   for (size_t n = 0; n < ports_fed; ++n) {
     const auto port = PortNumber{below(port_setups_.size())};
     const uint64_t count = chance(50) ? 1 : chance(90) ? 2 + below(8) : 64;
-    while (arrivals[port].size() < count) arrivals[port].push_back(make_arrival(port));
+    PlaceNumber place = some_place_on(port);
+    while (arrivals[port].size() < count) {
+      arrivals[port].push_back(make_arrival(place));
+      if (chance(30)) place = some_place_on(port);
+    }
   }
-  deliver(std::move(arrivals));
+  deliver(arrivals);
 }
 
-void Scenario::deliver(std::vector<std::vector<Arrival>> arrivals) {
+void Scenario::deliver(const Arrivals& arrivals) {
   std::vector<Bytes> originated;
   if (chance(3)) {
     originated.resize(1 + below(3));
     for (Bytes& frame : originated) frame = make_arp(uplink);
   }
-  const reference::Turn& turn = world_->poll(std::move(arrivals), originated);
+  const reference::Turn& turn = world_->poll(arrivals, originated);
+  learn_stations(arrivals, turn);
   for (PortNumber port = 0; port < turn.sent.size(); ++port)
-    for (const Bytes& frame : turn.sent[port])
-      if (chance(50)) answer(port, frame);
+    for (const Bytes& frame : turn.sent[port]) {
+      if (!chance(50)) continue;
+      const auto [link, packet] = port == uplink ? Unlinked{{}, frame} : unlinked(frame);
+      answer(place_at(port, link), packet);
+    }
   if (chance(10)) link_.lose_one(random_);
   if (chance(10)) link_.reorder(random_);
   while (link_.size() > 200) link_.lose_one(random_);
@@ -355,7 +387,7 @@ void Scenario::punt_flood() {
   packet.destination = gateway_of(family);
   packet.protocol = icmp_of(family);
   packet.icmp_type = family == IpFamily::ipv4 ? 8 : 128;
-  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  Arrivals arrivals(port_setups_.size());
   arrivals[uplink].assign(40 + below(25), {build(packet)});
   deliver(arrivals);
   deliver(arrivals);
@@ -365,12 +397,14 @@ void Scenario::punt_flood() {
 // One packet that passed, over and over, out of a port that takes nothing for a while.
 void Scenario::storm() {
   if (sent_before_.empty()) return;
-  const auto [in, frame] = sent_before_.back();
-  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
-  arrivals[in].push_back({frame});
+  const auto [place, frame] = sent_before_.back();
+  const PortNumber in = places_[place].port;
+  const Arrival arrival{behind_link(place, frame)};
+  Arrivals arrivals(port_setups_.size());
+  arrivals[in].push_back(arrival);
   const reference::Verdict verdict = world_->poll(arrivals).verdicts[in][0];
   if (verdict.fate != Fate::transmitted) return;
-  arrivals[in].assign(64, {frame});
+  arrivals[in].assign(64, arrival);
   world_->block(verdict.port, true);
   const uint64_t turns = 9 + below(6);
   for (uint64_t i = 0; i < turns; ++i) deliver(arrivals);
@@ -380,20 +414,21 @@ void Scenario::storm() {
 
 // More datagrams of one sender at once than an EIP has a share for, and what follows some of them.
 void Scenario::fragment_storm() {
-  const auto port = PortNumber{below(port_setups_.size())};
-  AnyPacket packet = port == uplink ? from_uplink(pick(families)) : from_endpoint(port, pick(families));
+  const PlaceNumber place = some_place();
+  const PortNumber port = places_[place].port;
+  AnyPacket packet = place == uplink ? from_uplink(pick(families)) : from_endpoint(place, pick(families));
   packet.payload.assign(40, 0x33);
   const Bytes whole = build(packet);
   const size_t length = whole.size() - begin_of_parts(whole);
   const auto part = [&](uint16_t identification, bool is_first) {
     constexpr size_t cut = 24;
-    return Arrival{part_of(whole, {.identification = identification,
-                                   .offset = is_first ? 0 : cut,
-                                   .length = is_first ? cut : length - cut,
-                                   .more = is_first})};
+    return Arrival{behind_link(place, part_of(whole, {.identification = identification,
+                                                      .offset = is_first ? 0 : cut,
+                                                      .length = is_first ? cut : length - cut,
+                                                      .more = is_first}))};
   };
   const size_t count = 10 + below(30);
-  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  Arrivals arrivals(port_setups_.size());
   for (size_t n = 0; n < count; ++n) arrivals[port].push_back(part(static_cast<uint16_t>(n), true));
   deliver(arrivals);
   arrivals[port].clear();
@@ -403,13 +438,14 @@ void Scenario::fragment_storm() {
 
 // What expires at the gateway, of many senders, more than they are told of.
 void Scenario::expiry_storm() {
-  const auto port = PortNumber{below(port_setups_.size())};
-  std::vector<std::vector<Arrival>> arrivals(port_setups_.size());
+  const PlaceNumber place = some_place();
+  const PortNumber port = places_[place].port;
+  Arrivals arrivals(port_setups_.size());
   while (arrivals[port].size() < 64) {
     const IpFamily family = pick(families);
-    AnyPacket packet = port == uplink ? from_uplink(family) : from_endpoint(port, family);
+    AnyPacket packet = place == uplink ? from_uplink(family) : from_endpoint(place, family);
     packet.ttl = 1;
-    arrivals[port].push_back({build(packet)});
+    arrivals[port].push_back({behind_link(place, build(packet))});
   }
   for (int turn = 0; turn < 8; ++turn) deliver(arrivals);
 }
@@ -444,6 +480,8 @@ bool Scenario::step() {
     chance(50) ? punt_flood() : fragment_storm();
   else if (kind < 99)
     chance(50) ? storm() : expiry_storm();
+  else if (chance(50))
+    change_underlay();
   else
     world_->set_neighbour(
         chance(60) ? std::optional(Mac{{0x02, 0xee, 0, 0, 0, static_cast<uint8_t>(below(3))}}) : std::nullopt,
@@ -459,6 +497,7 @@ void Scenario::add_to(Coverage& coverage) const {
   }
   for (const auto& [reason, count] : counts.dropped) coverage.dropped[reason] += count;
   for (const auto& [event, count] : counts.events) coverage.events[event] += count;
+  for (const auto& [event, count] : events_) coverage.events[event] += count;
 }
 
 }  // namespace portcullis::testing

@@ -7,8 +7,6 @@
 
 namespace portcullis::testing {
 
-using reference::PortNumber;
-
 // Mostly none, else such as pass.
 void Scenario::add_extension_headers(AnyPacket& packet) {
   if (!chance(15)) return;
@@ -33,12 +31,15 @@ Ipv6Addr Scenario::some_ipv6_address() {
 }
 
 // Neighbor Discovery, mostly a question that is answered, or what the next hop of the uplink says of itself.
-Bytes Scenario::make_neighbor(PortNumber port) {
+Bytes Scenario::make_neighbor(PlaceNumber place) {
   const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
-  Ipv6Addr target = chance(70) ? port_setups_[port].endpoint_next_hop6 : some_ipv6_address();
-  if (port == uplink) target = chance(40) ? gateway_address6 : some_ipv6_address();
+  Ipv6Addr target = chance(70) ? setup_at(place).endpoint_next_hop6 : some_ipv6_address();
+  if (place == uplink) target = chance(40) ? gateway_address6 : some_ipv6_address();
+  const auto end = setup_at(place).tunnel.ends.find(IpFamily::ipv6);
+  const bool has_end = end != setup_at(place).tunnel.ends.end() && chance(is_underlay(place) ? 70 : 15);
+  if (has_end) target = end->second.address.v6();
   const Ipv6Addr group = Ipv6Addr::of(0xff02000000000000, 0x1ff000000 | (target.low() & 0xffffff));
-  Packet6 packet{.to = port_setups_[port].mac,
+  Packet6 packet{.to = setup_at(place).mac,
                  .from = *Mac::parse("02:66:00:00:00:01"),
                  .source = chance(80) ? outside_host(IpFamily::ipv6).v6() : some_ipv6_address(),
                  .destination = chance(80)   ? group
@@ -50,9 +51,13 @@ Bytes Scenario::make_neighbor(PortNumber port) {
                  .icmp_code = chance(97) ? uint8_t{0} : any_byte(),
                  .extensions = {},
                  .payload = Bytes(16, 0)};
-  if (port == uplink && chance(30)) {
+  if (place == uplink && chance(30)) {
     packet.icmp_type = 136;
     target = chance(80) ? port_setups_[uplink].next_hop6 : router6;
+  }
+  if (has_end && chance(50)) {
+    packet.icmp_type = 136;
+    target = some_station(places_[place].port, IpFamily::ipv6).v6();
   }
   put_address6(packet.payload, 0, target);
   for (uint64_t n = below(3); n > 0; --n)
@@ -65,9 +70,9 @@ Bytes Scenario::make_neighbor(PortNumber port) {
   return frame;
 }
 
-Bytes Scenario::make_odd_ipv6_frame(PortNumber port) {
+Bytes Scenario::make_odd_ipv6_frame(PlaceNumber place) {
   const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
-  Packet6 packet{.to = port_setups_[port].mac,
+  Packet6 packet{.to = setup_at(place).mac,
                  .from = *Mac::parse("02:66:00:00:00:01"),
                  .source = chance(80) ? outside_host(IpFamily::ipv6).v6() : some_ipv6_address(),
                  .destination = chance(80) ? some_destination(IpFamily::ipv6).v6() : some_ipv6_address(),
@@ -113,7 +118,7 @@ Bytes Scenario::make_odd_ipv6_frame(PortNumber port) {
 }
 
 // One thing wrong, or odd but right. The frame is longer than an IPv6 header and 20 bytes.
-void Scenario::damage_ipv6(PortNumber port, Bytes& frame) {
+void Scenario::damage_ipv6(PlaceNumber place, Bytes& frame) {
   const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
   const auto packet = layout_of(frame);
   const size_t at = packet && packet->has(16) ? packet->transport_at : transport6_at;
@@ -163,7 +168,7 @@ void Scenario::damage_ipv6(PortNumber port, Bytes& frame) {
         put16(frame, transport_checksum_at(frame), pick<uint16_t>({0, 0xffff, any_byte()}));
       return;
     case 13:
-      make_zero_after_translation(port, frame);
+      make_zero_after_translation(place, frame);
       return;
     case 14:
       frame.resize(frame.size() + 1 + below(40), any_byte());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "tests/model/frames_link.h"
 #include "tests/model/scenario_values.h"
 
 namespace portcullis::testing {
@@ -11,7 +12,6 @@ namespace portcullis::testing {
 using model::Direction;
 using model::PermitRule;
 using reference::Arrival;
-using reference::PortNumber;
 
 IpAddr Scenario::outside_host(IpFamily family) {
   return outside(family, static_cast<uint8_t>(2 + below(6)));
@@ -129,16 +129,15 @@ AnyPacket Scenario::from_uplink(IpFamily family) {
   return packet;
 }
 
-AnyPacket Scenario::from_endpoint(PortNumber port, IpFamily family) {
+AnyPacket Scenario::from_endpoint(PlaceNumber place, IpFamily family) {
   AnyPacket packet;
-  packet.to = port_setups_[port].mac;
+  packet.to = setup_at(place).mac;
   packet.source = private_one(family, static_cast<uint8_t>(10 + below(16)));
   packet.destination = some_destination(family);
   choose_transport(packet);
   std::vector<IpAddr> here;
   for (const auto& [address, eip] : world_->state().eips)
-    if (address.family() == family && world_->vm_of(address).location.port == port_setups_[port].name)
-      here.push_back(address);
+    if (address.family() == family && is_at(world_->vm_of(address), place)) here.push_back(address);
   if (here.empty() || chance(2)) {
     packet.from = make_vm().location.mac;
   } else {
@@ -152,13 +151,13 @@ AnyPacket Scenario::from_endpoint(PortNumber port, IpFamily family) {
   return packet;
 }
 
-Bytes Scenario::make_frame(PortNumber port) {
-  if (chance(4)) return chance(50) ? make_arp(port) : make_neighbor(port);
+Bytes Scenario::make_frame(PlaceNumber place) {
+  if (chance(is_underlay(place) ? 70 : 4)) return chance(50) ? make_arp(place) : make_neighbor(place);
   if (!sent_before_.empty() && chance(25)) {
     // Something seen before, perhaps with other flags or another ICMP code, or from the other side of a
     // narrowed list.
     const auto& [from, frame] = sent_before_[below(sent_before_.size())];
-    if (from == port) {
+    if (from == place) {
       Bytes again = frame;
       const auto packet = layout_of(again);
       if (packet && packet->is_first && packet->has(14)) {
@@ -170,19 +169,21 @@ Bytes Scenario::make_frame(PortNumber port) {
     }
   }
   IpFamily family = pick(families);
-  if (port != uplink && !has_eip_at(port, family) && chance(90))
+  if (place != uplink && !has_eip_at(place, family) && chance(90))
     family = family == IpFamily::ipv4 ? IpFamily::ipv6 : IpFamily::ipv4;
-  AnyPacket packet = port == uplink ? from_uplink(family) : from_endpoint(port, family);
+  AnyPacket packet = place == uplink ? from_uplink(family) : from_endpoint(place, family);
   if (chance(10)) packet.ttl = static_cast<uint8_t>(below(4));
   size_t payload = below(20);
   if (chance(6)) {
     // About as long as some port's MTU.
     const size_t headers = build(packet).size() - ip_at;
-    payload = pick(port_setups_).mtu - headers + below(3) - 1;
+    const size_t taken = pick<size_t>({0, 0, 8, 50, 70});  // by a link
+    payload = pick(port_setups_).mtu - taken - headers + below(3) - 1;
   }
   packet.payload.resize(payload);
   for (uint8_t& byte : packet.payload) byte = static_cast<uint8_t>(random_());
   Bytes frame = build(packet);
+  if (chance(20)) mark(frame, static_cast<uint8_t>(below(4)));
   if (is_ipv4(frame) && chance(30)) {
     put16(frame, ip_at + 6, 0);  // may be fragmented
     fix_header_checksum(frame);
@@ -191,7 +192,7 @@ Bytes Scenario::make_frame(PortNumber port) {
 }
 
 // Leaves the first fragment in `frame`; the others come after it, mostly in order and each once.
-void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
+void Scenario::cut_into_parts(PlaceNumber place, Bytes& frame) {
   const auto packet = layout_of(frame);
   if (!packet || packet->is_fragment || !packet->has(24)) return;
   // A header whose length was made wrong leaves nothing to cut.
@@ -210,19 +211,16 @@ void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
     if (chance(2)) part.more = !part.more;
     parts.push_back(part_of(frame, part));
   }
-  if (port != uplink && parts.size() > 1 && chance(30)) {
-    // Another endpoint with the same private address, at another port, sends what looks like a part of it.
+  if (place != uplink && parts.size() > 1 && chance(30)) {
+    // Another endpoint with the same private address, at another place, sends what looks like a part of it.
     for (const auto& [address, eip] : world_->state().eips) {
       const model::Vm& vm = world_->vm_of(address);
-      for (PortNumber other = 1; other < port_setups_.size(); ++other) {
-        if (other == port || port_setups_[other].name != vm.location.port ||
-            vm.dip_of(packet->family) != packet->source)
-          continue;
-        Bytes part = parts[1];
-        std::ranges::copy(port_setups_[other].mac.bytes, part.begin());
-        std::ranges::copy(vm.location.mac.bytes, part.begin() + 6);
-        parts_[other].push_back(std::move(part));
-      }
+      const PlaceNumber other = place_of(vm.location);
+      if (other == place || vm.dip_of(packet->family) != packet->source) continue;
+      Bytes part = parts[1];
+      std::ranges::copy(setup_at(other).mac.bytes, part.begin());
+      std::ranges::copy(vm.location.mac.bytes, part.begin() + 6);
+      parts_[other].push_back(std::move(part));
     }
   }
   if (chance(25)) std::ranges::shuffle(parts, random_);
@@ -230,20 +228,26 @@ void Scenario::cut_into_parts(PortNumber port, Bytes& frame) {
   if (chance(15)) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(below(parts.size())));
   if (parts.empty()) return;
   frame = parts.front();
-  parts_[port].insert(parts_[port].end(), parts.begin() + 1, parts.end());
+  parts_[place].insert(parts_[place].end(), parts.begin() + 1, parts.end());
 }
 
-Bytes Scenario::make_arp(PortNumber port) {
+Bytes Scenario::make_arp(PlaceNumber place) {
   Arp arp;
   arp.from = arp.sender_mac =
-      port == uplink ? router_mac : Mac{{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
+      place == uplink ? router_mac : Mac{{0x02, 0x55, 0, 0, 0, static_cast<uint8_t>(below(40))}};
   if (chance(10)) arp.sender_mac.bytes[5] ^= 0x80;
-  arp.to = chance(70) ? broadcast_mac : port_setups_[port].mac;
+  arp.to = chance(70) ? broadcast_mac : setup_at(place).mac;
   arp.operation = static_cast<uint16_t>(chance(65) ? 1 : below(4));
   arp.sender = pick({router, router, router_in_pool, Ipv4Addr::of(10, 0, 0, 12), Ipv4Addr(),
                      outside_host(IpFamily::ipv4).v4()});
   arp.target = pick({link_local_next_hop, configured_next_hop, gateway_address, router_in_pool,
                      some_destination(IpFamily::ipv4).v4(), some_destination(IpFamily::ipv4).v4()});
+  const auto end = setup_at(place).tunnel.ends.find(IpFamily::ipv4);
+  if (end != setup_at(place).tunnel.ends.end() && chance(is_underlay(place) ? 70 : 15)) {
+    arp.target = end->second.address.v4();
+    arp.sender = some_station(places_[place].port, IpFamily::ipv4).v4();
+    arp.operation = chance(50) ? 1 : 2;
+  }
   Bytes frame = build(arp);
   if (chance(15)) frame[14 + below(6)] ^= static_cast<uint8_t>(1 + below(255));
   if (chance(8)) frame.resize(14 + below(28));
@@ -251,7 +255,7 @@ Bytes Scenario::make_arp(PortNumber port) {
 }
 
 // One thing wrong, or odd but right.
-void Scenario::damage(PortNumber port, Bytes& frame) {
+void Scenario::damage(PlaceNumber place, Bytes& frame) {
   const auto any_byte = [&] { return static_cast<uint8_t>(random_()); };
   const uint64_t kind = below(22);
   switch (kind) {
@@ -330,7 +334,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
         put16(frame, transport_checksum_at(frame), pick<uint16_t>({0, 0xffff, any_byte()}));
       return;
     case 18:
-      make_zero_after_translation(port, frame);
+      make_zero_after_translation(place, frame);
       return;
     case 19:
       frame.resize(frame.size() + 1 + below(40), any_byte());
@@ -345,7 +349,7 @@ void Scenario::damage(PortNumber port, Bytes& frame) {
 }
 
 // RFC 768: a UDP checksum that comes out as zero is sent as all ones. Chosen so that it does.
-void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
+void Scenario::make_zero_after_translation(PlaceNumber place, Bytes& frame) {
   if (transport_checksum_at(frame) == 0) return;
   const Layout packet = layout_of(frame).value();
   IpAddr new_source = packet.source;
@@ -354,8 +358,7 @@ void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
     if (address.family() != packet.family) continue;
     const model::Vm& vm = world_->vm_of(address);
     const IpAddr dip = vm.dip_of(packet.family).value();
-    if (port != uplink && dip == packet.source && vm.location.port == port_setups_[port].name)
-      new_source = address;
+    if (place != uplink && dip == packet.source && is_at(vm, place)) new_source = address;
     if (address == packet.destination) new_destination = dip;
   }
   const auto words = [](const IpAddr& a) {
@@ -372,32 +375,27 @@ void Scenario::make_zero_after_translation(PortNumber port, Bytes& frame) {
   put16(frame, transport_checksum_at(frame), checksum == 0 ? 0xffff : checksum);
 }
 
-Arrival Scenario::make_arrival(PortNumber port) {
+Arrival Scenario::make_arrival(PlaceNumber place) {
   Bytes frame;
-  std::deque<Bytes>& parts = parts_[port];
+  std::deque<Bytes>& parts = parts_[place];
   if (!parts.empty() && chance(80)) {
     frame = std::move(parts.front());
     parts.pop_front();
-  } else if (chance(40) && link_.receive(port, frame)) {
+  } else if (chance(40) && link_.receive(place, frame)) {
   } else {
-    frame = chance(4) ? make_odd_ipv6_frame(port) : make_frame(port);
-    if (chance(6)) cut_into_parts(port, frame);
+    frame = chance(4) ? make_odd_ipv6_frame(place) : make_frame(place);
+    if (chance(6)) cut_into_parts(place, frame);
   }
-  if (chance(12) && is_ipv4(frame) && frame.size() > transport_at + 20) damage(port, frame);
-  if (chance(12) && is_ipv6(frame) && frame.size() > transport6_at + 20) damage_ipv6(port, frame);
-  sent_before_.emplace_back(port, frame);
+  if (chance(12) && is_ipv4(frame) && frame.size() > transport_at + 20) damage(place, frame);
+  if (chance(12) && is_ipv6(frame) && frame.size() > transport6_at + 20) damage_ipv6(place, frame);
+  sent_before_.emplace_back(place, frame);
   if (sent_before_.size() > 60) sent_before_.pop_front();
-  Arrival arrival{std::move(frame)};
-  // In two buffers; link padding is left to frames in one.
-  const auto packet = layout_of(arrival.bytes);
-  if (chance(2) && arrival.bytes.size() > 60 && (!packet || packet->end == arrival.bytes.size()))
-    arrival.first_segment = static_cast<uint32_t>(1 + below(chance(50) ? 60 : arrival.bytes.size() - 1));
-  return arrival;
+  return on_wire(place, frame);
 }
 
-bool Scenario::has_eip_at(PortNumber port, IpFamily family) const {
+bool Scenario::has_eip_at(PlaceNumber place, IpFamily family) const {
   return std::ranges::any_of(world_->state().eips, [&](const auto& eip) {
-    return eip.first.family() == family && world_->vm_of(eip.first).location.port == port_setups_[port].name;
+    return eip.first.family() == family && is_at(world_->vm_of(eip.first), place);
   });
 }
 
@@ -410,14 +408,14 @@ void Scenario::recall_flow() {
   if (!state.eips.contains(key.local)) return;
   const IpAddr& hearer = chance(50) ? key.local : key.remote;
   AnyPacket heard;
-  PortNumber port = uplink;
+  PlaceNumber place = uplink;
   heard.from = port_setups_[uplink].mac;
   heard.to = router_mac;
   heard.destination = hearer;
   if (state.eips.contains(hearer)) {
     const model::Vm& vm = world_->vm_of(hearer);
-    while (port_setups_[port].name != vm.location.port) ++port;
-    heard.from = port_setups_[port].mac;
+    place = place_of(vm.location);
+    heard.from = setup_at(place).mac;
     heard.to = vm.location.mac;
     heard.destination = vm.dip_of(hearer.family()).value();
   }
@@ -429,15 +427,15 @@ void Scenario::recall_flow() {
   heard.icmp_type = key.icmp_query;
   heard.icmp_id = key.local_port;
   heard.payload.assign(16, 0x77);
-  answer(port, build(heard));
+  answer(place, build(heard));
 }
 
-void Scenario::answer(PortNumber port, const Bytes& frame) {
+void Scenario::answer(PlaceNumber place, const Bytes& frame) {
   const auto packet = layout_of(frame);
   if (!packet || frame.size() < packet->transport_at + 14) return;
   const size_t at = packet->transport_at;
   const bool is_ping = packet->protocol == icmp_of(packet->family);
-  if (chance(is_ping ? 40 : 20)) return report(port, frame);
+  if (chance(is_ping ? 40 : 20)) return report(place, frame);
   AnyPacket reply;
   reply.to = get_mac(frame, 6);
   reply.from = get_mac(frame, 0);
@@ -462,18 +460,18 @@ void Scenario::answer(PortNumber port, const Bytes& frame) {
   }
   if (reply.protocol == sctp)
     reply.sctp_chunk = frame[at + 12] == 1 ? pick<uint8_t>({2, 2, 6}) : pick<uint8_t>({0, 3, 3, 1});
-  link_.send(port, build(reply));
+  link_.send(place, build(reply));
 }
 
 // An ICMP error about `frame`, by the host that got it from `port` or by a router on its way there, as much
 // of it quoted as hosts and routers do; now and then about something else.
-void Scenario::report(PortNumber port, const Bytes& frame) {
+void Scenario::report(PlaceNumber place, const Bytes& frame) {
   const Layout packet = layout_of(frame).value();
   const bool ipv6 = packet.family == IpFamily::ipv6;
   AnyPacket error;
   error.to = get_mac(frame, 6);
   error.from = get_mac(frame, 0);
-  error.source = port == uplink && chance(50) ? outside_host(packet.family) : packet.destination;
+  error.source = place == uplink && chance(50) ? outside_host(packet.family) : packet.destination;
   error.destination = packet.source;
   error.protocol = icmp_of(packet.family);
   error.icmp_type = ipv6 ? pick<uint8_t>({1, 1, 2, 3, 4, 5}) : pick<uint8_t>({3, 3, 11, 12, 4, 5});
@@ -483,7 +481,7 @@ void Scenario::report(PortNumber port, const Bytes& frame) {
       header + pick<size_t>({7, 8, 14, 18, 20, 40, 528}) - (chance(8) ? 8 : 0), packet.end - ip_at);
   error.payload.assign(frame.begin() + ip_at, frame.begin() + static_cast<std::ptrdiff_t>(ip_at + quoted));
   if (chance(10)) error.ttl = static_cast<uint8_t>(below(2));
-  if (quoted >= header && port == uplink && chance(15)) {
+  if (quoted >= header && place == uplink && chance(15)) {
     // As if a packet to another endpoint had been seen outside.
     const std::optional<IpAddr> eip = some_eip(packet.family);
     if (eip && ipv6) put_address6(error.payload, 24, eip->v6());
@@ -497,7 +495,7 @@ void Scenario::report(PortNumber port, const Bytes& frame) {
     const size_t at = chance(60) ? std::min(pick(interesting), quoted - 1) : below(quoted);
     error.payload[at] ^= static_cast<uint8_t>(1 + below(chance(50) ? 2 : 255));
   }
-  link_.send(port, build(error));
+  link_.send(place, build(error));
 }
 
 }  // namespace portcullis::testing

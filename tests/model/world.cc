@@ -6,6 +6,7 @@
 #include "dataplane/drop.h"
 #include "dataplane/spread.h"
 #include "dataplane/tables/fragment.h"
+#include "tests/model/frames_link.h"
 
 namespace portcullis::testing {
 namespace {
@@ -121,15 +122,19 @@ FlowView view(const BasicFlowEntry<Tuple>& flow) {
           flow.icmp_code};
 }
 
-// What tells flows apart on the wire: the addresses and the four bytes behind the IP header, ports mostly.
-// Errors about one flow are one worker's, but nobody minds their order.
+// What tells flows apart on the wire: the addresses and the four bytes behind the IP header, ports mostly. Of
+// what goes by a link, and of ICMP errors, the order is not looked at.
 Bytes flow_of(const Bytes& frame) {
   constexpr size_t ether_type_at = 12, addresses_at = 14 + 12, ports_end = 14 + 20 + 4;
   constexpr size_t addresses6_at = 14 + 8, ports6_end = 14 + 40 + 4;
   if (frame.size() < ports6_end || is_icmp_error(frame)) return frame;
   const bool is_ipv6 = frame[ether_type_at] == 0x86;
+  if (!is_ipv6 && frame[ether_type_at] != 0x08) return frame;
+  const size_t end = is_ipv6 ? ports6_end : ports_end;
+  const uint32_t port = uint32_t{frame[end - 2]} << 8 | frame[end - 1];
+  if (port == vxlan_port || port == geneve_port) return frame;
   return {frame.begin() + (is_ipv6 ? addresses6_at : addresses_at),
-          frame.begin() + (is_ipv6 ? ports6_end : ports_end)};
+          frame.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 }  // namespace
@@ -140,7 +145,7 @@ Bench& Bench::instance() {
 }
 
 Bench::Bench() : frames_("frames", 8191) {
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 4; ++i)
     ports_.push_back(std::make_unique<RingPort>("port" + std::to_string(i), frames_, port_depth));
 }
 
@@ -197,6 +202,10 @@ reference::Setup World::completed(reference::Setup setup, const Sizes& sizes, ui
   };
   setup.fragments.ways = FragmentTable::ways;
   setup.fragments.share = FragmentTable::share;
+  setup.fragments.number_of = [this](PortNumber port, const Encapsulation& link) -> uint32_t {
+    if (std::holds_alternative<std::monostate>(link)) return gateway_->port_id(port);
+    return gateway_->tables().links.find(LinkKey::of(gateway_->port_id(port), link)).value_or(0);
+  };
   setup.fragments.bucket_of = [buckets = sizes.fragment_capacity / FragmentTable::ways](const IpAddr& eip) {
     return eip.is_v4() ? FragmentTable::bucket_of(eip.v4(), buckets, flow_secret)
                        : buckets + FragmentTable6::bucket_of(eip.v6(), buckets, flow_secret);
@@ -217,10 +226,12 @@ template <typename Reply, typename Apply>
 bool World::call(const std::string& what, const Expected<model::Plan<Reply>>& plan, Apply&& apply) {
   note(what + (plan ? "" : ": refused, " + plan.error().message));
   if (!plan) return false;
+  source_ports_.forget();
   gateway_->set_online(false);
   const Reply reply = gateway_->enforce(*plan);
   gateway_->set_online(true);
   if (!plan->changes.changes.empty()) apply(reply);
+  resolve_underlay();
   compare_state();
   return true;
 }
@@ -238,15 +249,16 @@ bool World::delete_pool(const std::string& id) {
 
 bool World::create_vm(const model::Vm& vm) {
   return call("create vm " + vm.tenant + "/" + vm.id + " at " + vm.location.port + " " +
-                  vm.location.mac.to_string() + " " + (vm.dip ? vm.dip->to_string() : "") +
-                  (vm.dip6 ? " " + vm.dip6->to_string() : ""),
+                  to_string(vm.location.encapsulation) + " " + vm.location.mac.to_string() + " " +
+                  (vm.dip ? vm.dip->to_string() : "") + (vm.dip6 ? " " + vm.dip6->to_string() : ""),
               gateway_->model().plan_create_vm(vm), [&](const auto&) { reference_.create_vm(vm); });
 }
 
 bool World::move_vm(const model::VmKey& key, const model::Location& location) {
-  return call(
-      "move vm " + key.first + "/" + key.second + " to " + location.port + " " + location.mac.to_string(),
-      gateway_->model().plan_move_vm(key, location), [&](const auto&) { reference_.move_vm(key, location); });
+  return call("move vm " + key.first + "/" + key.second + " to " + location.port + " " +
+                  to_string(location.encapsulation) + " " + location.mac.to_string(),
+              gateway_->model().plan_move_vm(key, location),
+              [&](const auto&) { reference_.move_vm(key, location); });
 }
 
 bool World::delete_vm(const model::VmKey& key) {
@@ -332,7 +344,8 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
   for (PortNumber port = 0; port < ports_.size(); ++port) {
     reference_.set_room(port, ports_[port]->room());
     for (const Arrival& arrival : arrivals[port])
-      if (!ports_[port]->feed(arrival.bytes, arrival.first_segment)) differ("receive ring is full");
+      if (!ports_[port]->feed(arrival.bytes, arrival.first_segment, arrival.headroom))
+        differ("receive ring is full");
   }
   for (const Bytes& frame : originated) gateway_->originate(bench_.frames().make(frame));
 
@@ -344,7 +357,7 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
       note("in " + std::to_string(port) + ": " + describe(arrivals[port][i].bytes) + "  " +
            show(turn_.verdicts[port][i]));
   compare_frames();
-  compare_checksums(arrivals);
+  compare_checksums();
   if (counts_each_turn_) compare_counts();
   return turn_;
 }
@@ -420,7 +433,7 @@ void World::compare_frames() {
   for (PortNumber port = 0; port < ports_.size(); ++port) {
     sent_[port].insert(sent_[port].end(), turn_.sent[port].begin(), turn_.sent[port].end());
     if (blocked_.contains(port)) continue;
-    std::vector<Bytes> frames = ports_[port]->collect();
+    std::vector<Bytes> frames = collect(port);
     // Between flows of different workers there is no order.
     if (gateway_->workers().size() > 1) {
       std::ranges::stable_sort(frames, {}, flow_of);
@@ -444,22 +457,22 @@ void World::compare_frames() {
 
 // Independently of how either side computes them: a checksum that was right is right, one that was wrong is
 // wrong.
-void World::compare_checksums(const std::vector<std::vector<Arrival>>& arrivals) {
-  for (PortNumber port = 0; port < ports_.size(); ++port)
-    for (size_t i = 0; i < arrivals[port].size(); ++i) {
-      const reference::Verdict& verdict = turn_.verdicts[port][i];
-      if (verdict.fate == Fate::answered && is_icmp_error(verdict.bytes)) {
-        expect_equal("header checksum of an answer right", true, header_checksum_right(verdict.bytes));
-        expect_equal("ICMP checksum of an answer right", true, transport_checksum_right(verdict.bytes));
+void World::compare_checksums() {
+  for (const std::vector<reference::Verdict>& verdicts : turn_.verdicts)
+    for (const reference::Verdict& verdict : verdicts) {
+      const Bytes& packet = verdict.packet;
+      if (verdict.fate == Fate::answered && is_icmp_error(packet)) {
+        expect_equal("header checksum of an answer right", true, header_checksum_right(packet));
+        expect_equal("ICMP checksum of an answer right", true, transport_checksum_right(packet));
       }
       if (verdict.fate != Fate::transmitted) continue;
-      if (is_icmp_error(verdict.bytes))
-        expect_equal("quoted header checksum right", quoted_header_checksum_right(arrivals[port][i].bytes),
-                     quoted_header_checksum_right(verdict.bytes));
-      expect_equal("header checksum right", true, header_checksum_right(verdict.bytes));
-      if (is_fragment(verdict.bytes)) continue;  // the checksum is of the whole datagram
-      expect_equal("transport checksum right", transport_checksum_right(arrivals[port][i].bytes),
-                   transport_checksum_right(verdict.bytes));
+      if (is_icmp_error(packet))
+        expect_equal("quoted header checksum right", quoted_header_checksum_right(verdict.received),
+                     quoted_header_checksum_right(packet));
+      expect_equal("header checksum right", true, header_checksum_right(packet));
+      if (is_fragment(packet)) continue;  // the checksum is of the whole datagram
+      expect_equal("transport checksum right", transport_checksum_right(verdict.received),
+                   transport_checksum_right(packet));
     }
 }
 

@@ -13,6 +13,7 @@
 #include "tests/model/gateway_under_test.h"
 #include "tests/model/reference.h"
 #include "tests/model/ring_port.h"
+#include "tests/model/source_ports.h"
 
 namespace portcullis::testing {
 
@@ -53,6 +54,8 @@ class World {
   void end_keep(const IpAddr& eip);
 
   void set_neighbour(std::optional<Mac> mac, IpFamily family = IpFamily::ipv4);
+  // A station of the underlay: it answers whoever asks for it from now on, or nobody does.
+  void set_underlay_neighbour(reference::PortNumber port, const IpAddr& address, std::optional<Mac> mac);
   void advance(uint64_t milliseconds);
   // While a link is blocked nobody collects from it: it fills up, then frames wait in the gateway, then drop.
   void block(reference::PortNumber port, bool blocked);
@@ -91,7 +94,7 @@ class World {
   bool call(const std::string& what, const Expected<model::Plan<Reply>>& plan, Apply&& apply);
   void compare_state();
   void compare_frames();
-  void compare_checksums(const std::vector<std::vector<reference::Arrival>>& arrivals);
+  void compare_checksums();
   void compare_counters();
   void compare_eips();
   void compare_flows();
@@ -99,6 +102,8 @@ class World {
   void compare_flows_of(IpFamily family, uint32_t worker, const Table& table, KeyOf&& key_of);
   [[nodiscard]] reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room);
   void learn_binding(const IpAddr& eip);
+  void resolve_underlay();
+  [[nodiscard]] std::vector<Bytes> collect(reference::PortNumber port);
 
   uint64_t now_ms_ = 1'000'000;
   Bench& bench_;
@@ -119,6 +124,8 @@ class World {
     uint64_t created = 0;
   };
   std::map<BindingId, Bound> bindings_;
+  std::map<std::pair<reference::PortNumber, IpAddr>, Mac> underlay_;
+  SourcePorts source_ports_;
   std::deque<std::string> trace_;
   std::vector<std::string> differences_;
 };

@@ -269,6 +269,20 @@ TEST_F(LinkRows, TunnelHeadersAreTakenOffAndPutOn) {
              out(behind_vxlan));
 }
 
+// RFC 1071, 2 (B): the second buffer begins within a word.
+TEST_F(LinkRows, TheUdpChecksumIsThatOfAllBuffers) {
+  Packet packet = to(behind_geneve);
+  packet.payload = Bytes(200, 0xff);
+  for (const uint32_t first_segment : {60u, 61u, 77u}) {
+    const auto seen = pass(uplink(), build(packet), first_segment);
+    ASSERT_EQ(seen.size(), 1u);
+    const Bytes& sent = seen.begin()->second.at(0);
+    EXPECT_EQ(sent,
+              sent_by_geneve(build(at_vm(packet, second())), testing::get16(sent, testing::transport6_at)))
+        << first_segment << " bytes in the first buffer";
+  }
+}
+
 TEST_F(LinkRows, EndpointsOfTwoTunnelsTalk) {
   Packet across = from_vm(second());
   across.destination = behind_geneve;
