@@ -65,12 +65,14 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
 
-grpc::Status TenantService::SetPermitList(grpc::ServerContext* context, const v1::SetPermitListRequest* request,
+grpc::Status TenantService::SetPermitList(grpc::ServerContext* context,
+                                          const v1::SetPermitListRequest* request,
                                           v1::SetPermitListResponse* reply) {
   return change(control_, context, *request, *reply);
 }
 
-grpc::Status TenantService::AddPermitRules(grpc::ServerContext* context, const v1::AddPermitRulesRequest* request,
+grpc::Status TenantService::AddPermitRules(grpc::ServerContext* context,
+                                           const v1::AddPermitRulesRequest* request,
                                            v1::AddPermitRulesResponse* reply) {
   return change(control_, context, *request, *reply);
 }

@@ -136,9 +136,10 @@ def test_events_come_when_they_are_enforced_and_without_a_gap(lab, tenant):
             assert (curl(lab.client, web.address) is not None) == (turn % 2 == 0)
         events.cancel()
 
-        lab.gateway.kill()
-        lab.gateway.start()
-        lab.wait_for_next_hop()
+    lab.gateway.kill()
+    lab.gateway.start()
+    lab.wait_for_next_hop()
+    with Api(lab.gateway.socket) as api:
         late = api.observe.WatchEvents(new("WatchEventsRequest", parent="tenants/-", after_generation=now), timeout=20)
         with pytest.raises(grpc.RpcError) as refusal:
             next(late)
