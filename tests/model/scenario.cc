@@ -107,7 +107,7 @@ Sizes Scenario::make_sizes() {
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.fragment_capacity = pick<uint32_t>({64, 128});
   sizes.workers = pick<uint32_t>({1, 1, 2, 4});
-  sizes.handover_room = pick<uint32_t>({5, Handover::ring_size});
+  sizes.handover_room = chance(4) ? 5 : Handover::ring_size;
   sizes.index_pages = 8;
   std::vector<Isa> isas;
   std::ranges::copy_if(all_isas, std::back_inserter(isas), is_supported);

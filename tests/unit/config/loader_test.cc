@@ -85,7 +85,7 @@ const Row rows[] = {
      "workers {\n  cores: 0\n}",
      {"c:4:3: workers.cores[0] is 0, which is eal.main_core, expected another core: a worker polls and "
       "leaves no "
-      "time to others"}},
+      "time to others, unless workers.idle_polls lets it sleep"}},
     {"idle_sleep",
      3,
      "workers { cores: 1 idle_sleep_us: 20000 }",
