@@ -239,7 +239,7 @@ std::unique_ptr<testing::World> make_town() {
   setup.gateway_addresses6 = {gateway(ipv6).v6()};
   setup.gateway_permit = {in("ping", testing::icmp), in("ping6", testing::icmpv6)};
   setup.flow_quota = most_flows;
-  auto world = std::make_unique<testing::World>(setup, testing::Sizes{});
+  auto world = std::make_unique<testing::World>(setup, testing::Sizes{.workers = 2});
   must(world->create_pool({"p", Ipv4Prefix(eip(ipv4, 0).v4(), 28), model::PoolKind::local}));
   must(world->create_pool({"p6", Ipv6Prefix(eip(ipv6, 0).v6(), 124), model::PoolKind::local}));
   must(
