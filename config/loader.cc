@@ -231,10 +231,10 @@ class Checker {
           static_cast<uint16_t>(number(path + ".rx_descriptors", port.rx_descriptors(), 1024, 64, 32768));
       out.tx_descriptors =
           static_cast<uint16_t>(number(path + ".tx_descriptors", port.tx_descriptors(), 1024, 64, 32768));
-      const auto default_queues =
-          is_pci_address(out.device) ? static_cast<uint32_t>(settings_.workers.cores.size()) : 1;
-      out.queues = static_cast<uint16_t>(
-          number(path + ".queues", port.queues(), std::max(default_queues, 1u), 1, max_workers));
+      // More than workers would be received into and never looked at.
+      const auto most_queues = static_cast<uint32_t>(std::max<size_t>(settings_.workers.cores.size(), 1));
+      out.queues = static_cast<uint16_t>(number(
+          path + ".queues", port.queues(), is_pci_address(out.device) ? most_queues : 1, 1, most_queues));
       out.punt_rate = number(path + ".punt_rate", port.punt_rate(), 1000, 1, 1'000'000);
       if (out.role == PortRole::uplink) uplink_fields(path, port, out);
       if (out.role == PortRole::endpoint) endpoint_fields(path, port, out);

@@ -34,7 +34,7 @@ Expected<std::unique_ptr<Handover>> Handover::create(uint32_t workers, int numa_
         if (ring == nullptr)
           return fail(ErrorCode::resource_exhausted, "rings between " + std::to_string(workers) +
                                                          " workers do not fit (" + rte_strerror(rte_errno) +
-                                                         "); raise eal.memory_mb");
+                                                         "); raise eal.memory_mb, or have fewer workers");
         handover->rings_[(from * workers + to) * kinds + kind].reset(ring);
       }
   return handover;
@@ -47,7 +47,8 @@ void Handover::wait_until_taken() const {
       if (from == to) continue;
       const rte_ring& ring = *to_owner(from, to);
       const uint32_t filled_until = __atomic_load_n(&ring.prod.tail, __ATOMIC_ACQUIRE);
-      while (static_cast<int32_t>(__atomic_load_n(&ring.cons.tail, __ATOMIC_ACQUIRE) - filled_until) < 0)
+      while (!is_abandoned_.load(std::memory_order_relaxed) &&
+             static_cast<int32_t>(__atomic_load_n(&ring.cons.tail, __ATOMIC_ACQUIRE) - filled_until) < 0)
         rte_pause();
     }
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,9 +39,11 @@ class Handover {
     return at(from, to, transmitter_kind);
   }
 
-  // Waits until all that lies in rings to owners now has been taken out of them. Thread: control. Every
-  // worker polls, or sleeps between two polls.
+  // Waits until all that lies in rings to owners now has been taken out of them, or until it is abandoned.
+  // Thread: control. Every worker polls, or sleeps between two polls.
   void wait_until_taken() const;
+  // Some worker polls no more. Any thread.
+  void abandon() { is_abandoned_.store(true, std::memory_order_relaxed); }
 
   [[nodiscard]] static size_t bytes_for(uint32_t workers);
 
@@ -57,6 +60,7 @@ class Handover {
   }
 
   uint32_t workers_;
+  std::atomic<bool> is_abandoned_{false};
   std::array<uint8_t, Spread::buckets> owners_{};
   std::vector<std::unique_ptr<rte_ring, Free>> rings_;
 };

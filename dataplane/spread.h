@@ -36,7 +36,8 @@ constexpr std::array<uint16_t, 256> hashes_of_octet(uint32_t first_bit) {
 
 class Spread {
  public:
-  // Values of bucket(): as many as the least redirection table of common NICs has entries.
+  // Values of bucket(): no more than most NICs' redirection tables have entries. With a smaller one more
+  // packets change hands.
   static constexpr uint32_t buckets = 128;
 
   // What of an address counts.

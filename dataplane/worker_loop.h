@@ -87,6 +87,17 @@ template <typename Group, typename Probe>
   return count;
 }
 
+// All that lies in a ring of finished frames now: its producer may have judged packets of many ports and
+// rings meanwhile. What the ports take leaves before the next are looked at.
+inline uint32_t transmit_all_from(WorkerState& worker, rte_ring* ring) {
+  uint32_t all = 0;
+  for (uint32_t count = burst_size; count == burst_size && all < Handover::ring_size; all += count) {
+    count = transmit_from(worker, ring);
+    for (const PortId port : worker.tables.ports.in_use) stages::Transmit::flush(worker, port);
+  }
+  return all;
+}
+
 // What other workers have for this one.
 template <typename Group, typename Probe>
 inline uint32_t take_over(WorkerState& worker, uint64_t now_ms, Probe& probe) {
@@ -94,7 +105,7 @@ inline uint32_t take_over(WorkerState& worker, uint64_t now_ms, Probe& probe) {
   uint32_t taken = 0;
   for (uint32_t from = 0; from < handover.workers(); ++from) {
     if (from == worker.config.id) continue;
-    const uint32_t finished = transmit_from(worker, handover.to_transmitter(from, worker.config.id));
+    const uint32_t finished = transmit_all_from(worker, handover.to_transmitter(from, worker.config.id));
     worker.counters.taken_over.add(finished);
     taken += finished;
     taken += judge_taken_over<Group>(worker, now_ms, handover.to_owner(from, worker.config.id), probe);

@@ -24,7 +24,7 @@ namespace portcullis {
 struct TransmitQueue {
   static constexpr uint32_t capacity = 512;
   uint16_t number = 0;                 // of the port's transmit queues
-  rte_ring* to_transmitter = nullptr;  // if another worker has the port's only queue
+  rte_ring* to_transmitter = nullptr;  // if another worker transmits for the port
   uint32_t count = 0;
   uint64_t bytes = 0;
   std::array<rte_mbuf*, capacity> packets;

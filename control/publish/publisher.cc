@@ -161,7 +161,7 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
     if (pool.prefix.is_v6() || (same != next.end() && same->second == pool)) continue;
     fill(pool.prefix.v4());
     const bool is_resized = std::ranges::any_of(
-        next, [&](const auto& other) { return other.second.prefix.overlaps(pool.prefix); });
+        next, [&prefix = pool.prefix](const auto& other) { return other.second.prefix.overlaps(prefix); });
     (is_resized ? resized : limbo_.pools).push_back(pool.prefix.v4());
   }
   Expected<void> result;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/spread.h"
@@ -100,6 +101,12 @@ Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0)
     return failure("does not say what it can do", error);
   receive_queues_ = std::min(config.queues, info.max_rx_queues);
+  // Its sockets take part in the kernel's spreading from when they are opened, read or not.
+  if (std::string_view(info.driver_name) == "net_af_packet" && info.max_rx_queues > receive_queues_)
+    return fail(ErrorCode::failed_precondition,
+                "device " + device_ + ": has " + std::to_string(info.max_rx_queues) +
+                    " queues (qpairs), but " + std::to_string(receive_queues_) +
+                    " would be read and the frames in the others lost; set ports.queues to as many");
   transmit_queues_ = std::min(config.queues, info.max_tx_queues);
   rte_eth_conf conf{};
   conf.rxmode.mtu = config.mtu != 0 ? config.mtu : mtu();
@@ -107,10 +114,11 @@ Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool
   if (receive_queues_ > 1 && info.flow_type_rss_offloads != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     const uint64_t only = config.remote_is_source ? RTE_ETH_RSS_L3_SRC_ONLY : RTE_ETH_RSS_L3_DST_ONLY;
-    conf.rx_adv_conf.rss_conf.rss_hf =
-        (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP | only) &
-        info.flow_type_rss_offloads;
-    spreads_by_remote_ = (info.flow_type_rss_offloads & only) != 0;
+    spreads_by_remote_ = !config.has_tunnels && (info.flow_type_rss_offloads & only) != 0;
+    const uint64_t fields = spreads_by_remote_
+                                ? RTE_ETH_RSS_IP | only
+                                : RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+    conf.rx_adv_conf.rss_conf.rss_hf = fields & info.flow_type_rss_offloads;
     for (size_t i = 0; i < key.size(); ++i)
       key[i] = static_cast<uint8_t>(i % 2 == 0 ? spread_key_word >> 8 : spread_key_word & 0xff);
     if (!key.empty()) conf.rx_adv_conf.rss_conf.rss_key = key.data();

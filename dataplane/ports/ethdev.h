@@ -24,6 +24,7 @@ struct EthPortConfig {
   uint16_t tx_descriptors = 1024;
   uint16_t queues = 1;            // each way; fewer, if the device has no more
   bool remote_is_source = false;  // of what the port receives: an uplink's
+  bool has_tunnels = false;       // whose outer headers have no remote of a flow in them
 };
 
 class EthPort {
@@ -53,7 +54,7 @@ class EthPort {
   // As configured.
   [[nodiscard]] uint16_t receive_queues() const { return receive_queues_; }
   [[nodiscard]] uint16_t transmit_queues() const { return transmit_queues_; }
-  // Whether the device spreads what it receives by the remote's address alone.
+  // Whether the device was told to spread what it receives by the remote's address alone.
   [[nodiscard]] bool spreads_by_remote() const { return spreads_by_remote_; }
 
  private:

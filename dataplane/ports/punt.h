@@ -1,7 +1,7 @@
 // The punt thread: what workers must not do themselves, because it needs system calls. It gives the kernel,
 // over a TAP, the packets for the gateway's own addresses, sends what the kernel answers, and resolves next
-// hops, those of the uplink and of tunnels, by ARP and Neighbor Discovery. Packets come from the worker and
-// go to it by rings; the worker owns all ports.
+// hops, those of the uplink and of tunnels, by ARP and Neighbor Discovery. Packets come from the workers and
+// go to the first of them by rings; workers own all ports.
 //
 // `turn` is one turn of its loop and takes its time from the caller, so tests drive it.
 #pragma once
@@ -49,9 +49,9 @@ using PuntCounters = std::array<Counter, punt_outcomes.size()>;
 
 struct PuntConfig {
   uint32_t rcu_id = 0;              // its rte_rcu_qsbr thread id
-  rte_ring* from_worker = nullptr;  // one producer, one consumer; so is the other
-  rte_ring* to_worker = nullptr;
-  rte_mempool* buffers = nullptr;  // for frames that it originates
+  rte_ring* from_worker = nullptr;  // this thread is the one consumer
+  rte_ring* to_worker = nullptr;    // and here the one producer
+  rte_mempool* buffers = nullptr;   // for frames that it originates
   // The source of ARP requests; must be given if the uplink's next hop is to be resolved.
   Ipv4Addr arp_source;
   // The same of Neighbor Solicitations.

@@ -102,7 +102,7 @@ struct CommitEntries {
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
       if (side.action != Action::open) return false;
       uint64_t owned = flows.of_binding(side.record->id) + about_to_open;
-      // Two workers that open at the same moment may take one more than there is.
+      // Workers that open at the same moment may take one more than there is, all but one of them.
       for (const auto* peer : Family::peers_flows(worker)) owned += peer->of_binding(side.record->id);
       return owned >= side.record->flow_quota;
     };

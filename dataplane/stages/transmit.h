@@ -1,6 +1,6 @@
 // transmit: packets into the queue of the port they leave by, and what is queued to the ports, in bursts. A
 // port that does not take all at once has the rest held for it, in order; beyond that queue packets are
-// dropped. What leaves by a port whose only queue another worker has goes to that one by ring.
+// dropped. What leaves by a port for which another worker transmits goes to that one by ring.
 //
 // Reads Burst::out_port; writes TransmitQueue, PortCounters. Drops: transmit_full.
 #pragma once
@@ -52,7 +52,8 @@ struct Transmit {
     queue.bytes = held_bytes;
   }
 
-  // Adds one packet; false, and the packet still the caller's, when the queue is full.
+  // Adds one packet, to the queue or to the ring of who transmits for the port; false, and the packet still
+  // the caller's, when that is full.
   static bool append(WorkerState& worker, PortId port, rte_mbuf* packet) noexcept {
     TransmitQueue& queue = worker.transmit[port];
     if (queue.to_transmitter != nullptr) [[unlikely]] {

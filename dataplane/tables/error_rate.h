@@ -3,8 +3,9 @@
 // exactly", 4).
 //
 // The generic cell rate algorithm (ITU-T I.371, annex A): one word says when the next error
-// is due. All workers share it: errors about one EIP come to several of them. Its update is the one contended
-// atomic of the data plane, and only errors that are otherwise permitted meet it. Four bytes a binding, where
+// is due. All workers share it: errors about one EIP come to several of them. Its update is, with the ring to
+// the punt thread, the one contended atomic of the data plane, and only errors that are otherwise permitted
+// meet it. Four bytes a binding, where
 // rte_meter takes 24, matter here: there is one for every binding, and hardly one is ever used.
 #pragma once
 
@@ -14,6 +15,7 @@
 
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/memory.h"
+#include "dataplane/tables/port.h"
 
 namespace portcullis {
 
@@ -37,7 +39,7 @@ class ErrorRate {
   [[nodiscard]] bool has_token(BindingId id, uint64_t now_ms) const {
     return ahead(due_[id].load(std::memory_order_relaxed), now_ms) <= interval_ * (burst - 1);
   }
-  // Between the two other workers may take: each at the most one more than there is.
+  // Between the two other workers may take: some errors more than the rate.
   void take(BindingId id, uint64_t now_ms) {
     uint32_t due = due_[id].load(std::memory_order_relaxed);
     while (!due_[id].compare_exchange_weak(due, ticks(now_ms) + ahead(due, now_ms) + interval_,
@@ -48,12 +50,14 @@ class ErrorRate {
 
  private:
   static constexpr uint32_t ticks(uint64_t now_ms) { return static_cast<uint32_t>(now_ms * ticks_per_ms); }
-  // How far the next error is due beyond now. What would lie farther than a whole burst (and one more: what
-  // an endpoint sends to itself takes twice) is long past: the clock has wrapped since.
+  // How far the next error is due beyond now. What would lie much farther than a whole burst is long past:
+  // the clock has wrapped since. Each worker has looked at the clock when its turn began, some before others,
+  // and two that ask at the same moment both may take (what an endpoint sends to itself takes twice).
   [[nodiscard]] uint32_t ahead(uint32_t due, uint64_t now_ms) const {
     const uint32_t ahead = due - ticks(now_ms);
-    return ahead <= interval_ * (burst + 1) ? ahead : 0;
+    return ahead <= interval_ * (burst + 2 * max_workers) + longest_turn ? ahead : 0;
   }
+  static constexpr uint32_t longest_turn = 1'000 * ticks_per_ms;
   uint32_t interval_ = 1;
   TableArray<std::atomic<uint32_t>> due_;  // by binding id
 };

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "control/compile/compile.h"
@@ -43,10 +44,10 @@ std::string_view role_text(PortRole role) {
 
 void log_queues(const std::string& name, const EthPort& port, size_t workers) {
   const bool has_all = port.receive_queues() == workers;
-  spdlog::info(
-      "port {}: {} receive queues, {} transmit queues; {}", name, port.receive_queues(),
-      port.transmit_queues(),
-      has_all && port.spreads_by_remote() ? "the device spreads by remote" : "workers spread by remote");
+  spdlog::info("port {}: {} receive queues, {} transmit queues; {}", name, port.receive_queues(),
+               port.transmit_queues(),
+               has_all && port.spreads_by_remote() ? "the device is told to spread by remote"
+                                                   : "workers spread by remote");
 }
 
 model::Limits limits_of(const config::Settings& settings) {
@@ -153,8 +154,8 @@ Expected<void> Gateway::open_ports() {
         spdlog::warn("port {}: {}", wanted.name, warning);
     const auto pool = pool_on(opened.numa_node());
     if (!pool) return Unexpected(pool.error());
-    const EthPortConfig config{wanted.mtu, wanted.rx_descriptors, wanted.tx_descriptors, wanted.queues,
-                               wanted.role == PortRole::uplink};
+    const EthPortConfig config{wanted.mtu,    wanted.rx_descriptors,           wanted.tx_descriptors,
+                               wanted.queues, wanted.role == PortRole::uplink, wanted.tunnel.has_value()};
     if (auto done = ports_.back().configure(config, *pool); !done) return done;
     spdlog::info("port {}: {}, {}, MAC {}, MTU {}, NUMA node {}", wanted.name, role_text(wanted.role),
                  wanted.device, opened.mac().to_string(), opened.mtu(), node_text(opened.numa_node()));
@@ -230,10 +231,13 @@ Expected<void> Gateway::create_tables() {
   rcu_.reset(static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket("rcu", size, RTE_CACHE_LINE_SIZE, node)));
   if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), rcu_readers) != 0)
     return fail(ErrorCode::resource_exhausted, "no memory for RCU; raise eal.memory_mb");
-  // To the punt thread come packets of every worker.
-  const unsigned flags = settings_.workers.cores.size() == 1 ? RING_F_SP_ENQ : 0;
-  for (const auto& [ring, name] : {std::pair{&to_punt_, "to_punt"}, std::pair{&from_punt_, "from_punt"}}) {
-    ring->reset(rte_ring_create(name, punt_ring_size, node, flags | RING_F_SC_DEQ));
+  // To the punt thread come packets of every worker. With relaxed tails none waits for another that the
+  // scheduler took away in the middle of it.
+  const unsigned by_workers = settings_.workers.cores.size() == 1 ? RING_F_SP_ENQ : RING_F_MP_RTS_ENQ;
+  for (const auto& [ring, name, producers] :
+       {std::tuple{&to_punt_, "to_punt", by_workers},
+        std::tuple{&from_punt_, "from_punt", unsigned{RING_F_SP_ENQ}}}) {
+    ring->reset(rte_ring_create(name, punt_ring_size, node, producers | RING_F_SC_DEQ));
     if (!*ring) return fail(ErrorCode::resource_exhausted, "no memory for punt rings; raise eal.memory_mb");
   }
   return {};

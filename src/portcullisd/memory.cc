@@ -45,10 +45,11 @@ uint32_t packet_buffers(const config::Settings& settings) {
   if (settings.capacity.packet_buffers != 0) return settings.capacity.packet_buffers;
   uint32_t buffers = 2 * punt_ring_size;
   for (const auto& port : settings.ports)
-    buffers += port.queues * (uint32_t{port.rx_descriptors} + port.tx_descriptors) + TransmitQueue::capacity +
-               burst_size;
+    buffers += port.queues *
+               (uint32_t{port.rx_descriptors} + port.tx_descriptors + TransmitQueue::capacity + burst_size);
   const auto workers = static_cast<uint32_t>(settings.workers.cores.size());
-  return buffers + workers * packet_pool_cache +
+  // A cache is emptied when it holds half as many again.
+  return buffers + workers * packet_pool_cache * 3 / 2 +
          workers * (workers - 1) * rings_of_pair * Handover::ring_size;
 }
 

@@ -62,9 +62,11 @@ Expected<std::unique_ptr<Workers>> Workers::create(const config::Settings& setti
 
 Expected<void> Workers::start() {
   for (; polling_ < seats_.size(); ++polling_)
-    if (rte_eal_remote_launch(poll, &seats_[polling_], Eal::worker_lcore(polling_)) != 0)
+    if (rte_eal_remote_launch(poll, &seats_[polling_], Eal::worker_lcore(polling_)) != 0) {
+      if (handover_) handover_->abandon();
       return fail(ErrorCode::internal, "the core " + std::to_string(seats_[polling_].worker->config().core) +
                                            " of worker " + std::to_string(polling_) + " is busy");
+    }
   return {};
 }
 

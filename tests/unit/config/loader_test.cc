@@ -76,6 +76,11 @@ const Row rows[] = {
      "workers { cores: 1 cores: 1 }",
      {"c:3:20: workers.cores[1] is 1, which another worker has, expected another core: a worker polls and "
       "leaves no time to others, unless workers.idle_polls lets it sleep"}},
+    {"more_queues_than_workers",
+     1,
+     "ports { name: \"up\" device: \"net_null0\" role: UPLINK queues: 2 next_hop { mac: "
+     "\"02:00:00:00:00:01\" } }",
+     {"c:1:53: ports[0].queues is 2, expected 1..1, or 0 for 1"}},
     {"worker_core_does_not_exist",
      3,
      "workers { cores: [ 2 ] }",

@@ -17,6 +17,7 @@
 #include "dataplane/handover.h"
 #include "dataplane/port_queues.h"
 #include "dataplane/spread.h"
+#include "dataplane/worker_state.h"
 #include "tests/model/ring_port.h"
 #include "tests/unit/dataplane/pipeline_rows.h"
 
@@ -115,6 +116,62 @@ TEST(Handover, TooManyWorkersForTheMemoryAreRefused) {
   const auto refused = Handover::create(2, -1, uint32_t{1} << 30);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
+}
+
+TEST(Handover, WaitsNoLongerOnceItIsAbandoned) {
+  const auto handover = *Handover::create(2, -1);
+  int packet = 0;
+  ASSERT_EQ(rte_ring_sp_enqueue(handover->to_owner(1, 0), &packet), 0);
+  handover->abandon();
+  handover->wait_until_taken();
+  void* taken = nullptr;
+  ASSERT_EQ(rte_ring_sc_dequeue(handover->to_owner(1, 0), &taken), 0);
+}
+
+// Workers look at the clock when their turns begin: one may be late, and what others took meanwhile counts.
+TEST(ErrorRate, AWorkerWhoseClockIsBehindFindsNoMoreThanIsLeft) {
+  for (const uint32_t per_second : {1u, 100u, 2000u, 64000u}) {
+    auto rate = *ErrorRate::create(per_second, 2, -1);
+    for (uint32_t n = 0; n < ErrorRate::burst; ++n) {
+      EXPECT_TRUE(rate.has_token(1, 20'000)) << per_second;
+      rate.take(1, 20'000);
+    }
+    for (const uint64_t late_ms : {0, 1, 11, 500, 900})
+      EXPECT_FALSE(rate.has_token(1, 20'000 - late_ms))
+          << per_second << " a second, " << late_ms << " ms late";
+  }
+}
+
+TEST(ErrorRate, WhatAllWorkersTakeAtOnceIsNotForgotten) {
+  auto rate = *ErrorRate::create(100, 2, -1);
+  for (uint32_t n = 0; n < ErrorRate::burst - 1 + 2 * max_workers; ++n) rate.take(1, 1'000);
+  EXPECT_FALSE(rate.has_token(1, 1'000));
+  EXPECT_FALSE(rate.has_token(1, 1'010));
+  EXPECT_TRUE(rate.has_token(1, 1'000 + (2 * max_workers + 1) * 10));
+}
+
+class Transmitter : public PipelineRows {};
+
+// The link takes 64, the queue holds 512: what fits into both is not dropped, though it all comes in one
+// turn.
+TEST_F(Transmitter, TakesAllThatAnotherWorkerHasFinished) {
+  constexpr uint32_t link = 64, frames = link + TransmitQueue::capacity;
+  const auto handover = *Handover::create(2, -1);
+  WorkerConfig config{.flow_capacity = 64, .ipv6_flow_capacity = 64, .handover = handover.get()};
+  config.queues = assign_queues({{.port = first().id()}}, 2)[0];
+  const auto transmitter = *Worker::create(config, *tables_, rcu_.get());
+  const Bytes frame = build(from_client());
+  for (uint32_t n = 0; n < frames; ++n) {
+    rte_mbuf* const finished = ports().pool.make(frame);
+    finished->port = first().id();
+    ASSERT_EQ(rte_ring_sp_enqueue(handover->to_transmitter(1, 0), finished), 0);
+  }
+  transmitter->poll(now_ms_);
+  const WorkerCounters& counters = transmitter->counters();
+  EXPECT_EQ(counters.taken_over.get(), frames);
+  EXPECT_EQ(counters.dropped_all(), 0u);
+  EXPECT_EQ(counters.transmitted(), link);
+  EXPECT_EQ(counters.held.get(), frames - link);
 }
 
 }  // namespace
