@@ -25,8 +25,6 @@ namespace {
 
 constexpr std::chrono::seconds stop_patience{5};
 constexpr unsigned reload_seconds = 1;
-// A certificate is looked at when a connection begins; so long at most does one outlive its end.
-constexpr std::chrono::milliseconds longest_connection = std::chrono::hours(1);
 
 // Makes the directory and sees to it that nothing is in the way.
 Expected<void> prepare(const std::string& socket) {
@@ -76,6 +74,19 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const TlsConfig& tls) {
   return grpc::experimental::TlsServerCredentials(options);
 }
 
+void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {
+  const auto set = [&](const char* argument, std::chrono::milliseconds time) {
+    builder.AddChannelArgument(argument, static_cast<int>(time.count()));
+  };
+  set(GRPC_ARG_MAX_CONNECTION_AGE_MS, terms.age);
+  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, terms.grace);
+  set(GRPC_ARG_KEEPALIVE_TIME_MS, terms.keepalive);
+  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, terms.keepalive_patience);
+  // Also of connections without a call, and as often as it takes while nothing else is sent.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+}
+
 }  // namespace
 
 Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
@@ -108,7 +119,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(longest_connection.count()));
+  set_terms(builder, config.connections);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
   int socket_port = 0;                                      // gRPC's word that it listens
   builder.AddListeningPort("unix:" + config.socket, grpc::InsecureServerCredentials(), &socket_port);

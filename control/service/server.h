@@ -4,6 +4,7 @@
 
 #include <grpcpp/server.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,11 +29,22 @@ struct TlsConfig {
   std::string client_ca;  // who issues clients' certificates; one without such is refused
 };
 
+// How long a connection lasts. A certificate is looked at when one begins: age, a tenth more than it (gRPC
+// varies it by that) and grace are less than the hour that docs/security.md promises.
+struct ConnectionTerms {
+  std::chrono::milliseconds age = std::chrono::minutes(50);   // then the client is told to make another
+  std::chrono::milliseconds grace = std::chrono::minutes(1);  // then calls under way, streams too, are ended
+  // A peer that is silent for so long is asked, and is gone if it does not answer.
+  std::chrono::milliseconds keepalive = std::chrono::seconds(60);
+  std::chrono::milliseconds keepalive_patience = std::chrono::seconds(20);
+};
+
 struct ServerConfig {
   std::string socket;
   std::optional<TlsConfig> tls;
   std::string audit_log;  // path; empty: none is kept
   std::string metrics;    // address of the page for Prometheus (metrics.h); empty: none
+  ConnectionTerms connections{};
 };
 
 class Server {
