@@ -35,24 +35,9 @@ uint64_t sum(const std::vector<const Worker*>& workers, Value&& value) {
                          [&](uint64_t total, const Worker* worker) { return total + value(*worker); });
 }
 
-// Each watcher takes a thread.
-constexpr uint32_t most_watchers = 100;
 constexpr size_t events_at_once = 1000;
 // How late a watcher learns that it is over.
 constexpr std::chrono::milliseconds patience{200};
-
-class Seat {
- public:
-  explicit Seat(std::atomic<uint32_t>& taken) : taken_(taken), is_free_(taken.fetch_add(1) < most_watchers) {}
-  ~Seat() { --taken_; }
-  Seat(const Seat&) = delete;
-  Seat& operator=(const Seat&) = delete;
-  [[nodiscard]] bool is_free() const { return is_free_; }
-
- private:
-  std::atomic<uint32_t>& taken_;
-  const bool is_free_;
-};
 
 // `tenant`: whose objects alone; none: all.
 v1::Event to_proto(const Event& event, const std::optional<model::TenantId>& tenant) {
@@ -181,22 +166,20 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
 
 grpc::Status ObserveService::WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
                                          grpc::ServerWriter<v1::Event>* writer) {
+  const Expected<Identity> caller = identity_of(*context);
+  if (!caller) return to_status(caller.error());
   return watch(
-      *request, [&](const v1::Event& event) { return writer->Write(event); },
+      *caller, *request, [&](const v1::Event& event) { return writer->Write(event); },
       [&] { return context->IsCancelled(); });
 }
 
-grpc::Status ObserveService::watch(const v1::WatchEventsRequest& request,
+grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEventsRequest& request,
                                    const std::function<bool(const v1::Event&)>& send,
                                    const std::function<bool()>& is_over) {
   const auto tenant = parent_tenant(request.parent());
   if (!tenant) return to_status(tenant.error());
-  const Seat seat(watchers_);
-  if (!seat.is_free())
-    return to_status(Error{ErrorCode::resource_exhausted,
-                           std::to_string(most_watchers) + " watch already, and no more may; end one",
-                           {},
-                           {}});
+  const auto seat = seats_.take(caller.name());
+  if (!seat) return to_status(seat.error());
   const History& history = control_.history();
   model::Generation seen = request.has_after_generation() ? request.after_generation() : history.oldest();
   while (!is_over()) {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "control/control.h"
+#include "control/service/identity.h"
+#include "control/service/seats.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "portcullis/v1/observe_service.grpc.pb.h"
@@ -53,9 +55,9 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
                            grpc::ServerWriter<v1::Event>* writer) override;
 
-  // WatchEvents, to whomever: `send` gives false when nobody listens any more, and `is_over` is asked from
+  // WatchEvents: `send` gives false when nobody listens any more, and `is_over` is asked from
   // time to time.
-  [[nodiscard]] grpc::Status watch(const v1::WatchEventsRequest& request,
+  [[nodiscard]] grpc::Status watch(const Identity& caller, const v1::WatchEventsRequest& request,
                                    const std::function<bool(const v1::Event&)>& send,
                                    const std::function<bool()>& is_over);
   // Ends all watching. Idempotent.
@@ -64,7 +66,7 @@ class ObserveService final : public v1::ObserveService::Service {
  private:
   Control& control_;
   const Sources sources_;
-  std::atomic<uint32_t> watchers_ = 0;
+  Seats seats_;
   std::atomic<bool> is_stopping_ = false;
 };
 

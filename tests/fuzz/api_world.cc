@@ -186,7 +186,7 @@ Handler watching(service::ObserveService& observe) {
       all->MergeFrom(event);
       return true;
     };
-    grpc::Status status = observe.watch(watched, add, [] { return false; });
+    grpc::Status status = observe.watch({}, watched, add, [] { return false; });
     return Answer(std::move(status), std::move(all));
   };
 }

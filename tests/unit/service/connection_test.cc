@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <list>
 #include <thread>
 
 #include "tests/unit/service/api_fixture.h"
@@ -96,6 +97,46 @@ TEST_F(VanishedPeers, AnIdlePeerThatAnswersStays) {
   ASSERT_TRUE(watcher.sees_one());
   std::this_thread::sleep_for(std::chrono::seconds(2));
   EXPECT_EQ(watcher.channel->GetState(false), GRPC_CHANNEL_READY);
+}
+
+class Watching : public Api {};
+
+TEST_F(Watching, OneCallerHasFewSeats) {
+  populate();
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  for (uint32_t i = 0; i < Seats::most_of_one; ++i) {
+    watchers.push_back(std::make_unique<Watcher>(socket()));
+    ASSERT_TRUE(watchers.back()->sees_one()) << i;
+  }
+  Watcher more(socket());
+  const grpc::Status refused = more.end();
+  EXPECT_EQ(refused.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.error_message(), "provider watches 8 times already, and no more may one caller; end one");
+
+  watchers.back()->context.TryCancel();
+  EXPECT_EQ(watchers.back()->end().error_code(), grpc::CANCELLED);
+  bool has_seat = false;
+  for (const auto began = steady_clock::now(); !has_seat && steady_clock::now() - began < too_long;)
+    has_seat = Watcher(socket()).sees_one();
+  EXPECT_TRUE(has_seat) << "a seat that was left is had again";
+}
+
+TEST(Seats, AreOfAllAndOfEach) {
+  Seats seats;
+  std::list<Seats::Seat> taken;
+  const auto take = [&](uint32_t caller) {
+    auto seat = seats.take("tenants/t" + std::to_string(caller));
+    if (!seat) return seat.error().message;
+    taken.push_back(std::move(*seat));
+    return std::string();
+  };
+  for (uint32_t i = 0; i < Seats::most; ++i) ASSERT_EQ(take(i / Seats::most_of_one), "") << i;
+  EXPECT_EQ(take(0), "tenants/t0 watches 8 times already, and no more may one caller; end one");
+  EXPECT_EQ(take(99), "100 watch already, and no more may; end one");
+  taken.erase(std::next(taken.begin(), Seats::most_of_one));  // the first of t1
+  EXPECT_EQ(take(0), "tenants/t0 watches 8 times already, and no more may one caller; end one");
+  EXPECT_EQ(take(1), "");
+  EXPECT_EQ(take(99), "100 watch already, and no more may; end one");
 }
 
 // gRPC varies the age by a tenth.
