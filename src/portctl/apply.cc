@@ -5,11 +5,11 @@
 
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "portcullis/v1/provider_service.grpc.pb.h"
@@ -33,11 +33,9 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 std::string read(const std::string& path) {
   std::ifstream file;
   if (path != "-") file.open(path);
-  std::istream& in = path == "-" ? std::cin : file;
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if ((path != "-" && !file.is_open()) || in.bad())
-    throw Failure{usage, "portctl: cannot read " + path + "\n"};
-  return text;
+  std::optional<std::string> text = read_all(path == "-" ? std::cin : file);
+  if (!text) throw Failure{usage, "portctl: cannot read " + path + "\n"};
+  return std::move(*text);
 }
 
 // JSON if it begins with a brace, else Protobuf text.
@@ -54,6 +52,17 @@ void parse(const std::string& path, Message& message) {
   parser.RecordErrorsTo(&error);
   if (!parser.ParseFromString(text, &message))
     throw Failure{usage, "portctl: " + path + ":" + error.text + "\n"};
+}
+
+// A file that was cut short or is a wrong one shall not delete everything.
+void read_document(const std::string& path, v1::Document& document) {
+  constexpr auto hint = "\n  hint:   --empty makes the state empty\n";
+  if (path.empty())
+    throw Failure{usage, std::string("portctl: no document is given; -f FILE names one") + hint};
+  parse(path, document);
+  if (document.pools().empty() && document.vms().empty() && document.eips().empty() &&
+      document.resting().empty())
+    throw Failure{usage, "portctl: " + path + " holds no object" + hint};
 }
 
 std::string_view verb_of(v1::ObjectChange::Kind kind) {
@@ -136,15 +145,20 @@ void add_import(CLI::App& app, const Options& options) {
   CLI::App* command =
       app.add_subcommand("import", "Make the state be what a document says; what it lacks is deleted");
   args->add_options(*command);
+  auto empty = std::make_shared<bool>(false);
+  command->add_flag("--empty", *empty, "Instead of a document: nothing, and all is deleted")
+      ->excludes(command->get_option("--file")->required(false));
   command->footer(R"(
 A document is what `portctl export` prints. What is there as the document has it stays untouched, with its flows.
 
 Examples:
   portctl import -f state.txtpb --dry-run
-  portctl import -f state.txtpb --expected-generation 12)");
-  command->callback([&options, args] {
+  portctl import -f state.txtpb --expected-generation 12
+  portctl import --empty)");
+  command->callback([&options, args, empty] {
     v1::ImportRequest request;
-    parse(args->file, *request.mutable_document());
+    request.mutable_document();
+    if (!*empty) read_document(args->file, *request.mutable_document());
     request.set_dry_run(args->dry_run);
     const v1::ImportResponse reply = Client(options).call(&Provider::Import, request);
     print(options, reply, [&] { return changes_text(reply, args->dry_run); });

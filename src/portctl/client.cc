@@ -3,10 +3,11 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
@@ -155,11 +156,11 @@ std::string pem(const char* option, const char* variable, const std::string& pat
   if (path.empty())
     throw Failure{usage, std::string("portctl: --server needs ") + option + " FILE, or " + variable + "\n"};
   std::ifstream file(path);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad() || text.find("-----BEGIN ") == std::string::npos)
+  std::optional<std::string> text = read_all(file);
+  if (!text || text->find("-----BEGIN ") == std::string::npos)
     throw Failure{usage, std::string("portctl: ") + option + ": " + path +
-                             (file.is_open() ? " is no PEM file\n" : " cannot be read\n")};
-  return text;
+                             (text ? " is no PEM file\n" : " cannot be read\n")};
+  return std::move(*text);
 }
 
 std::shared_ptr<grpc::ChannelCredentials> tls_credentials(const Options& options) {
@@ -219,6 +220,25 @@ Client::Client(const Options& options)
 
 void Client::check(const grpc::Status& status) const {
   if (!status.ok()) throw describe(status, target_, over_tls_, json_);
+}
+
+void Client::check_reading() const {
+  if (expected_generation_ || !request_id_.empty())
+    throw Failure{usage,
+                  "portctl: --expected-generation and --request-id are for commands that change something\n"};
+}
+
+// Through the stream, which makes a state of an error; its buffer by itself throws.
+std::optional<std::string> read_all(std::istream& in) {
+  if (!in) return std::nullopt;
+  std::string text;
+  std::array<char, 1 << 16> piece;
+  while (in) {
+    in.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<size_t>(in.gcount()));
+  }
+  if (in.bad()) return std::nullopt;
+  return text;
 }
 
 namespace {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <istream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,9 +48,8 @@ class Client {
     if constexpr (requires { request.set_request_id(""); }) {
       if (expected_generation_) request.set_expected_generation(*expected_generation_);
       if (!request_id_.empty()) request.set_request_id(request_id_);
-    } else if (expected_generation_ || !request_id_.empty()) {
-      throw Failure{
-          usage, "portctl: --expected-generation and --request-id are for commands that change something\n"};
+    } else {
+      check_reading();
     }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + timeout_);
@@ -65,6 +65,7 @@ class Client {
   void stream(std::unique_ptr<grpc::ClientReader<Reply>> (Stub::*method)(grpc::ClientContext*,
                                                                          const Request&),
               const Request& request, bool for_ever, Show&& show) {
+    check_reading();
     grpc::ClientContext context;
     if (!for_ever) context.set_deadline(std::chrono::system_clock::now() + timeout_);
     Stub stub(channel_);
@@ -75,6 +76,8 @@ class Client {
 
  private:
   void check(const grpc::Status& status) const;
+  // Throws Failure when an option is given that only commands take that change something.
+  void check_reading() const;
 
   std::string target_;  // what people call it: the socket's path, or the server
   bool over_tls_;
@@ -84,6 +87,9 @@ class Client {
   std::string request_id_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+// All that is left of a stream; nothing if it cannot be read, because it is of a directory for example.
+[[nodiscard]] std::optional<std::string> read_all(std::istream& in);
 
 // Indented JSON with every field, zero ones too, and a newline.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);

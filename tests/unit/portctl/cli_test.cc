@@ -271,7 +271,7 @@ const Row rows[] = {
     {"vm delete web --request-id 6fa459ea-ee8a", "ProviderService/DeleteVm",
      "name: 'tenants/default/vms/web' request_id: '6fa459ea-ee8a'"},
     {"export", "ProviderService/Export", ""},
-    {"import --file - --dry-run", "ProviderService/Import", "document {} dry_run: true"},
+    {"import --empty --dry-run", "ProviderService/Import", "document {} dry_run: true"},
     {"tag set 203.0.113.1 --expected-generation 0", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' expected_generation: 0"},
     {"events --tenant - --after 7", "ObserveService/WatchEvents",
@@ -387,6 +387,38 @@ TEST_F(Cli, ChangesFromAFile) {
   EXPECT_EQ(run("import -f " + path("none")).status, 2);
   EXPECT_EQ(run("eip list --expected-generation 7").status, 2);
   EXPECT_EQ(run("eip list --request-id x").status, 2);
+  EXPECT_EQ(run("events --request-id x").status, 2);
+  EXPECT_EQ(run("events --expected-generation 7").status, 2);
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+// What is no regular file, or may not be read.
+TEST_F(Cli, AFileThatCannotBeReadIsNamed) {
+  const std::string tls = "show drops --server 127.0.0.1:1 --tls-cert ";
+  for (const std::string& file : {path(""), path("absent"), std::string("/proc/self/mem")}) {
+    for (const std::string command : {"apply -f ", "import -f ", "permit set 203.0.113.1 -f "}) {
+      const Outcome outcome = run(command + file);
+      EXPECT_EQ(outcome.status, 2) << command << file;
+      EXPECT_EQ(outcome.err, "portctl: cannot read " + file + "\n") << command;
+    }
+    const Outcome outcome = run(tls + file);
+    EXPECT_EQ(outcome.status, 2) << file;
+    EXPECT_EQ(outcome.err, "portctl: --tls-cert: " + file + " cannot be read\n");
+  }
+  EXPECT_TRUE(gateway_.take_calls().empty());
+}
+
+TEST_F(Cli, NothingIsDeletedForWantOfADocument) {
+  const std::string hint = "\n  hint:   --empty makes the state empty\n";
+  for (const char* nothing : {"", " \n\t\n", "# a comment\n", "{}", "generation: 7\n"}) {
+    write("state", nothing);
+    const Outcome outcome = run("import -f " + path("state"));
+    EXPECT_EQ(outcome.status, 2) << nothing;
+    EXPECT_EQ(outcome.err, "portctl: " + path("state") + " holds no object" + hint);
+  }
+  EXPECT_EQ(run("import -f -").err, "portctl: - holds no object" + hint);
+  EXPECT_EQ(run("import").err, "portctl: no document is given; -f FILE names one" + hint);
+  EXPECT_EQ(run("import --empty -f " + path("state")).status, 2);
   EXPECT_TRUE(gateway_.take_calls().empty());
 }
 
