@@ -368,7 +368,7 @@ TEST_P(Revocation, PacketsOfAFlowKeepTheirOrder) {
   for (uint8_t n = 1; n <= 64; ++n) frames.push_back(from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n)));
   const uint64_t handed_before = handed_over();
   Feeder feeder(hardware_, uplink, frames);
-  EXPECT_TRUE(wait_for([&] { return feeder.came_out() > 8 * for_a_while; }));
+  EXPECT_TRUE(wait_for([&] { return feeder.came_out() > 16 * for_a_while; }));
   feeder.stop();
   const auto dropped = [&] {
     return gateway_.total([](const WorkerCounters& counters) { return counters.dropped_all(); });
