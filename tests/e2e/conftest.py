@@ -7,6 +7,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+pytest.register_assert_rewrite("programs")  # an assertion there says what it saw, as in a test
 
 from lab import Lab  # noqa: E402  (found by the path above)
 from tenant import Tenant  # noqa: E402

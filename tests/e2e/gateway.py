@@ -31,6 +31,10 @@ class Drops:
 
     moved: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def reasons(self) -> set[str]:
+        """Those that moved, but for what a host with IPv6 says on every link of itself, whenever it likes."""
+        return set(self.moved) - {"neighbor_ignored", "wrong_destination_mac"}
+
 
 class Gateway:
     def __init__(self, namespace: str, directory: pathlib.Path, config: str) -> None:

@@ -23,7 +23,7 @@ def _request_eip(tenant):
 
 def refused(drops, reason: str) -> bool:
     """Whether it was this reason alone, but for what hosts say on every link."""
-    return set(drops.moved) - {"neighbor_ignored", "wrong_destination_mac"} == {reason}
+    return drops.reasons() == {reason}
 
 
 def wait_for_drops(lab, reason: str) -> bool:
@@ -38,7 +38,7 @@ def wait_for_drops(lab, reason: str) -> bool:
 
 
 def nothing(drops) -> bool:
-    return not set(drops.moved) - {"neighbor_ignored", "wrong_destination_mac"}
+    return not drops.reasons()
 
 
 def test_nothing_reaches_an_endpoint_without_a_rule(lab, request_eip):

@@ -62,7 +62,7 @@ constexpr std::array calls{
     Line{other, "ReleaseEip", "name: 'tenants/acme/eips/203.0.113.1'"},
     Line{other, "ReleaseEip", "name: 'tenants/other/eips/203.0.113.2'"},
     Line{provider, "MoveVm",
-         "name: 'tenants/acme/vms/web' location { port: 'vm1' mac: '02:00:00:00:00:03' }"},
+         "name: 'tenants/acme/vms/web' location { port: 'vm0' mac: '02:00:00:00:00:03' }"},
     Line{provider, "GetVm", "name: 'tenants/acme/vms/web'"},
     Line{provider, "ListVms", "parent: 'tenants/-'"},
     Line{provider, "DeleteVm", "name: 'tenants/other/vms/web'"},
@@ -80,6 +80,7 @@ constexpr std::array calls{
     Line{acme, "Apply",
          "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'db' } }"
          "operations { release_eip { name: 'tenants/acme/eips/203.0.113.1' } } dry_run: true"},
+    Line{acme, "Apply", "operations { release_eip { name: 'tenants/acme/eips/203.0.113.7' } }"},
     Line{provider, "Export", ""},
     Line{
         provider, "Import",
@@ -115,12 +116,20 @@ Script script_of(std::span<const Line> lines) {
   return script;
 }
 
+// Every method by a tenant that says nothing, which is refused.
+Script nothing_said() {
+  Script script;
+  for (const auto* method : methods()) script.push_back(call_of(other, *method));
+  return script;
+}
+
 }  // namespace
 }  // namespace portcullis::fuzz
 
 int main(int argc, char** argv) {
   using namespace portcullis::fuzz;
   std::vector<std::string> inputs{encode(script_of(calls))};
+  inputs.push_back(encode(nothing_said()));
   for (const Line& line : calls) inputs.push_back(encode(script_of({&line, 1})));
   return write_corpus(argc, argv, inputs);
 }
