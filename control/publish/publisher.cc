@@ -52,6 +52,26 @@ uint32_t unbound_value_in(const CompiledPool& pool) {
   return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
 }
 
+using Pools = std::map<IpAddr, CompiledPool>;
+
+// Prefixes of the IPv4 pools of `some` that `others` has not, or has otherwise.
+std::vector<Ipv4Prefix> ipv4_changed(const Pools& some, const Pools& others) {
+  std::vector<Ipv4Prefix> changed;
+  for (const auto& [first, pool] : some) {
+    const auto same = others.find(first);
+    if (!pool.prefix.is_v6() && (same == others.end() || same->second != pool))
+      changed.push_back(pool.prefix.v4());
+  }
+  return changed;
+}
+
+std::vector<Ipv6PoolUse> ipv6_uses(const Pools& pools) {
+  std::vector<Ipv6PoolUse> uses;
+  for (const auto& [first, pool] : pools)
+    if (pool.prefix.is_v6()) uses.push_back({pool.prefix.v6(), unbound_value_in(pool)});
+  return uses;
+}
+
 // As the data plane compares it; `tag`: the number of the one that it names, if it names one.
 void append(std::vector<PermitRule>& rules, const CompiledRule& compiled, TagId tag) {
   PermitRule& rule = rules.emplace_back(compiled.rule);
@@ -136,13 +156,18 @@ void Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& n
 // it opens no flow that would outlive it. Ageing, which asks the local view for an entry's owner, learns it
 // last.
 void Publisher::unbind(Bound& bound) {
+  lead_nowhere(bound);
+  retire({std::move(bound.placement), bound.binding.eip, bound.id, {}});
+  limbo_.ids.push_back(bound.id);
+}
+
+void Publisher::lead_nowhere(Bound& bound) {
   const IpAddr eip = bound.binding.eip;
   if (bound.key) erase(*bound.key);
+  bound.key.reset();
   set(View::edge, eip, unbound_value(eip));
   set(View::local, eip, unbound_value(eip));
   tables_->binding.set_slot_of(bound.id, IndexEntry::outside);
-  retire({std::move(bound.placement), eip, bound.id, {}});
-  limbo_.ids.push_back(bound.id);
 }
 
 Expected<void> Publisher::set_pools(const Pools& next) {
@@ -152,52 +177,62 @@ Expected<void> Publisher::set_pools(const Pools& next) {
   return ipv4 ? std::move(ipv6) : std::move(ipv4);
 }
 
+// Takes index pages. What it may lack beside what is in limbo: those of IPv6 pools that `next` has no more,
+// which are given up with the list of all, after IPv4's. Nothing is bound in them.
+template <typename Take>
+auto Publisher::with_pages(const Pools& before, const Pools& next, Take&& take) {
+  auto taken = with_room(take);
+  if (taken) return taken;
+  Pools staying;
+  for (const auto& pool : before)
+    if (const auto same = next.find(pool.first); same != next.end() && same->second == pool.second)
+      staying.insert(pool);
+  // Takes no page: each has its own.
+  if (auto left = tables_->binding.set_ipv6_pools(ipv6_uses(staying)); !left) return left;
+  wait_for_readers();
+  return take();
+}
+
 Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next) {
   // Pages are unlinked at the end of the step, so an address that passes from one pool to another goes
   // straight to its new value: it does not look to be outside in between.
-  std::vector<Ipv4Prefix> resized;  // their pages stay until those of the new prefix hold them, too
-  for (const auto& [first, pool] : before) {
-    const auto same = next.find(first);
-    if (pool.prefix.is_v6() || (same != next.end() && same->second == pool)) continue;
-    fill(pool.prefix.v4());
-    const bool is_resized = std::ranges::any_of(
-        next, [&prefix = pool.prefix](const auto& other) { return other.second.prefix.overlaps(prefix); });
-    (is_resized ? resized : limbo_.pools).push_back(pool.prefix.v4());
-  }
+  std::vector<Ipv4Prefix> going = ipv4_changed(before, next);
+  std::vector<Ipv4Prefix> coming = ipv4_changed(next, before);
+  for (const Ipv4Prefix prefix : going) fill(prefix);
+  // What lies in a pool that goes takes no page, but must have its pages before that one gives them up. What
+  // lies around such pools takes some, and then they give up theirs.
+  const auto around = std::ranges::stable_partition(coming, [&](const Ipv4Prefix& prefix) {
+    return std::ranges::any_of(going, [&](const Ipv4Prefix& old) { return old.contains(prefix); });
+  });
   Expected<void> result;
-  for (const auto& [first, pool] : next) {
-    const auto same = before.find(first);
-    if (pool.prefix.is_v6() || (same != before.end() && same->second == pool)) continue;
-    const Ipv4Prefix prefix = pool.prefix.v4();
-    const auto reserved = with_room([&] { return tables_->binding.reserve_pages(prefix); });
-    if (reserved) {
-      fill(prefix);
-    } else {
-      pools_.erase(first);
-      if (result)
-        result = fail(ErrorCode::internal, "the pool could not be published: " + reserved.error().message, {},
-                      prefix.to_string());
-    }
-  }
-  limbo_.pools.insert(limbo_.pools.end(), resized.begin(), resized.end());
+  const auto take = [&](const Ipv4Prefix prefix) {
+    const auto reserved = with_pages(before, next, [&] { return tables_->binding.reserve_pages(prefix); });
+    if (reserved) return fill(prefix);
+    pools_.erase(IpAddr(prefix.first()));
+    if (result)
+      result = fail(ErrorCode::internal, "the pool could not be published: " + reserved.error().message, {},
+                    prefix.to_string());
+  };
+  std::for_each(coming.begin(), around.begin(), take);
+  const auto grown = std::ranges::stable_partition(going, [&](const Ipv4Prefix& old) {
+    return std::ranges::none_of(around, [&](const Ipv4Prefix& prefix) { return prefix.contains(old); });
+  });
+  limbo_.pools.insert(limbo_.pools.end(), going.begin(), grown.begin());
+  std::ranges::for_each(around, take);
+  limbo_.pools.insert(limbo_.pools.end(), grown.begin(), grown.end());
   return result;
 }
 
 // All at once: the index takes the list of them or keeps the one that it has.
 Expected<void> Publisher::set_ipv6_pools(const Pools& before, const Pools& next) {
-  const auto of_ipv6 = [](const Pools& pools) {
-    std::vector<Ipv6PoolUse> uses;
-    for (const auto& [first, pool] : pools)
-      if (pool.prefix.is_v6()) uses.push_back({pool.prefix.v6(), unbound_value_in(pool)});
-    return uses;
-  };
-  const std::vector<Ipv6PoolUse> uses = of_ipv6(next);
-  if (uses == of_ipv6(before)) return {};
-  const auto taken = with_room([&] { return tables_->binding.set_ipv6_pools(uses); });
+  const std::vector<Ipv6PoolUse> uses = ipv6_uses(next);
+  if (uses == ipv6_uses(before)) return {};
+  const auto taken = with_pages(before, next, [&] { return tables_->binding.set_ipv6_pools(uses); });
   if (taken) return {};
-  std::erase_if(pools_, [](const auto& pool) { return pool.first.is_v6(); });
-  for (const auto& [first, pool] : before)
-    if (first.is_v6()) pools_.emplace(first, pool);
+  std::erase_if(pools_, [&](const auto& pool) {
+    const auto same = before.find(pool.first);
+    return pool.first.is_v6() && (same == before.end() || same->second != pool.second);
+  });
   return fail(ErrorCode::internal, "IPv6 pools could not be published: " + taken.error().message);
 }
 
@@ -280,12 +315,7 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
     known->second.id = id;
   }
   Bound& bound = known->second;
-  if (!is_new) {
-    std::vector<std::string> heirs = heirs_of(bound.binding.rules, binding.rules);
-    const std::set<std::string_view> unchanged(heirs.begin(), heirs.end());
-    std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
-    retire({std::move(bound.placement), binding.eip, id, std::move(heirs)});
-  }
+  if (!is_new) leave_placement(bound, binding);
   bound.binding = binding;
   bound.placement = std::move(*placement);
   bound.key.reset();
@@ -294,9 +324,23 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   return {};
 }
 
-// Of a batch one list may grow before another shrinks. What finds no room tries again as long as others have
-// found theirs.
+// Its counters go on in those of `next`.
+void Publisher::leave_placement(Bound& bound, const CompiledBinding& next) {
+  if (bound.placement.slot == no_slot) return;
+  std::vector<std::string> heirs = heirs_of(bound.binding.rules, next.rules);
+  const std::set<std::string_view> unchanged(heirs.begin(), heirs.end());
+  std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+  retire({std::exchange(bound.placement, {}), next.eip, bound.id, std::move(heirs)});
+}
+
+// In an order that needs no more room than the old or the new state and the longest list: lists that grow
+// come after those that shrink. Other things are shared (tag sets, links): what finds no room tries again as
+// long as others have found theirs, and in the end is put in the place of what it replaces.
 Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
+  std::ranges::stable_partition(coming, [&](const CompiledBinding* next) {
+    const auto known = bindings_.find(next->eip);
+    return known != bindings_.end() && next->rules.size() <= known->second.binding.rules.size();
+  });
   while (true) {
     Expected<void> first;
     std::vector<const CompiledBinding*> left;
@@ -306,15 +350,43 @@ Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
       if (first) first = std::move(done);
       left.push_back(binding);
     }
-    if (left.empty() || left.size() == coming.size()) return first;
+    if (left.empty()) return {};
+    if (left.size() == coming.size()) return put_in_place(left);
     coming = std::move(left);
   }
+}
+
+// Nothing leads to the old records while they make room: until the new ones are there, the EIPs are as if
+// they were not bound. The old ones come back where that has not helped.
+Expected<void> Publisher::put_in_place(const std::vector<const CompiledBinding*>& coming) {
+  std::map<IpAddr, CompiledBinding> old;
+  for (const CompiledBinding* next : coming) {
+    const auto known = bindings_.find(next->eip);
+    if (known == bindings_.end()) continue;
+    old.emplace(next->eip, known->second.binding);
+    lead_nowhere(known->second);
+    leave_placement(known->second, *next);
+  }
+  wait_for_readers();
+  Expected<void> first;
+  for (const CompiledBinding* next : coming) {
+    auto done = put(*next);
+    if (done) continue;
+    if (first) first = std::move(done);
+    const auto before = old.find(next->eip);
+    if (before == old.end() || put(before->second)) continue;
+    const auto lost = bindings_.find(next->eip);
+    limbo_.ids.push_back(lost->second.id);
+    bindings_.erase(lost);
+  }
+  return first;
 }
 
 Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id, PortId port) {
   Placement placement;
   if (auto filled = fill_placement(binding, id, port, placement); !filled) {
-    retire({std::move(placement), binding.eip, id, {}});
+    // What its slot has counted is not this binding's.
+    retire({std::move(placement), binding.eip, no_binding, {}});
     return Unexpected(std::move(filled.error()));
   }
   return placement;

@@ -131,6 +131,8 @@ class Publisher {
 
   void leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
   void unbind(Bound& bound);
+  void lead_nowhere(Bound& bound);
+  void leave_placement(Bound& bound, const compile::CompiledBinding& next);
   using Pools = std::map<IpAddr, compile::CompiledPool>;
   [[nodiscard]] Expected<void> set_pools(const Pools& next);
   [[nodiscard]] Expected<void> set_ipv4_pools(const Pools& before, const Pools& next);
@@ -142,6 +144,7 @@ class Publisher {
   void erase(const Location& key);
   [[nodiscard]] Expected<void> put(const compile::CompiledBinding& binding);
   [[nodiscard]] Expected<void> put_all(std::vector<const compile::CompiledBinding*> coming);
+  [[nodiscard]] Expected<void> put_in_place(const std::vector<const compile::CompiledBinding*>& coming);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,
@@ -152,6 +155,8 @@ class Publisher {
   void retire(Retired retired);
   template <typename Take>
   [[nodiscard]] auto with_room(Take&& take);
+  template <typename Take>
+  [[nodiscard]] auto with_pages(const Pools& before, const Pools& next, Take&& take);
   void wait_for_readers();
   void wait_until_quiescent();
 

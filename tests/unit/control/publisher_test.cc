@@ -13,186 +13,10 @@
 
 #include "dataplane/stages/permit_match.h"
 #include "tests/support/first_match.h"
-#include "tests/unit/control/data_plane.h"
+#include "tests/unit/control/publisher_fixture.h"
 
 namespace portcullis::publish {
 namespace {
-
-using compile::CompiledBinding;
-using compile::CompiledPool;
-using compile::CompiledRule;
-using compile::Update;
-using model::PoolKind;
-using model::TagKey;
-
-constexpr PortId port_a = 1;
-constexpr PortId port_b = 2;
-constexpr uint32_t flow_quota = 77;
-constexpr uint32_t eips = 100;
-constexpr uint32_t spare = 4;
-
-Ipv4Prefix prefix(const char* text) {
-  return *Ipv4Prefix::parse(text);
-}
-Ipv4Addr eip_at(uint32_t n) {
-  return Ipv4Addr::from_host(0xcb007100 + n);
-}  // 203.0.113.n
-Ipv4Addr dip_at(uint32_t n) {
-  return Ipv4Addr::from_host(0x0a000000 + n);
-}
-
-std::map<IpAddr, CompiledPool> pools(const std::vector<CompiledPool>& list) {
-  std::map<IpAddr, CompiledPool> by_address;
-  for (const CompiledPool& pool : list) by_address.emplace(pool.prefix.first(), pool);
-  return by_address;
-}
-
-// A rule whose match is told apart by `mark`.
-CompiledRule rule(const std::string& name, uint16_t mark) {
-  return {.rule = {.protocol = 6, .local_ports = {mark, mark}}, .tag = std::nullopt, .name = name};
-}
-CompiledRule tag_rule(const std::string& name, const TagKey& tag) {
-  return {.rule = {.flags = PermitRule::remote_tag, .protocol = 6}, .tag = tag, .name = name};
-}
-// The nth of a list whose rules are each for one remote, next to the last one's.
-PermitRule nth_rule(uint32_t n, uint16_t mark) {
-  return {.remote = 0x0a010000 + n, .prefix_length = 32, .protocol = 6, .local_ports = {mark, mark}};
-}
-// `count` of them, of names of their own.
-std::vector<CompiledRule> rules(uint32_t count, uint16_t mark = 1) {
-  std::vector<CompiledRule> list;
-  for (uint32_t n = 0; n < count; ++n)
-    list.push_back({.rule = nth_rule(n, mark), .tag = std::nullopt, .name = "r" + std::to_string(1000 + n)});
-  return list;
-}
-
-PermitQuery query_of(const PermitRule& rule) {
-  return {.direction = rule.direction(),
-          .protocol = rule.protocol,
-          .local_port = rule.local_ports.first,
-          .remote_port = rule.remote_ports.first,
-          .remote = Ipv4Addr::from_host(rule.remote),
-          .remote_tags = empty_tag_set};
-}
-// The inline part of a list.
-PermitQuad first_rules(const CompiledBinding& binding) {
-  std::vector<PermitRule> first;
-  for (const CompiledRule& compiled : binding.rules)
-    if (first.size() < inline_permit_rules) first.push_back(compiled.rule);
-  return PermitQuad(first);
-}
-
-class PublisherTest : public testing::Test {
- protected:
-  PublisherTest() {
-    publisher.add_worker(plane.worker.get());
-    publish_pools({{prefix("203.0.113.0/24"), PoolKind::local}});
-  }
-
-  // Generations rise with each binding that is made, as the model's do.
-  CompiledBinding binding(uint32_t n, std::vector<CompiledRule> list = {}) {
-    ++generation_;
-    return {.eip = eip_at(n),
-            .dip = dip_at(n),
-            .port = "a",
-            .mac = Mac{{2, 0, 0, 0, 0, static_cast<uint8_t>(n)}},
-            .edge = true,
-            .incarnation = generation_,
-            .binding_generation = generation_,
-            .list_generation = generation_,
-            .kept_from = generation_,
-            .tags = {},
-            .rules = std::move(list)};
-  }
-  // The same binding with another list.
-  CompiledBinding relist(CompiledBinding before, std::vector<CompiledRule> list) {
-    before.list_generation = before.kept_from = ++generation_;
-    before.rules = std::move(list);
-    return before;
-  }
-
-  void publish(const std::vector<CompiledBinding>& bindings) {
-    Update update;
-    for (const CompiledBinding& b : bindings) update.bindings[b.eip] = b;
-    publish(update);
-  }
-  void publish(const Update& update) {
-    const auto done = publisher.publish(update);
-    ASSERT_TRUE(done) << done.error().message;
-    for (const auto& [eip, binding] : update.bindings)
-      if (binding) published_[eip] = *binding;
-  }
-  void publish_pools(const std::vector<CompiledPool>& list) {
-    publish(Update{.pools = pools(list), .bindings = {}});
-  }
-  static void take_away(Update& update, uint32_t n) { update.bindings[eip_at(n)] = std::nullopt; }
-
-  void expect_published(const CompiledBinding& b, PortId port) {
-    const BindingRecord* record = plane.find(View::local, b.eip.v4());
-    ASSERT_NE(record, nullptr);
-    EXPECT_EQ(plane.find(View::edge, b.eip.v4()), b.edge ? record : nullptr);
-    EXPECT_EQ(plane.find(port, b.dip.v4()), record);
-    EXPECT_EQ(record->eip, b.eip);
-    EXPECT_EQ(record->dip, b.dip);
-    EXPECT_EQ(record->mac, b.mac);
-    EXPECT_EQ(record->link, port);
-    EXPECT_EQ(record->incarnation, b.incarnation);
-    EXPECT_EQ(record->binding_generation, b.binding_generation);
-    EXPECT_EQ(record->list_generation, b.list_generation);
-    EXPECT_EQ(record->kept_from, b.kept_from);
-    EXPECT_EQ(record->flow_quota, flow_quota);
-    EXPECT_EQ(record->rule_count, b.rules.size());
-    EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
-    EXPECT_EQ(record->rules, first_rules(b));
-    std::set<std::pair<bool, uint32_t>> hits;
-    for (uint32_t i = 0; i < b.rules.size(); ++i) {
-      const RuleHit hit = find(*record, b.rules[i].rule);
-      EXPECT_TRUE(hit.is_one());
-      hits.emplace(hit.is_inline(), hit.counter());
-    }
-    EXPECT_EQ(hits.size(), b.rules.size()) << "each rule has a counter of its own";
-    EXPECT_FALSE(find(*record, {.remote = 0xffffffff, .protocol = 6, .local_ports = {1, 1}}).is_one());
-  }
-
-  // Where a packet's hit is counted that a rule lets in, if none before it does.
-  RuleHit find(const BindingRecord& record, const PermitRule& rule) const {
-    return stages::find_rule<ScalarGroup>(record, query_of(rule), *plane.tables).hit;
-  }
-
-  // Counts hits of compiled rule `i` of a binding, as a worker's commit would.
-  void hit(uint32_t n, uint32_t i, uint64_t packets) {
-    const BindingRecord& record = *plane.find(View::local, eip_at(n));
-    const RuleHit rule = find(record, published_.at(eip_at(n)).rules.at(i).rule);
-    ASSERT_TRUE(rule.is_one());
-    if (rule.is_inline())
-      plane.counters().slots[record.slot].rule_hits[rule.counter()].add(packets);
-    else
-      plane.counters().chunk_hits[rule.counter()].add(packets);
-  }
-  uint64_t hits(uint32_t n, const std::string& name) {
-    for (const RuleHits& counted : publisher.statistics(eip_at(n)).rules)
-      if (counted.rule == name) return counted.packets;
-    ADD_FAILURE() << "no rule " << name;
-    return 0;
-  }
-
-  struct Free {
-    uint32_t slots, chunks;
-    friend bool operator==(const Free&, const Free&) = default;
-  };
-  Free free_room() { return {plane.tables->binding.free_slots(), plane.tables->permit.free_chunks()}; }
-
-  DataPlane plane{{.eips = eips,
-                   .ipv6_eips = 4,
-                   .spare = spare,
-                   .spare_chunks = 8,
-                   .index_pages = 2,
-                   .permit_chunks = 2 * eips,
-                   .tag_sets = eips}};
-  Publisher publisher{*plane.tables, plane.rcu.get(), {{"a", port_a}, {"b", port_b}}, flow_quota};
-  uint32_t generation_ = 0;
-  std::map<IpAddr, CompiledBinding> published_;
-};
 
 TEST_F(PublisherTest, ABindingIsFoundInBothViewsAndAtItsLocation) {
   const CompiledBinding b = binding(1, rules(3));
@@ -262,59 +86,6 @@ TEST_F(PublisherTest, TheIdIsStableForOneOwnerAndAnotherForTheNext) {
 }
 
 // --- capacity ---
-
-TEST_F(PublisherTest, AllOfTheCapacityCanBeUsedAndReplacedAgainAndAgain) {
-  const Free before = free_room();
-  for (int round = 0; round < 30; ++round) {
-    SCOPED_TRACE(round);
-    std::vector<CompiledBinding> all;
-    for (uint32_t n = 1; n <= eips; ++n) {
-      // Two chunks each: every chunk is used. A tag set each: every set is used.
-      CompiledBinding b = binding(n, rules(30, static_cast<uint16_t>(round)));
-      b.tags = {{"acme", "t" + std::to_string(round) + "-" + std::to_string(n)}};
-      all.push_back(std::move(b));
-    }
-    publish(all);  // new owners of every EIP
-    EXPECT_EQ(plane.tables->binding.free_slots(), spare);
-    EXPECT_EQ(publisher.totals().permit_chunks_used, 2u * eips);
-    for (CompiledBinding& b : all) b = relist(b, rules(30, static_cast<uint16_t>(round + 1000)));
-    publish(all);  // every list replaced, with room for four at a time
-    for (const CompiledBinding& b : all) expect_published(b, port_a);
-    EXPECT_EQ(publisher.totals().local, eips);
-    if (round % 2 == 0) continue;
-    Update gone;
-    for (uint32_t n = 1; n <= eips; ++n) take_away(gone, n);
-    publish(gone);
-    EXPECT_EQ(free_room(), before);
-  }
-}
-
-TEST_F(PublisherTest, BeyondTheCapacityTheOthersHold) {
-  std::vector<CompiledBinding> all;
-  for (uint32_t n = 1; n <= eips; ++n) all.push_back(binding(n, rules(19)));
-  publish(all);
-  const uint32_t free_chunks = plane.tables->permit.free_chunks();
-
-  // One list that does not fit, between two that do.
-  const CompiledBinding first = relist(all[0], rules(2));
-  const CompiledBinding too_long = relist(all[1], rules(4 + 16 * (free_chunks + 4)));
-  const CompiledBinding last = relist(all[2], rules(3));
-  Update update;
-  for (const CompiledBinding& b : {first, too_long, last}) update.bindings[b.eip] = b;
-  const auto done = publisher.publish(update);
-  ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().code, ErrorCode::internal);
-  EXPECT_EQ(done.error().object, too_long.eip.to_string());
-  expect_published(first, port_a);
-  expect_published(all[1], port_a);
-  expect_published(last, port_a);
-  EXPECT_EQ(plane.tables->permit.free_chunks(), free_chunks + 2) << "nothing leaked";
-  EXPECT_EQ(plane.tables->binding.free_slots(), spare);
-
-  const CompiledBinding fits = relist(all[1], rules(5));
-  publish({fits});
-  expect_published(fits, port_a);
-}
 
 TEST_F(PublisherTest, AnUnknownPortIsRefusedWithoutLeak) {
   const Free before = free_room();
@@ -476,51 +247,6 @@ TEST_F(PublisherTest, PoolsSayWhoseAnAddressIs) {
       EXPECT_TRUE(plane.is(view, address, IndexEntry::outside));
 }
 
-TEST_F(PublisherTest, PagesAreUsedAgain) {
-  // Two /16s are all there is room for; each step needs the pages of the one before.
-  for (uint8_t n = 1; n < 20; ++n) {
-    SCOPED_TRACE(int{n});
-    publish_pools({{Ipv4Prefix(Ipv4Addr::of(100, n, 0, 0), 16), PoolKind::local},
-                   {Ipv4Prefix(Ipv4Addr::of(101, n, 0, 0), 16), PoolKind::provider}});
-    EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(100, n, 255, 255), IndexEntry::local));
-    EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(101, n, 0, 0), IndexEntry::provider));
-    EXPECT_TRUE(
-        plane.is(View::local, Ipv4Addr::of(100, static_cast<uint8_t>(n - 1), 0, 7), IndexEntry::outside));
-  }
-}
-
-TEST_F(PublisherTest, APoolMayTakeThePlaceOfAnother) {
-  publish_pools({{prefix("203.0.112.0/23"), PoolKind::provider}});
-  EXPECT_TRUE(plane.is(View::edge, eip_at(1), IndexEntry::provider));
-  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::provider));
-  publish_pools({{prefix("203.0.113.0/25"), PoolKind::local}});
-  EXPECT_TRUE(plane.is(View::edge, eip_at(1), IndexEntry::local));
-  EXPECT_TRUE(plane.is(View::edge, eip_at(128), IndexEntry::outside));
-}
-
-TEST_F(PublisherTest, APoolThatGrowsAroundABindingLeavesItAlone) {
-  CompiledBinding internal = binding(2);
-  internal.edge = false;
-  const CompiledBinding b = binding(1);
-  publish({b, internal});
-  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
-  expect_published(b, port_a);
-  expect_published(internal, port_a);
-  EXPECT_TRUE(plane.is(View::edge, internal.eip.v4(), IndexEntry::local));
-  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::local));
-}
-
-TEST_F(PublisherTest, APoolWithoutPagesIsRefused) {
-  const auto done = publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
-                                                             {prefix("100.64.0.0/14"), PoolKind::local}}),
-                                             .bindings = {}});
-  ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().code, ErrorCode::internal);
-  EXPECT_EQ(done.error().object, "100.64.0.0/14");
-  EXPECT_TRUE(plane.is(View::local, eip_at(1), IndexEntry::local));
-  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(100, 64, 0, 1), IndexEntry::outside));
-}
-
 // --- statistics ---
 
 TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
@@ -629,65 +355,7 @@ TEST_F(PublisherTest, AnIdRestsWhileEntriesOfItsLastOwnerAreLeft) {
 }
 
 // A batch that gives room only after it was asked for: the lists that grow come before those that shrink.
-TEST_F(PublisherTest, RoomThatABatchGivesIsFoundByIt) {
-  std::vector<CompiledBinding> now;
-  for (uint32_t n = 1; n <= 20; ++n) now.push_back(binding(n));
-  uint32_t most = 0;  // long lists that there is room for, with what is spare
-  for (uint32_t n = 11; n <= 20; ++n) {
-    now[n - 1] = relist(now[n - 1], rules(100));
-    if (!publisher.publish(Update{.pools = {}, .bindings = {{now[n - 1].eip, now[n - 1]}}})) break;
-    ++most;
-  }
-  ASSERT_GT(most, 0u);
-  Update swap;
-  for (uint32_t n = 1; n <= most; ++n) {
-    now[n - 1] = relist(now[n - 1], rules(100));
-    now[n + 9] = relist(now[n + 9], {});
-    swap.bindings[now[n - 1].eip] = now[n - 1];
-    swap.bindings[now[n + 9].eip] = now[n + 9];
-  }
-  publish(swap);
-  for (uint32_t n = 1; n <= most; ++n) expect_published(now[n - 1], port_a);
-}
-
-TEST_F(PublisherTest, APoolThatGrowsOrShrinksKeepsItsBindings) {
-  const CompiledBinding b = binding(1);
-  publish({b});
-  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
-  expect_published(b, port_a);
-  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::local));
-  publish_pools({{prefix("203.0.113.0/30"), PoolKind::local}});
-  expect_published(b, port_a);
-  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::outside));
-  EXPECT_TRUE(plane.is(View::edge, eip_at(2), IndexEntry::local));
-  EXPECT_TRUE(plane.is(View::edge, eip_at(9), IndexEntry::outside));
-}
-
 // --- IPv6 ---
-
-class Ipv6PublisherTest : public PublisherTest {
- protected:
-  static IpAddr six(uint32_t n) { return Ipv6Addr::of(0x20010db800000000, n); }
-  Ipv6PublisherTest() {
-    publish_pools(
-        {{prefix("203.0.113.0/24"), PoolKind::local}, {*IpPrefix::parse("2001:db8::/112"), PoolKind::local}});
-  }
-
-  CompiledBinding binding6(uint32_t n, uint32_t rules = 0) {
-    CompiledBinding made = binding(n);
-    made.eip = six(n);
-    made.dip = Ipv6Addr::of(0xfd00000000000000, n);
-    for (uint32_t i = 0; i < rules; ++i)
-      made.rules.push_back(
-          {.rule = {.protocol = 6}, .tag = std::nullopt, .name = "r", .remote = Ipv6Prefix()});
-    return made;
-  }
-  IndexEntry index(View view, const IpAddr& eip) { return plane.tables->binding.find(view, eip.v6()); }
-  Slot at(PortId port, const IpAddr& dip) {
-    const EndpointKey6 key{.dip = dip.v6(), .link = port};
-    return plane.tables->endpoint6.find<ScalarGroup>(key, plane.tables->endpoint6.bucket_of(key));
-  }
-};
 
 TEST_F(Ipv6PublisherTest, ABindingIsFoundMovesAndGoes) {
   CompiledBinding b = binding6(1, 6);
@@ -715,30 +383,6 @@ TEST_F(Ipv6PublisherTest, ABindingIsFoundMovesAndGoes) {
   EXPECT_FALSE(index(View::local, b.eip).is_bound());
   EXPECT_EQ(at(port_b, b.dip), 0u);
   EXPECT_FALSE(plane.tables->binding.slot_of(id).is_bound());
-}
-
-TEST_F(Ipv6PublisherTest, RecordsAndChunksComeBack) {
-  const uint32_t chunks = plane.tables->permit.free_chunks();
-  for (int round = 0; round < 50; ++round) {
-    publish({binding6(1, max_ipv6_permit_rules), binding6(2)});
-    Update gone;
-    gone.bindings[six(1)] = gone.bindings[six(2)] = std::nullopt;
-    publish(gone);
-  }
-  EXPECT_EQ(plane.tables->permit.free_chunks(), chunks);
-}
-
-TEST_F(Ipv6PublisherTest, PoolsWithoutPagesLeaveThoseThatAreThere) {
-  publish({binding6(1)});
-  const auto done =
-      publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
-                                               {*IpPrefix::parse("2001:db8::/112"), PoolKind::local},
-                                               {*IpPrefix::parse("2001:db8:1::/64"), PoolKind::local}}),
-                               .bindings = {}});
-  ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().code, ErrorCode::internal);
-  EXPECT_TRUE(index(View::local, six(1)).is_bound());
-  EXPECT_FALSE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_any_pool());
 }
 
 // --- readers ---

@@ -1,0 +1,265 @@
+// Updates of tables that are nearly full: whatever the model has accepted is published.
+#include "tests/unit/control/publisher_fixture.h"
+
+namespace portcullis::publish {
+namespace {
+
+TEST_F(PublisherTest, AllOfTheCapacityCanBeUsedAndReplacedAgainAndAgain) {
+  const Free before = free_room();
+  for (int round = 0; round < 30; ++round) {
+    SCOPED_TRACE(round);
+    std::vector<CompiledBinding> all;
+    for (uint32_t n = 1; n <= eips; ++n) {
+      // Two chunks each: every chunk is used. A tag set each: every set is used.
+      CompiledBinding b = binding(n, rules(30, static_cast<uint16_t>(round)));
+      b.tags = {{"acme", "t" + std::to_string(round) + "-" + std::to_string(n)}};
+      all.push_back(std::move(b));
+    }
+    publish(all);  // new owners of every EIP
+    EXPECT_EQ(plane.tables->binding.free_slots(), spare);
+    EXPECT_EQ(publisher.totals().permit_chunks_used, 2u * eips);
+    for (CompiledBinding& b : all) b = relist(b, rules(30, static_cast<uint16_t>(round + 1000)));
+    publish(all);  // every list replaced, with room for four at a time
+    for (const CompiledBinding& b : all) expect_published(b, port_a);
+    EXPECT_EQ(publisher.totals().local, eips);
+    if (round % 2 == 0) continue;
+    Update gone;
+    for (uint32_t n = 1; n <= eips; ++n) take_away(gone, n);
+    publish(gone);
+    EXPECT_EQ(free_room(), before);
+  }
+}
+
+TEST_F(PublisherTest, BeyondTheCapacityTheOthersHold) {
+  std::vector<CompiledBinding> all;
+  for (uint32_t n = 1; n <= eips; ++n) all.push_back(binding(n, rules(19)));
+  publish(all);
+  const uint32_t free_chunks = plane.tables->permit.free_chunks();
+
+  // One list that does not fit, between two that do.
+  const CompiledBinding first = relist(all[0], rules(2));
+  const CompiledBinding too_long = relist(all[1], rules(4 + 16 * (free_chunks + 4)));
+  const CompiledBinding last = relist(all[2], rules(3));
+  Update update;
+  for (const CompiledBinding& b : {first, too_long, last}) update.bindings[b.eip] = b;
+  const auto done = publisher.publish(update);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::internal);
+  EXPECT_EQ(done.error().object, too_long.eip.to_string());
+  expect_published(first, port_a);
+  expect_published(all[1], port_a);
+  expect_published(last, port_a);
+  EXPECT_EQ(plane.tables->permit.free_chunks(), free_chunks + 2) << "nothing leaked";
+  EXPECT_EQ(plane.tables->binding.free_slots(), spare);
+
+  const CompiledBinding fits = relist(all[1], rules(5));
+  publish({fits});
+  expect_published(fits, port_a);
+}
+
+TEST_F(PublisherTest, RoomThatABatchGivesIsFoundByIt) {
+  std::vector<CompiledBinding> now;
+  for (uint32_t n = 1; n <= 20; ++n) now.push_back(binding(n));
+  uint32_t most = 0;  // long lists that there is room for, with what is spare
+  for (uint32_t n = 11; n <= 20; ++n) {
+    now[n - 1] = relist(now[n - 1], rules(100));
+    if (!publisher.publish(Update{.pools = {}, .bindings = {{now[n - 1].eip, now[n - 1]}}})) break;
+    ++most;
+  }
+  ASSERT_GT(most, 0u);
+  Update swap;
+  for (uint32_t n = 1; n <= most; ++n) {
+    now[n - 1] = relist(now[n - 1], rules(100));
+    now[n + 9] = relist(now[n + 9], {});
+    swap.bindings[now[n - 1].eip] = now[n - 1];
+    swap.bindings[now[n + 9].eip] = now[n + 9];
+  }
+  publish(swap);
+  for (uint32_t n = 1; n <= most; ++n) expect_published(now[n - 1], port_a);
+}
+
+TEST_F(PublisherTest, PagesAreUsedAgain) {
+  // Two /16s are all there is room for; each step needs the pages of the one before.
+  for (uint8_t n = 1; n < 20; ++n) {
+    SCOPED_TRACE(int{n});
+    publish_pools({{Ipv4Prefix(Ipv4Addr::of(100, n, 0, 0), 16), PoolKind::local},
+                   {Ipv4Prefix(Ipv4Addr::of(101, n, 0, 0), 16), PoolKind::provider}});
+    EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(100, n, 255, 255), IndexEntry::local));
+    EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(101, n, 0, 0), IndexEntry::provider));
+    EXPECT_TRUE(
+        plane.is(View::local, Ipv4Addr::of(100, static_cast<uint8_t>(n - 1), 0, 7), IndexEntry::outside));
+  }
+}
+
+TEST_F(PublisherTest, APoolMayTakeThePlaceOfAnother) {
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::provider}});
+  EXPECT_TRUE(plane.is(View::edge, eip_at(1), IndexEntry::provider));
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::provider));
+  publish_pools({{prefix("203.0.113.0/25"), PoolKind::local}});
+  EXPECT_TRUE(plane.is(View::edge, eip_at(1), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(128), IndexEntry::outside));
+}
+
+TEST_F(PublisherTest, APoolThatGrowsAroundABindingLeavesItAlone) {
+  CompiledBinding internal = binding(2);
+  internal.edge = false;
+  const CompiledBinding b = binding(1);
+  publish({b, internal});
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
+  expect_published(b, port_a);
+  expect_published(internal, port_a);
+  EXPECT_TRUE(plane.is(View::edge, internal.eip.v4(), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(203, 0, 112, 1), IndexEntry::local));
+}
+
+TEST_F(PublisherTest, APoolWithoutPagesIsRefused) {
+  const auto done = publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
+                                                             {prefix("100.64.0.0/14"), PoolKind::local}}),
+                                             .bindings = {}});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::internal);
+  EXPECT_EQ(done.error().object, "100.64.0.0/14");
+  EXPECT_TRUE(plane.is(View::local, eip_at(1), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(100, 64, 0, 1), IndexEntry::outside));
+}
+
+TEST_F(PublisherTest, APoolThatGrowsOrShrinksKeepsItsBindings) {
+  const CompiledBinding b = binding(1);
+  publish({b});
+  publish_pools({{prefix("203.0.112.0/23"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::local));
+  publish_pools({{prefix("203.0.113.0/30"), PoolKind::local}});
+  expect_published(b, port_a);
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 112, 9), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(2), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, eip_at(9), IndexEntry::outside));
+}
+
+TEST_F(Ipv6PublisherTest, RecordsAndChunksComeBack) {
+  const uint32_t chunks = plane.tables->permit.free_chunks();
+  for (int round = 0; round < 50; ++round) {
+    publish({binding6(1, max_ipv6_permit_rules), binding6(2)});
+    Update gone;
+    gone.bindings[six(1)] = gone.bindings[six(2)] = std::nullopt;
+    publish(gone);
+  }
+  EXPECT_EQ(plane.tables->permit.free_chunks(), chunks);
+}
+
+TEST_F(Ipv6PublisherTest, PoolsWithoutPagesLeaveThoseThatAreThere) {
+  publish({binding6(1)});
+  const auto done =
+      publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
+                                               {*IpPrefix::parse("2001:db8::/112"), PoolKind::local},
+                                               {*IpPrefix::parse("2001:db8:1::/64"), PoolKind::local}}),
+                               .bindings = {}});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::internal);
+  EXPECT_TRUE(index(View::local, six(1)).is_bound());
+  EXPECT_FALSE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_any_pool());
+}
+
+TEST_F(PublisherTest, ListsThatShrinkMakeRoomBeforeThoseThatGrow) {
+  // Compiled rules of a list that takes so many chunks.
+  const auto rules_in = [&](uint32_t chunks) {
+    for (uint32_t count = 0;; ++count) {
+      publish({binding(eips, rules(count))});
+      if (publisher.totals().permit_chunks_used == chunks) return count;
+    }
+  };
+  constexpr uint32_t lists = 2 * eips / 8;
+  const uint32_t one = rules_in(1), seven = rules_in(7), eight = rules_in(8);
+  publish({binding(eips)});
+  std::vector<CompiledBinding> all;
+  for (uint32_t n = 1; n <= 2 * lists; ++n) all.push_back(binding(n, rules(n <= lists ? 0 : eight)));
+  publish(all);
+  ASSERT_EQ(publisher.totals().permit_chunks_used, 2 * eips) << "all that the model hands out";
+  for (uint32_t n = 1; n <= 2 * lists; ++n)
+    all[n - 1] = relist(all[n - 1], rules(n <= lists ? one : seven, 2));
+  publish(all);
+  for (const CompiledBinding& b : all) expect_published(b, port_a);
+  EXPECT_EQ(publisher.totals().permit_chunks_used, 2 * eips);
+}
+
+TEST_F(PublisherTest, LinksThatAreSharedOtherwiseComeInThePlaceOfTheOldOnes) {
+  DataPlane small({.eips = 8,
+                   .spare = 1,
+                   .spare_chunks = 8,
+                   .index_pages = 2,
+                   .permit_chunks = 8,
+                   .tag_sets = 8,
+                   .links = 2});
+  Publisher of_small(*small.tables, small.rcu.get(), {{"a", port_a}}, flow_quota);
+  of_small.add_worker(small.worker.get());
+  std::vector<CompiledBinding> vms;
+  const auto publish_at = [&](const std::vector<uint16_t>& vlans) {
+    Update update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local}}), .bindings = {}};
+    for (uint32_t n = 0; n < vms.size(); ++n) {
+      vms[n].encapsulation = VlanTags{.outer = vlans[n]};
+      vms[n].binding_generation = ++generation_;
+      update.bindings[vms[n].eip] = vms[n];
+    }
+    const auto done = of_small.publish(update);
+    ASSERT_TRUE(done) << done.error().message;
+  };
+  for (uint32_t n = 1; n <= 4; ++n) vms.push_back(binding(n, rules(2)));
+  publish_at({10, 10, 20, 20});
+  std::vector<BindingId> ids;
+  for (const CompiledBinding& vm : vms) {
+    const BindingRecord& record = *small.find(View::local, vm.eip.v4());
+    ids.push_back(record.id);
+    small.counters().slots[record.slot].in_packets.add(5);
+    small.counters().slots[record.slot].rule_hits[0].add(3);
+  }
+  // Each old link is kept by one vm until both of its have left.
+  publish_at({30, 40, 30, 40});
+  for (uint32_t n = 0; n < vms.size(); ++n) {
+    const BindingRecord* record = small.find(View::local, vms[n].eip.v4());
+    ASSERT_NE(record, nullptr);
+    EXPECT_EQ(small.find(View::edge, vms[n].eip.v4()), record);
+    EXPECT_EQ(record->id, ids[n]) << "its flow entries go on";
+    EXPECT_EQ(record->binding_generation, vms[n].binding_generation);
+    EXPECT_EQ(of_small.statistics(vms[n].eip).in_packets, 5u);
+    EXPECT_EQ(of_small.statistics(vms[n].eip).rules.front().packets, 3u);
+  }
+}
+
+TEST_F(PublisherTest, APoolThatShrinksGivesItsPagesToOneThatComes) {
+  publish_pools({
+      {prefix("203.0.0.0/15"), PoolKind::local},
+  });
+  publish_pools({{prefix("203.0.0.0/16"), PoolKind::local}, {prefix("100.64.0.0/16"), PoolKind::local}});
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 113, 1), IndexEntry::local));
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 1, 0, 1), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 1, 1), IndexEntry::local));
+  // The other way round, and a pool around the other half.
+  publish_pools({{prefix("100.64.0.0/15"), PoolKind::provider}});
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(203, 0, 113, 1), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 65, 1, 1), IndexEntry::provider));
+  publish_pools({{prefix("203.0.112.0/24"), PoolKind::local},
+                 {prefix("203.0.113.0/24"), PoolKind::local},
+                 {prefix("100.65.0.0/16"), PoolKind::local}});
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 1, 1), IndexEntry::outside));
+  EXPECT_TRUE(plane.is(View::local, Ipv4Addr::of(100, 65, 1, 1), IndexEntry::local));
+}
+
+TEST_F(Ipv6PublisherTest, APoolTakesThePagesOfOneThatGoes) {
+  const CompiledPool four{prefix("203.0.113.0/24"), PoolKind::local};
+  const CompiledPool other{*IpPrefix::parse("2001:db8:1::/112"), PoolKind::local};
+  publish({binding(1)});
+  publish_pools({four, other});
+  EXPECT_FALSE(index(View::edge, six(1)).in_any_pool());
+  EXPECT_TRUE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_local_pool());
+  // Of the other family, both ways.
+  publish_pools({four, {prefix("100.64.0.0/16"), PoolKind::local}});
+  EXPECT_FALSE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_any_pool());
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 0, 1), IndexEntry::local));
+  publish_pools({four, other});
+  EXPECT_TRUE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_local_pool());
+  EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 0, 1), IndexEntry::outside));
+  EXPECT_NE(plane.find(View::edge, eip_at(1)), nullptr);
+}
+
+}  // namespace
+}  // namespace portcullis::publish
