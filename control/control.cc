@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <set>
 #include <string>
 #include <variant>
 
@@ -30,12 +31,14 @@ Expected<void> Control::start() {
   Expected<model::State> state = store_->load();
   if (!state) return Unexpected(std::move(state.error()));
   if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
+  std::set<std::string> fixed;
   for (const model::Pool& pool : config_.pools) {
     model::Draft draft(model_);
-    if (const auto planned = draft.carry_out(model_.plan_create_pool(pool)); !planned)
-      return Unexpected(planned.error());
+    if (auto made = make_exist(pool, draft); !made) return made;
     if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
+    fixed.insert(pool.id);
   }
+  model_.fix_pools(std::move(fixed));
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
   if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
@@ -46,6 +49,19 @@ Expected<void> Control::start() {
   next_tick_ = Clock::now() + config_.tick;
   thread_ = std::jthread([this] { serve(); });
   return {};
+}
+
+// One that differs becomes what the configuration says, as long as no EIP of it is left outside.
+Expected<void> Control::make_exist(const model::Pool& pool, model::Draft& draft) {
+  const auto known = model_.state().pools.find(pool.id);
+  if (known != model_.state().pools.end() && known->second != pool) {
+    const bool may_resize =
+        known->second.kind == pool.kind && known->second.prefix.is_v4() && pool.prefix.is_v4();
+    if (may_resize) return draft.carry_out(model_.plan_update_pool(pool.id, pool.prefix)).map([](auto&&) {});
+    if (auto gone = draft.carry_out(model_.plan_delete_pool(pool.id)); !gone)
+      return Unexpected(std::move(gone.error()));
+  }
+  return draft.carry_out(model_.plan_create_pool(pool)).map([](auto&&) {});
 }
 
 void Control::stop() {

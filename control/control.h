@@ -30,7 +30,8 @@
 namespace portcullis {
 
 struct ControlConfig {
-  // Must exist; created at start if the store does not have them. One that differs is refused.
+  // Made to exist at start as they are here, and as such until the next. Refused if that would leave an EIP
+  // outside.
   std::vector<model::Pool> pools;
   // The store is compacted when its log holds more change sets than this.
   uint64_t compact_after = 100'000;
@@ -87,7 +88,7 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // Loads the store, makes the configured pools exist, publishes everything, and starts the control thread:
+  // Loads the store, makes the configured pools be as they are, publishes everything, and starts the control thread:
   // when it returns, the data plane holds the whole state and the receive side may be opened. Once only.
   [[nodiscard]] Expected<void> start();
   // Refuses new jobs, finishes those handed over before, ends the thread. Any thread but the control thread;
@@ -151,6 +152,7 @@ class Control {
   [[nodiscard]] bool hand_over(std::function<void()> job);
   void serve();
   // The rest runs on the control thread, or before there is one.
+  [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);
   [[nodiscard]] Expected<void> check(const Terms& terms) const;
   // The answer to an earlier call of this id; none: it is the first.
   [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request);

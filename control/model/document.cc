@@ -118,10 +118,12 @@ class Replacement {
     std::vector<std::pair<std::string, std::optional<size_t>>> gone;
     for (const auto& [id, pool] : state().pools) {
       const auto wanted = pools_.find(id);
-      if (wanted == pools_.end())
-        gone.emplace_back(id, std::nullopt);
-      else if (const Pool& next = document_.pools[wanted->second]; next != pool && !may_update(pool, next))
+      if (wanted == pools_.end()) {
+        if (!draft_.model().is_fixed_pool(id)) gone.emplace_back(id, std::nullopt);
+      } else if (const Pool& next = document_.pools[wanted->second];
+                 next != pool && !may_update(pool, next)) {
         gone.emplace_back(id, wanted->second);
+      }
     }
     for (const auto& [id, wanted] : gone) {
       auto deleted = draft_.carry_out(draft_.model().plan_delete_pool(id));

@@ -1,5 +1,7 @@
 #include "control/model/draft.h"
 
+#include <algorithm>
+
 #include "control/model/names.h"
 
 namespace portcullis::model {
@@ -39,9 +41,16 @@ Draft::Key Draft::key_of(const Change& change) {
   return std::get<DeleteEip>(change).address;
 }
 
+// Of an EIP that is changed again and again the first inverse says all: what others ask of it, its address
+// and its vm, stays. So a long list is kept once, however many changes it goes through.
 void Draft::make(Change change) {
   const auto [known, is_new] = step_of_.emplace(key_of(change), steps_.size());
-  back_.push_back(inverse(model_.state_, change));
+  ++made_;
+  const auto* eip = std::get_if<PutEip>(&change);
+  if (eip != nullptr) written_rules_ += eip->eip.permit.size();
+  const bool is_known =
+      !is_new && eip != nullptr && std::holds_alternative<PutEip>(steps_[known->second].last);
+  if (!is_known) back_.push_back(inverse(model_.state_, change));
   model_.usage_.apply(model_.state_, change);
   if (is_new)
     steps_.push_back({std::move(change), back_.size() - 1});
@@ -49,14 +58,22 @@ void Draft::make(Change change) {
     steps_[known->second].last = std::move(change);
 }
 
+// An EIP that came and went has left an address that rests.
+bool Draft::is_nothing(const Step& step) const {
+  return !std::holds_alternative<DeleteEip>(step.last) && !object_of(step.last).is_there &&
+         !object_of(back_[step.first_back]).is_there;
+}
+
 Generation Draft::generation() const {
-  return model_.state_.generation + (steps_.empty() ? 0 : 1);
+  const bool changed = std::ranges::any_of(steps_, [this](const Step& step) { return !is_nothing(step); });
+  return model_.state_.generation + (changed ? 1 : 0);
 }
 
 ChangeSet Draft::changes() const {
   ChangeSet all{generation(), {}};
   all.changes.reserve(steps_.size());
-  for (const Step& step : steps_) all.changes.push_back(step.last);
+  for (const Step& step : steps_)
+    if (!is_nothing(step)) all.changes.push_back(step.last);
   return all;
 }
 
@@ -74,10 +91,11 @@ std::vector<ChangedObject> Draft::changed_objects() const {
 }
 
 void Draft::keep() {
-  if (!steps_.empty()) ++model_.state_.generation;
+  model_.state_.generation = generation();
   steps_.clear();
   step_of_.clear();
   back_.clear();
+  made_ = written_rules_ = 0;
 }
 
 }  // namespace portcullis::model

@@ -43,7 +43,9 @@ class Draft {
   void make(Change change);
 
   // Changes so far, each counted.
-  [[nodiscard]] size_t steps() const { return back_.size(); }
+  [[nodiscard]] size_t steps() const { return made_; }
+  // Rules of all lists that they have written, each time anew: what they have cost.
+  [[nodiscard]] uint64_t written_rules() const { return written_rules_; }
   // That the state has once it is kept.
   [[nodiscard]] Generation generation() const;
   // As one change set: of each object the last word, which is all that matters.
@@ -61,11 +63,15 @@ class Draft {
     size_t first_back;  // index in back_: what the object was before all this
   };
   [[nodiscard]] static Key key_of(const Change& change);
+  // It was not there before, and is not after.
+  [[nodiscard]] bool is_nothing(const Step& step) const;
 
   Model& model_;
   std::vector<Step> steps_;  // one an object
   std::map<Key, size_t> step_of_;
-  std::vector<Change> back_;  // what takes each change back, in the order of the changes
+  std::vector<Change> back_;  // what takes the changes back, in their order
+  size_t made_ = 0;
+  uint64_t written_rules_ = 0;
 };
 
 }  // namespace portcullis::model

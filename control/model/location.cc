@@ -76,6 +76,10 @@ Expected<void> Model::check_remote(const Tunnel& tunnel, const std::string& loca
                 remote + " is the gateway's own tunnel address on port " + own->first +
                     "; give the address of the tunnel's other end",
                 field, name);
+  if (own_.contains(tunnel.remote))
+    return fail(ErrorCode::invalid_argument,
+                remote + " is the gateway's own address; give the address of the tunnel's other end", field,
+                name);
   if (const std::string* pool = usage_.pool_of(tunnel.remote))
     return fail(ErrorCode::failed_precondition,
                 remote + " lies in " + pool_name(*pool) +

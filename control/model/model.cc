@@ -6,8 +6,12 @@
 
 namespace portcullis::model {
 
-Model::Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved)
-    : limits_(limits), ports_(std::move(ports)), reserved_(std::move(reserved)), usage_(reserved_) {}
+Model::Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved, std::set<IpAddr> own)
+    : limits_(limits),
+      ports_(std::move(ports)),
+      reserved_(std::move(reserved)),
+      own_(std::move(own)),
+      usage_(reserved_) {}
 
 void Model::apply(const ChangeSet& changes) {
   if (changes.changes.empty()) return;

@@ -32,8 +32,13 @@ class Draft;
 class Model {
  public:
   // `ports`: the configured endpoint ports, the only ones a vm may live on. `reserved`: addresses
-  // that no EIP may have although a pool holds them (the gateway's own, its next hops).
-  Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved = {});
+  // that no EIP may have although a pool holds them (the gateway's own, its next hops). `own`: the gateway's
+  // own alone, where no tunnel ends but at itself.
+  Model(Limits limits, EndpointPorts ports, std::set<IpAddr> reserved = {}, std::set<IpAddr> own = {});
+
+  // These pools are the configuration's: from now on they are neither changed nor deleted.
+  void fix_pools(std::set<std::string> ids) { fixed_pools_ = std::move(ids); }
+  [[nodiscard]] bool is_fixed_pool(const std::string& id) const { return fixed_pools_.contains(id); }
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
@@ -45,7 +50,8 @@ class Model {
   [[nodiscard]] Expected<Plan<Vm>> plan_move_vm(const VmKey& key, const Location& location) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_delete_vm(const VmKey& key) const;
 
-  // pools. A pool with EIPs in it cannot go; one that overlaps another is refused.
+  // pools. A pool with EIPs in it cannot go; one that overlaps another, or holds a port's tunnel address, is
+  // refused. FAILED_PRECONDITION for another state of a fixed pool.
   [[nodiscard]] Expected<Plan<Pool>> plan_create_pool(const Pool& pool) const;
   // Another prefix for a pool that stays: it grows, shrinks or does both. FAILED_PRECONDITION if an EIP would
   // be left outside. IPv4 alone.
@@ -128,6 +134,7 @@ class Model {
   // The prefix of a pool that is new, or gets it instead of another.
   [[nodiscard]] Expected<void> check_pool_space(const Pool& pool) const;
   [[nodiscard]] Expected<void> check_pool_keeps_eips(const Pool& now, const Pool& next) const;
+  [[nodiscard]] Expected<void> check_pool_not_fixed(const std::string& id, const std::string& field) const;
   // The family of the EIP that a request asks for.
   [[nodiscard]] static Expected<IpFamily> family_of_request(const Vm& vm, std::optional<IpFamily> family);
   // That `pool`, a name that is not empty, can give an EIP of the family.
@@ -153,6 +160,8 @@ class Model {
   Limits limits_;
   EndpointPorts ports_;
   std::set<IpAddr> reserved_;
+  std::set<IpAddr> own_;
+  std::set<std::string> fixed_pools_;
   State state_;
   Usage usage_;
 };

@@ -68,6 +68,13 @@ Expected<void> Model::check_pool_space(const Pool& pool) const {
                     ", the remote end of a vm's tunnel; move those vms first, or give another prefix",
                 "pool.prefix", name);
   }
+  for (const auto& [port, ends] : ports_)
+    for (const auto& end : {ends.ipv4, ends.ipv6})
+      if (end && pool.prefix.contains(end->address))
+        return fail(ErrorCode::failed_precondition,
+                    "prefix " + pool.prefix.to_string() + " holds " + end->address.to_string() +
+                        ", the gateway's own tunnel address on port " + port + "; give another prefix",
+                    "pool.prefix", name);
   const uint32_t needed = usage_.new_pages(pool);
   const uint32_t free = limits_.index_pages - usage_.index_pages();
   if (needed > free) {
@@ -110,6 +117,13 @@ Expected<void> Model::check_pool_keeps_eips(const Pool& now, const Pool& next) c
   return {};
 }
 
+Expected<void> Model::check_pool_not_fixed(const std::string& id, const std::string& field) const {
+  if (!is_fixed_pool(id)) return {};
+  return fail(ErrorCode::failed_precondition,
+              pool_name(id) + " is one of the configuration's; change it there and restart the gateway",
+              field, pool_name(id));
+}
+
 Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPrefix& prefix) const {
   const std::string name = pool_name(id);
   const auto pool = state_.pools.find(id);
@@ -117,6 +131,7 @@ Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPref
     return fail(ErrorCode::not_found, name + " does not exist; create it", "pool.name", name);
   Pool next = pool->second;
   if (next.prefix == prefix) return unchanged(next);
+  if (auto free = check_pool_not_fixed(id, "pool.name"); !free) return Unexpected(std::move(free.error()));
   next.prefix = prefix;
   if (prefix.is_v6() || pool->second.prefix.is_v6())
     return fail(ErrorCode::failed_precondition,
@@ -132,6 +147,7 @@ Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
   const std::string name = pool_name(id);
   const auto pool = state_.pools.find(id);
   if (pool == state_.pools.end()) return fail(ErrorCode::not_found, name + " does not exist", "name", name);
+  if (auto free = check_pool_not_fixed(id, "name"); !free) return Unexpected(std::move(free.error()));
   if (const PoolUsage* usage = usage_.pool(id); usage != nullptr && usage->used() > 0) {
     const Eip& eip = state_.eips.lower_bound(pool->second.prefix.first())->second;
     return fail(ErrorCode::failed_precondition,

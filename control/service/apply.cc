@@ -18,6 +18,8 @@ namespace {
 using model::Draft;
 
 constexpr int max_operations = 100'000;
+// Each operation on an EIP writes its whole list.
+constexpr uint64_t max_written_rules = 2'000'000;
 
 // One operation: answers with the name of its object.
 using Step = Edit<std::string>;
@@ -117,6 +119,12 @@ Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request) {
       const size_t before = draft.steps();
       auto name = placed.step(draft);
       if (!name) return at(placed.field, std::move(name.error()));
+      if (draft.written_rules() > max_written_rules)
+        return at(placed.field, {ErrorCode::resource_exhausted,
+                                 "the operations up to this one write lists of more than " +
+                                     std::to_string(max_written_rules) +
+                                     " rules, each list anew with each operation on its EIP; give one "
+                                     "operation a list, or make several calls"});
       v1::OperationResult& result = *reply.add_results();
       result.set_name(std::move(*name));
       result.set_changed(draft.steps() != before);

@@ -285,14 +285,17 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
     if (port.tunnel->next_hop) reserved.insert(*port.tunnel->next_hop);
     if (port.tunnel->next_hop6) reserved.insert(*port.tunnel->next_hop6);
   }
-  for (const InterfaceAddress& address : settings_.gateway.addresses) reserved.insert(address.address);
+  std::set<IpAddr> own;
+  for (const InterfaceAddress& address : settings_.gateway.addresses) own.insert(address.address);
+  reserved.insert(own.begin(), own.end());
 
   publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip);
   for (const Worker* worker : workers_->all()) publisher.add_worker(worker);
   publisher.set_handover(workers_->handover());
-  control_.emplace(ControlConfig{.pools = settings_.pools},
-                   model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved)),
-                   std::move(store), std::move(publisher));
+  control_.emplace(
+      ControlConfig{.pools = settings_.pools},
+      model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved), std::move(own)),
+      std::move(store), std::move(publisher));
   return control_->start();
 }
 

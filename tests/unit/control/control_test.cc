@@ -365,18 +365,57 @@ TEST(Control, ARestartPublishesWhatTheStoreHas) {
   EXPECT_EQ(record->incarnation, 3u);
 }
 
-TEST(Control, ConfiguredPoolsExistOnceAndMayNotDiffer) {
+TEST(Control, ConfiguredPoolsExistOnce) {
   Disk disk;
   Gateway(disk).start();
   EXPECT_EQ(disk.log.size(), 1u);
   Gateway(disk).start();
   EXPECT_EQ(disk.log.size(), 1u);
-  model::Pool other = pool;
-  other.kind = PoolKind::provider;
-  Gateway gateway(disk, {.pools = {other}});
-  const auto started = gateway.control.start();
-  ASSERT_FALSE(started);
-  EXPECT_EQ(started.error().code, ErrorCode::already_exists);
+}
+
+TEST(Control, PoolsFollowTheConfigurationAsFarAsTheirEipsAllow) {
+  Disk disk;
+  const auto start_with = [&](const char* prefix, PoolKind kind, const char* other = nullptr) {
+    std::vector<model::Pool> pools{{"public", *IpPrefix::parse(prefix), kind}};
+    if (other != nullptr) pools.push_back({"other", *IpPrefix::parse(other), PoolKind::local});
+    Gateway gateway(disk, {.pools = pools});
+    if (auto started = gateway.control.start(); !started) return std::string(started.error().message);
+    return gateway.state().pools.at("public").prefix.to_string();
+  };
+  EXPECT_EQ(start_with("2001:db8::/112", PoolKind::local), "2001:db8::/112");
+  EXPECT_EQ(start_with("198.51.100.0/24", PoolKind::provider), "198.51.100.0/24") << "nothing is in it";
+  EXPECT_EQ(start_with("203.0.113.0/24", PoolKind::local), "203.0.113.0/24");
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+  }
+  EXPECT_EQ(start_with("203.0.113.0/30", PoolKind::local), "203.0.113.0/30");
+  EXPECT_EQ(start_with("203.0.112.0/23", PoolKind::local), "203.0.112.0/23");
+  const size_t log = disk.log.size();
+  EXPECT_NE(start_with("203.0.113.128/25", PoolKind::local).find("release that first"), std::string::npos);
+  EXPECT_NE(start_with("203.0.112.0/23", PoolKind::provider).find("release them first"), std::string::npos);
+  EXPECT_EQ(disk.log.size(), log);
+}
+
+TEST(Control, ConfiguredPoolsAreNotTheApis) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  const auto refused = [&](auto plan) {
+    const auto done = gateway.control.change({}, [&](model::Draft& draft) {
+      return draft.carry_out(plan(draft.model())).map([](const auto&) { return model::Nothing{}; });
+    });
+    return !done && done.error().code == ErrorCode::failed_precondition;
+  };
+  EXPECT_TRUE(refused([](const model::Model& model) {
+    return model.plan_update_pool("public", *Ipv4Prefix::parse("203.0.112.0/23"));
+  }));
+  EXPECT_TRUE(refused([](const model::Model& model) { return model.plan_delete_pool("public"); }));
+  const auto unchanged = gateway.control.change({}, [](model::Draft& draft) {
+    return draft.carry_out(draft.model().plan_update_pool("public", pool.prefix));
+  });
+  EXPECT_TRUE(unchanged);
 }
 
 TEST(Control, AStateThatDoesNotFitStopsTheStart) {

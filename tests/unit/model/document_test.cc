@@ -75,6 +75,21 @@ TEST_F(DocumentTest, WhatItDoesNotNameGoes) {
   EXPECT_TRUE(model_.state().vms.empty());
 }
 
+TEST_F(DocumentTest, FixedPoolsStay) {
+  take(town());
+  model_.fix_pools({"p"});
+  take({});
+  EXPECT_TRUE(model_.state().vms.empty());
+  EXPECT_EQ(model_.state().pools.size(), 1u);
+  Document wider = town(), other = town();
+  wider.pools[0].prefix = net("203.0.112.0/23");
+  EXPECT_TRUE(
+      refuses(wider, ErrorCode::failed_precondition, "document.pools[0].name", "one of the configuration's"));
+  other.pools[0].kind = PoolKind::provider;
+  EXPECT_TRUE(refuses(other, ErrorCode::failed_precondition, "document.pools[0].prefix",
+                      "one of the configuration's"));
+}
+
 TEST_F(DocumentTest, WhatIsKeptEstablishedStaysSo) {
   take(town());
   ASSERT_TRUE(model_.plan_set_permit_list("acme", ip("203.0.113.7"), {outbound("o")}, false));

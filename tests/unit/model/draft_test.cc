@@ -71,6 +71,37 @@ TEST_F(DraftTest, WhatCameAndWentIsNoChange) {
   ASSERT_TRUE(draft.carry_out(draft.model().plan_create_vm(vm("acme", "db", "10.0.0.9"))));
   ASSERT_TRUE(draft.carry_out(draft.model().plan_delete_vm({"acme", "db"})));
   EXPECT_TRUE(draft.changed_objects().empty());
+  EXPECT_TRUE(draft.changes().changes.empty());
+  const Generation before = generation();
+  draft.keep();
+  EXPECT_EQ(generation(), before);
+}
+
+TEST_F(DraftTest, AnEipThatCameAndWentRests) {
+  carry_out(model_.plan_create_vm(vm("acme", "db", "10.0.0.9")));
+  const Generation before = generation();
+  Draft draft(model_);
+  const auto eip = draft.carry_out(draft.model().plan_request_eip({"acme", "db"}, "", now));
+  ASSERT_TRUE(eip);
+  ASSERT_TRUE(draft.carry_out(draft.model().plan_release_eip("acme", eip->address, now)));
+  EXPECT_TRUE(draft.changed_objects().empty());
+  EXPECT_EQ(draft.changes().changes.size(), 1u);
+  draft.keep();
+  EXPECT_EQ(generation(), before + 1);
+}
+
+TEST_F(DraftTest, CountsTheRulesThatItWrites) {
+  const State before = model_.state();
+  {
+    Draft draft(model_);
+    ASSERT_TRUE(draft.carry_out(
+        draft.model().plan_set_permit_list("acme", web_.address, {rule("a"), outbound("b")}, false)));
+    for (const char* tag : {"x", "y", "z"})
+      ASSERT_TRUE(draft.carry_out(draft.model().plan_set_tag("acme", web_.address, {tag})));
+    EXPECT_EQ(draft.written_rules(), 8u);
+    EXPECT_EQ(draft.steps(), 4u);
+  }
+  EXPECT_EQ(model_.state(), before) << "taken back to what it was first";
 }
 
 TEST_F(DraftTest, AnEmptyOneKeepsTheGeneration) {

@@ -29,7 +29,7 @@ EndpointPorts ports() {
 class LocationTest : public ModelTest {
  protected:
   LocationTest() { limit({}); }
-  void limit(Limits limits) { model_ = Model(limits, ports()); }
+  void limit(Limits limits) { model_ = Model(limits, ports(), {}, {ip("198.51.100.1")}); }
 
   [[nodiscard]] Expected<Plan<Vm>> create(const std::string& id, Location location,
                                           const char* dip = "10.0.0.2") const {
@@ -96,6 +96,8 @@ TEST_F(LocationTest, ARemoteIsOneOtherStation) {
                            std::string(own) + " is the gateway's own tunnel address on port both"));
   EXPECT_TRUE(is_refused(at("both", vxlan("198.18.0.1")), ErrorCode::invalid_argument,
                          "vm.location.vxlan.remote", "own tunnel address on port four"));
+  EXPECT_TRUE(is_refused(at("both", vxlan("198.51.100.1")), ErrorCode::invalid_argument,
+                         "vm.location.vxlan.remote", "198.51.100.1 is the gateway's own address"));
 }
 
 TEST_F(LocationTest, ARemoteIsOnTheLinkOrBehindANextHop) {
@@ -118,14 +120,20 @@ TEST_F(LocationTest, ARemoteAndAPoolAreApart) {
 
   carry_out(create("web", at("both", vxlan("192.0.2.7"))));
   carry_out(create("db", at("both", geneve("2001:db8:2::7"))));
-  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "192.0.2.0/29")), ErrorCode::failed_precondition,
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "192.0.2.6/31")), ErrorCode::failed_precondition,
                       "pool.prefix", "pools/q", "holds 192.0.2.7, the remote end of a vm's tunnel"));
   EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "2001:db8:2::/64")), ErrorCode::failed_precondition,
                       "pool.prefix", "pools/q", "holds 2001:db8:2::7"));
   EXPECT_TRUE(model_.plan_create_pool(pool("q", "192.0.2.8/29")));
-  EXPECT_TRUE(model_.plan_create_pool(pool("q", "192.0.2.0/30")));
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "192.0.2.0/30")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/q",
+                      "holds 192.0.2.1, the gateway's own tunnel address on port both"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("192.0.2.0/30")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "holds 192.0.2.1"));
+  EXPECT_TRUE(refused(model_.plan_create_pool(pool("q", "2001:db8:2::/120", PoolKind::provider)),
+                      ErrorCode::failed_precondition, "pool.prefix", "pools/q", "holds 2001:db8:2::"));
   carry_out(move("web", at("vms", {})));
-  EXPECT_TRUE(model_.plan_create_pool(pool("q", "192.0.2.0/29"))) << "nobody is behind it any more";
+  EXPECT_TRUE(model_.plan_create_pool(pool("q", "192.0.2.6/31"))) << "nobody is behind it any more";
 }
 
 TEST_F(LocationTest, APrivateAddressIsUniqueOnItsLink) {

@@ -222,5 +222,17 @@ TEST_F(ResizedPool, KeepsToItsPlaceAmongOthers) {
                       "pool.prefix", "pools/p", "capacity.index_pages"));
 }
 
+TEST_F(ResizedPool, AFixedOneStaysAsItIs) {
+  carry_out(model_.plan_create_pool(pool("q", "203.0.113.16/28")));
+  model_.fix_pools({"q"});
+  EXPECT_TRUE(refused(model_.plan_update_pool("q", net("203.0.113.16/29")), ErrorCode::failed_precondition,
+                      "pool.name", "pools/q", "one of the configuration's"));
+  EXPECT_TRUE(refused(model_.plan_delete_pool("q"), ErrorCode::failed_precondition, "name", "pools/q",
+                      "change it there"));
+  EXPECT_TRUE(is_unchanged(model_.plan_create_pool(pool("q", "203.0.113.16/28")), generation()));
+  EXPECT_TRUE(is_unchanged(model_.plan_update_pool("q", net("203.0.113.16/28")), generation()));
+  EXPECT_TRUE(model_.plan_update_pool("p", net("203.0.113.0/28")));
+}
+
 }  // namespace
 }  // namespace portcullis::model

@@ -95,6 +95,39 @@ TEST_F(Change, AtMostAHundredThousandOperations) {
   EXPECT_TRUE(call("ProviderService/Apply", request).status.ok());
 }
 
+TEST_F(Change, OperationsOnALongListAreLimitedByWhatTheyWrite) {
+  v1::SetPermitListRequest list;
+  list.set_eip("tenants/acme/eips/203.0.113.1");
+  for (int i = 0; i < 100; ++i) {
+    auto& rule = *list.add_rules();
+    rule.set_name("r" + std::to_string(i));
+    rule.set_direction(v1::PermitRule::INBOUND);
+    rule.mutable_remote()->set_any(true);
+    rule.set_protocol("tcp");
+    rule.mutable_local_ports()->set_first(1);
+    rule.mutable_local_ports()->set_last(1);
+  }
+  ASSERT_TRUE(call("TenantService/SetPermitList", list).status.ok());
+  v1::ApplyRequest request;
+  const auto set_tag_times = [&](int times) {
+    request.clear_operations();
+    for (int i = 0; i < times; ++i) {
+      auto& operation = *request.add_operations()->mutable_set_tag();
+      operation.set_eip("tenants/acme/eips/203.0.113.1");
+      operation.add_tags(i % 2 == 0 ? "even" : "odd");
+    }
+    return call("ProviderService/Apply", request);
+  };
+  const uint64_t before = generation();
+  const Answer refused = set_tag_times(20'001);
+  EXPECT_EQ(refused.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(field_of(refused), "operations[20000].set_tag");
+  EXPECT_EQ(generation(), before);
+  EXPECT_EQ(tag(), "");
+  EXPECT_TRUE(set_tag_times(20'000).status.ok());
+  EXPECT_EQ(tag(), "odd");
+}
+
 TEST_F(Change, AnExportedStateIsImportedAsItWas) {
   ASSERT_TRUE(set_tag("a").status.ok());
   const auto document = get<v1::Document, v1::ExportRequest>("ProviderService/Export", "");
