@@ -104,7 +104,7 @@ Expected<void> AuditLog::flush() {
 }
 
 Error AuditLog::cannot(const char* what, int error) const {
-  return {ErrorCode::unavailable,
+  return {error == ENOSPC || error == EDQUOT ? ErrorCode::resource_exhausted : ErrorCode::unavailable,
           "the audit log " + path_ + " cannot be " + what + ": " + std::strerror(error) +
               "; nothing is changed until it can be",
           {},

@@ -430,7 +430,7 @@ Unexpected SqliteStore::failed(const std::string& what, int result) const {
     case SQLITE_TOOBIG:
       return fail(ErrorCode::resource_exhausted, why + "; split the change into smaller ones");
     case SQLITE_FULL:
-      return fail(ErrorCode::unavailable, why + "; make room on its disk and try again");
+      return fail(ErrorCode::resource_exhausted, why + "; make room on its disk and try again");
     case SQLITE_IOERR:
     case SQLITE_NOMEM:
       return fail(ErrorCode::unavailable, why + "; check its disk and try again");

@@ -34,8 +34,8 @@ class Store {
   [[nodiscard]] virtual Expected<model::State> load() = 0;
 
   // Stores a change set as one record; returns only when it is durable. It must not be empty, and must bear
-  // the generation after the last one. unavailable when the disk is full or fails (try again),
-  // resource_exhausted when the record is too large: the store is as it was and can still be used. After a
+  // the generation after the last one. resource_exhausted when the disk is full or the record too large,
+  // unavailable when the disk fails (try again): the store is as it was and can still be used. After a
   // failed sync nobody can know what the disk holds, so a restart that comes before the next success may find
   // that one change set, wholly; the next success replaces it.
   // `request`: what is answered with it, stored in the same record: both are durable or none. With it the

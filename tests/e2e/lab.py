@@ -402,6 +402,6 @@ pools {{ name: "public" prefix: "{POOL}" }}
 capacity {{ eips: 1024 permit_chunks: 1024 flows: 2048 flows_per_eip: {flows_per_eip} }}
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
-store {{ path: "{directory}/state.db" }}
+store {{ path: "{directory}/store/state.db" }}
 {f'metrics {{ listen: "{METRICS}" }}' if metrics else ""}
 """

@@ -98,7 +98,7 @@ TEST_F(Audit, ALineThatCannotBeWrittenIsKeptAndChangesAreRefusedUntilItCould) {
   (*log)->append(record(1));
   const auto refused = (*log)->ready();
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
   EXPECT_NE(refused.error().message.find("No space left"), std::string::npos) << refused.error().message;
   std::filesystem::remove(path());
   ASSERT_TRUE((*log)->ready());

@@ -225,9 +225,11 @@ TEST(Durability, MissingSyncsAreCaught) {
 struct Fault {
   const char* name;
   int result;
+  ErrorCode code;
 };
-constexpr Fault faults[] = {
-    {"DiskFull", SQLITE_FULL}, {"Write", SQLITE_IOERR_WRITE}, {"Sync", SQLITE_IOERR_FSYNC}};
+constexpr Fault faults[] = {{"DiskFull", SQLITE_FULL, ErrorCode::resource_exhausted},
+                            {"Write", SQLITE_IOERR_WRITE, ErrorCode::unavailable},
+                            {"Sync", SQLITE_IOERR_FSYNC, ErrorCode::unavailable}};
 
 class StoreFault : public testing::TestWithParam<Fault> {};
 INSTANTIATE_TEST_SUITE_P(All, StoreFault, testing::ValuesIn(faults),
@@ -255,7 +257,7 @@ TEST_P(StoreFault, FailedAppendLeavesTheStoreAsItWas) {
     vfs.stop_failing();
     ASSERT_FALSE(appended) << "operation " << skip;
     ++failed;
-    EXPECT_EQ(appended.error().code, ErrorCode::unavailable);
+    EXPECT_EQ(appended.error().code, GetParam().code);
     EXPECT_NE(appended.error().message.find("try again"), std::string::npos) << appended.error().message;
     EXPECT_EQ(store->recall("provider", "2").value(), std::nullopt) << "operation " << skip;
     ASSERT_TRUE(store->append(change_set(2))) << "operation " << skip;
@@ -280,10 +282,10 @@ TEST_P(StoreFault, DiskThatFailsForAWhile) {
   for (int i = 0; i < 5; ++i) {
     const auto appended = store->append(change_set(2));
     ASSERT_FALSE(appended);
-    EXPECT_EQ(appended.error().code, ErrorCode::unavailable);
+    EXPECT_EQ(appended.error().code, GetParam().code);
     const auto compacted = store->compact(expected[1]);
     ASSERT_FALSE(compacted);
-    EXPECT_EQ(compacted.error().code, ErrorCode::unavailable);
+    EXPECT_EQ(compacted.error().code, GetParam().code);
   }
   vfs.stop_failing();
   EXPECT_EQ(store->log_size(), 1U);
@@ -335,7 +337,7 @@ TEST_P(StoreFault, FailedCompactionKeepsTheLog) {
     vfs.stop_failing();
     ASSERT_FALSE(compacted);
     ++failed;
-    EXPECT_EQ(compacted.error().code, ErrorCode::unavailable);
+    EXPECT_EQ(compacted.error().code, GetParam().code);
     EXPECT_EQ(store->log_size(), 5U);
     ASSERT_TRUE(store->append(change_set(6)));
     store.reset();
@@ -358,7 +360,7 @@ TEST_P(StoreFault, FailedCreationCanBeRepeated) {
       if (vfs.failures() == 0) break;
       if (!store) {
         ++failed;
-        EXPECT_EQ(store.error().code, ErrorCode::unavailable) << store.error().message;
+        EXPECT_EQ(store.error().code, GetParam().code) << store.error().message;
       }
     }
     vfs.stop_failing();
