@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 namespace portcullis::bench {
@@ -29,7 +30,7 @@ static_assert(sizeof(RecordHeader) == 16);
 
 }  // namespace
 
-Expected<CaptureFile> CaptureFile::write(std::span<const Packet> packets) {
+Expected<CaptureFile> CaptureFile::write(std::span<const Packet> packets, const Mac& uplink) {
   const char* directory = std::getenv("TMPDIR");
   std::string path = std::string(directory == nullptr ? "/tmp" : directory) + "/bench-pps-XXXXXX";
   const int fd = mkstemp(path.data());
@@ -44,6 +45,7 @@ Expected<CaptureFile> CaptureFile::write(std::span<const Packet> packets) {
   for (const Packet& packet : packets) {
     const RecordHeader record{.captured = packet.length, .length = packet.length};
     write_frame(packet, frame.data());
+    if (packet.way == Way::in) std::memcpy(frame.data(), &uplink, sizeof uplink);
     good = good && std::fwrite(&record, sizeof record, 1, stream.get()) == 1 &&
            std::fwrite(frame.data(), packet.length, 1, stream.get()) == 1;
   }

@@ -12,7 +12,9 @@ namespace portcullis::bench {
 
 class CaptureFile {
  public:
-  [[nodiscard]] static Expected<CaptureFile> write(std::span<const Packet> packets);
+  // `uplink`: to whom those go that come in.
+  [[nodiscard]] static Expected<CaptureFile> write(std::span<const Packet> packets,
+                                                   const Mac& uplink = macs.uplink);
   ~CaptureFile();
   CaptureFile(CaptureFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   CaptureFile& operator=(CaptureFile&&) = delete;
