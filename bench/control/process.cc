@@ -21,6 +21,8 @@
 namespace portcullis::bench {
 namespace {
 
+constexpr size_t random_letters = 6;  // of mkdtemp
+
 // Prefix lengths of a pool that holds so many addresses from its first on, and the two that no EIP has.
 uint32_t prefix_length(uint32_t addresses) {
   return 32 - static_cast<uint32_t>(std::bit_width(addresses + 1));
@@ -39,15 +41,16 @@ std::string text_of(const GatewayConfig& config, const std::filesystem::path& di
   const std::string in = config.capture.empty()
                              ? "net_null0,no-rx=1"
                              : "net_pcap0,rx_pcap=" + config.capture.string() + ",infinite_rx=1";
-  const std::string eips = std::to_string(config.eips);
+  const std::string eips = std::to_string(config.eips), name = directory.filename().string();
   std::ostringstream text;
-  text << "eal { main_core: " << config.control_core << " file_prefix: \"" << directory.filename().string()
+  text << "eal { main_core: " << config.control_core << " file_prefix: \"" << name
        << "\" memory_mb: " << config.memory_mb << (config.no_huge ? " no_huge: true" : "") << " }\n"
        << "ports { name: \"uplink\" device: \"" << in
        << "\" role: UPLINK next_hop { mac: \"02:00:00:00:00:02\" } }\n"
        << "ports { name: \"vms\" device: \"net_null1,no-rx=1\" role: ENDPOINT }\n"
        << "workers { cores: " << config.worker_core << " }\n"
-       << "gateway { addresses: \"198.51.100.1/24\" }\n"
+       << "gateway { addresses: \"198.51.100.1/24\" tap: \"bench" << name.substr(name.size() - random_letters)
+       << "\" }\n"
        << pool("local", first_eip, config.eips, "")
        << (config.known == 0 ? "" : pool("known", first_known, config.known, "provider: true "))
        << "capacity { eips: " << eips << " vms: " << eips << " eips_per_tenant: " << eips
