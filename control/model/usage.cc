@@ -108,6 +108,14 @@ uint64_t PoolUsage::free(int64_t now_ms) const {
 Usage::Usage(std::set<IpAddr> reserved) : reserved_(std::move(reserved)) {}
 
 void Usage::apply(State& state, const Change& change) {
+  if (const auto* put = std::get_if<PutEip>(&change)) {
+    const auto known = state.eips.find(put->eip.address);
+    if (known != state.eips.end() && known->second.tenant == put->eip.tenant &&
+        known->second.vm == put->eip.vm) {
+      replace(known->second, put->eip);
+      return model::apply(state, change);
+    }
+  }
   const std::set<IpAddr> touched = touched_by(state, change);
   settle(state, touched, false);
   before(state, change);
@@ -184,6 +192,14 @@ void Usage::remove(const Eip& eip) {
     eips_of_tenant_.erase(tenant);
   eip_of_vm_.erase({{eip.tenant, eip.vm}, eip.address.family()});
   if (auto* pool = local_pool_of(eip.address)) --pool->used_;
+}
+
+// What most changes are: another list or other tags.
+void Usage::replace(const Eip& eip, const Eip& next) {
+  permit_chunks_ += chunks_of(next);
+  permit_chunks_ -= chunks_of(eip);
+  tag_sets_ += next.tags.empty() ? 0 : 1;
+  tag_sets_ -= eip.tags.empty() ? 0 : 1;
 }
 
 void Usage::add(const State& state, const Pool& pool) {

@@ -93,6 +93,7 @@ class Usage {
   void remove(const Vm& vm);
   void add(const Eip& eip);
   void remove(const Eip& eip);
+  void replace(const Eip& eip, const Eip& next);
   void add(const State& state, const Pool& pool);
   void remove(const Pool& pool);
   // Enters an address of a local pool among those that rest, are kept for a vm, or were passed, if that is
