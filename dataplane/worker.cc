@@ -201,6 +201,19 @@ void Worker::age_all(uint64_t now_ms) noexcept {
   age_all_flows<stages::Ipv6>(*state_, now_ms);
 }
 
+void Worker::carry_out(Errand& errand, uint64_t now_ms) noexcept {
+  while (!errand.run(*state_, now_ms)) {
+  }
+}
+
+Expected<void> Worker::ask(Errand& errand) const {
+  if (state_->mailbox.ask(errand, errand_patience)) return {};
+  return fail(ErrorCode::unavailable, "worker " + std::to_string(state_->config.id) + " on core " +
+                                          std::to_string(state_->config.core) + " has not answered within " +
+                                          std::to_string(errand_patience.count()) +
+                                          " ms: it is stopping, or something else holds its core; try again");
+}
+
 void Worker::run(const std::atomic<bool>& stop) noexcept {
   const uint64_t tsc_per_ms = std::max<uint64_t>(state_->tsc_hz / 1000, 1);
   const timespec idle_sleep{.tv_sec = 0, .tv_nsec = static_cast<long>(state_->config.idle_sleep_us) * 1000};

@@ -12,6 +12,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
+#include "dataplane/mailbox.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/fragment.h"
@@ -65,6 +66,7 @@ struct WorkerState {
   // the gateway forget its router.
   std::array<PuntMeter, max_ports> next_hop_meters;
   std::array<TransmitQueue, max_ports> transmit{};
+  Mailbox mailbox{};
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
