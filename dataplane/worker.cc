@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "dataplane/handover.h"
+#include "dataplane/rehearse.h"
 #include "dataplane/worker_loop.h"
 #include "dataplane/worker_state.h"
 
@@ -183,6 +184,15 @@ auto* poll_of(Isa isa) {
 }
 
 }  // namespace
+
+bool Rehearsal::run(WorkerState& worker, uint64_t now_ms) noexcept {
+  const Isa isa = worker.config.isa;
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) return rehearse<Avx2Group>(*this, worker, now_ms), true;
+  if (isa == Isa::avx512) return rehearse<Avx512Group>(*this, worker, now_ms), true;
+#endif
+  return rehearse<ScalarGroup>(*this, worker, now_ms), true;
+}
 
 Worker::Worker(std::unique_ptr<WorkerState> state)
     : state_(std::move(state)), poll_(poll_of(state_->config.isa)) {}
