@@ -45,6 +45,8 @@ struct CanBe {
   static constexpr uint8_t beginning = 4;  // TCP SYN without ACK, SCTP INIT: no entry admits it
 };
 
+class Rehearsal;
+
 // The packet that an ICMP error is about: what is left of it behind the error's own header.
 struct QuotedPacket {
   Ipv4Addr source;
@@ -106,17 +108,18 @@ struct Burst {
   PortId in_port = 0;
   PortRole in_role = PortRole::none;
   uint64_t now_ms = 0;
-  bool taken_over = false;       // from another worker, which has counted it as received
-  uint64_t live = 0;             // bit i: packet i is still being judged
-  uint64_t from_link = 0;        // bit i: it came with tags or by a tunnel (decapsulate)
-  uint64_t ipv6 = 0;             // bit i: an IPv6 packet (parse)
-  uint64_t arp = 0;              // bit i: an ARP packet (parse)
-  uint64_t neighbor = 0;         // bit i: Neighbor Discovery (parse)
-  uint64_t errors = 0;           // bit i: an ICMP error (parse)
-  uint64_t fragments = 0;        // bit i: a fragment (parse)
-  uint64_t later_fragments = 0;  // bit i: not the first of its datagram: it has no transport header (parse)
-  uint64_t options = 0;          // bit i: its IPv4 header has options (parse)
-  uint64_t answered = 0;         // bit i: rewritten in place as an answer, leaves by in_port (punt, route)
+  bool taken_over = false;         // from another worker, which has counted it as received
+  Rehearsal* rehearsal = nullptr;  // its one packet is rehearsed: nothing is counted, written or sent
+  uint64_t live = 0;               // bit i: packet i is still being judged
+  uint64_t from_link = 0;          // bit i: it came with tags or by a tunnel (decapsulate)
+  uint64_t ipv6 = 0;               // bit i: an IPv6 packet (parse)
+  uint64_t arp = 0;                // bit i: an ARP packet (parse)
+  uint64_t neighbor = 0;           // bit i: Neighbor Discovery (parse)
+  uint64_t errors = 0;             // bit i: an ICMP error (parse)
+  uint64_t fragments = 0;          // bit i: a fragment (parse)
+  uint64_t later_fragments = 0;    // bit i: not the first of its datagram: it has no transport header (parse)
+  uint64_t options = 0;            // bit i: its IPv4 header has options (parse)
+  uint64_t answered = 0;           // bit i: rewritten in place as an answer, leaves by in_port (punt, route)
   // Beyond `count`: the last again, so that prefetching ahead needs no bounds.
   rte_mbuf* mbuf[burst_size + burst_lookahead];
 

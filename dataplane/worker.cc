@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "dataplane/handover.h"
+#include "dataplane/rehearse.h"
 #include "dataplane/worker_loop.h"
 #include "dataplane/worker_state.h"
 
@@ -184,6 +185,15 @@ auto* poll_of(Isa isa) {
 
 }  // namespace
 
+bool Rehearsal::run(WorkerState& worker, uint64_t now_ms) noexcept {
+  const Isa isa = worker.config.isa;
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) return rehearse<Avx2Group>(*this, worker, now_ms), true;
+  if (isa == Isa::avx512) return rehearse<Avx512Group>(*this, worker, now_ms), true;
+#endif
+  return rehearse<ScalarGroup>(*this, worker, now_ms), true;
+}
+
 Worker::Worker(std::unique_ptr<WorkerState> state)
     : state_(std::move(state)), poll_(poll_of(state_->config.isa)) {}
 
@@ -199,6 +209,19 @@ void Worker::age(uint64_t now_ms) noexcept {
 void Worker::age_all(uint64_t now_ms) noexcept {
   age_all_flows<stages::Ipv4>(*state_, now_ms);
   age_all_flows<stages::Ipv6>(*state_, now_ms);
+}
+
+void Worker::carry_out(Errand& errand, uint64_t now_ms) noexcept {
+  while (!errand.run(*state_, now_ms)) {
+  }
+}
+
+Expected<void> Worker::ask(Errand& errand) const {
+  if (state_->mailbox.ask(errand, errand_patience)) return {};
+  return fail(ErrorCode::unavailable, "worker " + std::to_string(state_->config.id) + " on core " +
+                                          std::to_string(state_->config.core) + " has not answered within " +
+                                          std::to_string(errand_patience.count()) +
+                                          " ms: it is stopping, or something else holds its core; try again");
 }
 
 void Worker::run(const std::atomic<bool>& stop) noexcept {

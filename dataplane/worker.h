@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -20,6 +21,7 @@ struct rte_mbuf;
 
 namespace portcullis {
 
+class Errand;
 class ErrorRate;
 class Handover;
 
@@ -66,6 +68,13 @@ class Worker {
   void age(uint64_t now_ms) noexcept;
   // Ages the whole flow table now.
   void age_all(uint64_t now_ms) noexcept;
+  // Carries an errand out at once, to its end. On the polling thread, or while nobody polls.
+  void carry_out(Errand& errand, uint64_t now_ms) noexcept;
+
+  // Any thread but the polling one: the errand is carried out between two turns. unavailable, and nobody
+  // touches it any more, if that has not come about in the time that errands get.
+  [[nodiscard]] Expected<void> ask(Errand& errand) const;
+  static constexpr std::chrono::milliseconds errand_patience{2000};
 
   // Any thread.
   [[nodiscard]] const WorkerCounters& counters() const;

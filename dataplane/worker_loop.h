@@ -134,6 +134,8 @@ inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe)
   worker.counters.held.set(held);
   worker.counters.polls.add(1);
   if (received != 0) worker.counters.busy_polls.add(1);
+  if (worker.mailbox.has_mail()) [[unlikely]]
+    worker.mailbox.carry_out(worker, now_ms);
   rte_rcu_qsbr_quiescent(worker.rcu, worker.config.id);
   return received;
 }

@@ -12,6 +12,8 @@
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
+#include "dataplane/mailbox.h"
+#include "dataplane/rehearsal.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/fragment.h"
@@ -65,17 +67,29 @@ struct WorkerState {
   // the gateway forget its router.
   std::array<PuntMeter, max_ports> next_hop_meters;
   std::array<TransmitQueue, max_ports> transmit{};
+  Mailbox mailbox{};
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
-// The only way to lose a packet: count why, stop judging it. Its buffer is the caller's.
-inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+// Of a packet that is rehearsed: its buffer is not the worker's.
+[[gnu::noinline, gnu::cold]] inline void rehearse_loss(Burst& burst, uint32_t i, Drop reason) {
+  burst.live &= ~(uint64_t{1} << i);
+  burst.rehearsal->lose(reason);
+}
+
+// The only way to lose a packet: count why, stop judging it. Its buffer is the caller's. (A cold function
+// would call it, for its size.)
+[[gnu::always_inline]] inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+  if (burst.rehearsal != nullptr) [[unlikely]]
+    return rehearse_loss(burst, i, reason);
   worker.counters.dropped[static_cast<size_t>(reason)].add(1);
   burst.live &= ~(uint64_t{1} << i);
 }
 
 // The same, and the buffer goes back.
 [[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+  if (burst.rehearsal != nullptr) [[unlikely]]
+    return rehearse_loss(burst, i, reason);
   lose(burst, worker, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }

@@ -26,6 +26,8 @@ struct Commit {
       if (!has_token(burst, worker, i)) drop(burst, worker, i, Drop::icmp_error_rate);
     });
     for_each_family<Group, Commit>(burst, tables, worker);
+    if (burst.rehearsal != nullptr) [[unlikely]]
+      return;
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
       SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
       slot.out_packets.add(1);
@@ -42,6 +44,8 @@ struct Commit {
 
   template <typename Group, typename Family>
   static void of_family(Burst& burst, const Tables& tables, WorkerState& worker) {
+    if (burst.rehearsal != nullptr) [[unlikely]]
+      return Group::template call<Rehearsed<Family>>(burst, tables, worker);
     const uint64_t entries = burst.leaving.entry | burst.entering.entry;
     for_each_packet(live_of<Family>(burst) & (entries | burst.fragments), [&](uint32_t i) {
       if ((burst.fragments >> i & 1) != 0) [[unlikely]]
@@ -57,10 +61,25 @@ struct Commit {
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
     for (const BindingRecord* side : sides)
       if (side != nullptr && !worker.error_rate->has_token(side->id, burst.now_ms)) return false;
+    if (burst.rehearsal != nullptr) return true;
     for (const BindingRecord* side : sides)
       if (side != nullptr) worker.error_rate->take(side->id, burst.now_ms);
     return true;
   }
+
+  // The same verdicts, and nothing is written.
+  template <typename Family>
+  struct Rehearsed {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      const uint64_t live = live_of<Family>(burst);
+      if ((live & burst.fragments) != 0)
+        Group::template call<Datagrams<Family>>(burst, tables, worker, packet);
+      else if ((live & (burst.leaving.entry | burst.entering.entry)) != 0)
+        CommitEntries<Family>::template rehearse<Group>(burst, tables, worker, packet);
+    }
+    static constexpr uint32_t packet = 0;  // the only one
+  };
 
   // A fragment: its place in its datagram, and its flow entries as of any packet.
   template <typename Family>
@@ -80,10 +99,15 @@ struct Commit {
                         datagram.spans.add(burst.fragment[i].span, burst.fragment[i].is_last);
       if (!fits) {
         // A refusal that changes something: nothing more of the datagram passes (RFC 5722).
-        table.entry(index).refuses = true;
+        if (burst.rehearsal == nullptr) table.entry(index).refuses = true;
         return drop(burst, worker, i, Drop::fragment_overlap);
       }
       const uint64_t touched = burst.leaving.entry | burst.entering.entry;
+      if (burst.rehearsal != nullptr) [[unlikely]] {
+        if ((touched >> i & 1) != 0)
+          CommitEntries<Family>::template rehearse<Group>(burst, tables, worker, i);
+        return;
+      }
       if ((touched >> i & 1) != 0 && !CommitEntries<Family>::refresh(burst, worker, i))
         CommitEntries<Family>::template entries<Group>(burst, tables, worker, i);
       if ((burst.live >> i & 1) == 0) return;

@@ -40,18 +40,10 @@ struct CommitEntries {
 
   template <typename Group>
   static void entries(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
-    Side source{.record = burst.source[i], .remote = burst.destination[i], .direction = Direction::outbound};
-    Side destination{
-        .record = burst.destination[i], .remote = burst.source[i], .direction = Direction::inbound};
-    plan<Group>(source, burst.leaving, i, burst, tables, worker);
-    plan<Group>(destination, burst.entering, i, burst, tables, worker);
-    // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
-    // source opens it, the destination finds it.
-    const bool one_entry = source.action == Action::open && destination.action == Action::open &&
-                           *source.key == *destination.key;
-    if (one_entry) destination.action = Action::refresh;
-    if (const auto reason = refusal<Group>(source, destination, burst, worker))
-      return drop(burst, worker, i, *reason);
+    Side source = side_of(burst.source[i], burst.destination[i], Direction::outbound);
+    Side destination = side_of(burst.destination[i], burst.source[i], Direction::inbound);
+    bool one_entry = false;
+    if (!may_write<Group>(source, destination, one_entry, burst, tables, worker, i)) return;
     write<Group>(source, burst, worker, i);
     if (one_entry)
       destination.index =
@@ -59,10 +51,18 @@ struct CommitEntries {
     write<Group>(destination, burst, worker, i);
   }
 
+  // Whether entries() would write, and what; nothing is written.
+  template <typename Group>
+  static void rehearse(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    Side source = side_of(burst.source[i], burst.destination[i], Direction::outbound);
+    Side destination = side_of(burst.destination[i], burst.source[i], Direction::inbound);
+    bool one_entry = false;
+    if (may_write<Group>(source, destination, one_entry, burst, tables, worker, i))
+      burst.rehearsal->use_entries(source.use, destination.use);
+  }
+
  private:
   using Entry = BasicFlowEntry<typename Family::Tuple>;
-
-  enum class Action : uint8_t { none, refresh, open };
 
   // One side of the packet on its way through commit.
   struct Side {
@@ -71,10 +71,30 @@ struct CommitEntries {
     Direction direction;  // of the packet, as the side sees it
     const typename Family::Tuple* key = nullptr;
     uint32_t hash = 0;
-    Action action = Action::none;
+    EntryUse use = EntryUse::none;
     uint32_t index = FlowTable::none;  // the entry of the key, if it is in the table
     Standing standing = Standing::invalid;
   };
+
+  static Side side_of(const BindingRecord* record, const BindingRecord* remote, Direction direction) {
+    return {.record = record, .remote = remote, .direction = direction};
+  }
+
+  // False, and the packet is dropped, if one of the two may not.
+  template <typename Group>
+  static bool may_write(Side& source, Side& destination, bool& one_entry, Burst& burst, const Tables& tables,
+                        WorkerState& worker, uint32_t i) {
+    plan<Group>(source, burst.leaving, i, burst, tables, worker);
+    plan<Group>(destination, burst.entering, i, burst, tables, worker);
+    // An endpoint that talks to itself between equal ports (or by ICMP) has one entry for both sides: the
+    // source opens it, the destination finds it.
+    one_entry =
+        source.use == EntryUse::open && destination.use == EntryUse::open && *source.key == *destination.key;
+    if (one_entry) destination.use = EntryUse::refresh;
+    const auto reason = refusal<Group>(source, destination, burst, worker);
+    if (reason) drop(burst, worker, i, *reason);
+    return !reason;
+  }
 
   // What admit found holds as long as no packet of the burst has opened an entry since.
   template <typename Group>
@@ -90,9 +110,9 @@ struct CommitEntries {
     if (side.index != FlowTable::none)
       side.standing = judge_entry<Group, Family>(flows.entry(side.index), *side.record, side.remote, tables);
     if (side.standing != Standing::invalid)
-      side.action = Action::refresh;
+      side.use = EntryUse::refresh;
     else if ((verdicts.opens >> i & 1) != 0)
-      side.action = Action::open;
+      side.use = EntryUse::open;
   }
 
   template <typename Group>
@@ -100,18 +120,18 @@ struct CommitEntries {
                                      const WorkerState& worker) {
     const auto& flows = Family::flows(worker);
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
-      if (side.action != Action::open) return false;
+      if (side.use != EntryUse::open) return false;
       uint64_t owned = flows.of_binding(side.record->id) + about_to_open;
       // Workers that open at the same moment may take one more than there is, all but one of them.
       for (const auto* peer : Family::peers_flows(worker)) owned += peer->of_binding(side.record->id);
       return owned >= side.record->flow_quota;
     };
-    const bool own_source_opens = source.action == Action::open && source.record == destination.record;
+    const bool own_source_opens = source.use == EntryUse::open && source.record == destination.record;
     if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
     // An entry that is there, though it counts no more, gives its place to the one that replaces it.
-    const bool source_needs_way = source.action == Action::open && source.index == FlowTable::none;
+    const bool source_needs_way = source.use == EntryUse::open && source.index == FlowTable::none;
     const bool destination_needs_way =
-        destination.action == Action::open && destination.index == FlowTable::none;
+        destination.use == EntryUse::open && destination.index == FlowTable::none;
     const bool same_bucket = source_needs_way && destination_needs_way &&
                              flows.bucket_of(source.hash) == flows.bucket_of(destination.hash);
     if (source_needs_way && !flows.template has_room<Group>(source.hash, same_bucket ? 2 : 1, burst.now_ms))
@@ -123,9 +143,9 @@ struct CommitEntries {
 
   template <typename Group>
   static void write(const Side& side, const Burst& burst, WorkerState& worker, uint32_t i) {
-    if (side.action == Action::none) return;
+    if (side.use == EntryUse::none) return;
     auto& flows = Family::flows(worker);
-    if (side.action == Action::refresh) {
+    if (side.use == EntryUse::refresh) {
       auto& entry = flows.entry(side.index);
       const uint64_t expires = advance(entry, entry.opened == side.direction, burst, worker, i);
       flows.set_expiry(side.index, expires, burst.now_ms);

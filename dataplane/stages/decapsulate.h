@@ -49,6 +49,7 @@ struct Decapsulate {
     for (uint32_t i = 0; i < burst.count; ++i) rte_prefetch0(frame_of(burst.mbuf[i]));
     const PortInfo& port = tables.ports.ports[burst.in_port];
     PortCounters& counters = worker.counters.ports[burst.in_port];
+    uint64_t removed_packets = 0;
     uint64_t removed_bytes = 0;
     uint32_t kept = 0;
     const uint32_t count = burst.count;
@@ -59,7 +60,7 @@ struct Decapsulate {
       Refusal refusal = OuterHeaders::find(outer, mbuf, burst.in_port, port, tables);
       if (!refusal.is_one() && outer.length != 0) refusal = take_off(outer, mbuf, port);
       if (refusal.is_one()) {
-        counters.received_packets.add(1);
+        removed_packets += 1;
         removed_bytes += received;
         drop(burst, worker, i, refusal.reason());
         continue;
@@ -71,7 +72,10 @@ struct Decapsulate {
       }
       burst.mbuf[kept++] = mbuf;
     }
-    counters.received_bytes.add(removed_bytes);
+    if (burst.rehearsal == nullptr) {
+      counters.received_packets.add(removed_packets);
+      counters.received_bytes.add(removed_bytes);
+    }
     burst.count = kept;
     burst.live = kept == burst_size ? ~uint64_t{0} : (uint64_t{1} << kept) - 1;
     std::fill_n(burst.mbuf + kept, burst_lookahead, burst.mbuf[kept == 0 ? 0 : kept - 1]);

@@ -41,7 +41,9 @@ struct HandOver {
       find(Ipv6());
       for (uint32_t owner = 0; owner < handover.workers(); ++owner)
         if (owner != worker.config.id && of_worker[owner] != 0)
-          send(burst, worker, of_worker[owner], handover.to_owner(worker.config.id, owner));
+          burst.rehearsal == nullptr
+              ? send(burst, worker, of_worker[owner], handover.to_owner(worker.config.id, owner))
+              : rehearse(burst, worker, owner, handover.to_owner(worker.config.id, owner));
     }
   };
 
@@ -54,6 +56,13 @@ struct HandOver {
       return Spread::fold(Family::eip(*source, tables)) ^ Spread::fold(Family::eip(*destination, tables));
     const bool is_error = (burst.errors >> i & 1) != 0;
     return Spread::fold(is_error ? Family::destination(burst.quoted[i]) : Family::source(burst, i));
+  }
+
+  // Control asks the owner next.
+  static void rehearse(Burst& burst, WorkerState& worker, uint32_t owner, const rte_ring* ring) {
+    if (rte_ring_full(ring) != 0) return drop(burst, worker, 0, Drop::handover_full);
+    burst.live = 0;
+    burst.rehearsal->hand_over(owner, link_of(burst, 0));
   }
 
   static void send(Burst& burst, WorkerState& worker, uint64_t leaving, rte_ring* ring) {

@@ -34,14 +34,16 @@ struct IcmpAnswer {
                             (!is_ipv6 || has_ipv6_address(burst, tables)) &&
                             worker.error_rate->has_token(charged.id, burst.now_ms);
     if (!may_answer) return drop(burst, worker, i, reason);
-    worker.error_rate->take(charged.id, burst.now_ms);
+    if (burst.rehearsal == nullptr) {
+      worker.error_rate->take(charged.id, burst.now_ms);
+      worker.counters.originated.add(1);
+    }
     if (is_ipv6)
       answer.write(burst, tables.ports.ports[burst.in_port], own_ipv6_address(burst, tables), i);
     else
       answer.write(burst, tables.ports.ports[burst.in_port], own_address(burst, tables), i);
     // The packet is lost, and another one has come to be.
     lose(burst, worker, i, reason);
-    worker.counters.originated.add(1);
     burst.answered |= uint64_t{1} << i;
   }
 

@@ -11,8 +11,17 @@ namespace portcullis::stages {
 
 inline void to_punt_thread(Burst& burst, WorkerState& worker, PuntMeter& meter, uint32_t i) {
   const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
-  if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
+  // A rehearsal takes its token from a copy.
+  rte_meter_srtcm copy = meter.meter;
+  rte_meter_srtcm* const tokens = burst.rehearsal == nullptr ? &meter.meter : &copy;
+  if (rte_meter_srtcm_color_blind_check(tokens, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
     return drop(burst, worker, i, Drop::punt_rate);
+  if (burst.rehearsal != nullptr) [[unlikely]] {
+    if (worker.config.to_punt == nullptr || rte_ring_full(worker.config.to_punt) != 0)
+      return drop(burst, worker, i, Drop::punt_full);
+    burst.live &= ~(uint64_t{1} << i);
+    return burst.rehearsal->punt();
+  }
   if (worker.config.to_punt == nullptr || rte_ring_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
     return drop(burst, worker, i, Drop::punt_full);
   worker.counters.punted.add(1);

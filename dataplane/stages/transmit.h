@@ -20,6 +20,8 @@ struct Transmit {
 
   template <typename Group>
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    if (burst.rehearsal != nullptr) [[unlikely]]
+      return rehearse(burst, worker);
     for_each_packet(burst.answered, [&](uint32_t i) {
       if (!append(worker, burst.in_port, burst.mbuf[i])) drop(burst, worker, i, Drop::transmit_full);
     });
@@ -69,6 +71,18 @@ struct Transmit {
   }
 
  private:
+  // What has nowhere to wait is dropped, as append() would; a port with an empty queue takes or queues it.
+  [[gnu::noinline, gnu::cold]] static void rehearse(Burst& burst, WorkerState& worker) {
+    const bool is_answer = (burst.answered & 1) != 0;
+    if (!is_answer && (burst.live & 1) == 0) return;
+    const PortId port = is_answer ? burst.in_port : burst.out_port[0];
+    const TransmitQueue& queue = worker.transmit[port];
+    const bool has_room = queue.to_transmitter != nullptr ? rte_ring_full(queue.to_transmitter) == 0
+                                                          : queue.count != TransmitQueue::capacity;
+    if (!has_room) return drop(burst, worker, 0, Drop::transmit_full);
+    burst.rehearsal->transmit(port);
+  }
+
   // To a port that has nothing queued: straight from the burst, and only what it does not take is queued.
   static void send(Burst& burst, WorkerState& worker, PortId port, uint64_t leaving) {
     rte_mbuf* packets[burst_size];

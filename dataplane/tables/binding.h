@@ -105,6 +105,10 @@ class BindingTable {
     return ipv6_records_[record.slot - first_ipv6_slot_];
   }
   [[nodiscard]] const Ipv6Binding& ipv6(Slot slot) const { return ipv6_records_[slot - first_ipv6_slot_]; }
+  // Of a record of either family.
+  [[nodiscard]] IpAddr eip(Slot slot) const {
+    return slot < first_ipv6_slot_ ? IpAddr(records_[slot].eip) : IpAddr(ipv6(slot).eip);
+  }
   // The record of an IPv6 endpoint that is bound, by its id; IndexEntry::outside if it is not.
   [[nodiscard]] IndexEntry slot_of(BindingId id) const {
     return IndexEntry(slot_of_[id].load(std::memory_order_acquire));

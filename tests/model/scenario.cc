@@ -498,6 +498,7 @@ void Scenario::add_to(Coverage& coverage) const {
   for (const auto& [reason, count] : counts.dropped) coverage.dropped[reason] += count;
   for (const auto& [event, count] : counts.events) coverage.events[event] += count;
   for (const auto& [event, count] : events_) coverage.events[event] += count;
+  for (const auto& [event, count] : world_->rehearsals().events()) coverage.events[event] += count;
 }
 
 }  // namespace portcullis::testing

@@ -341,6 +341,7 @@ void World::block(PortNumber port, bool blocked) {
 const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
                                    const std::vector<Bytes>& originated) {
   arrivals.resize(ports_.size());
+  rehearse(arrivals, originated);
   for (PortNumber port = 0; port < ports_.size(); ++port) {
     reference_.set_room(port, ports_[port]->room());
     for (const Arrival& arrival : arrivals[port])
@@ -358,6 +359,7 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
            show(turn_.verdicts[port][i]));
   compare_frames();
   compare_checksums();
+  compare_rehearsal(arrivals);
   if (counts_each_turn_) compare_counts();
   return turn_;
 }

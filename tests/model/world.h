@@ -12,6 +12,7 @@
 
 #include "tests/model/gateway_under_test.h"
 #include "tests/model/reference.h"
+#include "tests/model/rehearsal_check.h"
 #include "tests/model/ring_port.h"
 #include "tests/model/source_ports.h"
 
@@ -76,6 +77,7 @@ class World {
   [[nodiscard]] uint64_t now_ms() const { return now_ms_; }
   [[nodiscard]] const reference::Gateway& reference() const { return reference_; }
   [[nodiscard]] const GatewayUnderTest& gateway() const { return *gateway_; }
+  [[nodiscard]] const RehearsalCheck& rehearsals() const { return rehearsals_; }
   // Takes the gateway under test down; every buffer must be back then.
   void finish();
 
@@ -102,6 +104,10 @@ class World {
   void compare_flows_of(IpFamily family, uint32_t worker, const Table& table, KeyOf&& key_of);
   [[nodiscard]] reference::Setup completed(reference::Setup setup, const Sizes& sizes, uint32_t punt_room);
   void learn_binding(const IpAddr& eip);
+  // The only frame of a turn, before it comes; and the check when it has.
+  using Arrivals = std::vector<std::vector<reference::Arrival>>;
+  void rehearse(const Arrivals& arrivals, const std::vector<Bytes>& originated);
+  void compare_rehearsal(const Arrivals& arrivals);
   void resolve_underlay();
   [[nodiscard]] std::vector<Bytes> collect(reference::PortNumber port);
 
@@ -126,6 +132,7 @@ class World {
   std::map<BindingId, Bound> bindings_;
   std::map<std::pair<reference::PortNumber, IpAddr>, Mac> underlay_;
   SourcePorts source_ports_;
+  RehearsalCheck rehearsals_;
   std::deque<std::string> trace_;
   std::vector<std::string> differences_;
 };
