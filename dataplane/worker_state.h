@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/burst.h"
+#include "dataplane/capture/show.h"
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
 #include "dataplane/tables/error_rate.h"
@@ -68,6 +69,12 @@ struct WorkerState {
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
+// Whether somebody looks at dropped packets.
+inline bool shows_drops(const WorkerState& worker) {
+  return worker.config.denied_log != nullptr ||
+         worker.tables.capture.load(std::memory_order_relaxed) != nullptr;
+}
+
 // The only way to lose a packet: count why, stop judging it. Its buffer is the caller's.
 inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   worker.counters.dropped[static_cast<size_t>(reason)].add(1);
@@ -77,6 +84,7 @@ inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
 // The same, and the buffer goes back.
 [[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   lose(burst, worker, i, reason);
+  if (shows_drops(worker)) show_dropped(worker, burst, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 
