@@ -477,6 +477,9 @@ class Checker {
     if (config.api().has_tls()) tls(config.api().tls());
     settings_.metrics_listen = config.metrics().listen();
     if (config.has_metrics()) listen_address("metrics.listen", settings_.metrics_listen);
+    if (config.has_denied_log())
+      settings_.denied_packets_a_second =
+          number("denied_log.packets_a_second", config.denied_log().packets_a_second(), 10, 1, 1000);
   }
 
   void listen_address(const std::string& path, const std::string& value) {

@@ -121,7 +121,8 @@ struct Settings {
   FlowTimeouts timeouts;
   int64_t quarantine_ms = 600'000;
   Api api;
-  std::string metrics_listen;  // empty: no page
+  std::string metrics_listen;            // empty: no page
+  uint32_t denied_packets_a_second = 0;  // in the log, of each reason; 0: none
   std::string store_path = "/var/lib/portcullis/state.db";
   friend bool operator==(const Settings&, const Settings&) = default;
 };

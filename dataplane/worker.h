@@ -21,6 +21,7 @@ struct rte_mbuf;
 
 namespace portcullis {
 
+class DeniedLog;
 class Errand;
 class ErrorRate;
 class Handover;
@@ -41,6 +42,7 @@ struct WorkerConfig {
   // Of several workers; they outlive this one. Null: it is alone.
   const Handover* handover = nullptr;
   ErrorRate* error_rate = nullptr;
+  DeniedLog* denied_log = nullptr;  // this worker's; outlives it. Null: there is none
   WorkerQueues queues{};
 };
 

@@ -20,8 +20,13 @@ inline uint32_t transmit_from(WorkerState& worker, rte_ring* ring) {
   rte_mbuf* frames[burst_size];
   const unsigned count =
       rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(frames), burst_size, nullptr);
+  Capture* const capture = worker.tables.capture.load(std::memory_order_acquire);
   for (unsigned n = 0; n < count; ++n) {
+    if (capture != nullptr && ring == worker.config.from_punt) [[unlikely]]
+      show_originated(*capture, worker, *frames[n]);
     if (stages::Transmit::append(worker, frames[n]->port, frames[n])) continue;
+    if (capture != nullptr) [[unlikely]]
+      show_unsent(*capture, worker, *frames[n]);
     worker.counters.dropped[static_cast<size_t>(Drop::transmit_full)].add(1);
     rte_pktmbuf_free(frames[n]);
   }
@@ -56,6 +61,8 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.count = rte_eth_rx_burst(port, queue, burst.mbuf, burst_size);
   if (burst.count == 0) return false;
   begin_burst(burst, worker.tables, port, now_ms);
+  if (Capture* const capture = worker.tables.capture.load(std::memory_order_acquire)) [[unlikely]]
+    show_received(*capture, worker, burst);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/burst.h"
+#include "dataplane/capture/show.h"
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
 #include "dataplane/mailbox.h"
@@ -71,6 +72,12 @@ struct WorkerState {
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
+// Whether somebody looks at dropped packets.
+inline bool shows_drops(const WorkerState& worker) {
+  return worker.config.denied_log != nullptr ||
+         worker.tables.capture.load(std::memory_order_relaxed) != nullptr;
+}
+
 // Of a packet that is rehearsed: its buffer is not the worker's.
 [[gnu::noinline, gnu::cold]] inline void rehearse_loss(Burst& burst, uint32_t i, Drop reason) {
   burst.live &= ~(uint64_t{1} << i);
@@ -91,6 +98,7 @@ struct WorkerState {
   if (burst.rehearsal != nullptr) [[unlikely]]
     return rehearse_loss(burst, i, reason);
   lose(burst, worker, i, reason);
+  if (shows_drops(worker)) show_dropped(worker, burst, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 

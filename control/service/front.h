@@ -160,6 +160,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
                            grpc::ServerWriter<v1::Event>* writer) override {
     return pass(&Service::WatchEvents, context, request, writer);
   }
+  grpc::Status Capture(grpc::ServerContext* context, const v1::CaptureRequest* request,
+                       grpc::ServerWriter<v1::CaptureChunk>* writer) override {
+    return pass(&Service::Capture, context, request, writer);
+  }
 };
 
 }  // namespace portcullis::service

@@ -1,5 +1,5 @@
-// What the gateway has done (observe_service.proto). Counters are read where workers write them; what the
-// model knows is asked on the control thread. Thread: any of gRPC's.
+// What the gateway has done and does (observe_service.proto). Counters are read where workers write them;
+// what the model knows is asked on the control thread. Thread: any of gRPC's.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include "control/control.h"
 #include "control/service/identity.h"
 #include "control/service/seats.h"
+#include "dataplane/capture/capture.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "portcullis/v1/observe_service.grpc.pb.h"
@@ -37,6 +38,7 @@ struct Sources {
   std::vector<PortFacts> ports;
   std::function<LinkState(PortId)> link;  // asks the driver; any thread
   uint32_t flow_quota = 0;                // flow entries that one EIP may own
+  Captures* captures = nullptr;           // null: there are none
 };
 
 class ObserveService final : public v1::ObserveService::Service {
@@ -54,16 +56,24 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;
   grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
                            grpc::ServerWriter<v1::Event>* writer) override;
+  grpc::Status Capture(grpc::ServerContext* context, const v1::CaptureRequest* request,
+                       grpc::ServerWriter<v1::CaptureChunk>* writer) override;
 
   // WatchEvents: `send` gives false when nobody listens any more, and `is_over` is asked from
   // time to time.
   [[nodiscard]] grpc::Status watch(const Identity& caller, const v1::WatchEventsRequest& request,
                                    const std::function<bool(const v1::Event&)>& send,
                                    const std::function<bool()>& is_over);
-  // Ends all watching. Idempotent.
+  // Capture (capture.cc), the same way.
+  [[nodiscard]] grpc::Status capture(const Identity& caller, const v1::CaptureRequest& request,
+                                     const std::function<bool(const v1::CaptureChunk&)>& send,
+                                     const std::function<bool()>& is_over);
+  // Ends all watching and capturing. Idempotent.
   void stop() { is_stopping_ = true; }
 
  private:
+  [[nodiscard]] Expected<CaptureFilter> filter_of(const v1::CaptureRequest& request);
+
   Control& control_;
   const Sources sources_;
   Seats seats_;

@@ -17,6 +17,8 @@
 
 namespace portcullis {
 
+struct Capture;
+
 // Decided at start (config.proto, Capacity).
 struct TableSizes {
   uint32_t eips = 65536;  // of IPv4
@@ -45,6 +47,8 @@ struct Tables {
   FlowTimeouts timeouts;
   // Raised by the publisher after every update: flow entries may have ceased to count.
   std::atomic<uint64_t> changes{0};
+  // What workers show of their packets (capture/capture.h); null: nothing. Taken away with a grace period.
+  std::atomic<Capture*> capture{nullptr};
 
   // resource_exhausted, naming the table that did not fit. Ports, gateway and timeouts are the caller's to
   // fill.

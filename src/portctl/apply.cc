@@ -195,6 +195,7 @@ void add_events(CLI::App& app, const Options& options) {
                                  std::cout << event.generation() << " " << verb_of(change.kind()) << " "
                                            << change.name() << "\n";
                              std::cout.flush();
+                             return true;
                            });
   });
 }

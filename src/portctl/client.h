@@ -60,7 +60,7 @@ class Client {
   }
 
   // stream(&v1::ObserveService::Stub::WatchEvents, request, true, show): show(reply) for each reply, until
-  // the stream's end; for ever, without a deadline. Throws as call().
+  // the stream's end, or until it gives false; for ever, without a deadline. Throws as call().
   template <typename Stub, typename Request, typename Reply, typename Show>
   void stream(std::unique_ptr<grpc::ClientReader<Reply>> (Stub::*method)(grpc::ClientContext*,
                                                                          const Request&),
@@ -70,7 +70,12 @@ class Client {
     if (!for_ever) context.set_deadline(std::chrono::system_clock::now() + timeout_);
     Stub stub(channel_);
     const auto reader = (stub.*method)(&context, request);
-    for (Reply reply; reader->Read(&reply);) show(reply);
+    for (Reply reply; reader->Read(&reply);)
+      if (!show(reply)) {
+        context.TryCancel();
+        static_cast<void>(reader->Finish());
+        return;
+      }
     check(reader->Finish());
   }
 

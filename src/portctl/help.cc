@@ -18,7 +18,9 @@ constexpr std::array values{
     Word{"mac", "MAC"},         Word{"dip", "ADDRESS"},      Word{"dip6", "ADDRESS"},
     Word{"vlan", "VLAN"},       Word{"vxlan", "REMOTE,VNI"}, Word{"geneve", "REMOTE,VNI"},
     Word{"pool", "POOL"},       Word{"eip", "EIP"},          Word{"interval", "SECONDS"},
-    Word{"count", "N"},         Word{"family", "FAMILY"},
+    Word{"count", "N"},         Word{"family", "FAMILY"},    Word{"reason", "REASON"},
+    Word{"address", "ADDRESS"}, Word{"seconds", "SECONDS"},  Word{"snap-length", "BYTES"},
+    Word{"one-in", "N"},        Word{"write", "FILE"},
 };
 
 // Of commands whose help needs no other words.

@@ -23,6 +23,7 @@ Examples:
   portctl permit set 203.0.113.1 --empty                and closed again, at once
   portctl show drops                                    why packets were dropped
   portctl watch                                         rates, each second
+  portctl capture --dropped -w drops.pcapng             the packets themselves, with the reason
   portctl NOUN VERB --help                              more, with examples
 
 A rule: [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
@@ -79,6 +80,7 @@ int run(int argc, char** argv) {
   add_events(app, options);
   add_show(app, options);
   add_watch(app, options);
+  add_capture(app, options);
   add_paper_names(app, options);
   add_completion(app);
   add_manual(app);

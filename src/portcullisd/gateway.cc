@@ -120,6 +120,7 @@ Expected<std::unique_ptr<Gateway>> Gateway::start(const config::Settings& settin
   auto done = gateway->open_ports();
   if (done) done = gateway->create_tables();
   if (done) done = gateway->create_punt();
+  if (done) done = gateway->create_captures();
   if (done) done = gateway->create_workers();
   if (done) done = gateway->start_control(std::move(*store));
   if (done) done = gateway->open_receive_side();
@@ -132,6 +133,7 @@ Gateway::~Gateway() {
   if (server_) server_->stop();
   if (control_) control_->stop();
   if (workers_) workers_->stop();
+  denied_lines_ = nullptr;
   if (!punt_) return;
   punt_->stop();
   for (size_t i = 0; i < punt_outcomes.size(); ++i)
@@ -262,10 +264,24 @@ Expected<void> Gateway::create_punt() {
   return {};
 }
 
+Expected<void> Gateway::create_captures() {
+  std::vector<int> nodes;
+  for (const uint32_t core : settings_.workers.cores) nodes.push_back(numa_node_of_core(core));
+  auto captures = Captures::create(*tables_, rcu_.get(), nodes, largest_mtu(settings_));
+  if (!captures) return Unexpected(captures.error());
+  captures_ = std::move(*captures);
+  return {};
+}
+
 Expected<void> Gateway::create_workers() {
   auto workers = Workers::create(settings_, ports_, *tables_, rcu_.get(), to_punt_.get(), from_punt_.get());
   if (!workers) return Unexpected(workers.error());
   workers_ = std::move(*workers);
+  if (const auto logs = workers_->denied_logs(); !logs.empty()) {
+    std::map<PortId, std::string> names;
+    for (size_t i = 0; i < ports_.size(); ++i) names.emplace(ports_[i].id(), settings_.ports[i].name);
+    denied_lines_ = std::make_unique<DeniedLines>(logs, std::move(names));
+  }
   return {};
 }
 
@@ -320,6 +336,7 @@ Expected<void> Gateway::start_api() {
     return service::LinkState{link_is_up(port), missed_frames(port)};
   };
   sources.flow_quota = settings_.capacity.flows_per_eip;
+  sources.captures = captures_.get();
   service::ServerConfig config{settings_.api.socket, std::nullopt, settings_.api.audit_log,
                                settings_.metrics_listen};
   if (const auto& tls = settings_.api.tls)

@@ -11,11 +11,13 @@
 #include "config/settings.h"
 #include "control/control.h"
 #include "control/service/server.h"
+#include "dataplane/capture/capture.h"
 #include "dataplane/ports/ethdev.h"
 #include "dataplane/ports/host_stack.h"
 #include "dataplane/ports/punt.h"
 #include "dataplane/tables/tables.h"
 #include "src/base/expected.h"
+#include "src/portcullisd/denied_lines.h"
 #include "src/portcullisd/eal.h"
 #include "src/portcullisd/workers.h"
 
@@ -46,6 +48,7 @@ class Gateway {
   [[nodiscard]] Expected<rte_mempool*> pool_on(int numa_node);
   [[nodiscard]] Expected<void> create_tables();
   [[nodiscard]] Expected<void> create_punt();
+  [[nodiscard]] Expected<void> create_captures();
   [[nodiscard]] Expected<void> create_workers();
   [[nodiscard]] Expected<void> start_control(std::unique_ptr<store::Store> store);
   [[nodiscard]] Expected<void> open_receive_side();
@@ -63,7 +66,9 @@ class Gateway {
   std::unique_ptr<rte_ring, Free> to_punt_;
   std::unique_ptr<rte_ring, Free> from_punt_;
   std::unique_ptr<PuntThread> punt_;
+  std::unique_ptr<Captures> captures_;
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<DeniedLines> denied_lines_;  // null: none are to be written
   std::optional<Control> control_;
   std::unique_ptr<service::Server> server_;
 };

@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "dataplane/burst.h"
+#include "dataplane/capture/capture.h"
+#include "dataplane/capture/denied_log.h"
 #include "dataplane/counters.h"
 #include "dataplane/handover.h"
 #include "dataplane/ports/ethdev.h"
@@ -87,6 +89,12 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + 2 * sizeof(Counter)) +
                                             chunks * permit_chunk_rules * sizeof(Counter)) +
                                  records * ErrorRate::bytes_each;
+  const uint64_t copies = workers * Captures::copies_of_worker;
+  const uint64_t denied = settings.denied_packets_a_second == 0 ? 0 : workers * DeniedLog::copies;
+  const uint64_t copy_bytes =
+      workers * CopyRing::bytes_for(Captures::copies_of_worker, Captures::frame_bytes(largest_mtu(settings)));
+  const uint64_t denied_bytes =
+      denied == 0 ? 0 : workers * CopyRing::bytes_for(DeniedLog::copies, DeniedLog::frame_bytes);
   return {{
       {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
       {"IPv6 binding records", ipv6_records, ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding))},
@@ -104,6 +112,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"EIP and rule counters", records, counter_bytes},
       {"rings between workers", workers * (workers - 1) * rings_of_pair,
        Handover::bytes_for(static_cast<uint32_t>(workers))},
+      {"copies of captures", copies, copy_bytes},
+      {"copies of denied packets", denied, denied_bytes},
       {"packet buffers", buffers, packet_pool_bytes(static_cast<uint32_t>(buffers), largest_mtu(settings))},
   }};
 }

@@ -46,6 +46,11 @@ Expected<std::unique_ptr<Workers>> Workers::create(const config::Settings& setti
     config.from_punt = i == 0 ? from_punt : nullptr;
     config.handover = workers->handover_.get();
     config.error_rate = workers->error_rate_ ? &*workers->error_rate_ : nullptr;
+    if (settings.denied_packets_a_second != 0) {
+      auto log = DeniedLog::create(i, count, settings.denied_packets_a_second, config.numa_node);
+      if (!log) return Unexpected(log.error());
+      config.denied_log = workers->denied_logs_.emplace_back(std::move(*log)).get();
+    }
     config.queues = assigned[i];
     auto worker = Worker::create(config, tables, rcu);
     if (!worker) return Unexpected(worker.error());
@@ -81,6 +86,12 @@ int Workers::poll(void* seat) {
   self.worker->run(*self.stop);
   self.worker->offline();
   return 0;
+}
+
+std::vector<DeniedLog*> Workers::denied_logs() const {
+  std::vector<DeniedLog*> logs;
+  for (const auto& log : denied_logs_) logs.push_back(log.get());
+  return logs;
 }
 
 std::vector<const Worker*> Workers::all() const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "dataplane/capture/denied_log.h"
 #include "dataplane/handover.h"
 #include "dataplane/ports/ethdev.h"
 #include "dataplane/tables/error_rate.h"
@@ -36,6 +37,8 @@ class Workers {
   void stop();
 
   [[nodiscard]] std::vector<const Worker*> all() const;
+  // Of each worker; none: denied packets are not to be logged.
+  [[nodiscard]] std::vector<DeniedLog*> denied_logs() const;
   // Null: there is one worker.
   [[nodiscard]] const Handover* handover() const { return handover_.get(); }
 
@@ -49,6 +52,7 @@ class Workers {
 
   std::unique_ptr<Handover> handover_;
   std::optional<ErrorRate> error_rate_;
+  std::vector<std::unique_ptr<DeniedLog>> denied_logs_;
   std::atomic<bool> stop_{false};
   std::vector<Seat> seats_;
   uint32_t polling_ = 0;  // the first so many

@@ -371,6 +371,7 @@ class Lab(Nest):
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
                 links: bool = False, vhost: bool = False, metrics: bool = False, workers: int = 1, queues: int = 1,
+                denied_log: int = 0,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
     # What the gateway itself sends does not leave an af_xdp port (docs/limits.md): it cannot ask for the client's MAC.
@@ -404,4 +405,5 @@ flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
 store {{ path: "{directory}/store/state.db" }}
 {f'metrics {{ listen: "{METRICS}" }}' if metrics else ""}
+{f'denied_log {{ packets_a_second: {denied_log} }}' if denied_log else ""}
 """

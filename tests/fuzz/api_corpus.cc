@@ -97,6 +97,11 @@ constexpr std::array calls{
     Line{provider, "GetGateway", ""},
     Line{acme, "WatchEvents", "parent: 'tenants/acme' after_generation: 3 until_now: true"},
     Line{provider, "WatchEvents", "parent: 'tenants/-'"},
+    Line{provider, "Capture",
+         "fates: DROPPED reasons: 'unbound' ports: 'ports/wan' address: '198.51.100.2'"
+         " eip: 'tenants/acme/eips/203.0.113.1' snap_length: 64 packets: 1 seconds: 1 one_in: 2"},
+    Line{acme, "Capture", "eip: 'tenants/acme/eips/203.0.113.1' seconds: 1"},
+    Line{provider, "Capture", "reasons: 'none'"},
     Line{acme, "ListWorkers", ""},
 };
 

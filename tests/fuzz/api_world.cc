@@ -137,6 +137,7 @@ void check_error(const Call& call, const grpc::Status& status) {
 
 ApiWorld::Process::Process(Disk& disk)
     : plane(sizes),
+      captures(*Captures::create(*plane.tables, plane.rcu.get(), {-1}, 1500)),
       control({.tick = std::chrono::hours(1)}, empty_model(), std::make_unique<Records>(disk),
               publisher_of(plane)),
       tenant(control),
@@ -145,7 +146,8 @@ ApiWorld::Process::Process(Disk& disk)
                         .workers = {plane.worker.get()},
                         .ports = {{wan, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", 0}},
                         .link = [](PortId) { return service::LinkState{}; },
-                        .flow_quota = flow_quota}) {
+                        .flow_quota = flow_quota,
+                        .captures = captures.get()}) {
   if (const auto started = control.start(); !started) {
     std::fprintf(stderr, "the store does not start: %s\n", started.error().message.c_str());
     std::abort();
@@ -191,6 +193,20 @@ Handler watching(service::ObserveService& observe) {
   };
 }
 
+// Over as soon as it has begun.
+Handler capturing(service::ObserveService& observe) {
+  return [&observe](const Message& request) {
+    auto all = std::make_unique<v1::CaptureChunk>();
+    const auto add = [&](const v1::CaptureChunk& chunk) {
+      all->MergeFrom(chunk);
+      return true;
+    };
+    grpc::Status status =
+        observe.capture({}, static_cast<const v1::CaptureRequest&>(request), add, [] { return true; });
+    return Answer(std::move(status), std::move(all));
+  };
+}
+
 // By the name of the method alone: no two services share one.
 Handlers handlers_of(service::TenantService& tenant, service::ProviderService& provider,
                      service::ObserveService& observe) {
@@ -226,6 +242,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
       {"WatchEvents", watching(observe)},
+      {"Capture", capturing(observe)},
   };
 }
 

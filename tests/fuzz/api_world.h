@@ -52,6 +52,7 @@ class ApiWorld {
     [[nodiscard]] publish::Totals totals();
 
     DataPlane plane;
+    std::unique_ptr<Captures> captures;
     Control control;
     service::TenantService tenant;
     service::ProviderService provider;

@@ -40,6 +40,7 @@ api {
 }
 store { path: "/var/state.db" }
 metrics { listen: "127.0.0.1:9464" }
+denied_log { packets_a_second: 5 }
 )";
 
 }  // namespace portcullis::fuzz

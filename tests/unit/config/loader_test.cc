@@ -440,6 +440,10 @@ const Row rows[] = {
      "metrics { }",
      {"c:6:1: metrics.listen is \"\", expected an address of this machine and a port, 192.0.2.1:8443 or "
       "[2001:db8::1]:8443"}},
+    {"too_many_denied",
+     6,
+     "denied_log { packets_a_second: 1001 }",
+     {"c:6:14: denied_log.packets_a_second is 1001, expected 1..1000, or 0 for 10"}},
     {"tls_files",
      6,
      "api { tls {\n  listen: \"[::]:8443\"\n  certificate: \"/none.pem\"\n  key: \"/note\"\n  client_ca: "
@@ -498,13 +502,15 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->api.socket, "/run/portcullis/api.sock");
   EXPECT_FALSE(settings->api.tls);
   EXPECT_EQ(settings->metrics_listen, "");
+  EXPECT_EQ(settings->denied_packets_a_second, 0u);
   EXPECT_EQ(settings->api.audit_log, "/var/lib/portcullis/audit.log");
   EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
 }
 
 TEST(Config, WhatIsGivenIsTaken) {
   auto lines = good_lines();
-  lines.emplace_back("capacity { eips: 100 flows: 1024 } flows { udp: 5 other: 7 quarantine: 2 }");
+  lines.emplace_back(
+      "capacity { eips: 100 flows: 1024 } flows { udp: 5 other: 7 quarantine: 2 } denied_log { }");
   lines[3] = R"(gateway { addresses: "198.51.100.1/24" tap: "gw0"
                  permit { name: "ping" direction: INBOUND remote { any: true } protocol: "icmp" icmp_type: 8 } })";
   const auto settings = parse("c", join(lines), two_cores);
@@ -517,6 +523,7 @@ TEST(Config, WhatIsGivenIsTaken) {
   EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
   EXPECT_EQ(settings->timeouts.other_ms, 7'000u);
   EXPECT_EQ(settings->quarantine_ms, 2'000);
+  EXPECT_EQ(settings->denied_packets_a_second, 10u);
   EXPECT_EQ(settings->gateway.tap, "gw0");
   ASSERT_EQ(settings->gateway.permit.size(), 1u);
   EXPECT_EQ(settings->gateway.permit[0].protocol, 1);

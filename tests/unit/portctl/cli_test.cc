@@ -277,6 +277,14 @@ const Row rows[] = {
     {"events --tenant - --after 7", "ObserveService/WatchEvents",
      "parent: 'tenants/-' after_generation: 7 until_now: true"},
     {"events --follow", "ObserveService/WatchEvents", "parent: 'tenants/default'"},
+    {"capture -w -", "ObserveService/Capture", ""},
+    {"capture --passed --dropped --received --reason unbound --reason not_ours --port uplink --eip "
+     "203.0.113.1 "
+     "--address 198.51.100.2 --count 9 --seconds 8 --snap-length 96 --one-in 7 -w -",
+     "ObserveService/Capture",
+     "fates: RECEIVED fates: TRANSMITTED fates: PUNTED fates: DROPPED reasons: 'unbound' reasons: 'not_ours' "
+     "ports: 'ports/uplink' eip: 'tenants/default/eips/203.0.113.1' address: '198.51.100.2' packets: 9 "
+     "seconds: 8 snap_length: 96 one_in: 7"},
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
@@ -432,6 +440,34 @@ TEST_F(Cli, EventsAreLines) {
   EXPECT_EQ(run("events --json").out, R"({"generation":"9","changes":[{"name":"pools/p","kind":"CREATED"},)"
                                       R"({"name":"pools/q","kind":"DELETED"}]})"
                                       "\n");
+}
+
+TEST_F(Cli, ACaptureIsAFileAndWhatIsSaidOfItStandsApart) {
+  v1::CaptureChunk chunk;
+  chunk.set_pcapng(std::string("block\0", 6));
+  chunk.set_packets(2);
+  chunk.set_lost(1);
+  const auto capture = [&](const std::string& options) {
+    for (int i = 0; i < 2; ++i) gateway_.answer("/portcullis.v1.ObserveService/Capture", chunk);
+    return run("capture " + options);
+  };
+  const std::string file("block\0block\0", 12);
+  const Outcome piped = capture("-w -");
+  EXPECT_EQ(piped.out, file);
+  EXPECT_EQ(piped.err, "2 packets, 1 lost\n");
+  const Outcome written = capture("--json -w " + path("packets"));
+  EXPECT_EQ(written.out, R"({"packets":2,"lost":1,"file":")" + path("packets") + "\"}\n");
+  std::ifstream packets(path("packets"), std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(packets), {}), file);
+
+  const Outcome nowhere = capture("-w " + path("none/packets"));
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_NE(nowhere.err.find("cannot write " + path("none/packets")), std::string::npos) << nowhere.err;
+  gateway_.refuse(grpc::Status(grpc::FAILED_PRECONDITION, "another capture goes on"));
+  EXPECT_EQ(run("capture -w " + path("refused")).status, 1);
+  EXPECT_FALSE(std::filesystem::exists(path("refused")));
+  EXPECT_EQ(run("capture --dropped").status, 2);
+  EXPECT_EQ(run("capture --seconds 0 -w -").status, 2);
 }
 
 TEST_F(Cli, WhatExportPrintsImportReads) {

@@ -138,6 +138,7 @@ const std::map<std::string, Row> rows{
     {"ObserveService/ListWorkers", for_the_provider("")},
     {"ObserveService/GetEipStatistics", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"ObserveService/GetGateway", for_the_provider("")},
+    {"ObserveService/Capture", for_the_provider("seconds: 1")},
     {"ObserveService/WatchEvents", for_its_tenant("parent: 'tenants/acme' until_now: true")},
 };
 

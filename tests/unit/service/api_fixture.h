@@ -159,7 +159,8 @@ class Api : public testing::Test {
                               [](PortId port) {
                                 return LinkState{port == uplink, uint64_t{port} + 40};
                               },
-                          .flow_quota = flow_quota});
+                          .flow_quota = flow_quota,
+                          .captures = captures_.get()});
   }
   virtual ServerConfig config() const { return {.socket = socket()}; }
   std::string socket() const { return directory_ + "/run/api.sock"; }
@@ -197,6 +198,7 @@ class Api : public testing::Test {
   }
 
   DataPlane plane_;
+  std::unique_ptr<Captures> captures_ = *Captures::create(*plane_.tables, plane_.rcu.get(), {-1}, 1500);
   Control control_;
   std::string directory_;
   std::unique_ptr<Server> server_;

@@ -1,0 +1,205 @@
+// The Capture call: what is asked for as a filter that workers understand, and their copies as a file in
+// pieces.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "control/service/convert.h"
+#include "control/service/observe_service.h"
+#include "control/service/quote.h"
+#include "control/service/status.h"
+#include "dataplane/capture/pcapng.h"
+
+namespace portcullis::service {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint32_t most_seconds = 86'400;
+// How long copies may wait for a caller that is quick; rings hold 1023 copies of each worker meanwhile.
+constexpr std::chrono::milliseconds turn{2};
+// How late a caller learns that nothing has come, and the gateway that nobody listens.
+constexpr std::chrono::milliseconds silence{400};
+// A chunk is sent when it holds so many bytes.
+constexpr size_t chunk_bytes = 256 << 10;
+
+Unexpected refuse(std::string message, std::string field) {
+  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
+}
+
+std::string element(const char* field, int index) {
+  return std::string(field) + "[" + std::to_string(index) + "]";
+}
+
+std::optional<Fate> fate_of(int fate) {
+  switch (fate) {
+    case v1::CaptureRequest::RECEIVED:
+      return Fate::received;
+    case v1::CaptureRequest::TRANSMITTED:
+      return Fate::transmitted;
+    case v1::CaptureRequest::PUNTED:
+      return Fate::punted;
+    case v1::CaptureRequest::DROPPED:
+      return Fate::dropped;
+    default:
+      return std::nullopt;
+  }
+}
+
+Expected<void> take_fates(const v1::CaptureRequest& request, CaptureFilter& filter) {
+  for (int i = 0; i < request.fates_size(); ++i) {
+    const auto fate = fate_of(request.fates(i));
+    if (!fate)
+      return refuse(std::to_string(request.fates(i)) +
+                        " is no fate of packets; give RECEIVED, TRANSMITTED, PUNTED or DROPPED",
+                    element("fates", i));
+    filter.fates[static_cast<size_t>(*fate)] = true;
+  }
+  if (request.fates().empty()) {
+    filter.fates.fill(request.reasons().empty());
+    filter.fates[static_cast<size_t>(Fate::dropped)] = true;
+  }
+  filter.reasons.fill(request.reasons().empty());
+  for (int i = 0; i < request.reasons_size(); ++i) {
+    const auto known = std::ranges::find(drop_registry, request.reasons(i), &DropInfo::name);
+    if (known == drop_registry.end())
+      return refuse(quoted(request.reasons(i)) + " is no drop reason; ListDrops has them all",
+                    element("reasons", i));
+    filter.reasons[static_cast<size_t>(known - drop_registry.begin())] = true;
+  }
+  return {};
+}
+
+Expected<void> take_ports(const v1::CaptureRequest& request, const std::vector<PortFacts>& ports,
+                          CaptureFilter& filter) {
+  filter.ports.fill(request.ports().empty());
+  for (int i = 0; i < request.ports_size(); ++i) {
+    const auto known = std::ranges::find_if(
+        ports, [&](const PortFacts& port) { return "ports/" + port.name == request.ports(i); });
+    if (known == ports.end())
+      return fail(ErrorCode::not_found,
+                  "there is no port " + quoted(request.ports(i)) + "; ListPorts has them all",
+                  element("ports", i));
+    filter.ports[known->id] = true;
+  }
+  return {};
+}
+
+// What is read of a file's packets, for its header and for the log.
+std::string description(const v1::CaptureRequest& request) {
+  const std::string text = request.ShortDebugString();
+  return text.empty() ? "all packets" : text;
+}
+
+}  // namespace
+
+Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& request) {
+  CaptureFilter filter;
+  if (auto done = take_fates(request, filter); !done) return Unexpected(std::move(done.error()));
+  if (auto done = take_ports(request, sources_.ports, filter); !done)
+    return Unexpected(std::move(done.error()));
+  if (!request.address().empty()) {
+    filter.address = IpAddr::parse(request.address());
+    if (!filter.address) return refuse(quoted(request.address()) + " is no address", "address");
+  }
+  if (!request.eip().empty()) {
+    const auto key = eip_key(request.eip(), "eip");
+    if (!key) return Unexpected(key.error());
+    auto endpoint = control_.run([&](Control::View view) -> Expected<CaptureFilter::Endpoint> {
+      const auto eip = view.model.find_eip(key->tenant, key->address);
+      if (!eip) return Unexpected(eip.error());
+      const auto vm = view.model.find_vm({key->tenant, (*eip)->vm});
+      if (!vm) return Unexpected(vm.error());
+      const model::Location& location = (*vm)->location;
+      const auto port = std::ranges::find(sources_.ports, location.port, &PortFacts::name);
+      return CaptureFilter::Endpoint{.eip = key->address,
+                                     .dip = (*vm)->dip_of(key->address.family()).value_or(key->address),
+                                     .mac = location.mac,
+                                     .port = port == sources_.ports.end() ? PortId{0} : port->id};
+    });
+    if (!endpoint) return Unexpected(std::move(endpoint.error()));
+    filter.endpoint = *endpoint;
+  }
+  if (request.seconds() > most_seconds)
+    return refuse(std::to_string(request.seconds()) + " seconds are too many; a capture lasts for at most " +
+                      std::to_string(most_seconds),
+                  "seconds");
+  if (request.snap_length() != 0) filter.snap_length = request.snap_length();
+  if (request.one_in() != 0) filter.one_in = request.one_in();
+  return filter;
+}
+
+grpc::Status ObserveService::Capture(grpc::ServerContext* context, const v1::CaptureRequest* request,
+                                     grpc::ServerWriter<v1::CaptureChunk>* writer) {
+  const Expected<Identity> caller = identity_of(*context);
+  if (!caller) return to_status(caller.error());
+  return capture(
+      *caller, *request, [&](const v1::CaptureChunk& chunk) { return writer->Write(chunk); },
+      [&] { return context->IsCancelled(); });
+}
+
+grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRequest& request,
+                                     const std::function<bool(const v1::CaptureChunk&)>& send,
+                                     const std::function<bool()>& is_over) {
+  const auto filter = filter_of(request);
+  if (!filter) return to_status(filter.error());
+  auto session = sources_.captures->begin(*filter);
+  if (!session) return to_status(session.error());
+  spdlog::info("capture by {} begins: {}", caller.name(), description(request));
+
+  std::vector<Pcapng::Interface> interfaces;
+  for (const PortFacts& port : sources_.ports)
+    interfaces.push_back({port.id, port.name, sources_.tables->ports.ports[port.id].mac});
+  const Pcapng file(std::move(interfaces));
+  std::string bytes = file.header(description(request));
+  uint64_t packets = 0;
+  const auto is_full = [&] { return request.packets() != 0 && packets == request.packets(); };
+  const auto take = [&] {
+    while (!is_full() && bytes.size() < chunk_bytes) {
+      const Copy copy = session->take();
+      if (copy == nullptr) return;
+      file.append(bytes, *copy);
+      ++packets;
+    }
+  };
+  const auto send_bytes = [&] {
+    v1::CaptureChunk chunk;
+    chunk.set_pcapng(std::exchange(bytes, {}));
+    chunk.set_packets(packets);
+    chunk.set_lost(session->lost());
+    return send(chunk);
+  };
+
+  const auto began = Clock::now();
+  auto sent = began;
+  bool is_heard = send_bytes();
+  while (is_heard && !is_full() && !is_stopping_ && !is_over() &&
+         (request.seconds() == 0 || Clock::now() - began < std::chrono::seconds(request.seconds()))) {
+    take();
+    if (!bytes.empty() || Clock::now() - sent >= silence) {
+      is_heard = send_bytes();
+      sent = Clock::now();
+    } else {
+      std::this_thread::sleep_for(turn);
+    }
+  }
+  session->stop();
+  while (is_heard) {
+    take();
+    const bool is_last = bytes.empty();
+    is_heard = send_bytes();
+    if (is_last) break;
+  }
+  spdlog::info("capture by {} has ended: {} packets, {} lost", caller.name(), packets, session->lost());
+  if (is_stopping_)
+    return to_status(Error{ErrorCode::unavailable, "the gateway is stopping; try again", {}, {}});
+  return grpc::Status::OK;
+}
+
+}  // namespace portcullis::service

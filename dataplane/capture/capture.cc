@@ -1,0 +1,110 @@
+#include "dataplane/capture/capture.h"
+
+#include <rte_cycles.h>
+#include <rte_rcu_qsbr.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "dataplane/capture/frame_summary.h"
+
+namespace portcullis {
+
+bool CaptureFilter::is_about(const rte_mbuf& packet, PortId port) const {
+  if (!address && !endpoint) return true;
+  bool names_address = !address, is_of_endpoint = !endpoint;
+  // A frame, and that of a tunnel inside it. Headers lie in the first buffer.
+  std::span<const uint8_t> frame(rte_pktmbuf_mtod(&packet, const uint8_t*), packet.data_len);
+  for (int level = 0; level < 2; ++level) {
+    const std::optional<FrameSummary> summary = summary_of(frame);
+    if (!summary) break;
+    const auto names = [&](const IpAddr& wanted) {
+      return summary->source == wanted || summary->destination == wanted;
+    };
+    if (address && names(*address)) names_address = true;
+    if (endpoint) {
+      const bool is_at_home = endpoint->port == port && (summary->source_mac == endpoint->mac ||
+                                                         summary->destination_mac == endpoint->mac);
+      if (names(endpoint->eip) || (is_at_home && names(endpoint->dip))) is_of_endpoint = true;
+    }
+    if ((names_address && is_of_endpoint) || summary->inner_frame == 0) break;
+    frame = frame.subspan(summary->inner_frame);
+  }
+  return names_address && is_of_endpoint;
+}
+
+void Capture::offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate fate, Drop reason) noexcept {
+  if (!filter.fates[static_cast<size_t>(fate)] || !filter.ports[port]) return;
+  if (fate == Fate::dropped && !filter.reasons[static_cast<size_t>(reason)]) return;
+  if (!filter.is_about(packet, port)) return;
+  Share& share = shares[worker];
+  if (++share.passed_over < filter.one_in) return;
+  share.passed_over = 0;
+  const CopyNote note{
+      .tsc = rte_rdtsc(), .unsaid = 0, .eip = {}, .port = port, .fate = fate, .reason = reason};
+  if (!share.ring->put(packet, filter.snap_length, note)) share.lost.add(1);
+}
+
+uint32_t Captures::frame_bytes(uint16_t mtu) {
+  return mtu + longest_tunnel_header + sizeof(EthernetHeader) + 2 * vlan_tag_bytes;
+}
+
+Expected<std::unique_ptr<Captures>> Captures::create(Tables& tables, rte_rcu_qsbr* rcu,
+                                                     const std::vector<int>& numa_nodes, uint16_t mtu) {
+  std::unique_ptr<Captures> captures(new Captures(tables, rcu));
+  for (uint32_t worker = 0; worker < numa_nodes.size(); ++worker) {
+    auto ring = CopyRing::create(worker, copies_of_worker, frame_bytes(mtu), numa_nodes[worker]);
+    if (!ring) return Unexpected(std::move(ring.error()));
+    captures->rings_.push_back(std::move(*ring));
+  }
+  return captures;
+}
+
+Expected<Captures::Session> Captures::begin(const CaptureFilter& filter) {
+  const std::lock_guard lock(mutex_);
+  if (is_taken_)
+    return fail(ErrorCode::failed_precondition,
+                "another capture goes on, and there is one at a time; end it, or wait for its end");
+  is_taken_ = true;
+  capture_.filter = filter;
+  capture_.shares = std::vector<Capture::Share>(rings_.size());
+  for (size_t worker = 0; worker < rings_.size(); ++worker)
+    capture_.shares[worker].ring = rings_[worker].get();
+  tables_.capture.store(&capture_, std::memory_order_release);
+  return Session(*this);
+}
+
+Captures::Session::Session(Session&& other) noexcept
+    : captures_(std::exchange(other.captures_, nullptr)), next_(other.next_) {}
+
+Captures::Session::~Session() {
+  if (captures_ == nullptr) return;
+  stop();
+  while (take() != nullptr) continue;
+  const std::lock_guard lock(captures_->mutex_);
+  captures_->is_taken_ = false;
+}
+
+Copy Captures::Session::take() {
+  for (size_t tried = 0; tried < captures_->rings_.size(); ++tried) {
+    CopyRing& ring = *captures_->rings_[next_];
+    next_ = (next_ + 1) % captures_->rings_.size();
+    if (Copy copy = ring.take()) return copy;
+  }
+  return nullptr;
+}
+
+uint64_t Captures::Session::lost() const {
+  uint64_t sum = 0;
+  for (const Capture::Share& share : captures_->capture_.shares) sum += share.lost.get();
+  return sum;
+}
+
+void Captures::Session::stop() {
+  if (captures_->tables_.capture.exchange(nullptr, std::memory_order_acq_rel) == nullptr) return;
+  const uint64_t token = rte_rcu_qsbr_start(captures_->rcu_);
+  rte_rcu_qsbr_check(captures_->rcu_, token, true);
+}
+
+}  // namespace portcullis

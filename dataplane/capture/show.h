@@ -1,0 +1,25 @@
+// Where a worker shows its packets: to a capture, and to the log of denied packets. Off, each place costs a
+// load and a branch, once a burst, or where a packet is dropped. None is on the way of a single packet.
+#pragma once
+
+#include "dataplane/burst.h"
+#include "dataplane/drop.h"
+
+namespace portcullis {
+
+struct Capture;
+struct WorkerState;
+
+// A burst as it was received.
+void show_received(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept;
+// What a burst transmits, answers among it.
+void show_transmitted(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept;
+// A frame of the punt thread's.
+void show_originated(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept;
+void show_punted(Capture& capture, const WorkerState& worker, const Burst& burst, uint32_t i) noexcept;
+// A packet that is about to be dropped.
+void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept;
+// One that is finished and finds no room on its port.
+void show_unsent(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept;
+
+}  // namespace portcullis

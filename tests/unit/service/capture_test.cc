@@ -1,0 +1,104 @@
+// The Capture call over the real server: what is refused, what a file begins with, and when it ends. No
+// worker polls here; tests/e2e/test_capture.py sees packets.
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tests/unit/service/api_fixture.h"
+
+namespace portcullis::service {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class CaptureCall : public Api {
+ protected:
+  Answer capture(const std::string& text) { return call<v1::CaptureRequest>("ObserveService/Capture", text); }
+  static std::string field_of(const Answer& answer) {
+    google::rpc::Status details;
+    google::rpc::BadRequest bad_request;
+    EXPECT_TRUE(details.ParseFromString(answer.status.error_details()));
+    for (const auto& detail : details.details()) detail.UnpackTo(&bad_request);
+    return bad_request.field_violations_size() == 0 ? "" : bad_request.field_violations(0).field();
+  }
+};
+
+TEST_F(CaptureCall, WhatIsWrongIsRefusedByItsField) {
+  populate();
+  struct Row {
+    const char* request;
+    grpc::StatusCode code;
+    const char* field;
+  };
+  for (const Row& row : {Row{"fates: FATE_UNSPECIFIED", grpc::INVALID_ARGUMENT, "fates[0]"},
+                         {"reasons: 'unbound' reasons: 'none'", grpc::INVALID_ARGUMENT, "reasons[1]"},
+                         {"ports: 'ports/wan' ports: 'vm0'", grpc::NOT_FOUND, "ports[1]"},
+                         {"address: '203.0.113.0/24'", grpc::INVALID_ARGUMENT, "address"},
+                         {"eip: '203.0.113.1'", grpc::INVALID_ARGUMENT, "eip"},
+                         {"eip: 'tenants/acme/eips/203.0.113.9'", grpc::NOT_FOUND, "eip"},
+                         {"seconds: 86401", grpc::INVALID_ARGUMENT, "seconds"}}) {
+    const Answer answer = capture(row.request);
+    EXPECT_EQ(answer.status.error_code(), row.code) << row.request << ": " << answer.status.error_message();
+    EXPECT_EQ(field_of(answer), row.field) << row.request;
+    EXPECT_TRUE(answer.messages.empty());
+  }
+}
+
+TEST_F(CaptureCall, ItLastsAsLongAsItIsToAndSaysThatItGoesOn) {
+  populate();
+  const auto began = steady_clock::now();
+  const Answer answer = capture(
+      "fates: RECEIVED reasons: 'unbound' ports: 'ports/wan' eip: 'tenants/acme/eips/203.0.113.1' seconds: "
+      "1");
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_GE(steady_clock::now() - began, milliseconds(1000));
+  ASSERT_GE(answer.messages.size(), 3u);
+  v1::CaptureChunk first, last;
+  ASSERT_TRUE(first.ParseFromString(answer.messages.front()));
+  ASSERT_TRUE(last.ParseFromString(answer.messages.back()));
+  EXPECT_EQ(first.pcapng().substr(0, 4), "\x0a\x0d\x0d\x0a");
+  EXPECT_NE(first.pcapng().find("wan"), std::string::npos);
+  EXPECT_NE(first.pcapng().find("203.0.113.1"), std::string::npos) << "the file says what it is of";
+  EXPECT_EQ(last.pcapng(), "");
+  EXPECT_EQ(last.packets() + last.lost(), 0u);
+}
+
+TEST_F(CaptureCall, ACallerThatGoesAwayGivesItsPlaceBack) {
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  {
+    grpc::ClientContext context;
+    const auto reader = stub->Capture(&context, v1::CaptureRequest());
+    v1::CaptureChunk chunk;
+    ASSERT_TRUE(reader->Read(&chunk));
+    EXPECT_NE(plane_.tables->capture.load(), nullptr);
+    EXPECT_EQ(capture("seconds: 1").status.error_code(), grpc::FAILED_PRECONDITION);
+    context.TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::CANCELLED);
+  }
+  Answer next;
+  for (const auto began = steady_clock::now(); steady_clock::now() - began < std::chrono::seconds(5);) {
+    next = capture("seconds: 1");
+    if (next.status.ok()) break;
+  }
+  EXPECT_TRUE(next.status.ok()) << next.status.error_message();
+  EXPECT_EQ(plane_.tables->capture.load(), nullptr);
+}
+
+TEST_F(CaptureCall, AGatewayThatStopsEndsIt) {
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  grpc::ClientContext context;
+  const auto reader = stub->Capture(&context, v1::CaptureRequest());
+  v1::CaptureChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  const auto began = steady_clock::now();
+  server_->stop();
+  EXPECT_LT(steady_clock::now() - began, std::chrono::seconds(3));
+  while (reader->Read(&chunk)) continue;
+  EXPECT_EQ(reader->Finish().error_code(), grpc::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace portcullis::service
