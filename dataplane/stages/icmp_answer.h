@@ -35,7 +35,7 @@ struct IcmpAnswer {
                             worker.error_rate->has_token(charged.id, burst.now_ms);
     if (!may_answer) return drop(burst, worker, i, reason);
     worker.error_rate->take(charged.id, burst.now_ms);
-    if (shows_drops(worker)) show_dropped(worker, burst, i, reason);
+    if (worker.shows_drops) show_dropped(worker, burst, i, reason);
     if (is_ipv6)
       answer.write(burst, tables.ports.ports[burst.in_port], own_ipv6_address(burst, tables), i);
     else

@@ -13,8 +13,8 @@ inline void to_punt_thread(Burst& burst, WorkerState& worker, PuntMeter& meter, 
   const uint64_t now_tsc = burst.now_ms * (worker.tsc_hz / 1000);
   if (rte_meter_srtcm_color_blind_check(&meter.meter, &meter.profile, now_tsc, 1) != RTE_COLOR_GREEN)
     return drop(burst, worker, i, Drop::punt_rate);
-  if (Capture* const capture = worker.tables.capture.load(std::memory_order_acquire)) [[unlikely]]
-    show_punted(*capture, worker, burst, i);
+  if (worker.capture != nullptr) [[unlikely]]
+    show_punted(worker, burst, i);
   if (worker.config.to_punt == nullptr || rte_ring_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
     return drop(burst, worker, i, Drop::punt_full);
   worker.counters.punted.add(1);
