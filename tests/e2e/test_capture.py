@@ -93,15 +93,16 @@ def test_limits_and_lengths(lab, tenant, capture):
     with capture("--received", "--count", "4", "--snap-length", "60", "--address", CLIENT) as seen:
         assert ping(lab.client, web.address, 10)
         seen.wait()
-    assert [packet.captured for packet in seen.packets()] == [60] * 4
-    assert all(packet.length == 98 for packet in seen.packets())
+    packets = seen.packets()
+    assert len(packets) == 4 and {packet.length for packet in packets} <= {42, 98}  # ARP may be among them
+    assert all(packet.captured == min(60, packet.length) for packet in packets)
     began = time.monotonic()
     with capture("--dropped", "--seconds", "1") as seen:
         seen.wait()
     assert 0.9 < time.monotonic() - began < 5
     with capture("--received", "--port", "ep-web", "--one-in", "5", "--eip", web.address) as seen:
         assert ping(lab.client, web.address, 20)
-    assert 3 <= len(seen.packets()) <= 4
+    assert 3 <= len(seen.packets()) <= 5
 
 
 def test_ipv6(lab, tenant, capture):
