@@ -20,13 +20,12 @@ inline uint32_t transmit_from(WorkerState& worker, rte_ring* ring) {
   rte_mbuf* frames[burst_size];
   const unsigned count =
       rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(frames), burst_size, nullptr);
-  Capture* const capture = worker.tables.capture.load(std::memory_order_acquire);
   for (unsigned n = 0; n < count; ++n) {
-    if (capture != nullptr && ring == worker.config.from_punt) [[unlikely]]
-      show_originated(*capture, worker, *frames[n]);
+    if (worker.capture != nullptr && ring == worker.config.from_punt) [[unlikely]]
+      show_originated(worker, *frames[n]);
     if (stages::Transmit::append(worker, frames[n]->port, frames[n])) continue;
-    if (capture != nullptr) [[unlikely]]
-      show_unsent(*capture, worker, *frames[n]);
+    if (worker.capture != nullptr) [[unlikely]]
+      show_unsent(worker, *frames[n]);
     worker.counters.dropped[static_cast<size_t>(Drop::transmit_full)].add(1);
     rte_pktmbuf_free(frames[n]);
   }
@@ -61,8 +60,8 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.count = rte_eth_rx_burst(port, queue, burst.mbuf, burst_size);
   if (burst.count == 0) return false;
   begin_burst(burst, worker.tables, port, now_ms);
-  if (Capture* const capture = worker.tables.capture.load(std::memory_order_acquire)) [[unlikely]]
-    show_received(*capture, worker, burst);
+  if (worker.capture != nullptr) [[unlikely]]
+    show_received(worker, burst);
   return true;
 }
 
@@ -123,6 +122,8 @@ inline uint32_t take_over(WorkerState& worker, uint64_t now_ms, Probe& probe) {
 template <typename Group, typename Probe>
 inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe) noexcept {
   const Tables& tables = worker.tables;
+  worker.capture = tables.capture.load(std::memory_order_acquire);
+  worker.shows_drops = worker.capture != nullptr || worker.config.denied_log != nullptr;
   if (worker.config.from_punt != nullptr)
     worker.counters.originated.add(transmit_from(worker, worker.config.from_punt));
   uint32_t received = 0;

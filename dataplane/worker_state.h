@@ -51,6 +51,8 @@ struct WorkerState {
   WorkerConfig config;
   const Tables& tables;
   rte_rcu_qsbr* rcu;
+  Capture* capture = nullptr;  // Tables::capture, for this turn
+  bool shows_drops = false;    // in this turn somebody looks at dropped packets
   WorkerCounters counters;
   FlowTable flows;
   FlowTable6 flows6;
@@ -72,12 +74,6 @@ struct WorkerState {
   Burst burst{};  // here and not on the stack: its arrays are never cleared
 };
 
-// Whether somebody looks at dropped packets.
-inline bool shows_drops(const WorkerState& worker) {
-  return worker.config.denied_log != nullptr ||
-         worker.tables.capture.load(std::memory_order_relaxed) != nullptr;
-}
-
 // Of a packet that is rehearsed: its buffer is not the worker's.
 [[gnu::noinline, gnu::cold]] inline void rehearse_loss(Burst& burst, uint32_t i, Drop reason) {
   burst.live &= ~(uint64_t{1} << i);
@@ -93,12 +89,19 @@ inline bool shows_drops(const WorkerState& worker) {
   burst.live &= ~(uint64_t{1} << i);
 }
 
-// The same, and the buffer goes back.
+// The same, and the buffer goes back. A function of its own where somebody looks: a flood of drops pays a
+// test.
+[[gnu::noinline, gnu::cold]] inline void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i,
+                                                       Drop reason) {
+  show_dropped(worker, burst, i, reason);
+  lose(burst, worker, i, reason);
+  rte_pktmbuf_free(burst.mbuf[i]);
+}
 [[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (burst.rehearsal != nullptr) [[unlikely]]
     return rehearse_loss(burst, i, reason);
+  if (worker.shows_drops) return show_and_drop(burst, worker, i, reason);
   lose(burst, worker, i, reason);
-  if (shows_drops(worker)) show_dropped(worker, burst, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 

@@ -1,6 +1,5 @@
 // A capture: copies of the packets that somebody asks to see, as they are received, transmitted, punted or
-// dropped. One at a time. Tables::capture leads workers to it; they look there once a burst, and where they
-// drop.
+// dropped. One at a time. Tables::capture leads workers to it; they look there once a turn.
 //
 // Control writes the filter before it publishes the capture, and takes the capture back with a grace period;
 // meanwhile each worker writes its own share.

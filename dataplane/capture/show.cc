@@ -6,36 +6,36 @@
 
 namespace portcullis {
 
-void show_received(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept {
+void show_received(const WorkerState& worker, const Burst& burst) noexcept {
   for (uint32_t i = 0; i < burst.count; ++i)
-    capture.offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::received);
+    worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::received);
 }
 
-void show_transmitted(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept {
+void show_transmitted(const WorkerState& worker, const Burst& burst) noexcept {
   for_each_packet(burst.answered, [&](uint32_t i) {
-    capture.offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::transmitted);
+    worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::transmitted);
   });
   for_each_packet(burst.live, [&](uint32_t i) {
-    capture.offer(worker.config.id, *burst.mbuf[i], burst.out_port[i], Fate::transmitted);
+    worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.out_port[i], Fate::transmitted);
   });
 }
 
-void show_originated(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept {
-  capture.offer(worker.config.id, frame, frame.port, Fate::transmitted);
+void show_originated(const WorkerState& worker, const rte_mbuf& frame) noexcept {
+  worker.capture->offer(worker.config.id, frame, frame.port, Fate::transmitted);
 }
 
-void show_punted(Capture& capture, const WorkerState& worker, const Burst& burst, uint32_t i) noexcept {
-  capture.offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::punted);
+void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noexcept {
+  worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::punted);
 }
 
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept {
   if (worker.config.denied_log != nullptr) worker.config.denied_log->offer(burst, worker.tables, i, reason);
-  if (Capture* const capture = worker.tables.capture.load(std::memory_order_acquire))
-    capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
+  if (worker.capture != nullptr)
+    worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
 }
 
-void show_unsent(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept {
-  capture.offer(worker.config.id, frame, frame.port, Fate::dropped, Drop::transmit_full);
+void show_unsent(const WorkerState& worker, const rte_mbuf& frame) noexcept {
+  worker.capture->offer(worker.config.id, frame, frame.port, Fate::dropped, Drop::transmit_full);
 }
 
 }  // namespace portcullis

@@ -1,5 +1,6 @@
 // Where a worker shows its packets: to a capture, and to the log of denied packets. Off, each place costs a
-// load and a branch, once a burst, or where a packet is dropped. None is on the way of a single packet.
+// branch once a burst, or where a packet is dropped or punted. All but show_dropped only while
+// WorkerState::capture is there.
 #pragma once
 
 #include "dataplane/burst.h"
@@ -7,19 +8,18 @@
 
 namespace portcullis {
 
-struct Capture;
 struct WorkerState;
 
 // A burst as it was received.
-void show_received(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept;
+void show_received(const WorkerState& worker, const Burst& burst) noexcept;
 // What a burst transmits, answers among it.
-void show_transmitted(Capture& capture, const WorkerState& worker, const Burst& burst) noexcept;
+void show_transmitted(const WorkerState& worker, const Burst& burst) noexcept;
 // A frame of the punt thread's.
-void show_originated(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept;
-void show_punted(Capture& capture, const WorkerState& worker, const Burst& burst, uint32_t i) noexcept;
+void show_originated(const WorkerState& worker, const rte_mbuf& frame) noexcept;
+void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noexcept;
 // A packet that is about to be dropped.
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept;
 // One that is finished and finds no room on its port.
-void show_unsent(Capture& capture, const WorkerState& worker, const rte_mbuf& frame) noexcept;
+void show_unsent(const WorkerState& worker, const rte_mbuf& frame) noexcept;
 
 }  // namespace portcullis

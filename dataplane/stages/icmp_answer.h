@@ -37,7 +37,7 @@ struct IcmpAnswer {
     if (burst.rehearsal == nullptr) {
       worker.error_rate->take(charged.id, burst.now_ms);
       worker.counters.originated.add(1);
-      if (shows_drops(worker)) show_dropped(worker, burst, i, reason);
+      if (worker.shows_drops) show_dropped(worker, burst, i, reason);
     }
     if (is_ipv6)
       answer.write(burst, tables.ports.ports[burst.in_port], own_ipv6_address(burst, tables), i);

@@ -22,8 +22,8 @@ inline void to_punt_thread(Burst& burst, WorkerState& worker, PuntMeter& meter, 
     burst.live &= ~(uint64_t{1} << i);
     return burst.rehearsal->punt();
   }
-  if (Capture* const capture = worker.tables.capture.load(std::memory_order_acquire)) [[unlikely]]
-    show_punted(*capture, worker, burst, i);
+  if (worker.capture != nullptr) [[unlikely]]
+    show_punted(worker, burst, i);
   if (worker.config.to_punt == nullptr || rte_ring_enqueue(worker.config.to_punt, burst.mbuf[i]) != 0)
     return drop(burst, worker, i, Drop::punt_full);
   worker.counters.punted.add(1);

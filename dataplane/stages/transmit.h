@@ -22,8 +22,8 @@ struct Transmit {
   static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
     if (burst.rehearsal != nullptr) [[unlikely]]
       return rehearse(burst, worker);
-    if (Capture* const capture = tables.capture.load(std::memory_order_acquire)) [[unlikely]]
-      show_transmitted(*capture, worker, burst);
+    if (worker.capture != nullptr) [[unlikely]]
+      show_transmitted(worker, burst);
     for_each_packet(burst.answered, [&](uint32_t i) {
       if (!append(worker, burst.in_port, burst.mbuf[i])) drop(burst, worker, i, Drop::transmit_full);
     });

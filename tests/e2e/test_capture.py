@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from capture import INBOUND, OUTBOUND, capturing, read
+from capture import INBOUND, OUTBOUND, capturing, count, read
 from gateway import PORTCTL, Refused
 from lab import CLIENT, CLIENT6, GATEWAY, HYPERVISOR, LINK_PORT
 from programs import curl, iperf, iperf_running, iperf_server, ping, web_server
@@ -93,15 +93,16 @@ def test_limits_and_lengths(lab, tenant, capture):
     with capture("--received", "--count", "4", "--snap-length", "60", "--address", CLIENT) as seen:
         assert ping(lab.client, web.address, 10)
         seen.wait()
-    assert [packet.captured for packet in seen.packets()] == [60] * 4
-    assert all(packet.length == 98 for packet in seen.packets())
+    packets = seen.packets()
+    assert len(packets) == 4 and {packet.length for packet in packets} <= {42, 98}  # ARP may be among them
+    assert all(packet.captured == min(60, packet.length) for packet in packets)
     began = time.monotonic()
     with capture("--dropped", "--seconds", "1") as seen:
         seen.wait()
     assert 0.9 < time.monotonic() - began < 5
     with capture("--received", "--port", "ep-web", "--one-in", "5", "--eip", web.address) as seen:
         assert ping(lab.client, web.address, 20)
-    assert 3 <= len(seen.packets()) <= 4
+    assert 3 <= len(seen.packets()) <= 5
 
 
 def test_ipv6(lab, tenant, capture):
@@ -171,7 +172,7 @@ def test_under_load_nothing_waits_for_the_capture(lab, tenant, capture):
                 seen.end()
             packets, lost = map(int, re.fullmatch(r"(\d+) packets, (\d+) lost\n", seen.said).groups())
             assert packets > 1000 and lost >= 0
-            assert len(seen.packets()) == packets
+            assert count(seen.file) == packets
             with capture("--passed") as seen:
                 time.sleep(0.3)
                 seen.kill()

@@ -448,10 +448,10 @@ TEST_F(Cli, ACaptureIsAFileAndWhatIsSaidOfItStandsApart) {
   chunk.set_packets(2);
   chunk.set_lost(1);
   const auto capture = [&](const std::string& options) {
-    for (int i = 0; i < 2; ++i) gateway_.answer("/portcullis.v1.ObserveService/Capture", chunk);
+    gateway_.answer("/portcullis.v1.ObserveService/Capture", chunk);
     return run("capture " + options);
   };
-  const std::string file("block\0block\0", 12);
+  const std::string file("block\0", 6);
   const Outcome piped = capture("-w -");
   EXPECT_EQ(piped.out, file);
   EXPECT_EQ(piped.err, "2 packets, 1 lost\n");
