@@ -27,6 +27,8 @@ void add_import(CLI::App& app, const Options& options);
 void add_events(CLI::App& app, const Options& options);
 // show.cc
 void add_show(CLI::App& app, const Options& options);
+// explain.cc
+void add_explain(CLI::App& app, const Options& options);
 // watch.cc
 void add_watch(CLI::App& app, const Options& options);
 

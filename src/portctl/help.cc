@@ -18,7 +18,10 @@ constexpr std::array values{
     Word{"mac", "MAC"},         Word{"dip", "ADDRESS"},      Word{"dip6", "ADDRESS"},
     Word{"vlan", "VLAN"},       Word{"vxlan", "REMOTE,VNI"}, Word{"geneve", "REMOTE,VNI"},
     Word{"pool", "POOL"},       Word{"eip", "EIP"},          Word{"interval", "SECONDS"},
-    Word{"count", "N"},         Word{"family", "FAMILY"},
+    Word{"count", "N"},         Word{"family", "FAMILY"},    Word{"from", "SENDER"},
+    Word{"to", "ADDRESS"},      Word{"source-port", "PORT"}, Word{"flags", "FLAGS"},
+    Word{"type", "TYPE"},       Word{"code", "CODE"},        Word{"identifier", "ID"},
+    Word{"ttl", "TTL"},         Word{"length", "BYTES"},     Word{"frame", "HEX"},
 };
 
 // Of commands whose help needs no other words.

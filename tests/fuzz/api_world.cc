@@ -143,9 +143,16 @@ ApiWorld::Process::Process(Disk& disk)
       provider(control),
       observe(control, {.tables = plane.tables.get(),
                         .workers = {plane.worker.get()},
-                        .ports = {{wan, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", 0}},
+                        .ports = {{wan, "wan", "net_ring0", 0},
+                                  {vm0, "vm0", "net_ring1", 0},
+                                  {vm1, "vm1", "net_ring2", 0}},
                         .link = [](PortId) { return service::LinkState{}; },
-                        .flow_quota = flow_quota}) {
+                        .flow_quota = flow_quota,
+                        .ask =
+                            [this](const Worker&, Errand& errand) {
+                              plane.worker->carry_out(errand, 1);
+                              return Expected<void>();
+                            }}) {
   if (const auto started = control.start(); !started) {
     std::fprintf(stderr, "the store does not start: %s\n", started.error().message.c_str());
     std::abort();
@@ -225,6 +232,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListWorkers", handler(observe, &O::ListWorkers)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
+      {"Explain", handler(observe, &O::Explain)},
       {"WatchEvents", watching(observe)},
   };
 }
