@@ -597,6 +597,19 @@ EipStatistics Publisher::statistics(const IpAddr& eip) const {
   return statistics;
 }
 
+std::string Publisher::rule_at(const IpAddr& eip, RuleHit hit) const {
+  const auto found = bindings_.find(eip);
+  if (found == bindings_.end() || !hit.is_one()) return {};
+  const Bound& bound = found->second;
+  const std::vector<CompiledRule>& rules = bound.binding.rules;
+  for (uint32_t i = 0; i < rules.size(); ++i) {
+    const bool is_inline = i < inline_permit_rules;
+    const uint32_t counter = is_inline ? i : bound.placement.permit.chunk_hit(i);
+    if (hit.is_inline() == is_inline && hit.counter() == counter) return rules[i].name;
+  }
+  return {};
+}
+
 uint64_t Publisher::flows_of(const IpAddr& eip) const {
   const auto found = bindings_.find(eip);
   return found == bindings_.end() ? 0 : flows_of(found->second.id);

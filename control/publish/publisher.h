@@ -15,6 +15,7 @@
 
 #include "control/compile/compile.h"
 #include "control/publish/links.h"
+#include "dataplane/burst.h"
 #include "dataplane/handover.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
@@ -59,6 +60,8 @@ class Publisher {
 
   // Zeroes if `eip` is not bound. Hits carry over when a list is replaced, for a rule that stays the same.
   [[nodiscard]] EipStatistics statistics(const IpAddr& eip) const;
+  // The rule of `eip` that is counted there, by its name; empty if it is none of its list.
+  [[nodiscard]] std::string rule_at(const IpAddr& eip, RuleHit hit) const;
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
   [[nodiscard]] Totals totals() const;

@@ -44,20 +44,6 @@ Expected<std::pair<std::string, std::string>> tenant_object(const std::string& n
 
 // --- rules ---
 
-Expected<std::optional<uint8_t>> decode_protocol(const std::string& text, const std::string& field) {
-  if (text.empty() || text == "any") return std::nullopt;
-  for (const ProtocolName& protocol : protocol_names) {
-    if (text == protocol.name) return protocol.number;
-  }
-  uint8_t number = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (status != std::errc() || end != text.data() + text.size())
-    return refuse(quoted(text) + " is no protocol; give " + listed_protocol_names() +
-                      ", an IANA number up to 255, or any",
-                  field);
-  return number;
-}
-
 std::string protocol_text(std::optional<uint8_t> protocol) {
   if (!protocol.has_value()) return "any";
   for (const ProtocolName& known : protocol_names) {
@@ -162,6 +148,20 @@ void encode_ports(PortRange range, v1::PortRange& message) {
 }
 
 }  // namespace
+
+Expected<std::optional<uint8_t>> decode_protocol(const std::string& text, const std::string& field) {
+  if (text.empty() || text == "any") return std::nullopt;
+  for (const ProtocolName& protocol : protocol_names) {
+    if (text == protocol.name) return protocol.number;
+  }
+  uint8_t number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (status != std::errc() || end != text.data() + text.size())
+    return refuse(quoted(text) + " is no protocol; give " + listed_protocol_names() +
+                      ", an IANA number up to 255, or any",
+                  field);
+  return number;
+}
 
 Expected<model::VmKey> vm_key(const std::string& name, const std::string& field) {
   auto key = tenant_object(name, "vms", "tenants/T/vms/ID", field);

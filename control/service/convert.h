@@ -43,6 +43,10 @@ struct EipKey {
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules);
 [[nodiscard]] std::set<std::string> to_set(const google::protobuf::RepeatedPtrField<std::string>& values);
 
+// By name or number; none for "any" or an empty text.
+[[nodiscard]] Expected<std::optional<uint8_t>> decode_protocol(const std::string& text,
+                                                               const std::string& field);
+
 // --- without output-only fields ---
 [[nodiscard]] v1::Vm to_proto(const model::Vm& vm);
 [[nodiscard]] v1::Pool to_proto(const model::Pool& pool);

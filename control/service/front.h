@@ -156,6 +156,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
                           v1::Gateway* reply) override {
     return pass(&Service::GetGateway, context, request, reply);
   }
+  grpc::Status Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,
+                       v1::Explanation* reply) override {
+    return pass(&Service::Explain, context, request, reply);
+  }
   grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
                            grpc::ServerWriter<v1::Event>* writer) override {
     return pass(&Service::WatchEvents, context, request, writer);

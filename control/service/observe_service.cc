@@ -8,6 +8,7 @@
 #include "control/model/names.h"
 #include "control/service/convert.h"
 #include "control/service/document.h"
+#include "control/service/explain.h"
 #include "control/service/status.h"
 #include "dataplane/drop.h"
 
@@ -161,6 +162,14 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
   reply->set_version(PORTCULLIS_VERSION);
   reply->set_table_bytes(sources_.tables->bytes() +
                          sum(sources_.workers, [](const Worker& worker) { return worker.bytes(); }));
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+                                     v1::Explanation* reply) {
+  auto explanation = control_.run([&](View view) { return explain(view, sources_, *request); });
+  if (!explanation) return to_status(explanation.error());
+  *reply = std::move(*explanation);
   return grpc::Status::OK;
 }
 

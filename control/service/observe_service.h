@@ -12,6 +12,7 @@
 #include "control/service/identity.h"
 #include "control/service/seats.h"
 #include "dataplane/capture/capture.h"
+#include "dataplane/mailbox.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
 #include "portcullis/v1/observe_service.grpc.pb.h"
@@ -31,7 +32,7 @@ struct LinkState {
   uint64_t missed_packets = 0;  // lost before a worker saw them
 };
 
-// The data plane, read only. All of it outlives the service.
+// The data plane, which nothing here changes. All of it outlives the service.
 struct Sources {
   const Tables* tables = nullptr;
   std::vector<const Worker*> workers;
@@ -39,6 +40,10 @@ struct Sources {
   std::function<LinkState(PortId)> link;  // asks the driver; any thread
   uint32_t flow_quota = 0;                // flow entries that one EIP may own
   Captures* captures = nullptr;           // null: there are none
+  // Has an errand carried out by a worker; any thread but the worker's.
+  std::function<Expected<void>(const Worker&, Errand&)> ask = [](const Worker& worker, Errand& errand) {
+    return worker.ask(errand);
+  };
 };
 
 class ObserveService final : public v1::ObserveService::Service {
@@ -54,6 +59,8 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status GetEipStatistics(grpc::ServerContext*, const v1::GetEipStatisticsRequest* request,
                                 v1::EipStatistics* reply) override;
   grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;
+  grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+                       v1::Explanation* reply) override;
   grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,
                            grpc::ServerWriter<v1::Event>* writer) override;
   grpc::Status Capture(grpc::ServerContext* context, const v1::CaptureRequest* request,

@@ -192,6 +192,25 @@ packet pass. The vm's private address is in none of them.""")
     demo.portctl("permit", "set", eip, "--empty")
 
 
+def explained(demo: Demo, client: Host, web: Host, eip: str) -> None:
+    demo.step("Why, and what would happen: Explain", """\
+One packet is taken through the gateway's own stages, on its tables as they are, and nothing is counted or sent.""")
+    demo.portctl("permit", "set", eip, "http=in tcp 80 from any")
+    with web_server(web, 80), web_server(web, 81):
+        demo.moved()
+        told = demo.portctl("explain", "--from", CLIENT, "--to", eip, "tcp", "80")
+        demo.expect("rule http" in told and f"transmitted by {web.port}" in told, "port 80: the rule 'http' lets it in")
+        told = demo.portctl("explain", "--from", CLIENT, "--to", eip, "tcp", "81")
+        demo.expect("dropped: destination_not_permitted" in told, "port 81: no rule permits it")
+        asked = demo.moved("destination_not_permitted")
+        demo.expect(asked["destination_not_permitted"] == 0, "asking has dropped nothing")
+        reached = demo.on(client, f"curl --silent --show-error --max-time 2 http://{eip}/")
+        demo.expect(reached.returncode == 0, "and so it is: port 80 answers,")
+        missed = demo.on(client, f"curl --silent --show-error --max-time 1 http://{eip}:81/")
+        dropped = demo.moved("destination_not_permitted")["destination_not_permitted"]
+        demo.expect(missed.returncode != 0 and dropped > 0, "port 81 does not: dropped as foretold")
+
+
 def tags(demo: Demo, app: Host, db: Host) -> None:
     demo.step("Two vms talk by tag", """\
 Tags instead of addresses: 'app' may send to whatever is tagged db, and 'db' lets in whatever is tagged app.""")
@@ -351,6 +370,7 @@ def tour(demo: Demo) -> None:
         outward(demo, web, eip)
     withdrawn(demo, client, web, eip)
     errors(demo, client, eip)
+    explained(demo, client, web, eip)
     tags(demo, app, db)
     demo.portctl("eip", "release", eip)
     seen_live(demo, client, web)

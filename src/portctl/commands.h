@@ -29,6 +29,8 @@ void add_events(CLI::App& app, const Options& options);
 void add_show(CLI::App& app, const Options& options);
 // capture.cc
 void add_capture(CLI::App& app, const Options& options);
+// explain.cc
+void add_explain(CLI::App& app, const Options& options);
 // watch.cc
 void add_watch(CLI::App& app, const Options& options);
 

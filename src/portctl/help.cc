@@ -20,7 +20,10 @@ constexpr std::array values{
     Word{"pool", "POOL"},       Word{"eip", "EIP"},          Word{"interval", "SECONDS"},
     Word{"count", "N"},         Word{"family", "FAMILY"},    Word{"reason", "REASON"},
     Word{"address", "ADDRESS"}, Word{"seconds", "SECONDS"},  Word{"snap-length", "BYTES"},
-    Word{"one-in", "N"},        Word{"write", "FILE"},
+    Word{"one-in", "N"},        Word{"write", "FILE"},       Word{"from", "SENDER"},
+    Word{"to", "ADDRESS"},      Word{"source-port", "PORT"}, Word{"flags", "FLAGS"},
+    Word{"type", "TYPE"},       Word{"code", "CODE"},        Word{"identifier", "ID"},
+    Word{"ttl", "TTL"},         Word{"length", "BYTES"},     Word{"frame", "HEX"},
 };
 
 // Of commands whose help needs no other words.

@@ -144,10 +144,17 @@ ApiWorld::Process::Process(Disk& disk)
       provider(control),
       observe(control, {.tables = plane.tables.get(),
                         .workers = {plane.worker.get()},
-                        .ports = {{wan, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", 0}},
+                        .ports = {{wan, "wan", "net_ring0", 0},
+                                  {vm0, "vm0", "net_ring1", 0},
+                                  {vm1, "vm1", "net_ring2", 0}},
                         .link = [](PortId) { return service::LinkState{}; },
                         .flow_quota = flow_quota,
-                        .captures = captures.get()}) {
+                        .captures = captures.get(),
+                        .ask =
+                            [this](const Worker&, Errand& errand) {
+                              plane.worker->carry_out(errand, 1);
+                              return Expected<void>();
+                            }}) {
   if (const auto started = control.start(); !started) {
     std::fprintf(stderr, "the store does not start: %s\n", started.error().message.c_str());
     std::abort();
@@ -241,6 +248,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListWorkers", handler(observe, &O::ListWorkers)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
+      {"Explain", handler(observe, &O::Explain)},
       {"WatchEvents", watching(observe)},
       {"Capture", capturing(observe)},
   };

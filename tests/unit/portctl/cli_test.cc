@@ -290,6 +290,18 @@ const Row rows[] = {
     {"show workers", "ObserveService/ListWorkers", ""},
     {"show eip 203.0.113.1", "ObserveService/GetEipStatistics", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"show gateway", "ObserveService/GetGateway", ""},
+    {"explain --from 198.51.100.7 --to 203.0.113.1 tcp 80", "ObserveService/Explain",
+     "fields { source: '198.51.100.7' destination: '203.0.113.1' protocol: 'tcp' destination_port: 80 }"},
+    {"explain --from web --to 198.51.100.7 tcp 80 --flags syn,ack --source-port 80 --ttl 0 --length 60",
+     "ObserveService/Explain",
+     "fields { source: 'tenants/default/vms/web' destination: '198.51.100.7' protocol: 'tcp' "
+     "destination_port: 80 source_port: 80 tcp_flags: 18 ttl: 0 length: 60 }"},
+    {"explain --from tenants/acme/vms/web --to 2001:db8::1 icmpv6 --type 129 --code 0 --identifier 7",
+     "ObserveService/Explain",
+     "fields { source: 'tenants/acme/vms/web' destination: '2001:db8::1' protocol: 'icmpv6' icmp_type: 129 "
+     "icmp_code: 0 icmp_identifier: 7 }"},
+    {"explain --port wan --frame 02:00:0a", "ObserveService/Explain",
+     "frame { port: 'ports/wan' data: '\\002\\000\\012' }"},
 };
 
 TEST_F(Cli, EachCommandMakesItsCall) {
@@ -309,6 +321,47 @@ TEST_F(Cli, EachCommandMakesItsCall) {
     EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(*request, *expected))
         << request->DebugString();
   }
+}
+
+TEST_F(Cli, WhatIsNoPacketIsNotAskedAbout) {
+  struct Wrong {
+    const char* words;
+    const char* said;
+  };
+  for (const Wrong& wrong :
+       {Wrong{"explain", "--from, --to and a protocol"}, Wrong{"explain --from web tcp 80", "--to"},
+        Wrong{"explain --from web --to 203.0.113.1", "a protocol"},
+        Wrong{"explain --from web --to 203.0.113.1 tcp 80 --flags syn,x", "expected some of fin, syn"},
+        Wrong{"explain --from web --to 203.0.113.1 tcp -1", "PORT"}, Wrong{"explain --frame 00", "--port"},
+        Wrong{"explain --port wan", "--frame"}, Wrong{"explain --port wan --frame 0", "two for each byte"},
+        Wrong{"explain --port wan --frame 0g", "two for each byte"},
+        Wrong{"explain --port wan --frame 00 --from web", "--from"}}) {
+    SCOPED_TRACE(wrong.words);
+    const Outcome outcome = run(wrong.words);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_NE(outcome.err.find(wrong.said), std::string::npos) << outcome.err;
+    EXPECT_TRUE(gateway_.take_calls().empty());
+  }
+}
+
+TEST_F(Cli, AnExplanationIsATableAndAnEnd) {
+  v1::Explanation reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "fate: ANSWERED reason: 'ttl_exceeded' description: 'TTL would reach zero'"
+      "stages { stage: 'parse' verdict: PASSED } stages { stage: 'hand_over' verdict: HANDED_OVER detail: "
+      "'to "
+      "worker 1' }"
+      "stages { stage: 'route' worker: 1 verdict: ANSWERED reason: 'ttl_exceeded' detail: 'TTL would reach "
+      "zero' }"
+      "sent { port: 'ports/wan' data: '1234' }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ObserveService/Explain", reply);
+  EXPECT_EQ(run("explain --from web --to 203.0.113.1 tcp 80").out,
+            "STAGE      WORKER  VERDICT      WHY\n"
+            "parse           0  passed       -\n"
+            "hand_over       0  handed over  to worker 1\n"
+            "route           1  answered     TTL would reach zero\n"
+            "answered by wan, 4 bytes: ttl_exceeded (TTL would reach zero)\n");
 }
 
 TEST_F(Cli, EveryMethodHasACommand) {

@@ -46,6 +46,7 @@ class MemoryStore final : public store::Store {
 
 inline constexpr uint32_t flow_quota = 100;
 inline constexpr PortId uplink = 0, vm0 = 1, hosts = 2;
+inline constexpr uint64_t now_ms = 1'000'000;  // of the worker
 
 struct Answer {
   grpc::Status status;
@@ -154,13 +155,21 @@ class Api : public testing::Test {
     return Server::start(config(), control_,
                          {.tables = plane_.tables.get(),
                           .workers = {plane_.worker.get()},
-                          .ports = {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}},
+                          .ports = port_facts(),
                           .link =
                               [](PortId port) {
                                 return LinkState{port == uplink, uint64_t{port} + 40};
                               },
                           .flow_quota = flow_quota,
-                          .captures = captures_.get()});
+                          .captures = captures_.get(),
+                          .ask =
+                              [this](const Worker&, Errand& errand) {
+                                plane_.worker->carry_out(errand, now_ms);
+                                return Expected<void>();
+                              }});
+  }
+  virtual std::vector<PortFacts> port_facts() const {
+    return {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}};
   }
   virtual ServerConfig config() const { return {.socket = socket()}; }
   std::string socket() const { return directory_ + "/run/api.sock"; }
