@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "dataplane/entry_life.h"
 #include "dataplane/handover.h"
 #include "dataplane/rehearse.h"
 #include "dataplane/worker_loop.h"
@@ -36,25 +37,6 @@ Expected<void> configure(PuntMeter& meter, uint32_t packets_per_second) {
                                                  " packets a second cannot be metered; it must be above 0");
   meter.meter.time = 0;  // its clock is the one that poll() is given
   return {};
-}
-
-IndexEntry bound_at(const SideTuple& key, const Tables& tables) {
-  return tables.binding.find(View::local, key.local);
-}
-IndexEntry bound_at(const SideTuple6& key, const Tables& tables) {
-  return tables.binding.slot_of(key.local);
-}
-
-// Whether ageing takes an entry away: expired, or no longer counted by the tables as they are.
-template <typename Family>
-bool is_dead(const BasicFlowEntry<typename Family::Tuple>& entry, const Tables& tables, uint64_t now_ms) {
-  if (entry.expires_ms <= now_ms) return true;
-  const IndexEntry owner = bound_at(entry.key, tables);
-  if (!owner.is_bound()) return true;
-  const IndexEntry remote = tables.binding.find(View::local, entry.key.remote);
-  const BindingRecord* remote_record = remote.is_bound() ? &tables.binding.record(remote.slot()) : nullptr;
-  return stages::judge_entry<ScalarGroup, Family>(entry, tables.binding.record(owner.slot()), remote_record,
-                                                  tables) == stages::Standing::invalid;
 }
 
 // Ages as many buckets as are due at `now_ms`.

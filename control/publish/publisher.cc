@@ -615,6 +615,11 @@ uint64_t Publisher::flows_of(const IpAddr& eip) const {
   return found == bindings_.end() ? 0 : flows_of(found->second.id);
 }
 
+std::optional<BindingId> Publisher::id_of(const IpAddr& eip) const {
+  const auto found = bindings_.find(eip);
+  return found == bindings_.end() ? std::nullopt : std::optional(found->second.id);
+}
+
 Totals Publisher::totals() const {
   const auto edge =
       std::ranges::count_if(bindings_, [](const auto& entry) { return entry.second.binding.edge; });

@@ -9,6 +9,7 @@
 #include "control/service/convert.h"
 #include "control/service/document.h"
 #include "control/service/explain.h"
+#include "control/service/flows.h"
 #include "control/service/status.h"
 #include "dataplane/drop.h"
 
@@ -162,6 +163,22 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
   reply->set_version(PORTCULLIS_VERSION);
   reply->set_table_bytes(sources_.tables->bytes() +
                          sum(sources_.workers, [](const Worker& worker) { return worker.bytes(); }));
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::ListFlows(grpc::ServerContext*, const v1::ListFlowsRequest* request,
+                                       v1::ListFlowsResponse* reply) {
+  auto listed = list_flows(control_, sources_, *request);
+  if (!listed) return to_status(listed.error());
+  *reply = std::move(*listed);
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::ClearFlows(grpc::ServerContext*, const v1::ClearFlowsRequest* request,
+                                        v1::ClearFlowsResponse* reply) {
+  auto cleared = clear_flows(control_, sources_, *request);
+  if (!cleared) return to_status(cleared.error());
+  *reply = std::move(*cleared);
   return grpc::Status::OK;
 }
 

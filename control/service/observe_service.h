@@ -59,6 +59,10 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status GetEipStatistics(grpc::ServerContext*, const v1::GetEipStatisticsRequest* request,
                                 v1::EipStatistics* reply) override;
   grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;
+  grpc::Status ListFlows(grpc::ServerContext*, const v1::ListFlowsRequest* request,
+                         v1::ListFlowsResponse* reply) override;
+  grpc::Status ClearFlows(grpc::ServerContext*, const v1::ClearFlowsRequest* request,
+                          v1::ClearFlowsResponse* reply) override;
   grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
                        v1::Explanation* reply) override;
   grpc::Status WatchEvents(grpc::ServerContext* context, const v1::WatchEventsRequest* request,

@@ -176,6 +176,10 @@ class BasicFlowTable {
   // Everything but the expiry may be written through it.
   [[nodiscard]] Entry& entry(uint32_t index) { return entries_[index]; }
   [[nodiscard]] const Entry& entry(uint32_t index) const { return entries_[index]; }
+  // Whether there is an entry, be it dead.
+  [[nodiscard]] bool holds(uint32_t index) const {
+    return heads_[index / ways].signatures[index % ways] != 0;
+  }
   void set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms);
   // Raised by every insert and erase: while it stands, what find() said holds.
   [[nodiscard]] uint64_t version() const { return version_; }
@@ -211,7 +215,7 @@ class BasicFlowTable {
   template <typename Visit>
   void for_each(Visit&& visit) const {
     for (uint32_t index = 0; index < entries_.size(); ++index)
-      if (heads_[index / ways].signatures[index % ways] != 0) visit(entries_[index]);
+      if (holds(index)) visit(entries_[index]);
   }
 
  private:

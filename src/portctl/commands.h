@@ -31,6 +31,8 @@ void add_show(CLI::App& app, const Options& options);
 void add_capture(CLI::App& app, const Options& options);
 // explain.cc
 void add_explain(CLI::App& app, const Options& options);
+// flows.cc
+void add_flows(CLI::App& app, const Options& options);
 // watch.cc
 void add_watch(CLI::App& app, const Options& options);
 

@@ -12,18 +12,20 @@ using Word = std::pair<std::string_view, const char*>;
 
 // What the value of an option is called.
 constexpr std::array values{
-    Word{"socket", "PATH"},     Word{"server", "HOST:PORT"}, Word{"tls-cert", "FILE"},
-    Word{"tls-key", "FILE"},    Word{"tls-ca", "FILE"},      Word{"tenant", "TENANT"},
-    Word{"timeout", "SECONDS"}, Word{"file", "FILE"},        Word{"port", "PORT"},
-    Word{"mac", "MAC"},         Word{"dip", "ADDRESS"},      Word{"dip6", "ADDRESS"},
-    Word{"vlan", "VLAN"},       Word{"vxlan", "REMOTE,VNI"}, Word{"geneve", "REMOTE,VNI"},
-    Word{"pool", "POOL"},       Word{"eip", "EIP"},          Word{"interval", "SECONDS"},
-    Word{"count", "N"},         Word{"family", "FAMILY"},    Word{"reason", "REASON"},
-    Word{"address", "ADDRESS"}, Word{"seconds", "SECONDS"},  Word{"snap-length", "BYTES"},
-    Word{"one-in", "N"},        Word{"write", "FILE"},       Word{"from", "SENDER"},
-    Word{"to", "ADDRESS"},      Word{"source-port", "PORT"}, Word{"flags", "FLAGS"},
-    Word{"type", "TYPE"},       Word{"code", "CODE"},        Word{"identifier", "ID"},
-    Word{"ttl", "TTL"},         Word{"length", "BYTES"},     Word{"frame", "HEX"},
+    Word{"socket", "PATH"},      Word{"server", "HOST:PORT"},  Word{"tls-cert", "FILE"},
+    Word{"tls-key", "FILE"},     Word{"tls-ca", "FILE"},       Word{"tenant", "TENANT"},
+    Word{"timeout", "SECONDS"},  Word{"file", "FILE"},         Word{"port", "PORT"},
+    Word{"mac", "MAC"},          Word{"dip", "ADDRESS"},       Word{"dip6", "ADDRESS"},
+    Word{"vlan", "VLAN"},        Word{"vxlan", "REMOTE,VNI"},  Word{"geneve", "REMOTE,VNI"},
+    Word{"pool", "POOL"},        Word{"eip", "EIP"},           Word{"interval", "SECONDS"},
+    Word{"count", "N"},          Word{"family", "FAMILY"},     Word{"reason", "REASON"},
+    Word{"address", "ADDRESS"},  Word{"seconds", "SECONDS"},   Word{"snap-length", "BYTES"},
+    Word{"one-in", "N"},         Word{"write", "FILE"},        Word{"from", "SENDER"},
+    Word{"to", "ADDRESS"},       Word{"source-port", "PORT"},  Word{"flags", "FLAGS"},
+    Word{"type", "TYPE"},        Word{"code", "CODE"},         Word{"identifier", "ID"},
+    Word{"ttl", "TTL"},          Word{"length", "BYTES"},      Word{"frame", "HEX"},
+    Word{"remote", "PREFIX"},    Word{"protocol", "PROTOCOL"}, Word{"local-port", "PORT"},
+    Word{"remote-port", "PORT"},
 };
 
 // Of commands whose help needs no other words.

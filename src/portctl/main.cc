@@ -80,6 +80,7 @@ int run(int argc, char** argv) {
   add_events(app, options);
   add_show(app, options);
   add_explain(app, options);
+  add_flows(app, options);
   add_watch(app, options);
   add_capture(app, options);
   add_paper_names(app, options);

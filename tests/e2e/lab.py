@@ -71,7 +71,7 @@ class Host:
     def open(self, kind: socket.SocketKind, port: int = 0, address: str = "", protocol: int = 0) -> socket.socket:
         """A socket of this process that lives on the host, bound."""
         with netns.entered(self.namespace):
-            made = socket.socket(socket.AF_INET, kind, protocol)
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.settimeout(3)
         made.bind((address, port))

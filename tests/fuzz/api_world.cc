@@ -248,6 +248,8 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListWorkers", handler(observe, &O::ListWorkers)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
+      {"ListFlows", handler(observe, &O::ListFlows)},
+      {"ClearFlows", handler(observe, &O::ClearFlows)},
       {"Explain", handler(observe, &O::Explain)},
       {"WatchEvents", watching(observe)},
       {"Capture", capturing(observe)},

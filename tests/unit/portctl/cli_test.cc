@@ -290,6 +290,14 @@ const Row rows[] = {
     {"show workers", "ObserveService/ListWorkers", ""},
     {"show eip 203.0.113.1", "ObserveService/GetEipStatistics", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"show gateway", "ObserveService/GetGateway", ""},
+    {"flows list", "ObserveService/ListFlows", ""},
+    {"flows list 203.0.113.1 --remote 198.51.100.0/24 --protocol tcp --local-port 0 --remote-port 65535",
+     "ObserveService/ListFlows",
+     "eip: 'tenants/default/eips/203.0.113.1' filter { remote: '198.51.100.0/24' protocol: 'tcp' local_port: "
+     "0 "
+     "remote_port: 65535 }"},
+    {"flows clear 203.0.113.1", "ObserveService/ClearFlows", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"flows clear --all --protocol udp", "ObserveService/ClearFlows", "filter { protocol: 'udp' }"},
     {"explain --from 198.51.100.7 --to 203.0.113.1 tcp 80", "ObserveService/Explain",
      "fields { source: '198.51.100.7' destination: '203.0.113.1' protocol: 'tcp' destination_port: 80 }"},
     {"explain --from web --to 198.51.100.7 tcp 80 --flags syn,ack --source-port 80 --ttl 0 --length 60",
