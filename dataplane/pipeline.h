@@ -17,7 +17,7 @@
 //   transmit    per-port queues, burst
 //
 // A worker that takes a packet over begins with parse and leaves punt out. After commit only a full transmit
-// queue drops.
+// queue drops. A packet may be rehearsed (rehearsal.h): the same stages, and nothing of it stays.
 #pragma once
 
 #include <string_view>

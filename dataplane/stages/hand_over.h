@@ -39,11 +39,14 @@ struct HandOver {
       };
       find(Ipv4());
       find(Ipv6());
-      for (uint32_t owner = 0; owner < handover.workers(); ++owner)
-        if (owner != worker.config.id && of_worker[owner] != 0)
-          burst.rehearsal == nullptr
-              ? send(burst, worker, of_worker[owner], handover.to_owner(worker.config.id, owner))
-              : rehearse(burst, worker, owner, handover.to_owner(worker.config.id, owner));
+      for (uint32_t owner = 0; owner < handover.workers(); ++owner) {
+        if (owner == worker.config.id || of_worker[owner] == 0) continue;
+        rte_ring* const ring = handover.to_owner(worker.config.id, owner);
+        if (burst.rehearsal != nullptr) [[unlikely]]
+          rehearse(burst, worker, owner, ring);
+        else
+          send(burst, worker, of_worker[owner], ring);
+      }
     }
   };
 

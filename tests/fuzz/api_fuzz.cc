@@ -20,7 +20,7 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 namespace portcullis::fuzz {
 namespace {
 
-constexpr std::array<std::string_view, 48> words{
+constexpr std::array<std::string_view, 51> words{
     "",
     "tenants/acme",
     "tenants/other",
@@ -53,11 +53,14 @@ constexpr std::array<std::string_view, 48> words{
     "2001:db8::/32",
     "10.0.0.2",
     "10.0.0.3",
+    "203.0.113.1",
     "203.0.113.4",
+    "198.51.100.7",
     "fd00::2",
     "vm0",
     "vm1",
     "wan",
+    "ports/vm0",
     "02:00:00:00:00:01",
     "02:00:00:00:00:02",
     "web",

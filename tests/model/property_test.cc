@@ -120,8 +120,8 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
   }
   for (const DropInfo& reason : drop_registry) {
     const std::string name(reason.name);
-    if (!not_rehearsed.contains(name))
-      EXPECT_GT(coverage.events["rehearsed: " + name], 0u) << name << " was never rehearsed";
+    if (not_rehearsed.contains(name)) continue;
+    EXPECT_GT(coverage.events["rehearsed: " + name], 0u) << name << " was never rehearsed";
   }
   for (const char* event : {"rehearsed: transmitted", "rehearsed: answered", "rehearsed: punted"})
     EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
