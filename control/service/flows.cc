@@ -163,9 +163,6 @@ Expected<v1::ClearFlowsResponse> clear_flows(Control& control, const Sources& so
     if (auto asked = sources.ask(*worker, visit); !asked) return Unexpected(asked.error());
     reply.set_cleared(reply.cleared() + visit.cleared());
   }
-  const auto generation = control.run([](View view) { return view.model.state().generation; });
-  if (!generation) return Unexpected(generation.error());
-  reply.set_generation(*generation);
   return reply;
 }
 

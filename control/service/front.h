@@ -156,6 +156,14 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
                           v1::Gateway* reply) override {
     return pass(&Service::GetGateway, context, request, reply);
   }
+  grpc::Status ListFlows(grpc::ServerContext* context, const v1::ListFlowsRequest* request,
+                         v1::ListFlowsResponse* reply) override {
+    return pass(&Service::ListFlows, context, request, reply);
+  }
+  grpc::Status ClearFlows(grpc::ServerContext* context, const v1::ClearFlowsRequest* request,
+                          v1::ClearFlowsResponse* reply) override {
+    return pass(&Service::ClearFlows, context, request, reply);
+  }
   grpc::Status Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,
                        v1::Explanation* reply) override {
     return pass(&Service::Explain, context, request, reply);

@@ -42,8 +42,8 @@ std::vector<std::string> objects_in(const Message& reply) {
 
 grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& request, const Message& reply,
                          const std::function<grpc::Status()>& handle) const {
-  const bool records =
-      log_ != nullptr && access_of(*request.GetDescriptor()).changes() && !is_dry_run(request);
+  const v1::Access& access = access_of(*request.GetDescriptor());
+  const bool records = log_ != nullptr && (access.changes() || access.acts()) && !is_dry_run(request);
   if (records)
     if (const auto ready = log_->ready(); !ready) return to_status(ready.error());
 

@@ -193,6 +193,7 @@ TEST(Access, WhatIsWrittenAtARequestIsWhole) {
     const bool has_generation = method->output_type()->FindFieldByName("generation") != nullptr;
     const bool is_answer = method->output_type()->name() == method->name() + "Response";
     EXPECT_EQ(access.changes(), has_generation && is_answer) << path;
+    EXPECT_FALSE(access.changes() && access.acts()) << path;
     EXPECT_TRUE(!access.tenant() || !access.object().empty() || !access.calls().empty()) << path;
     for (const char* field : {"expected_generation", "request_id"})
       EXPECT_EQ(access.changes(), method->input_type()->FindFieldByName(field) != nullptr) << path << field;
