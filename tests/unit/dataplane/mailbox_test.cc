@@ -1,7 +1,9 @@
 // Errands: carried out by a worker that polls, step by step; given up, and never touched again, if none does.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "dataplane/worker_state.h"
@@ -83,10 +85,10 @@ TEST(Mailbox, ASleepingWorkerIsWaitedFor) {
 TEST(Mailbox, EachOfManyAskersGetsItsOwnErrandDone) {
   DataPlane plane(sizes);
   const Polling polling(*plane.worker);
-  std::vector<std::thread> askers;
+  std::array<std::thread, 4> askers;
   std::atomic<uint32_t> done{0};
-  for (int n = 0; n < 4; ++n)
-    askers.emplace_back([&] {
+  for (std::thread& asker : askers)
+    asker = std::thread([&] {
       for (int k = 0; k < 50; ++k) {
         Steps errand(2);
         if (plane.worker->ask(errand) && errand.taken == 2) ++done;

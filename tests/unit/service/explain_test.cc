@@ -207,8 +207,9 @@ TEST_F(Explain, ARuleOfALongListIsNamed) {
   std::string rules;
   for (int port = 1000; port < 1030; ++port) {
     const std::string number = std::to_string(port);
-    rules += "rules { name: 'p" + number + "' direction: INBOUND protocol: 'udp' remote { any: true } " +
-             "local_ports { first: " + number + " last: " + number + " } } ";
+    rules.append("rules { name: 'p").append(number);
+    rules.append("' direction: INBOUND protocol: 'udp' remote { any: true } local_ports { first: ");
+    rules.append(number).append(" last: ").append(number).append(" } } ");
   }
   permit(rules);
   for (int port = 1000; port < 1030; ++port) {
