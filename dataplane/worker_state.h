@@ -77,14 +77,7 @@ inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   burst.live &= ~(uint64_t{1} << i);
 }
 
-// The same, and the buffer goes back. A function of its own where somebody looks: a flood of drops pays a
-// test.
-[[gnu::noinline, gnu::cold]] inline void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i,
-                                                       Drop reason) {
-  show_dropped(worker, burst, i, reason);
-  lose(burst, worker, i, reason);
-  rte_pktmbuf_free(burst.mbuf[i]);
-}
+// The same, and the buffer goes back. While nobody looks at drops, a flood of them pays a test.
 [[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (worker.shows_drops) return show_and_drop(burst, worker, i, reason);
   lose(burst, worker, i, reason);
