@@ -89,14 +89,7 @@ struct WorkerState {
   burst.live &= ~(uint64_t{1} << i);
 }
 
-// The same, and the buffer goes back. A function of its own where somebody looks: a flood of drops pays a
-// test.
-[[gnu::noinline, gnu::cold]] inline void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i,
-                                                       Drop reason) {
-  show_dropped(worker, burst, i, reason);
-  lose(burst, worker, i, reason);
-  rte_pktmbuf_free(burst.mbuf[i]);
-}
+// The same, and the buffer goes back. While nobody looks at drops, a flood of them pays a test.
 [[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (burst.rehearsal != nullptr) [[unlikely]]
     return rehearse_loss(burst, i, reason);

@@ -91,10 +91,11 @@ Expected<void> take_ports(const v1::CaptureRequest& request, const std::vector<P
   return {};
 }
 
-// What is read of a file's packets, for its header and for the log.
+// What is said of a file's packets in its header and in the log. A comment has room for 65,535 bytes.
 std::string description(const v1::CaptureRequest& request) {
+  constexpr size_t longest = 1000;
   const std::string text = request.ShortDebugString();
-  return text.empty() ? "all packets" : text;
+  return text.empty() ? "all packets" : text.substr(0, longest);
 }
 
 }  // namespace

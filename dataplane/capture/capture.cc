@@ -47,7 +47,7 @@ void Capture::offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate f
 }
 
 uint32_t Captures::frame_bytes(uint16_t mtu) {
-  return mtu + longest_tunnel_header + sizeof(EthernetHeader) + 2 * vlan_tag_bytes;
+  return mtu + longest_tunnel_header + uint32_t{sizeof(EthernetHeader)} + 2 * vlan_tag_bytes;
 }
 
 Expected<std::unique_ptr<Captures>> Captures::create(Tables& tables, rte_rcu_qsbr* rcu,

@@ -37,6 +37,12 @@ rte_mbuf* copy_as_block(const rte_mbuf& packet, rte_mempool* pool, uint32_t leng
 #endif
 }
 
+// At its first copy DPDK 22.11 asks the system for the time: not on a worker.
+void make_first_copy(rte_mempool* pool) {
+  const Copy packet(rte_pktmbuf_alloc(pool));
+  if (packet != nullptr) const Copy copy(copy_as_block(*packet, pool, 0, 0, {}));
+}
+
 }  // namespace
 
 std::span<const uint8_t> frame_of_copy(rte_mbuf& copy) {
@@ -61,6 +67,7 @@ Expected<std::unique_ptr<CopyRing>> CopyRing::create(uint32_t worker, uint32_t c
     return fail(ErrorCode::resource_exhausted, "buffers for " + std::to_string(copies) +
                                                    " copies of packets do not fit (" +
                                                    rte_strerror(rte_errno) + "); raise eal.memory_mb");
+  make_first_copy(made->pool_);
   return made;
 }
 

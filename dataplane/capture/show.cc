@@ -34,6 +34,12 @@ void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Dro
     worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
 }
 
+void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept {
+  show_dropped(worker, burst, i, reason);
+  lose(burst, worker, i, reason);
+  rte_pktmbuf_free(burst.mbuf[i]);
+}
+
 void show_unsent(const WorkerState& worker, const rte_mbuf& frame) noexcept {
   worker.capture->offer(worker.config.id, frame, frame.port, Fate::dropped, Drop::transmit_full);
 }

@@ -29,6 +29,7 @@ Expected<std::unique_ptr<Workers>> Workers::create(const config::Settings& setti
     workers->error_rate_ = std::move(*rate);
   }
   std::vector<QueueCounts> queues;
+  queues.reserve(ports.size());
   for (const EthPort& port : ports)
     queues.push_back({port.id(), port.receive_queues(), port.transmit_queues()});
   const std::vector<WorkerQueues> assigned = assign_queues(queues, count);

@@ -82,6 +82,7 @@ class GatewayUnderTest {
   [[nodiscard]] const publish::Publisher& publisher() const { return *publisher_; }
   [[nodiscard]] Tables& tables() { return *tables_; }
   [[nodiscard]] const Tables& tables() const { return *tables_; }
+  [[nodiscard]] rte_rcu_qsbr* rcu() { return rcu_.get(); }
   [[nodiscard]] PortId port_id(size_t port) const { return ports_[port]->id(); }
   [[nodiscard]] PortId uplink() const { return tables_->ports.uplink; }
 

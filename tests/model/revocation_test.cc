@@ -11,6 +11,7 @@
 #include <memory>
 #include <thread>
 
+#include "dataplane/capture/capture.h"
 #include "tests/model/frames.h"
 #include "tests/model/gateway_under_test.h"
 
@@ -379,6 +380,35 @@ TEST_P(Revocation, PacketsOfAFlowKeepTheirOrder) {
   }));
   EXPECT_EQ(feeder.overtaken(), 0u);
   EXPECT_EQ(handed_over() > handed_before, GetParam() > 1);
+}
+
+// Not one packet is copied after a capture has stopped, and none waits for it.
+TEST_P(Revocation, CapturesBeginAndEndUnderLoad) {
+  permit(one_eip_, {any_in()});
+  const auto captures =
+      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam(), -1), 1500);
+  CaptureFilter filter;
+  filter.fates.fill(true);
+  filter.reasons.fill(true);
+  filter.ports.fill(true);
+  filter.address = one_eip_;
+  Feeder feeder(hardware_, uplink, {from_outside(one_eip_)});
+  for (int round = 0; round < rounds; ++round) {
+    auto session = captures->begin(filter);
+    ASSERT_TRUE(session);
+    uint32_t copies = 0;
+    EXPECT_TRUE(wait_for([&] {
+      while (session->take() != nullptr) ++copies;
+      return copies > burst;
+    }));
+    session->stop();
+    while (session->take() != nullptr) continue;
+    const uint64_t lost = session->lost();
+    const uint64_t came_out = feeder.came_out();
+    EXPECT_TRUE(wait_for([&] { return feeder.came_out() > came_out + burst; }));
+    EXPECT_EQ(session->take(), nullptr);
+    EXPECT_EQ(session->lost(), lost);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Workers, Revocation, ::testing::Values(1, 2, 4),

@@ -66,6 +66,17 @@ TEST_F(CaptureCall, ItLastsAsLongAsItIsToAndSaysThatItGoesOn) {
   EXPECT_EQ(last.packets() + last.lost(), 0u);
 }
 
+TEST_F(CaptureCall, OfALongRequestTheFileSaysTheBeginning) {
+  v1::CaptureRequest request;
+  for (int i = 0; i < 20'000; ++i) request.add_reasons("unbound");
+  request.set_seconds(1);
+  const Answer answer = call("ObserveService/Capture", request);
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  v1::CaptureChunk first;
+  ASSERT_TRUE(first.ParseFromString(answer.bytes));
+  EXPECT_LT(first.pcapng().size(), 2000u);
+}
+
 TEST_F(CaptureCall, ACallerThatGoesAwayGivesItsPlaceBack) {
   const auto stub = v1::ObserveService::NewStub(channel_);
   {
