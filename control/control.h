@@ -88,8 +88,9 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // Loads the store, makes the configured pools be as they are, publishes everything, and starts the control thread:
-  // when it returns, the data plane holds the whole state and the receive side may be opened. Once only.
+  // Loads the store, makes the configured pools be as they are, publishes everything, and starts the control
+  // thread: when it returns, the data plane holds the whole state and the receive side may be opened. Once
+  // only.
   [[nodiscard]] Expected<void> start();
   // Refuses new jobs, finishes those handed over before, ends the thread. Any thread but the control thread;
   // idempotent.
