@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "control/compile/compile.h"
 
@@ -31,14 +32,7 @@ Expected<void> Control::start() {
   Expected<model::State> state = store_->load();
   if (!state) return Unexpected(std::move(state.error()));
   if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
-  std::set<std::string> fixed;
-  for (const model::Pool& pool : config_.pools) {
-    model::Draft draft(model_);
-    if (auto made = make_exist(pool, draft); !made) return made;
-    if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
-    fixed.insert(pool.id);
-  }
-  model_.fix_pools(std::move(fixed));
+  if (auto made = make_pools_exist(); !made) return made;
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
   if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
@@ -48,6 +42,32 @@ Expected<void> Control::start() {
   is_open_ = true;
   next_tick_ = Clock::now() + config_.tick;
   thread_ = std::jthread([this] { serve(); });
+  return {};
+}
+
+// In any order: one may take what another gives up.
+Expected<void> Control::make_pools_exist() {
+  model::Draft draft(model_);
+  std::set<std::string> fixed;
+  std::vector<const model::Pool*> waiting;
+  for (const model::Pool& pool : config_.pools) {
+    fixed.insert(pool.id);
+    waiting.push_back(&pool);
+  }
+  while (!waiting.empty()) {
+    Expected<void> first;
+    std::vector<const model::Pool*> left;
+    for (const model::Pool* pool : waiting) {
+      auto made = make_exist(*pool, draft);
+      if (made) continue;
+      if (first) first = std::move(made);
+      left.push_back(pool);
+    }
+    if (left.size() == waiting.size()) return first;
+    waiting = std::move(left);
+  }
+  if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
+  model_.fix_pools(std::move(fixed));
   return {};
 }
 

@@ -153,6 +153,7 @@ class Control {
   [[nodiscard]] bool hand_over(std::function<void()> job);
   void serve();
   // The rest runs on the control thread, or before there is one.
+  [[nodiscard]] Expected<void> make_pools_exist();
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);
   [[nodiscard]] Expected<void> check(const Terms& terms) const;
   // The answer to an earlier call of this id; none: it is the first.

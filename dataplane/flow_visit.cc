@@ -24,7 +24,7 @@ std::optional<IpAddr> eip_of(const FlowEntry6& entry, const Tables& tables) {
 }  // namespace
 
 FlowVisit::FlowVisit(What what, const FlowFilter& filter, FlowCursor from, size_t most)
-    : what_(what), filter_(filter), cursor_(from) {
+    : what_(what), filter_(filter), cursor_(from), most_(most) {
   flows_.reserve(most);
 }
 
@@ -48,7 +48,7 @@ bool FlowVisit::visit(WorkerState& worker, uint64_t now_ms, uint32_t& left) {
   for (; left != 0 && cursor_.index < flows.capacity(); ++cursor_.index, --left) {
     if (!flows.holds(cursor_.index)) continue;
     const auto& entry = flows.entry(cursor_.index);
-    if (!is_wanted(entry)) continue;
+    if (!is_wanted(entry, worker.tables)) continue;
     if (what_ == What::clear) {
       flows.erase(cursor_.index);
       ++cleared_;
@@ -57,7 +57,7 @@ bool FlowVisit::visit(WorkerState& worker, uint64_t now_ms, uint32_t& left) {
     if (is_dead<Family>(entry, worker.tables, now_ms)) continue;
     const std::optional<IpAddr> eip = eip_of(entry, worker.tables);
     if (!eip) continue;
-    if (flows_.size() == flows_.capacity()) return true;
+    if (flows_.size() == most_) return true;
     flows_.push_back({.eip = *eip,
                       .remote = entry.key.remote,
                       .local_port = entry.key.local_port.host(),
@@ -71,9 +71,9 @@ bool FlowVisit::visit(WorkerState& worker, uint64_t now_ms, uint32_t& left) {
 }
 
 template <typename Tuple>
-bool FlowVisit::is_wanted(const BasicFlowEntry<Tuple>& entry) const {
+bool FlowVisit::is_wanted(const BasicFlowEntry<Tuple>& entry, const Tables& tables) const {
   const Tuple& key = entry.key;
-  return filter_.owner.value_or(entry.owner) == entry.owner &&
+  return (!filter_.eip || eip_of(entry, tables) == filter_.eip) &&
          (!filter_.remote || filter_.remote->contains(IpAddr(key.remote))) &&
          filter_.protocol.value_or(key.protocol) == key.protocol &&
          filter_.local_port.value_or(key.local_port.host()) == key.local_port.host() &&

@@ -13,9 +13,11 @@
 
 namespace portcullis {
 
+struct Tables;
+
 // Which entries; what is absent is any.
 struct FlowFilter {
-  std::optional<BindingId> owner;
+  std::optional<IpAddr> eip;  // whose
   std::optional<IpPrefix> remote;
   std::optional<uint8_t> protocol;  // IANA number
   std::optional<uint16_t> local_port;
@@ -60,11 +62,12 @@ class FlowVisit final : public Errand {
   template <typename Family>
   [[nodiscard]] bool visit(WorkerState& worker, uint64_t now_ms, uint32_t& left);
   template <typename Tuple>
-  [[nodiscard]] bool is_wanted(const BasicFlowEntry<Tuple>& entry) const;
+  [[nodiscard]] bool is_wanted(const BasicFlowEntry<Tuple>& entry, const Tables& tables) const;
 
   What what_;
   FlowFilter filter_;
   FlowCursor cursor_;
+  size_t most_;
   std::vector<FlowInfo> flows_;  // with room for all from the beginning: a worker allocates nothing
   uint64_t cleared_ = 0;
   bool is_over_ = false;

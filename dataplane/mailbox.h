@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 
 namespace portcullis {
 
@@ -22,8 +21,8 @@ class Errand {
 
 class Mailbox {
  public:
-  // Waits until the errand is done, after those of others. False: not done in the time of its own; it is
-  // withdrawn and nobody touches it any more. Any thread but the worker's.
+  // Waits until the errand is done, after those of others. False: for so long its turn has not come, or no
+  // step of it was carried out; it is withdrawn and nobody touches it any more. Any thread but the worker's.
   [[nodiscard]] bool ask(Errand& errand, std::chrono::milliseconds patience);
 
   // --- the worker's thread ---
@@ -32,10 +31,11 @@ class Mailbox {
   void carry_out(WorkerState& worker, uint64_t now_ms) noexcept;
 
  private:
-  std::mutex asking_;  // one errand at a time
+  std::atomic<bool> is_asked_{false};  // one errand at a time
   // Taken out while a step runs, so that it can be withdrawn between two only.
   std::atomic<Errand*> waiting_{nullptr};
   std::atomic<bool> is_done_{false};
+  std::atomic<uint64_t> steps_{0};
 };
 
 }  // namespace portcullis

@@ -214,7 +214,8 @@ void Worker::run(const std::atomic<bool>& stop) noexcept {
     const uint64_t now_ms = rte_rdtsc() / tsc_per_ms;
     const uint32_t received = poll(now_ms);
     age(now_ms);
-    empty_polls = received == 0 && state_->counters.held.get() == 0 ? empty_polls + 1 : 0;
+    const bool is_idle = received == 0 && state_->counters.held.get() == 0 && !state_->mailbox.has_mail();
+    empty_polls = is_idle ? empty_polls + 1 : 0;
     if (state_->config.idle_polls == 0 || empty_polls < state_->config.idle_polls) continue;
     empty_polls = state_->config.idle_polls;
     // No reader while it sleeps: publication need not wait for it.

@@ -48,6 +48,8 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
 // is restored could have been made.
 // NOLINTNEXTLINE(performance-unnecessary-value-param): it is taken apart.
 Expected<void> Model::restore(State state) {
+  // What a former release took, and this one would not: a tunnel to the gateway itself. (`own_` comes at
+  // last.)
   Model fresh(limits_, ports_, reserved_);
   const auto misfit = [](const std::string& object, const Error& error) {
     return fail(ErrorCode::failed_precondition,
@@ -71,6 +73,7 @@ Expected<void> Model::restore(State state) {
     fresh.usage_.apply(fresh.state_, PutEip{std::move(eip)});
   }
   fresh.state_.generation = state.generation;
+  fresh.own_ = std::move(own_);
   *this = std::move(fresh);
   return {};
 }

@@ -375,9 +375,9 @@ Expected<void> Publisher::put_in_place(const std::vector<const CompiledBinding*>
     if (first) first = std::move(done);
     const auto before = old.find(next->eip);
     if (before == old.end() || put(before->second)) continue;
-    const auto lost = bindings_.find(next->eip);
-    limbo_.ids.push_back(lost->second.id);
-    bindings_.erase(lost);
+    // Nothing is left half there.
+    unbind(bindings_.at(next->eip));
+    bindings_.erase(next->eip);
   }
   return first;
 }
@@ -613,11 +613,6 @@ std::string Publisher::rule_at(const IpAddr& eip, RuleHit hit) const {
 uint64_t Publisher::flows_of(const IpAddr& eip) const {
   const auto found = bindings_.find(eip);
   return found == bindings_.end() ? 0 : flows_of(found->second.id);
-}
-
-std::optional<BindingId> Publisher::id_of(const IpAddr& eip) const {
-  const auto found = bindings_.find(eip);
-  return found == bindings_.end() ? std::nullopt : std::optional(found->second.id);
 }
 
 Totals Publisher::totals() const {

@@ -64,8 +64,6 @@ class Publisher {
   [[nodiscard]] std::string rule_at(const IpAddr& eip, RuleHit hit) const;
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
-  // By which its flow entries are told; none if it is not bound.
-  [[nodiscard]] std::optional<BindingId> id_of(const IpAddr& eip) const;
   [[nodiscard]] Totals totals() const;
 
  private:

@@ -65,6 +65,10 @@ Expected<void> take_fates(const v1::CaptureRequest& request, CaptureFilter& filt
     filter.fates.fill(request.reasons().empty());
     filter.fates[static_cast<size_t>(Fate::dropped)] = true;
   }
+  if (!request.reasons().empty() && !filter.fates[static_cast<size_t>(Fate::dropped)])
+    return refuse(
+        "reasons are of dropped packets, and fates leave those out; add DROPPED, or give no reasons",
+        "reasons");
   filter.reasons.fill(request.reasons().empty());
   for (int i = 0; i < request.reasons_size(); ++i) {
     const auto known = std::ranges::find(drop_registry, request.reasons(i), &DropInfo::name);
@@ -122,7 +126,7 @@ Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& requ
       return CaptureFilter::Endpoint{.eip = key->address,
                                      .dip = (*vm)->dip_of(key->address.family()).value_or(key->address),
                                      .mac = location.mac,
-                                     .port = port == sources_.ports.end() ? PortId{0} : port->id};
+                                     .port = port == sources_.ports.end() ? PortId{max_ports} : port->id};
     });
     if (!endpoint) return Unexpected(std::move(endpoint.error()));
     filter.endpoint = *endpoint;

@@ -54,13 +54,11 @@ Expected<FlowFilter> wanted(Control& control, const Request& request) {
   if (!filter || request.eip().empty()) return filter;
   const auto key = eip_key(request.eip(), "eip");
   if (!key) return Unexpected(key.error());
-  const auto owner = control.run([&](View view) {
-    return view.model.find_eip(key->tenant, key->address).map([&](const model::Eip* eip) {
-      return view.publisher.id_of(eip->address);
-    });
+  const auto found = control.run([&](View view) {
+    return view.model.find_eip(key->tenant, key->address).map([](const model::Eip*) {});
   });
-  if (!owner) return Unexpected(owner.error());
-  filter->owner = *owner;
+  if (!found) return Unexpected(found.error());
+  filter->eip = key->address;
   return filter;
 }
 

@@ -17,7 +17,7 @@ enum class ErrorCode : uint8_t {
   failed_precondition,  // the state must change first; the message says how
   out_of_range,         // beyond what there is, or is still held; the message says how far that goes
   resource_exhausted,   // a limit or capacity; the message names it and its value
-  unavailable,          // try again (the store's disk is full, the gateway is stopping)
+  unavailable,          // try again (the store's disk fails, the gateway is stopping)
   permission_denied,    // a call that is not this caller's to make, whatever the object
   unauthenticated,      // who calls is not known
   internal,             // a bug or a broken machine

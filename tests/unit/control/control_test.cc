@@ -392,6 +392,9 @@ TEST(Control, PoolsFollowTheConfigurationAsFarAsTheirEipsAllow) {
   }
   EXPECT_EQ(start_with("203.0.113.0/30", PoolKind::local), "203.0.113.0/30");
   EXPECT_EQ(start_with("203.0.112.0/23", PoolKind::local), "203.0.112.0/23");
+  // One grows into what another, that is named after it, gives up.
+  EXPECT_EQ(start_with("203.0.113.0/24", PoolKind::local, "203.0.112.0/24"), "203.0.113.0/24");
+  EXPECT_EQ(start_with("203.0.112.0/23", PoolKind::local, "203.0.114.0/24"), "203.0.112.0/23");
   const size_t log = disk.log.size();
   EXPECT_NE(start_with("203.0.113.128/25", PoolKind::local).find("release that first"), std::string::npos);
   EXPECT_NE(start_with("203.0.112.0/23", PoolKind::provider).find("release them first"), std::string::npos);

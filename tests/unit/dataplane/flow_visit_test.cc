@@ -71,7 +71,7 @@ TEST_F(FlowVisitTest, WhatCountsNoMoreIsNotListedAndYetCleared) {
   FlowVisit list(FlowVisit::What::list, {}, {}, 100);
   carry_out(plane, list);
   EXPECT_EQ(list.flows().size(), 5u);
-  FlowVisit one(FlowVisit::What::clear, {.owner = 1});
+  FlowVisit one(FlowVisit::What::clear, {.eip = Ipv4Addr::from_host(1)});
   carry_out(plane, one);
   EXPECT_EQ(one.cleared(), 5u);
   EXPECT_EQ(plane.flows().size(), 5u);

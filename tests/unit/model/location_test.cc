@@ -98,6 +98,9 @@ TEST_F(LocationTest, ARemoteIsOneOtherStation) {
                          "vm.location.vxlan.remote", "own tunnel address on port four"));
   EXPECT_TRUE(is_refused(at("both", vxlan("198.51.100.1")), ErrorCode::invalid_argument,
                          "vm.location.vxlan.remote", "198.51.100.1 is the gateway's own address"));
+  ASSERT_TRUE(model_.restore(State(model_.state())));
+  EXPECT_TRUE(is_refused(at("both", vxlan("198.51.100.1")), ErrorCode::invalid_argument,
+                         "vm.location.vxlan.remote", "198.51.100.1 is the gateway's own address"));
 }
 
 TEST_F(LocationTest, ARemoteIsOnTheLinkOrBehindANextHop) {

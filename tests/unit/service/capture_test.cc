@@ -35,6 +35,7 @@ TEST_F(CaptureCall, WhatIsWrongIsRefusedByItsField) {
   };
   for (const Row& row : {Row{"fates: FATE_UNSPECIFIED", grpc::INVALID_ARGUMENT, "fates[0]"},
                          {"reasons: 'unbound' reasons: 'none'", grpc::INVALID_ARGUMENT, "reasons[1]"},
+                         {"fates: RECEIVED reasons: 'unbound'", grpc::INVALID_ARGUMENT, "reasons"},
                          {"ports: 'ports/wan' ports: 'vm0'", grpc::NOT_FOUND, "ports[1]"},
                          {"address: '203.0.113.0/24'", grpc::INVALID_ARGUMENT, "address"},
                          {"eip: '203.0.113.1'", grpc::INVALID_ARGUMENT, "eip"},
@@ -51,7 +52,8 @@ TEST_F(CaptureCall, ItLastsAsLongAsItIsToAndSaysThatItGoesOn) {
   populate();
   const auto began = steady_clock::now();
   const Answer answer = capture(
-      "fates: RECEIVED reasons: 'unbound' ports: 'ports/wan' eip: 'tenants/acme/eips/203.0.113.1' seconds: "
+      "fates: RECEIVED fates: DROPPED reasons: 'unbound' ports: 'ports/wan' eip: "
+      "'tenants/acme/eips/203.0.113.1' seconds: "
       "1");
   EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
   EXPECT_GE(steady_clock::now() - began, milliseconds(1000));
