@@ -1,6 +1,8 @@
 // One packet through the pipeline without a trace: a burst of its own, between two real ones.
 #pragma once
 
+#include <utility>
+
 #include "dataplane/pipeline.h"
 #include "dataplane/rehearsal.h"
 #include "dataplane/worker_loop.h"
@@ -57,6 +59,7 @@ inline void rehearse(Rehearsal& rehearsal, WorkerState& worker, uint64_t now_ms)
   begin_burst(burst, worker.tables, rehearsal.port(), now_ms);
   burst.taken_over = true;  // nothing is counted as received
   burst.rehearsal = &rehearsal;
+  const bool shows_drops = std::exchange(worker.shows_drops, true);
   const auto note = [&](std::string_view stage) { note_stage(rehearsal, burst, worker, stage); };
   const bool is_taken_over = rehearsal.is_taken_over();
   rehearsal.begin();
@@ -68,6 +71,7 @@ inline void rehearse(Rehearsal& rehearsal, WorkerState& worker, uint64_t now_ms)
     run_pipeline<Group>(burst, worker.tables, worker, note);
   }
   burst.rehearsal = nullptr;
+  worker.shows_drops = shows_drops;
 }
 
 }  // namespace portcullis

@@ -52,7 +52,7 @@ struct WorkerState {
   const Tables& tables;
   rte_rcu_qsbr* rcu;
   Capture* capture = nullptr;  // Tables::capture, for this turn
-  bool shows_drops = false;    // in this turn somebody looks at dropped packets
+  bool shows_drops = false;    // in this turn somebody looks at dropped packets, or one is rehearsed
   WorkerCounters counters;
   FlowTable flows;
   FlowTable6 flows6;
@@ -80,21 +80,23 @@ struct WorkerState {
   burst.rehearsal->lose(reason);
 }
 
-// The only way to lose a packet: count why, stop judging it. Its buffer is the caller's. (A cold function
-// would call it, for its size.)
-[[gnu::always_inline]] inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
-  if (burst.rehearsal != nullptr) [[unlikely]]
-    return rehearse_loss(burst, i, reason);
+// (A cold function would call it, for its size.)
+[[gnu::always_inline]] inline void count_loss(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   worker.counters.dropped[static_cast<size_t>(reason)].add(1);
   burst.live &= ~(uint64_t{1} << i);
 }
 
-// The same, and the buffer goes back. While nobody looks at drops, a flood of them pays a test.
-[[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
+// The only way to lose a packet: count why, stop judging it. Its buffer is the caller's.
+inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (burst.rehearsal != nullptr) [[unlikely]]
     return rehearse_loss(burst, i, reason);
+  count_loss(burst, worker, i, reason);
+}
+
+// The same, and the buffer goes back. Whoever looks at it does so elsewhere: a flood of drops pays one test.
+[[gnu::noinline, gnu::cold]] inline void drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (worker.shows_drops) return show_and_drop(burst, worker, i, reason);
-  lose(burst, worker, i, reason);
+  count_loss(burst, worker, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 

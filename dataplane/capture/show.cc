@@ -35,8 +35,9 @@ void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Dro
 }
 
 void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept {
+  if (burst.rehearsal != nullptr) return rehearse_loss(burst, i, reason);
   show_dropped(worker, burst, i, reason);
-  lose(burst, worker, i, reason);
+  count_loss(burst, worker, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
 }
 

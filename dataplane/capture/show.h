@@ -19,7 +19,7 @@ void show_originated(const WorkerState& worker, const rte_mbuf& frame) noexcept;
 void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noexcept;
 // A packet that is about to be dropped.
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept;
-// What drop() does, where somebody looks.
+// What drop() does, where somebody looks or a packet is rehearsed.
 void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept;
 // One that is finished and finds no room on its port.
 void show_unsent(const WorkerState& worker, const rte_mbuf& frame) noexcept;

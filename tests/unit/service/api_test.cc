@@ -206,8 +206,18 @@ const Row rows[] = {
     {"ObserveService/GetEipStatistics", "eip: ''", invalid, "eip"},
     {"ObserveService/GetGateway", "", ok, "generation: 10 eips_known: 2 eips_local: 2 eips_bound_edge: 2"},
 
+    // See flows_test.cc, capture_test.cc, explain_test.cc.
+    {"ObserveService/ListFlows", "eip: 'tenants/acme/eips/203.0.113.1'", ok, ""},
+    {"ObserveService/ListFlows", "eip: 'tenants/acme/eips/203.0.113.77'", grpc::NOT_FOUND, "eip"},
+    {"ObserveService/ListFlows", "filter { remote: 'somewhere' }", invalid, "filter.remote"},
+    {"ObserveService/ListFlows", "page_token: 'x'", invalid, "page_token"},
+    {"ObserveService/ClearFlows", "eip: 'tenants/acme/eips/203.0.113.1'", ok, ""},
+    {"ObserveService/ClearFlows", "filter { protocol: 'tpc' }", invalid, "filter.protocol"},
+    {"ObserveService/ClearFlows", "filter { local_port: 65536 }", invalid, "filter.local_port"},
+    {"ObserveService/Capture", "seconds: 1", ok, ""},
+    {"ObserveService/Capture", "reasons: 'none'", invalid, "reasons[0]"},
     {"ObserveService/Explain", "fields { source: '203.0.113.1' destination: '198.51.100.7' protocol: 'gre' }",
-     ok, ""},  // see explain_test.cc
+     ok, ""},
     {"ObserveService/Explain", "", invalid, "fields"},
     {"ObserveService/Explain", "frame { port: 'ports/wan' }", invalid, "frame.data"},
     {"ObserveService/Explain", "frame { port: 'ports/lan' data: 'x' }", grpc::NOT_FOUND, "frame.port"},
