@@ -38,7 +38,7 @@ struct Asked {
 void add_asked(CLI::App& command, const std::shared_ptr<Asked>& asked) {
   command.add_option("EIP", asked->eip, "Whose entries; left out: everybody's");
   command.add_option("--remote", asked->remote, "With this other end: a prefix or an address");
-  command.add_option("--protocol", asked->protocol, "tcp, udp, icmp, …, or a number");
+  command.add_option("--protocol", asked->protocol, "tcp, udp, icmp, and so on, or a number");
   command.add_option("--local-port", asked->local_port, "The EIP's port; of ICMP the identifier")
       ->check(CLI::Range(0, UINT16_MAX));
   command.add_option("--remote-port", asked->remote_port, "The other end's port")
@@ -91,7 +91,7 @@ void add_flows(CLI::App& app, const Options& options) {
   CLI::App* list = noun.add_subcommand("list", "Entries that count now (seconds until each expires)");
   add_asked(*list, listed);
   list->footer(
-      "Examples:\n"
+      "\nExamples:\n"
       "  portctl flows list\n"
       "  portctl flows list 203.0.113.1 --protocol tcp --remote 198.51.100.0/24\n"
       "  portctl flows list --json | jq '.flows | length'");
@@ -106,7 +106,7 @@ void add_flows(CLI::App& app, const Options& options) {
   add_asked(*clear, cleared);
   clear->add_flag("--all", cleared->all, "Everybody's, if no EIP is given");
   clear->footer(
-      "Examples:\n"
+      "\nExamples:\n"
       "  portctl flows clear 203.0.113.1\n"
       "  portctl flows clear 203.0.113.1 --protocol udp --remote-port 53\n"
       "  portctl flows clear --all --remote 198.51.100.7");

@@ -88,7 +88,7 @@ def test_a_document_brings_a_state_back(lab, tenant):
         assert_flows(web)
 
     lab.gateway.kill()
-    for store in lab.gateway.directory.glob("*.db*"):
+    for store in (lab.gateway.directory / "store").iterdir():
         store.unlink()
     lab.gateway.start()
     lab.wait_for_next_hop()
