@@ -201,7 +201,7 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
   for (const Ipv4Prefix prefix : going) fill(prefix);
   // What lies in a pool that goes takes no page, but must have its pages before that one gives them up. What
   // lies around such pools takes some, and then they give up theirs.
-  const auto around = std::ranges::stable_partition(coming, [&](const Ipv4Prefix& prefix) {
+  const auto around = std::stable_partition(coming.begin(), coming.end(), [&](const Ipv4Prefix& prefix) {
     return std::ranges::any_of(going, [&](const Ipv4Prefix& old) { return old.contains(prefix); });
   });
   Expected<void> result;
@@ -213,13 +213,13 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
       result = fail(ErrorCode::internal, "the pool could not be published: " + reserved.error().message, {},
                     prefix.to_string());
   };
-  std::for_each(coming.begin(), around.begin(), take);
-  const auto grown = std::ranges::stable_partition(going, [&](const Ipv4Prefix& old) {
-    return std::ranges::none_of(around, [&](const Ipv4Prefix& prefix) { return prefix.contains(old); });
+  std::for_each(coming.begin(), around, take);
+  const auto grown = std::stable_partition(going.begin(), going.end(), [&](const Ipv4Prefix& old) {
+    return std::none_of(around, coming.end(), [&](const Ipv4Prefix& prefix) { return prefix.contains(old); });
   });
-  limbo_.pools.insert(limbo_.pools.end(), going.begin(), grown.begin());
-  std::ranges::for_each(around, take);
-  limbo_.pools.insert(limbo_.pools.end(), grown.begin(), grown.end());
+  limbo_.pools.insert(limbo_.pools.end(), going.begin(), grown);
+  std::for_each(around, coming.end(), take);
+  limbo_.pools.insert(limbo_.pools.end(), grown, going.end());
   return result;
 }
 
@@ -337,7 +337,7 @@ void Publisher::leave_placement(Bound& bound, const CompiledBinding& next) {
 // come after those that shrink. Other things are shared (tag sets, links): what finds no room tries again as
 // long as others have found theirs, and in the end is put in the place of what it replaces.
 Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
-  std::ranges::stable_partition(coming, [&](const CompiledBinding* next) {
+  std::stable_partition(coming.begin(), coming.end(), [&](const CompiledBinding* next) {
     const auto known = bindings_.find(next->eip);
     return known != bindings_.end() && next->rules.size() <= known->second.binding.rules.size();
   });
