@@ -5,9 +5,9 @@
 #include <set>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "control/compile/compile.h"
+#include "control/model/in_any_order.h"
 
 namespace portcullis {
 namespace {
@@ -48,25 +48,12 @@ Expected<void> Control::start() {
 // In any order: one may take what another gives up.
 Expected<void> Control::make_pools_exist() {
   model::Draft draft(model_);
-  std::set<std::string> fixed;
-  std::vector<const model::Pool*> waiting;
-  for (const model::Pool& pool : config_.pools) {
-    fixed.insert(pool.id);
-    waiting.push_back(&pool);
-  }
-  while (!waiting.empty()) {
-    Expected<void> first;
-    std::vector<const model::Pool*> left;
-    for (const model::Pool* pool : waiting) {
-      auto made = make_exist(*pool, draft);
-      if (made) continue;
-      if (first) first = std::move(made);
-      left.push_back(pool);
-    }
-    if (left.size() == waiting.size()) return first;
-    waiting = std::move(left);
-  }
+  auto made = model::in_any_order(config_.pools.size(),
+                                  [&](size_t i) { return make_exist(config_.pools[i], draft); });
+  if (!made) return made;
   if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
+  std::set<std::string> fixed;
+  for (const model::Pool& pool : config_.pools) fixed.insert(pool.id);
   model_.fix_pools(std::move(fixed));
   return {};
 }
@@ -75,9 +62,8 @@ Expected<void> Control::make_pools_exist() {
 Expected<void> Control::make_exist(const model::Pool& pool, model::Draft& draft) {
   const auto known = model_.state().pools.find(pool.id);
   if (known != model_.state().pools.end() && known->second != pool) {
-    const bool may_resize =
-        known->second.kind == pool.kind && known->second.prefix.is_v4() && pool.prefix.is_v4();
-    if (may_resize) return draft.carry_out(model_.plan_update_pool(pool.id, pool.prefix)).map([](auto&&) {});
+    if (model::may_resize(known->second, pool))
+      return draft.carry_out(model_.plan_update_pool(pool.id, pool.prefix)).map([](auto&&) {});
     if (auto gone = draft.carry_out(model_.plan_delete_pool(pool.id)); !gone)
       return Unexpected(std::move(gone.error()));
   }

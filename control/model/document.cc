@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "control/model/in_any_order.h"
 #include "control/model/names.h"
 
 namespace portcullis::model {
@@ -121,7 +122,7 @@ class Replacement {
       if (wanted == pools_.end()) {
         if (!draft_.model().is_fixed_pool(id)) gone.emplace_back(id, std::nullopt);
       } else if (const Pool& next = document_.pools[wanted->second];
-                 next != pool && !may_update(pool, next)) {
+                 next != pool && !may_resize(pool, next)) {
         gone.emplace_back(id, wanted->second);
       }
     }
@@ -135,10 +136,6 @@ class Replacement {
     return {};
   }
 
-  static bool may_update(const Pool& now, const Pool& next) {
-    return now.kind == next.kind && now.prefix.is_v4() && next.prefix.is_v4();
-  }
-
   Expected<void> put_pool(size_t i) {
     const Pool& pool = document_.pools[i];
     auto put = draft_.carry_out(state().pools.contains(pool.id)
@@ -149,7 +146,7 @@ class Replacement {
   }
 
   Expected<void> put_pools() {
-    return put_all(document_.pools.size(), [&](size_t i) { return put_pool(i); });
+    return in_any_order(document_.pools.size(), [&](size_t i) { return put_pool(i); });
   }
 
   Expected<void> place_vm(size_t i) {
@@ -162,27 +159,7 @@ class Replacement {
   }
 
   Expected<void> place_vms() {
-    return put_all(document_.vms.size(), [&](size_t i) { return place_vm(i); });
-  }
-
-  // One may go where another is that moves on: those that find no place try again when others have.
-  template <typename Put>
-  static Expected<void> put_all(size_t count, Put&& put) {
-    std::vector<size_t> waiting(count);
-    for (size_t i = 0; i < count; ++i) waiting[i] = i;
-    while (!waiting.empty()) {
-      std::vector<size_t> left;
-      std::optional<Error> first;
-      for (const size_t i : waiting) {
-        auto done = put(i);
-        if (done) continue;
-        if (!first) first = std::move(done.error());
-        left.push_back(i);
-      }
-      if (left.size() == waiting.size()) return Unexpected(std::move(*first));
-      waiting = std::move(left);
-    }
-    return {};
+    return in_any_order(document_.vms.size(), [&](size_t i) { return place_vm(i); });
   }
 
   Expected<void> put_eip(const DocumentEip& eip) {

@@ -167,6 +167,9 @@ class Model {
   Usage usage_;
 };
 
+// Whether plan_update_pool() can make the one of the other, as far as its EIPs allow.
+[[nodiscard]] bool may_resize(const Pool& now, const Pool& next);
+
 // In the form in which lists are kept and compared.
 [[nodiscard]] std::vector<PermitRule> canonical(std::vector<PermitRule> rules);
 // Compiled rules of a list: one per prefix or tag, one for `any`.

@@ -130,6 +130,10 @@ Expected<void> Model::check_pool_not_fixed(const std::string& id, const std::str
               field, pool_name(id));
 }
 
+bool may_resize(const Pool& now, const Pool& next) {
+  return now.kind == next.kind && now.prefix.is_v4() && next.prefix.is_v4();
+}
+
 Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPrefix& prefix) const {
   const std::string name = pool_name(id);
   const auto pool = state_.pools.find(id);

@@ -1,5 +1,7 @@
 """Flow entries as people list and clear them: with real connections, two workers, both families."""
 
+import json
+
 import pytest
 
 from gateway import Refused
@@ -35,6 +37,8 @@ def test_a_connection_is_listed_cleared_and_comes_again(lab, tenant):
 
             assert lab.gateway.portctl("flows", "clear", web.address, "--remote-port", "9001")["cleared"] == "0"
             assert lab.gateway.portctl("flows", "clear", web.address)["cleared"] == "1"
+            audited = json.loads((lab.gateway.directory / "store/audit.log").read_text().splitlines()[-1])
+            assert (audited["call"], audited["object"].endswith(web.address)) == ("ClearFlows", True)
             assert flows(lab) == []
             with lab.gateway.drops(expected=1) as drops:
                 far.sendall(b"denied")
