@@ -217,6 +217,7 @@ std::string beside_this_program() {
 }  // namespace
 }  // namespace portcullis::bench
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then nothing else is left to do.
 int main(int argc, char** argv) {
   using namespace portcullis::bench;
   Options options;
