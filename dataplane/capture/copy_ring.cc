@@ -61,8 +61,10 @@ Expected<std::unique_ptr<CopyRing>> CopyRing::create(uint32_t worker, uint32_t c
   made->pool_ =
       rte_pktmbuf_pool_create_by_ops(name.c_str(), copies, 0, note_bytes,
                                      static_cast<uint16_t>(data_room(frame_bytes)), numa_node, "ring_mp_sc");
+  // With room for all of the pool: it is the pool that says when there is none.
   if (made->pool_ != nullptr)
-    made->ring_ = rte_ring_create(name.c_str(), copies, numa_node, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    made->ring_ =
+        rte_ring_create(name.c_str(), copies, numa_node, RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
   if (made->ring_ == nullptr)
     return fail(ErrorCode::resource_exhausted, "buffers for " + std::to_string(copies) +
                                                    " copies of packets do not fit (" +
@@ -80,11 +82,10 @@ CopyRing::~CopyRing() {
 }
 
 bool CopyRing::put(const rte_mbuf& packet, uint32_t length, const CopyNote& note) noexcept {
-  if (rte_ring_full(ring_) != 0) return false;
   rte_mbuf* const copy = copy_as_block(packet, pool_, std::min(length, frame_bytes_), worker_, note);
   if (copy == nullptr) return false;
   new (rte_mbuf_to_priv(copy)) CopyNote(note);
-  // Cannot fail: nobody else adds to it.
+  // Cannot fail: it has room for all of the pool.
   return rte_ring_sp_enqueue(ring_, copy) == 0;
 }
 
@@ -96,8 +97,8 @@ Copy CopyRing::take() {
 
 size_t CopyRing::bytes_for(uint32_t copies, uint32_t frame_bytes) {
   const size_t buffer = sizeof(rte_mempool_objhdr) + sizeof(rte_mbuf) + note_bytes + data_room(frame_bytes);
-  return copies * (RTE_ALIGN(buffer, size_t{RTE_CACHE_LINE_SIZE}) + RTE_CACHE_LINE_SIZE) +
-         2 * static_cast<size_t>(rte_ring_get_memsize(copies));
+  const auto ring = static_cast<size_t>(rte_ring_get_memsize(2 * copies));  // one place of it stays empty
+  return copies * (RTE_ALIGN(buffer, size_t{RTE_CACHE_LINE_SIZE}) + RTE_CACHE_LINE_SIZE) + 2 * ring;
 }
 
 }  // namespace portcullis

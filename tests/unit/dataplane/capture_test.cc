@@ -197,7 +197,7 @@ TEST_F(CaptureRows, SnapLengthAndOneInN) {
 }
 
 TEST_F(CaptureRows, WithoutRoomThePacketsGoOnAndTheLossIsCounted) {
-  constexpr uint64_t room = Captures::copies_of_worker - 1;
+  constexpr uint64_t room = Captures::copies_of_worker;
   auto session = begin(everything());
   const Bytes frame = build(from_client());
   for (uint64_t n = 0; n < room; ++n) EXPECT_EQ(pass(uplink(), frame).size(), 1u);
