@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
-#include <tuple>
 #include <utility>
 
+#include "control/model/model.h"
 #include "src/net/headers.h"
 
 namespace portcullis::compile {
@@ -148,7 +147,7 @@ std::map<IpAddr, CompiledPool> compile_pools(const model::State& state) {
 
 // What a change set names, by what it takes to find the bindings that differ.
 struct Named {
-  std::set<IpAddr> eips;
+  std::vector<IpAddr> eips;
   bool pools = false;
 
   // A new vm, and one that goes, has no EIP; if one moves, its EIP is named, too: its binding generation
@@ -157,8 +156,8 @@ struct Named {
   void add(const model::DeleteVm&) {}
   void add(const model::PutPool&) { pools = true; }
   void add(const model::DeletePool&) { pools = true; }
-  void add(const model::PutEip& put) { eips.insert(put.eip.address); }
-  void add(const model::DeleteEip& gone) { eips.insert(gone.address); }
+  void add(const model::PutEip& put) { eips.push_back(put.eip.address); }
+  void add(const model::DeleteEip& gone) { eips.push_back(gone.address); }
 };
 
 // Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.
@@ -170,16 +169,14 @@ bool depends_on_pools(const model::Eip& eip) {
 
 }  // namespace
 
-std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
-                                        const std::vector<model::PermitRule>& list, IpFamily family) {
-  // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
-  std::vector<const model::PermitRule*> rules;
-  rules.reserve(list.size());
-  for (const model::PermitRule& rule : list) rules.push_back(&rule);
-  std::ranges::sort(rules, {},
-                    [](const model::PermitRule* rule) { return std::tie(rule->tracked, rule->name); });
+std::vector<CompiledRule> compile_rules(const model::TenantId& tenant, const model::PermitList& list,
+                                        IpFamily family) {
   std::vector<CompiledRule> compiled;
-  for (const model::PermitRule* rule : rules) compile_rule(tenant, *rule, family, compiled);
+  compiled.reserve(model::compiled_rules(list));
+  // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
+  for (const bool tracked : {false, true})
+    for (const model::PermitRule& rule : list)
+      if (rule.tracked == tracked) compile_rule(tenant, rule, family, compiled);
   return compiled;
 }
 
@@ -191,7 +188,7 @@ Image compile(const model::State& state) {
   const LocalSpace local(state);
   Image image{.pools = compile_pools(state), .bindings = {}};
   for (const auto& [address, eip] : state.eips)
-    image.bindings.emplace(address, compile_binding(state, local, eip));
+    image.bindings.emplace_hint(image.bindings.end(), address, compile_binding(state, local, eip));
   return image;
 }
 
@@ -202,16 +199,17 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
 
   if (named.pools)
     for (const auto& [address, eip] : state.eips)
-      if (depends_on_pools(eip)) named.eips.insert(address);
+      if (depends_on_pools(eip)) named.eips.push_back(address);
+  std::ranges::sort(named.eips);
+  named.eips.erase(std::ranges::unique(named.eips).begin(), named.eips.end());
 
   Update update;
   if (named.pools) update.pools = compile_pools(state);
   const LocalSpace local(state);
   for (const IpAddr& address : named.eips) {
     const auto eip = state.eips.find(address);
-    update.bindings.emplace(address, eip == state.eips.end()
-                                         ? std::nullopt
-                                         : std::optional(compile_binding(state, local, eip->second)));
+    auto& binding = update.bindings.emplace_hint(update.bindings.end(), address, std::nullopt)->second;
+    if (eip != state.eips.end()) binding = compile_binding(state, local, eip->second);
   }
   return update;
 }

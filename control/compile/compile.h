@@ -62,8 +62,7 @@ struct Update {
 // those that do, then by name. What a rule says of the other family is left out, which only the gateway's own
 // list has.
 [[nodiscard]] std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
-                                                      const std::vector<model::PermitRule>& list,
-                                                      IpFamily family);
+                                                      const model::PermitList& list, IpFamily family);
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
 // What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, and those whose

@@ -4,18 +4,19 @@ namespace portcullis::model {
 
 namespace {
 
+// Objects mostly come in the order of their keys, when they come in numbers.
 struct Applier {
   State& state;
 
   void operator()(const PutVm& change) const {
-    state.vms.insert_or_assign(VmKey{change.vm.tenant, change.vm.id}, change.vm);
+    state.vms.insert_or_assign(state.vms.end(), VmKey{change.vm.tenant, change.vm.id}, change.vm);
   }
   void operator()(const DeleteVm& change) const { state.vms.erase(change.key); }
   void operator()(const PutPool& change) const { state.pools.insert_or_assign(change.pool.id, change.pool); }
   void operator()(const DeletePool& change) const { state.pools.erase(change.id); }
   void operator()(const PutEip& change) const {
     state.quarantine.erase(change.eip.address);
-    state.eips.insert_or_assign(change.eip.address, change.eip);
+    state.eips.insert_or_assign(state.eips.end(), change.eip.address, change.eip);
   }
   void operator()(const DeleteEip& change) const {
     state.eips.erase(change.address);

@@ -168,10 +168,9 @@ class Replacement {
       if (!taken) return Unexpected(std::move(taken.error()));
     }
     // The same list would end the keeping of flows, and the document does not ask for that.
-    std::vector<PermitRule> rules = canonical(eip.permit);
-    if (rules != state().eips.at(eip.address).permit) {
-      auto set =
-          draft_.carry_out(draft_.model().plan_set_permit_list(eip.tenant, eip.address, eip.permit, false));
+    const PermitList rules = eip.permit;
+    if (canonical(rules) != state().eips.at(eip.address).permit) {
+      auto set = draft_.carry_out(draft_.model().plan_set_permit_list(eip.tenant, eip.address, rules, false));
       if (!set) return Unexpected(std::move(set.error()));
     }
     auto tagged = draft_.carry_out(draft_.model().plan_set_tag(eip.tenant, eip.address, eip.tags));

@@ -8,21 +8,18 @@ namespace portcullis::model {
 
 namespace {
 
-// The object that a change puts or deletes: whether it is there after it, and its name. A deleted EIP's name
-// is known from what takes its deletion back; an address that rests is no object.
-struct Object {
-  bool is_there = false;
-  std::string name;
-};
+// Whether the object that a change puts or deletes is there after it. An address that rests is no object.
+bool is_there_after(const Change& change) {
+  return std::holds_alternative<PutVm>(change) || std::holds_alternative<PutPool>(change) ||
+         std::holds_alternative<PutEip>(change);
+}
 
-Object object_of(const Change& change) {
-  if (const auto* vm = std::get_if<PutVm>(&change)) return {true, vm_name({vm->vm.tenant, vm->vm.id})};
-  if (const auto* vm = std::get_if<DeleteVm>(&change)) return {false, vm_name(vm->key)};
-  if (const auto* pool = std::get_if<PutPool>(&change)) return {true, pool_name(pool->pool.id)};
-  if (const auto* pool = std::get_if<DeletePool>(&change)) return {false, pool_name(pool->id)};
-  if (const auto* eip = std::get_if<PutEip>(&change))
-    return {true, eip_name(eip->eip.tenant, eip->eip.address)};
-  return {};
+// Of an object that a change puts.
+std::string name_of(const Change& change) {
+  if (const auto* vm = std::get_if<PutVm>(&change)) return vm_name({vm->vm.tenant, vm->vm.id});
+  if (const auto* pool = std::get_if<PutPool>(&change)) return pool_name(pool->pool.id);
+  const Eip& eip = std::get<PutEip>(change).eip;
+  return eip_name(eip.tenant, eip.address);
 }
 
 }  // namespace
@@ -60,8 +57,8 @@ void Draft::make(Change change) {
 
 // An EIP that came and went has left an address that rests.
 bool Draft::is_nothing(const Step& step) const {
-  return !std::holds_alternative<DeleteEip>(step.last) && !object_of(step.last).is_there &&
-         !object_of(back_[step.first_back]).is_there;
+  return !std::holds_alternative<DeleteEip>(step.last) && !is_there_after(step.last) &&
+         !is_there_after(back_[step.first_back]);
 }
 
 Generation Draft::generation() const {
@@ -80,12 +77,13 @@ ChangeSet Draft::changes() const {
 std::vector<ChangedObject> Draft::changed_objects() const {
   std::vector<ChangedObject> objects;
   for (const Step& step : steps_) {
-    const Object before = object_of(back_[step.first_back]);
-    const Object after = object_of(step.last);
-    if (!before.is_there && !after.is_there) continue;
-    objects.push_back({after.is_there ? after.name : before.name, !before.is_there ? ChangeKind::created
-                                                                  : after.is_there ? ChangeKind::changed
-                                                                                   : ChangeKind::deleted});
+    const Change& before = back_[step.first_back];
+    const bool was_there = is_there_after(before);
+    const bool is_there = is_there_after(step.last);
+    if (!was_there && !is_there) continue;
+    objects.push_back({name_of(is_there ? step.last : before), !was_there ? ChangeKind::created
+                                                               : is_there ? ChangeKind::changed
+                                                                          : ChangeKind::deleted});
   }
   return objects;
 }

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,8 +76,7 @@ class Model {
   // entries of the old list live on; FAILED_PRECONDITION if the change would narrow an inbound rule that is
   // not tracked, because its flows have no entry to keep.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
-                                                         std::vector<PermitRule> rules,
-                                                         bool keep_established) const;
+                                                         PermitList rules, bool keep_established) const;
   // Adds rules by name. One that is there already changes nothing; ALREADY_EXISTS if another one has its
   // name. keep_established stays as it is.
   [[nodiscard]] Expected<Plan<Eip>> plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,
@@ -150,10 +150,10 @@ class Model {
   [[nodiscard]] Plan<Eip> new_eip(const VmKey& vm, const IpAddr& address) const;
   [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
   // The list's size and its chunks; `current` is the list that it would replace.
-  [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
-                                                 const std::vector<PermitRule>& current) const;
+  [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const PermitList& rules,
+                                                 const PermitList& current) const;
   // `rules`: checked, in canonical form.
-  [[nodiscard]] Expected<Plan<Eip>> plan_list(const Eip& current, std::vector<PermitRule> rules,
+  [[nodiscard]] Expected<Plan<Eip>> plan_list(const Eip& current, PermitList rules,
                                               bool keep_established) const;
   [[nodiscard]] Expected<void> check_tags(const std::set<std::string>& tags, bool has_tags_now) const;
   [[nodiscard]] Expected<void> check_restored_eip(const Eip& eip) const;
@@ -171,23 +171,22 @@ class Model {
 [[nodiscard]] bool may_resize(const Pool& now, const Pool& next);
 
 // In the form in which lists are kept and compared.
-[[nodiscard]] std::vector<PermitRule> canonical(std::vector<PermitRule> rules);
+[[nodiscard]] PermitList canonical(PermitList rules);
 // Compiled rules of a list: one per prefix or tag, one for `any`.
-[[nodiscard]] uint32_t compiled_rules(const std::vector<PermitRule>& rules);
+[[nodiscard]] uint32_t compiled_rules(const PermitList& rules);
 struct PermitRoom {
   uint64_t families = 0;  // that a packet is compared with (permit_room.h)
   uint64_t chunks = 0;
 };
 // The most that the data plane needs for the list of an EIP of that family.
-[[nodiscard]] PermitRoom permit_room_of(const std::vector<PermitRule>& rules, IpFamily family);
+[[nodiscard]] PermitRoom permit_room_of(const PermitList& rules, IpFamily family);
 
 // What is wrong with a pool's prefix whatever other pools there are.
 [[nodiscard]] Expected<void> check_pool_prefix(const IpPrefix& prefix);
 
 // What is wrong with a list whatever else there is; `field` of the error is "rules[2].remote.prefixes[0]".
 // `family`: of the EIP; absent for the gateway's own list, which guards addresses of both.
-[[nodiscard]] Expected<void> check_rules(const std::vector<PermitRule>& rules,
-                                         std::optional<IpFamily> family);
+[[nodiscard]] Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFamily> family);
 
 template <typename Reply>
 Plan<Reply> Model::unchanged(Reply reply) const {

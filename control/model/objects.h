@@ -7,7 +7,9 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,6 +18,8 @@
 #include <variant>
 #include <vector>
 
+#include "control/model/indexed_map.h"
+#include "control/model/permit_list.h"
 #include "src/net/address.h"
 #include "src/net/encapsulation.h"
 
@@ -26,6 +30,13 @@ using TenantId =
     std::string;  // [a-z0-9-]{1,63}, starts and ends with a letter or digit; so are vm, tag, rule ids
 using VmKey = std::pair<TenantId, std::string>;   // (tenant, vm id)
 using TagKey = std::pair<TenantId, std::string>;  // (tenant, tag name)
+
+struct VmKeyHash {
+  size_t operator()(const VmKey& key) const {
+    const std::hash<std::string> hash;
+    return hash(key.first) * 0x9e3779b97f4a7c15 + hash(key.second);
+  }
+};
 
 // Where a vm's frames come from and go to. `port` is the configured port's name.
 struct Location {
@@ -83,34 +94,11 @@ struct Pool {
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
-enum class Direction : uint8_t { inbound, outbound };
-
-struct AnyRemote {
-  friend auto operator<=>(const AnyRemote&, const AnyRemote&) = default;
-};
-using Remote =
-    std::variant<AnyRemote, std::vector<IpPrefix>, std::vector<std::string>>;  // any, prefixes, tags
-
-// Canonical form, in which lists are kept and compared: rules by name, prefixes and tags ascending, none
-// twice.
-struct PermitRule {
-  std::string name;  // unique in its list
-  Direction direction = Direction::inbound;
-  Remote remote;
-  std::optional<uint8_t> protocol;   // IANA number; any if absent (then no ports, no ICMP type)
-  PortRange local_ports;             // TCP, UDP and SCTP only
-  PortRange remote_ports;            // TCP, UDP and SCTP only
-  std::optional<uint8_t> icmp_type;  // ICMP and ICMPv6 only
-  std::optional<uint8_t> icmp_code;  // only with a type
-  bool tracked = false;              // inbound only
-  friend bool operator==(const PermitRule&, const PermitRule&) = default;
-};
-
 struct Eip {
   IpAddr address;  // of the family of the vm's DIP that it stands for
   TenantId tenant;
-  std::string vm;                  // id within the tenant
-  std::vector<PermitRule> permit;  // sorted by name
+  std::string vm;     // id within the tenant
+  PermitList permit;  // in canonical form
   std::set<std::string> tags;
   Generation created = 0;             // generation of its request: tells owners of one address apart
   Generation binding_generation = 0;  // last request, set_tag or move
@@ -129,9 +117,9 @@ struct Quarantine {
 
 struct State {
   Generation generation = 0;
-  std::map<VmKey, Vm> vms;
+  IndexedMap<VmKey, Vm, VmKeyHash> vms;
   std::map<std::string, Pool> pools;
-  std::map<IpAddr, Eip> eips;
+  IndexedMap<IpAddr, Eip> eips;
   std::map<IpAddr, Quarantine> quarantine;
   friend bool operator==(const State&, const State&) = default;
 };

@@ -1,7 +1,9 @@
 // Permit lists: what each EIP allows. Every rule is checked by itself; a list has no order and no priority.
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <unordered_set>
@@ -25,44 +27,60 @@ void make_canonical(PermitRule& rule) {
   if (auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) sort_unique(*tags);
 }
 
+template <typename T>
+bool is_ascending(const std::vector<T>& values) {
+  return std::ranges::adjacent_find(values, std::greater_equal<>()) == values.end();
+}
+
+bool is_canonical(const PermitRule& rule) {
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) return is_ascending(*prefixes);
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) return is_ascending(*tags);
+  return true;
+}
+
+bool is_canonical(const PermitList& rules) {
+  return std::ranges::is_sorted(rules, {}, &PermitRule::name) &&
+         std::ranges::all_of(rules, [](const PermitRule& rule) { return is_canonical(rule); });
+}
+
 // Of a list in canonical form; null if it has none of that name.
-const PermitRule* rule_named(const std::vector<PermitRule>& rules, const std::string& name) {
+const PermitRule* rule_named(const PermitList& rules, const std::string& name) {
   const auto found = std::ranges::lower_bound(rules, name, {}, &PermitRule::name);
   return found == rules.end() || found->name != name ? nullptr : &*found;
 }
 
-Unexpected refuse(const std::string& field, std::string message) {
-  return fail(ErrorCode::invalid_argument, std::move(message), field);
+// `field`: of a rule or of the request.
+Unexpected refuse(std::string field, std::string message) {
+  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
 }
 
 // `family`: that packets under the rule are of; absent: of either.
-Expected<void> check_remote(const PermitRule& rule, const std::string& field, std::optional<IpFamily> family,
-                            bool is_of_eip) {
+Expected<void> check_remote(const PermitRule& rule, std::optional<IpFamily> family, bool is_of_eip) {
   const Remote& remote = rule.remote;
   if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote)) {
     if (prefixes->empty()) {
-      return refuse(field + ".prefixes", "the remote names no prefix; give one, or say any");
+      return refuse("remote.prefixes", "the remote names no prefix; give one, or say any");
     }
     for (size_t i = 0; family && i < prefixes->size(); ++i) {
       const IpPrefix& prefix = (*prefixes)[i];
       if (prefix.family() == *family) continue;
       const std::string why = is_of_eip ? "the EIP is of " : "the protocol is of ";
-      return refuse(field + ".prefixes[" + std::to_string(i) + "]",
+      return refuse("remote.prefixes[" + std::to_string(i) + "]",
                     "rule '" + rule.name + "' names " + prefix.to_string() + ", and " + why +
                         std::string(family_name(*family)) + "; name prefixes of that family");
     }
   }
   const auto* tags = std::get_if<std::vector<std::string>>(&remote);
   if (tags == nullptr) return {};
-  if (tags->empty()) return refuse(field + ".tags", "the remote names no tag; give one, or say any");
+  if (tags->empty()) return refuse("remote.tags", "the remote names no tag; give one, or say any");
   for (size_t i = 0; i < tags->size(); ++i) {
     if (is_valid_id((*tags)[i])) continue;
-    return refuse(field + ".tags[" + std::to_string(i) + "]", describe_invalid_id("tag", (*tags)[i]));
+    return refuse("remote.tags[" + std::to_string(i) + "]", describe_invalid_id("tag", (*tags)[i]));
   }
   return {};
 }
 
-Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const std::string& field) {
+Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const char* field) {
   if (range.first > range.last) {
     return refuse(field, "ports " + std::to_string(range.first) + "-" + std::to_string(range.last) +
                              " are the wrong way round; the first may not exceed the last");
@@ -76,38 +94,40 @@ Expected<void> check_ports(const PermitRule& rule, const PortRange& range, const
 }
 
 // Types that rules may name: the queries that pass, whose replies they cover, and these replies.
-Expected<void> check_icmp_type(uint8_t type, uint8_t protocol, const std::string& field) {
+Expected<void> check_icmp_type(uint8_t type, uint8_t protocol) {
   if (protocol == ip_protocol::icmpv6) {
     if (type == icmpv6_type::echo_request || type == icmpv6_type::echo_reply) return {};
-    return refuse(field, "ICMPv6 type " + std::to_string(type) +
-                             " is not carried by rule; name 128 (echo), which covers its reply, or 129");
+    return refuse("icmp_type",
+                  "ICMPv6 type " + std::to_string(type) +
+                      " is not carried by rule; name 128 (echo), which covers its reply, or 129");
   }
   constexpr std::array carried{icmp_type::echo_reply, icmp_type::echo_request, icmp_type::timestamp,
                                icmp_type::timestamp_reply};
   if (std::find(carried.begin(), carried.end(), type) != carried.end()) return {};
-  return refuse(field, "ICMP type " + std::to_string(type) +
-                           " is not carried by rule; name 8 (echo) or 13 (timestamp), which cover their "
-                           "replies, or 0 or 14");
+  return refuse("icmp_type",
+                "ICMP type " + std::to_string(type) +
+                    " is not carried by rule; name 8 (echo) or 13 (timestamp), which cover their "
+                    "replies, or 0 or 14");
 }
 
-Expected<void> check_icmp(const PermitRule& rule, const std::string& field) {
+Expected<void> check_icmp(const PermitRule& rule) {
   if (rule.icmp_code && !rule.icmp_type) {
-    return refuse(field + ".icmp_code", "an ICMP code needs its ICMP type; give the type, too");
+    return refuse("icmp_code", "an ICMP code needs its ICMP type; give the type, too");
   }
   if (!rule.icmp_type) return {};
   if (!rule.protocol || !ip_protocol::is_icmp(*rule.protocol)) {
-    return refuse(field + ".icmp_type",
+    return refuse("icmp_type",
                   "only ICMP has types; name icmp or icmpv6 as the protocol, or leave the type out");
   }
-  return check_icmp_type(*rule.icmp_type, *rule.protocol, field + ".icmp_type");
+  return check_icmp_type(*rule.icmp_type, *rule.protocol);
 }
 
-Expected<void> check_protocol(uint8_t protocol, const std::string& field, std::optional<IpFamily> family) {
+Expected<void> check_protocol(uint8_t protocol, std::optional<IpFamily> family) {
   if (family == IpFamily::ipv6 && protocol == ip_protocol::icmp) {
-    return refuse(field, "ICMP is of IPv4, and the EIP is of IPv6; name icmpv6");
+    return refuse("protocol", "ICMP is of IPv4, and the EIP is of IPv6; name icmpv6");
   }
   if (family == IpFamily::ipv4 && protocol == ip_protocol::icmpv6) {
-    return refuse(field, "ICMPv6 is of IPv6, and the EIP is of IPv4; name icmp");
+    return refuse("protocol", "ICMPv6 is of IPv6, and the EIP is of IPv4; name icmp");
   }
   const bool means_nothing =
       ip_protocol::has_no_meaning_in_ipv4(protocol) || ip_protocol::has_no_meaning_in_ipv6(protocol);
@@ -115,9 +135,10 @@ Expected<void> check_protocol(uint8_t protocol, const std::string& field, std::o
                           : family == IpFamily::ipv6 ? ip_protocol::has_no_meaning_in_ipv6(protocol)
                                                      : means_nothing && !ip_protocol::is_icmp(protocol);
   if (!is_refused) return {};
-  return refuse(field, "protocol " + std::to_string(protocol) +
-                           " is reserved, or an extension header of IPv6, which comes before what a packet "
-                           "carries; name another, or any");
+  return refuse("protocol",
+                "protocol " + std::to_string(protocol) +
+                    " is reserved, or an extension header of IPv6, which comes before what a packet "
+                    "carries; name another, or any");
 }
 
 // Of the gateway's list a rule for ICMP is about packets of that ICMP's family.
@@ -128,19 +149,18 @@ std::optional<IpFamily> family_of_rule(const PermitRule& rule, std::optional<IpF
   return std::nullopt;
 }
 
-Expected<void> check_rule(const PermitRule& rule, const std::string& field, std::optional<IpFamily> family) {
-  if (!is_valid_id(rule.name)) return refuse(field + ".name", describe_invalid_id("rule name", rule.name));
+// The field of an error is the rule's: "remote.prefixes[0]".
+Expected<void> check_rule(const PermitRule& rule, std::optional<IpFamily> family) {
+  if (!is_valid_id(rule.name)) return refuse("name", describe_invalid_id("rule name", rule.name));
   if (rule.protocol) {
-    if (auto check = check_protocol(*rule.protocol, field + ".protocol", family); !check) return check;
+    if (auto check = check_protocol(*rule.protocol, family); !check) return check;
   }
-  if (auto check = check_remote(rule, field + ".remote", family_of_rule(rule, family), family.has_value());
-      !check)
-    return check;
-  if (auto check = check_ports(rule, rule.local_ports, field + ".local_ports"); !check) return check;
-  if (auto check = check_ports(rule, rule.remote_ports, field + ".remote_ports"); !check) return check;
-  if (auto check = check_icmp(rule, field); !check) return check;
+  if (auto check = check_remote(rule, family_of_rule(rule, family), family.has_value()); !check) return check;
+  if (auto check = check_ports(rule, rule.local_ports, "local_ports"); !check) return check;
+  if (auto check = check_ports(rule, rule.remote_ports, "remote_ports"); !check) return check;
+  if (auto check = check_icmp(rule); !check) return check;
   if (rule.tracked && rule.direction != Direction::inbound) {
-    return refuse(field + ".tracked",
+    return refuse("tracked",
                   "only an INBOUND rule may be tracked: what leaves under an OUTBOUND rule always is");
   }
   return {};
@@ -153,8 +173,7 @@ auto match_of(const PermitRule& rule) {
 
 // The first inbound rule of `before` that is not tracked and whose match is in no rule of `after`: its flows
 // have no entry that could be kept. Null if there is none. Both lists are sorted by name.
-const PermitRule* narrowed_stateless_rule(const std::vector<PermitRule>& before,
-                                          const std::vector<PermitRule>& after) {
+const PermitRule* narrowed_stateless_rule(const PermitList& before, const PermitList& after) {
   const auto by_match = [](const PermitRule* a, const PermitRule* b) { return match_of(*a) < match_of(*b); };
   std::vector<const PermitRule*> matches;  // of `after`, sorted once a rule is not found by its name
   for (const PermitRule& rule : before) {
@@ -199,19 +218,21 @@ size_t ranges_of(const PermitRule& rule) {
 
 }  // namespace
 
-std::vector<PermitRule> canonical(std::vector<PermitRule> rules) {
+PermitList canonical(PermitList list) {
+  if (is_canonical(list)) return list;
+  std::vector<PermitRule> rules = list.rules();
   for (PermitRule& rule : rules) make_canonical(rule);
   std::ranges::sort(rules, {}, &PermitRule::name);
   return rules;
 }
 
-uint32_t compiled_rules(const std::vector<PermitRule>& rules) {
+uint32_t compiled_rules(const PermitList& rules) {
   size_t count = 0;
   for (const PermitRule& rule : rules) count += std::max<size_t>(ranges_of(rule), 1);
   return static_cast<uint32_t>(std::min<size_t>(count, UINT32_MAX));
 }
 
-PermitRoom permit_room_of(const std::vector<PermitRule>& rules, IpFamily family) {
+PermitRoom permit_room_of(const PermitList& rules, IpFamily family) {
   const uint32_t compiled = compiled_rules(rules);
   if (family == IpFamily::ipv6) return {.families = 0, .chunks = ipv6_permit_chunks(compiled)};
   // Two boundaries for each prefix or tag, one for `any`.
@@ -232,20 +253,28 @@ PermitRoom permit_room_of(const std::vector<PermitRule>& rules, IpFamily family)
   return {.families = families.size(), .chunks = permit_chunks_for(compiled, families, shapes, boundaries)};
 }
 
-Expected<void> check_rules(const std::vector<PermitRule>& rules, std::optional<IpFamily> family) {
-  std::unordered_set<std::string_view> names;
+Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFamily> family) {
+  const auto in_rule = [](size_t i, Error error) {
+    error.field = "rules[" + std::to_string(i) + "]." + error.field;
+    return Unexpected(std::move(error));
+  };
+  std::vector<std::string_view> names;
+  names.reserve(rules.size());
   for (size_t i = 0; i < rules.size(); ++i) {
-    const std::string field = "rules[" + std::to_string(i) + "]";
-    if (auto check = check_rule(rules[i], field, family); !check) return check;
-    if (!names.insert(rules[i].name).second) {
-      return refuse(field + ".name", "the list has two rules '" + rules[i].name + "'; names must be unique");
-    }
+    if (auto check = check_rule(rules[i], family); !check) return in_rule(i, std::move(check.error()));
+    names.push_back(rules[i].name);
   }
-  return {};
+  std::ranges::sort(names);
+  if (std::ranges::adjacent_find(names) == names.end()) return {};
+  std::unordered_set<std::string_view> known;
+  size_t i = 0;
+  while (known.insert(rules[i].name).second) ++i;
+  return in_rule(
+      i, refuse("name", "the list has two rules '" + rules[i].name + "'; names must be unique").value());
 }
 
-Expected<void> Model::check_permit_room(IpFamily family, const std::vector<PermitRule>& rules,
-                                        const std::vector<PermitRule>& current) const {
+Expected<void> Model::check_permit_room(IpFamily family, const PermitList& rules,
+                                        const PermitList& current) const {
   const uint32_t compiled = compiled_rules(rules);
   const auto too_many = [&](const std::string& of, uint32_t most, const std::string& whence) {
     return fail(ErrorCode::resource_exhausted,
@@ -278,8 +307,7 @@ Expected<void> Model::check_permit_room(IpFamily family, const std::vector<Permi
   return {};
 }
 
-Expected<Plan<Eip>> Model::plan_list(const Eip& current, std::vector<PermitRule> rules,
-                                     bool keep_established) const {
+Expected<Plan<Eip>> Model::plan_list(const Eip& current, PermitList rules, bool keep_established) const {
   // The same list again without keep_established cuts what an earlier call kept.
   const bool cuts_kept = current.keep_established && !keep_established;
   if (rules == current.permit && !cuts_kept) return unchanged(current);
@@ -302,11 +330,12 @@ Expected<Plan<Eip>> Model::plan_list(const Eip& current, std::vector<PermitRule>
   next.list_generation = state_.generation + 1;
   next.keep_established = keep_established;
   if (!keep_established) next.kept_from = next.list_generation;
-  return changed(PutEip{next}, next);
+  Eip reply = next;
+  return changed(PutEip{std::move(next)}, std::move(reply));
 }
 
-Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const IpAddr& eip,
-                                                std::vector<PermitRule> rules, bool keep_established) const {
+Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const IpAddr& eip, PermitList rules,
+                                                bool keep_established) const {
   const auto found = find_eip(tenant, eip);
   if (!found) return Unexpected(found.error());
   if (auto check = check_rules(rules, eip.family()); !check)
@@ -323,7 +352,7 @@ Expected<Plan<Eip>> Model::plan_add_permit_rules(const TenantId& tenant, const I
     return refused_list(current, refuse("rules", "no rule is given; give at least one").value());
   if (auto check = check_rules(rules, eip.family()); !check)
     return refused_list(current, std::move(check.error()));
-  std::vector<PermitRule> all = current.permit;
+  std::vector<PermitRule> all = current.permit.rules();
   for (size_t i = 0; i < rules.size(); ++i) {
     make_canonical(rules[i]);
     const PermitRule* namesake = rule_named(current.permit, rules[i].name);
@@ -356,7 +385,7 @@ Expected<Plan<Eip>> Model::plan_remove_permit_rules(const TenantId& tenant, cons
           refuse("names[" + std::to_string(i) + "]", describe_invalid_id("rule name", names[i])).value());
   }
   const std::unordered_set<std::string_view> gone(names.begin(), names.end());
-  std::vector<PermitRule> rest = current.permit;
+  std::vector<PermitRule> rest = current.permit.rules();
   std::erase_if(rest, [&](const PermitRule& rule) { return gone.contains(rule.name); });
   return plan_list(current, std::move(rest), keep_established);
 }

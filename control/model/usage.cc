@@ -35,14 +35,15 @@ std::optional<std::pair<IpAddr, std::string>> remote_of(const Location& location
   return tunnel == nullptr ? std::nullopt : std::optional(std::pair(tunnel->remote, location.port));
 }
 
-void insert_dips(std::set<IpAddr>& addresses, const Vm& vm) {
+void insert_dips(std::vector<IpAddr>& addresses, const Vm& vm) {
   for (const IpFamily family : families)
-    if (const auto dip = vm.dip_of(family)) addresses.insert(*dip);
+    if (const auto dip = vm.dip_of(family); dip && std::ranges::find(addresses, *dip) == addresses.end())
+      addresses.push_back(*dip);
 }
 
-// Addresses that a change may make stand otherwise in their pools.
-std::set<IpAddr> touched_by(const State& state, const Change& change) {
-  std::set<IpAddr> addresses;
+// Addresses that a change may make stand otherwise in their pools, each once.
+std::vector<IpAddr> touched_by(const State& state, const Change& change) {
+  std::vector<IpAddr> addresses;
   const auto known_vm = [&](const VmKey& key) {
     if (const auto vm = state.vms.find(key); vm != state.vms.end()) insert_dips(addresses, vm->second);
   };
@@ -51,8 +52,8 @@ std::set<IpAddr> touched_by(const State& state, const Change& change) {
     insert_dips(addresses, put_vm->vm);
   }
   if (const auto* delete_vm = std::get_if<DeleteVm>(&change)) known_vm(delete_vm->key);
-  if (const auto* put_eip = std::get_if<PutEip>(&change)) addresses.insert(put_eip->eip.address);
-  if (const auto* delete_eip = std::get_if<DeleteEip>(&change)) addresses.insert(delete_eip->address);
+  if (const auto* put_eip = std::get_if<PutEip>(&change)) addresses.push_back(put_eip->eip.address);
+  if (const auto* delete_eip = std::get_if<DeleteEip>(&change)) addresses.push_back(delete_eip->address);
   return addresses;
 }
 
@@ -105,6 +106,10 @@ uint64_t PoolUsage::free(int64_t now_ms) const {
   return end_ - first_ - used_ - reserved_ - kept_for_vms_ - static_cast<uint64_t>(still_resting);
 }
 
+size_t Usage::OwnerHash::operator()(const std::pair<VmKey, IpFamily>& owner) const {
+  return VmKeyHash()(owner.first) * 2 + static_cast<size_t>(owner.second);
+}
+
 Usage::Usage(std::set<IpAddr> reserved) : reserved_(std::move(reserved)) {}
 
 void Usage::apply(State& state, const Change& change) {
@@ -116,7 +121,7 @@ void Usage::apply(State& state, const Change& change) {
       return model::apply(state, change);
     }
   }
-  const std::set<IpAddr> touched = touched_by(state, change);
+  const std::vector<IpAddr> touched = touched_by(state, change);
   settle(state, touched, false);
   before(state, change);
   model::apply(state, change);
@@ -153,7 +158,7 @@ void Usage::after(const State& state, const Change& change) {
 void Usage::add(const Vm& vm) {
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
-      vm_at_[{link_of(vm.location), *dip}] = {vm.tenant, vm.id};
+      vm_at_[{*dip, link_of(vm.location)}] = {vm.tenant, vm.id};
       ++vms_with_[*dip];
     }
   if (!is_untagged(vm.location)) ++vms_behind_[link_of(vm.location)];
@@ -163,7 +168,7 @@ void Usage::add(const Vm& vm) {
 void Usage::remove(const Vm& vm) {
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
-      vm_at_.erase({link_of(vm.location), *dip});
+      vm_at_.erase({*dip, link_of(vm.location)});
       if (const auto users = vms_with_.find(*dip); --users->second == 0) vms_with_.erase(users);
     }
   if (!is_untagged(vm.location)) {
@@ -269,7 +274,7 @@ void Usage::settle(const State& state, PoolUsage& pool, const IpAddr& address, b
   }
 }
 
-void Usage::settle(const State& state, const std::set<IpAddr>& addresses, bool enter) {
+void Usage::settle(const State& state, const std::vector<IpAddr>& addresses, bool enter) {
   for (const IpAddr& address : addresses)
     if (auto* pool = local_pool_of(address)) settle(state, *pool, address, enter);
 }
@@ -327,7 +332,7 @@ std::optional<IpAddr> Usage::tunnel_remote_in(const IpPrefix& prefix) const {
 }
 
 std::optional<VmKey> Usage::vm_at(const Location& location, const IpAddr& dip) const {
-  const auto found = vm_at_.find({link_of(location), dip});
+  const auto found = vm_at_.find({dip, link_of(location)});
   if (found == vm_at_.end()) return std::nullopt;
   return found->second;
 }

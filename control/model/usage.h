@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -99,7 +100,7 @@ class Usage {
   // Enters an address of a local pool among those that rest, are kept for a vm, or were passed, if that is
   // how it stands; or takes it from there.
   void settle(const State& state, PoolUsage& pool, const IpAddr& address, bool enter) const;
-  void settle(const State& state, const std::set<IpAddr>& addresses, bool enter);
+  void settle(const State& state, const std::vector<IpAddr>& addresses, bool enter);
   void advance(const State& state, PoolUsage& pool) const;
   [[nodiscard]] bool is_free(const State& state, const IpAddr& address) const;
   PoolUsage* local_pool_of(const IpAddr& address);
@@ -111,10 +112,13 @@ class Usage {
   uint32_t ipv6_pages_ = 0;
   uint32_t ipv6_eips_ = 0;
   std::map<TenantId, uint32_t> eips_of_tenant_;
-  std::map<std::pair<VmKey, IpFamily>, IpAddr> eip_of_vm_;
+  struct OwnerHash {
+    size_t operator()(const std::pair<VmKey, IpFamily>& owner) const;
+  };
+  std::unordered_map<std::pair<VmKey, IpFamily>, IpAddr, OwnerHash> eip_of_vm_;
   using Link = std::pair<std::string, Encapsulation>;  // of a port
   using Remote = std::pair<IpAddr, std::string>;       // of a port; by address, to find those of a prefix
-  std::map<std::pair<Link, IpAddr>, VmKey> vm_at_;     // by DIP
+  std::map<std::pair<IpAddr, Link>, VmKey> vm_at_;     // by DIP
   std::map<Link, uint32_t> vms_behind_;                // VLANs and tunnels, with how many vms
   std::map<Remote, uint32_t> vms_behind_remote_;
   std::map<IpAddr, uint32_t> vms_with_;  // DIP -> vms that have it, each on a link of its own

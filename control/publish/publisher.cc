@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
 #include <span>
 #include <string_view>
+#include <unordered_set>
 
 namespace portcullis::publish {
 namespace {
@@ -18,15 +18,17 @@ using compile::CompiledRule;
 // How many resting ids are looked at for one whose last owner's flow entries are all gone.
 constexpr size_t id_search = 64;
 
-using NamedRules = std::map<std::string_view, std::span<const CompiledRule>>;
+// The compiled rules of one name.
+using NamedRule = std::span<const CompiledRule>;
 
-// The compiled rules of each named one: they lie side by side.
-NamedRules by_name(const std::vector<CompiledRule>& rules) {
-  NamedRules named;
+// They lie side by side.
+std::vector<NamedRule> named_rules(const std::vector<CompiledRule>& rules) {
+  std::vector<NamedRule> named;
+  named.reserve(rules.size());
   for (size_t first = 0; first < rules.size();) {
     size_t last = first + 1;
     while (last < rules.size() && rules[last].name == rules[first].name) ++last;
-    named.emplace(rules[first].name, std::span(rules).subspan(first, last - first));
+    named.push_back(std::span(rules).subspan(first, last - first));
     first = last;
   }
   return named;
@@ -36,14 +38,15 @@ NamedRules by_name(const std::vector<CompiledRule>& rules) {
 // that name is gone or another one.
 std::vector<std::string> heirs_of(const std::vector<CompiledRule>& before,
                                   const std::vector<CompiledRule>& after) {
-  const NamedRules old_rules = by_name(before);
-  const NamedRules new_rules = by_name(after);
+  const auto name = [](const NamedRule& rule) -> const std::string& { return rule.front().name; };
+  std::vector<NamedRule> next = named_rules(after);
+  std::ranges::sort(next, {}, name);
   std::vector<std::string> heirs;
   heirs.reserve(before.size());
-  for (const auto& rule : before) {
-    const auto heir = new_rules.find(rule.name);
-    const bool same = heir != new_rules.end() && std::ranges::equal(old_rules.at(rule.name), heir->second);
-    heirs.push_back(same ? rule.name : std::string());
+  for (const NamedRule& rule : named_rules(before)) {
+    const auto heir = std::ranges::lower_bound(next, name(rule), {}, name);
+    const bool same = heir != next.end() && std::ranges::equal(rule, *heir);
+    heirs.insert(heirs.end(), rule.size(), same ? name(rule) : std::string());
   }
   return heirs;
 }
@@ -112,15 +115,16 @@ auto Publisher::with_room(Take&& take) {
 // Every packet reads each index once and judges by whole records, so while an update is under way a packet's
 // verdict is one that the old or the new state of each single object gives. Nobody has been told that the new
 // state holds; the grace period at the end makes it hold before anybody is.
-Expected<void> Publisher::publish(const compile::Update& update) {
+Expected<void> Publisher::publish(compile::Update update) {
   Expected<void> result;
   const auto keep_first_error = [&](Expected<void> step) {
     if (result && !step) result = std::move(step);
   };
   for (const auto& [eip, binding] : update.bindings) leave(eip, binding);
   if (update.pools) keep_first_error(set_pools(*update.pools));
-  std::vector<const CompiledBinding*> coming;
-  for (const auto& [eip, binding] : update.bindings)
+  std::vector<CompiledBinding*> coming;
+  coming.reserve(update.bindings.size());
+  for (auto& [eip, binding] : update.bindings)
     if (binding) coming.push_back(&*binding);
   keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
@@ -128,10 +132,17 @@ Expected<void> Publisher::publish(const compile::Update& update) {
   return result;
 }
 
-Expected<void> Publisher::publish_all(const compile::Image& image) {
-  compile::Update update{.pools = image.pools, .bindings = {}};
-  for (const auto& [eip, binding] : image.bindings) update.bindings.emplace(eip, binding);
-  return publish(update);
+// Without what publish() does for what is there before: there is nothing.
+Expected<void> Publisher::publish_all(compile::Image image) {
+  if (auto set = set_pools(image.pools); !set) return set;
+  std::vector<CompiledBinding*> coming;
+  coming.reserve(image.bindings.size());
+  bindings_.reserve(image.bindings.size());
+  for (auto& [eip, binding] : image.bindings) coming.push_back(&binding);
+  auto put = put_all(std::move(coming));
+  tables_->changes.fetch_add(1, std::memory_order_relaxed);
+  wait_for_readers();
+  return put;
 }
 
 // Takes away what must be gone before anything of the update comes: the whole binding if its EIP is bound no
@@ -283,7 +294,7 @@ void Publisher::erase(const Location& key) {
 //   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
 //   and entries survive either order: generations differ, so each is judged again by the record that the
 //   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
-Expected<void> Publisher::put(const CompiledBinding& binding) {
+Expected<void> Publisher::put(CompiledBinding& binding) {
   auto known = bindings_.find(binding.eip);
   const bool is_new = known == bindings_.end();
   if (!is_new && known->second.key && known->second.binding == binding) return {};
@@ -316,35 +327,40 @@ Expected<void> Publisher::put(const CompiledBinding& binding) {
   }
   Bound& bound = known->second;
   if (!is_new) leave_placement(bound, binding);
-  bound.binding = binding;
   bound.placement = std::move(*placement);
   bound.key.reset();
-  if (!has_key) return refused("the endpoint table is full");
-  bound.key = key;
-  return {};
+  if (has_key) {
+    bound.key = key;
+    bound.binding = std::move(binding);
+    return {};
+  }
+  bound.binding = binding;
+  return refused("the endpoint table is full");
 }
 
 // Its counters go on in those of `next`.
 void Publisher::leave_placement(Bound& bound, const CompiledBinding& next) {
   if (bound.placement.slot == no_slot) return;
   std::vector<std::string> heirs = heirs_of(bound.binding.rules, next.rules);
-  const std::set<std::string_view> unchanged(heirs.begin(), heirs.end());
-  std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+  if (!bound.earlier_hits.empty()) {
+    const std::unordered_set<std::string_view> unchanged(heirs.begin(), heirs.end());
+    std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+  }
   retire({std::exchange(bound.placement, {}), next.eip, bound.id, std::move(heirs)});
 }
 
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow
 // come after those that shrink. Other things are shared (tag sets, links): what finds no room tries again as
 // long as others have found theirs, and in the end is put in the place of what it replaces.
-Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
+Expected<void> Publisher::put_all(std::vector<CompiledBinding*> coming) {
   std::stable_partition(coming.begin(), coming.end(), [&](const CompiledBinding* next) {
     const auto known = bindings_.find(next->eip);
     return known != bindings_.end() && next->rules.size() <= known->second.binding.rules.size();
   });
   while (true) {
     Expected<void> first;
-    std::vector<const CompiledBinding*> left;
-    for (const CompiledBinding* binding : coming) {
+    std::vector<CompiledBinding*> left;
+    for (CompiledBinding* binding : coming) {
       auto done = put(*binding);
       if (done) continue;
       if (first) first = std::move(done);
@@ -358,7 +374,7 @@ Expected<void> Publisher::put_all(std::vector<const CompiledBinding*> coming) {
 
 // Nothing leads to the old records while they make room: until the new ones are there, the EIPs are as if
 // they were not bound. The old ones come back where that has not helped.
-Expected<void> Publisher::put_in_place(const std::vector<const CompiledBinding*>& coming) {
+Expected<void> Publisher::put_in_place(const std::vector<CompiledBinding*>& coming) {
   std::map<IpAddr, CompiledBinding> old;
   for (const CompiledBinding* next : coming) {
     const auto known = bindings_.find(next->eip);
@@ -369,7 +385,7 @@ Expected<void> Publisher::put_in_place(const std::vector<const CompiledBinding*>
   }
   wait_for_readers();
   Expected<void> first;
-  for (const CompiledBinding* next : coming) {
+  for (CompiledBinding* next : coming) {
     auto done = put(*next);
     if (done) continue;
     if (first) first = std::move(done);

@@ -54,9 +54,9 @@ class Publisher {
   // each object that was refused, the old one, none, or (an endpoint without a place in its table) one that
   // can be reached and cannot send; and the new one of all others. A batch larger than the spare room is
   // published in steps, with a grace period between them.
-  [[nodiscard]] Expected<void> publish(const compile::Update& update);
+  [[nodiscard]] Expected<void> publish(compile::Update update);
   // The whole image onto empty tables: at start, before the receive side opens.
-  [[nodiscard]] Expected<void> publish_all(const compile::Image& image);
+  [[nodiscard]] Expected<void> publish_all(compile::Image image);
 
   // Zeroes if `eip` is not bound. Hits carry over when a list is replaced, for a rule that stays the same.
   [[nodiscard]] EipStatistics statistics(const IpAddr& eip) const;
@@ -145,9 +145,10 @@ class Publisher {
   void set(View view, const IpAddr& address, uint32_t value);
   [[nodiscard]] bool set(const Location& key, Slot slot);
   void erase(const Location& key);
-  [[nodiscard]] Expected<void> put(const compile::CompiledBinding& binding);
-  [[nodiscard]] Expected<void> put_all(std::vector<const compile::CompiledBinding*> coming);
-  [[nodiscard]] Expected<void> put_in_place(const std::vector<const compile::CompiledBinding*>& coming);
+  // `binding` is taken, if it finds room; so are those of the two below.
+  [[nodiscard]] Expected<void> put(compile::CompiledBinding& binding);
+  [[nodiscard]] Expected<void> put_all(std::vector<compile::CompiledBinding*> coming);
+  [[nodiscard]] Expected<void> put_in_place(const std::vector<compile::CompiledBinding*>& coming);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,

@@ -3,10 +3,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "control/model/document.h"
+#include "control/model/names.h"
 #include "control/service/access.h"
 #include "control/service/clock.h"
 #include "control/service/document.h"
@@ -25,7 +28,7 @@ constexpr uint64_t max_written_rules = 2'000'000;
 using Step = Edit<std::string>;
 
 struct PlacedStep {
-  std::string field;  // "operations[3].set_tag"
+  std::string_view call;  // "set_tag"
   Step step;
 };
 
@@ -39,14 +42,16 @@ Expected<Step> step_of_call(const Request& request) {
     return fail(ErrorCode::invalid_argument,
                 "one operation of many has no request_id of its own; give it to Apply", "request_id");
   return edit_of(request).map([&](auto edit) -> Step {
-    return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
-      return edit(draft).map([&](const auto& reply) {
-        if constexpr (requires { reply.eip().name(); })
-          return reply.eip().name();
-        else
-          return name;
-      });
-    };
+    using Object = typename decltype(edit)::ObjectType;
+    if constexpr (std::is_same_v<Object, model::Eip>)
+      return [edit = std::move(edit)](Draft& draft) {
+        return edit.carry_out(draft).map(
+            [](const model::Eip& eip) { return model::eip_name(eip.tenant, eip.address); });
+      };
+    else
+      return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
+        return edit.carry_out(draft).map([&](const Object&) { return name; });
+      };
   });
 }
 
@@ -87,9 +92,16 @@ Unexpected at(const std::string& place, Error error) {
   return Unexpected(std::move(error));
 }
 
-std::string field_of(const v1::Operation& operation, int index) {
+std::string_view call_of(const v1::Operation& operation) {
   const auto* call = call_in(operation);
-  return "operations[" + std::to_string(index) + "]" + (call == nullptr ? "" : "." + call->name());
+  return call == nullptr ? std::string_view() : call->name();
+}
+
+// "operations[3].set_tag"
+std::string field_of(size_t index, std::string_view call) {
+  std::string field = "operations[" + std::to_string(index) + "]";
+  if (!call.empty()) field.append(".").append(call);
+  return field;
 }
 
 template <typename Reply>
@@ -108,23 +120,25 @@ Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request) {
   const auto steps = std::make_shared<std::vector<PlacedStep>>();
   steps->reserve(static_cast<size_t>(request.operations_size()));
   for (int i = 0; i < request.operations_size(); ++i) {
-    std::string field = field_of(request.operations(i), i);
+    const std::string_view call = call_of(request.operations(i));
     auto step = step_of(request.operations(i));
-    if (!step) return at(field, std::move(step.error()));
-    steps->push_back({std::move(field), std::move(*step)});
+    if (!step) return at(field_of(static_cast<size_t>(i), call), std::move(step.error()));
+    steps->push_back({call, std::move(*step)});
   }
   return [steps](Draft& draft) -> Expected<v1::ApplyResponse> {
     v1::ApplyResponse reply;
-    for (const PlacedStep& placed : *steps) {
+    for (size_t i = 0; i < steps->size(); ++i) {
+      const PlacedStep& placed = (*steps)[i];
       const size_t before = draft.steps();
       auto name = placed.step(draft);
-      if (!name) return at(placed.field, std::move(name.error()));
+      if (!name) return at(field_of(i, placed.call), std::move(name.error()));
       if (draft.written_rules() > max_written_rules)
-        return at(placed.field, {ErrorCode::resource_exhausted,
-                                 "the operations up to this one write lists of more than " +
-                                     std::to_string(max_written_rules) +
-                                     " rules, each list anew with each operation on its EIP; give one "
-                                     "operation a list, or make several calls"});
+        return at(
+            field_of(i, placed.call),
+            {ErrorCode::resource_exhausted,
+             "the operations up to this one write lists of more than " + std::to_string(max_written_rules) +
+                 " rules, each list anew with each operation on its EIP; give one "
+                 "operation a list, or make several calls"});
       v1::OperationResult& result = *reply.add_results();
       result.set_name(std::move(*name));
       result.set_changed(draft.steps() != before);

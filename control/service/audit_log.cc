@@ -34,7 +34,11 @@ std::string now_text() {
   return std::string(text, length) + "." + digits.substr(1) + "Z";
 }
 
-std::string line_of(const AuditRecord& record) {
+std::string text_of(const nlohmann::ordered_json& line) {
+  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string lines_of(const AuditRecord& record, const std::vector<std::string>& objects) {
   nlohmann::ordered_json line{{"time", now_text()}, {"who", record.who}};
   if (!record.certificate.empty()) line["certificate"] = record.certificate.substr(0, longest_text);
   line["peer"] = record.peer;
@@ -43,7 +47,12 @@ std::string line_of(const AuditRecord& record) {
   line["status"] = record.status;
   if (!record.message.empty()) line["message"] = record.message.substr(0, longest_text);
   if (record.generation != 0) line["generation"] = record.generation;
-  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  std::string lines = text_of(line);
+  for (const std::string& object : objects) {
+    line["object"] = object.substr(0, longest_text);
+    lines += text_of(line);
+  }
+  return lines;
 }
 
 }  // namespace
@@ -73,9 +82,10 @@ Expected<void> AuditLog::ready() {
   return flush();
 }
 
-void AuditLog::append(const AuditRecord& record) {
+void AuditLog::append(const AuditRecord& record, const std::vector<std::string>& objects) {
+  const std::string lines = lines_of(record, objects);
   const std::scoped_lock lock(mutex_);
-  unwritten_ += line_of(record);
+  unwritten_ += lines;
   if (const auto flushed = flush(); !flushed) spdlog::error("{}", flushed.error().message);
 }
 

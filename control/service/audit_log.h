@@ -12,6 +12,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "src/base/expected.h"
 
@@ -38,7 +39,8 @@ class AuditLog {
 
   // Whether a change may be carried out: all lines so far are in the file. unavailable if not.
   [[nodiscard]] Expected<void> ready();
-  void append(const AuditRecord& record);
+  // A line for the call, and one for each further object that it changed; all in one write.
+  void append(const AuditRecord& record, const std::vector<std::string>& objects = {});
 
  private:
   explicit AuditLog(std::string path) : path_(std::move(path)) {}

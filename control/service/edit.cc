@@ -12,59 +12,33 @@
 namespace portcullis::service {
 namespace {
 
-using model::Draft;
-using model::Plan;
-
-// Of calls that answer with nothing but the generation.
-template <typename Reply, typename Planner>
-Edit<Reply> edit_without_answer(Planner planner) {
-  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
-    return draft.carry_out(planner(draft.model())).map([](const auto&) { return Reply(); });
-  };
+template <typename Reply>
+Reply nothing_of(const model::Model&, const model::Nothing&) {
+  return {};
 }
-
-template <typename Reply, typename Planner>
-Edit<Reply> edit_of_vm(Planner planner) {
-  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
-    return draft.carry_out(planner(draft.model())).map([&](const model::Vm& vm) {
-      Reply reply;
-      *reply.mutable_vm() = to_proto(draft.model(), vm);
-      return reply;
-    });
-  };
+template <typename Reply>
+Reply vm_of(const model::Model& model, const model::Vm& vm) {
+  Reply reply;
+  *reply.mutable_vm() = to_proto(model, vm);
+  return reply;
 }
-
-template <typename Reply, typename Planner>
-Edit<Reply> edit_of_eip(Planner planner) {
-  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
-    return draft.carry_out(planner(draft.model())).map([&](const model::Eip& eip) {
-      Reply reply;
-      *reply.mutable_eip() = to_proto(draft.model(), eip);
-      return reply;
-    });
-  };
+template <typename Reply>
+Reply eip_of(const model::Model& model, const model::Eip& eip) {
+  Reply reply;
+  *reply.mutable_eip() = to_proto(model, eip);
+  return reply;
 }
-
-template <typename Reply, typename Planner>
-Edit<Reply> edit_of_list(Planner planner) {
-  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
-    return draft.carry_out(planner(draft.model())).map([](const model::Eip& eip) {
-      Reply reply;
-      *reply.mutable_permit_list() = permit_list(eip);
-      return reply;
-    });
-  };
+template <typename Reply>
+Reply list_of(const model::Model&, const model::Eip& eip) {
+  Reply reply;
+  *reply.mutable_permit_list() = permit_list(eip);
+  return reply;
 }
-
-template <typename Reply, typename Planner>
-Edit<Reply> edit_of_pool(Planner planner) {
-  return [planner = std::move(planner)](Draft& draft) -> Expected<Reply> {
-    return draft.carry_out(planner(draft.model())).map([&](const model::Pool& pool) {
-      Reply reply;
-      *reply.mutable_pool() = to_proto(draft.model(), pool, unix_ms());
-      return reply;
-    });
-  };
+template <typename Reply>
+Reply pool_of(const model::Model& model, const model::Pool& pool) {
+  Reply reply;
+  *reply.mutable_pool() = to_proto(model, pool, unix_ms());
+  return reply;
 }
 
 // A pool's prefix is all that an update may change.
@@ -81,127 +55,131 @@ Expected<void> check_mask(const v1::UpdatePoolRequest& request) {
   return {};
 }
 
-// Rules decoded, for a planner that is copied: they are many.
-using Rules = std::shared_ptr<const std::vector<model::PermitRule>>;
-
-Expected<Rules> rules_of(const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules) {
-  return to_model(rules).map([](std::vector<model::PermitRule> decoded) {
-    return std::make_shared<const std::vector<model::PermitRule>>(std::move(decoded));
-  });
-}
-
 }  // namespace
 
-Expected<Edit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request) {
+Expected<VmEdit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request) {
   return to_model(request.vm()).map([](model::Vm vm) {
-    return edit_of_vm<v1::CreateVmResponse>(
-        [vm = std::move(vm)](const model::Model& model) { return model.plan_create_vm(vm); });
+    return VmEdit<v1::CreateVmResponse>{
+        [vm = std::move(vm)](const model::Model& model) { return model.plan_create_vm(vm); },
+        vm_of<v1::CreateVmResponse>};
   });
 }
 
-Expected<Edit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request) {
+Expected<VmEdit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request) {
   const Expected<model::VmKey> key = vm_key(request.name(), "name");
   if (!key) return Unexpected(key.error());
   return to_model(request.location(), "location").map([&](model::Location location) {
-    return edit_of_vm<v1::MoveVmResponse>(
+    return VmEdit<v1::MoveVmResponse>{
         [key = *key, location = std::move(location)](const model::Model& model) {
           return model.plan_move_vm(key, location);
-        });
+        },
+        vm_of<v1::MoveVmResponse>};
   });
 }
 
-Expected<Edit<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request) {
+Expected<Deletion<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request) {
   return vm_key(request.name(), "name").map([](model::VmKey key) {
-    return edit_without_answer<v1::DeleteVmResponse>(
-        [key = std::move(key)](const model::Model& model) { return model.plan_delete_vm(key); });
+    return Deletion<v1::DeleteVmResponse>{
+        [key = std::move(key)](const model::Model& model) { return model.plan_delete_vm(key); },
+        nothing_of<v1::DeleteVmResponse>};
   });
 }
 
-Expected<Edit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request) {
+Expected<PoolEdit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request) {
   return to_model(request.pool()).map([](model::Pool pool) {
-    return edit_of_pool<v1::CreatePoolResponse>(
-        [pool = std::move(pool)](const model::Model& model) { return model.plan_create_pool(pool); });
+    return PoolEdit<v1::CreatePoolResponse>{
+        [pool = std::move(pool)](const model::Model& model) { return model.plan_create_pool(pool); },
+        pool_of<v1::CreatePoolResponse>};
   });
 }
 
-Expected<Edit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request) {
+Expected<PoolEdit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request) {
   const Expected<std::string> id = pool_id(request.pool().name(), "pool.name");
   if (!id) return Unexpected(id.error());
   if (auto mask = check_mask(request); !mask) return Unexpected(std::move(mask.error()));
   return pool_prefix(request.pool()).map([&](const IpPrefix& prefix) {
-    return edit_of_pool<v1::UpdatePoolResponse>(
-        [id = *id, prefix](const model::Model& model) { return model.plan_update_pool(id, prefix); });
+    return PoolEdit<v1::UpdatePoolResponse>{
+        [id = *id, prefix](const model::Model& model) { return model.plan_update_pool(id, prefix); },
+        pool_of<v1::UpdatePoolResponse>};
   });
 }
 
-Expected<Edit<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request) {
+Expected<Deletion<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request) {
   return pool_id(request.name(), "name").map([](std::string id) {
-    return edit_without_answer<v1::DeletePoolResponse>(
-        [id = std::move(id)](const model::Model& model) { return model.plan_delete_pool(id); });
+    return Deletion<v1::DeletePoolResponse>{
+        [id = std::move(id)](const model::Model& model) { return model.plan_delete_pool(id); },
+        nothing_of<v1::DeletePoolResponse>};
   });
 }
 
-Expected<Edit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request) {
+Expected<EipEdit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request) {
   const Expected<model::VmKey> vm = vm_key(request.vm(), "vm");
   if (!vm) return Unexpected(vm.error());
   const Expected<std::string> pool = request.pool().empty() ? std::string() : pool_id(request.pool(), "pool");
   if (!pool) return Unexpected(pool.error());
   const auto family = to_model(request.family());
   if (!family) return Unexpected(family.error());
-  return edit_of_eip<v1::RequestEipResponse>(
+  return EipEdit<v1::RequestEipResponse>{
       [vm = *vm, pool = *pool, family = *family](const model::Model& model) {
         return model.plan_request_eip(vm, pool, unix_ms(), family);
-      });
+      },
+      eip_of<v1::RequestEipResponse>};
 }
 
-Expected<Edit<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request) {
+Expected<Deletion<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request) {
   return eip_key(request.name(), "name").map([](EipKey eip) {
-    return edit_without_answer<v1::ReleaseEipResponse>([eip = std::move(eip)](const model::Model& model) {
-      return model.plan_release_eip(eip.tenant, eip.address, unix_ms());
-    });
+    return Deletion<v1::ReleaseEipResponse>{[eip = std::move(eip)](const model::Model& model) {
+                                              return model.plan_release_eip(eip.tenant, eip.address,
+                                                                            unix_ms());
+                                            },
+                                            nothing_of<v1::ReleaseEipResponse>};
   });
 }
 
-Expected<Edit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequest& request) {
+Expected<EipEdit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequest& request) {
   const Expected<EipKey> eip = eip_key(request.eip(), "eip");
   if (!eip) return Unexpected(eip.error());
-  return rules_of(request.rules()).map([&](Rules rules) {
-    return edit_of_list<v1::SetPermitListResponse>(
+  return to_model(request.rules()).map([&](model::PermitList rules) {
+    return EipEdit<v1::SetPermitListResponse>{
         [eip = *eip, rules = std::move(rules),
          keep_established = request.keep_established()](const model::Model& model) {
-          return model.plan_set_permit_list(eip.tenant, eip.address, *rules, keep_established);
-        });
+          return model.plan_set_permit_list(eip.tenant, eip.address, rules, keep_established);
+        },
+        list_of<v1::SetPermitListResponse>};
   });
 }
 
-Expected<Edit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRequest& request) {
+Expected<EipEdit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRequest& request) {
   const Expected<EipKey> eip = eip_key(request.eip(), "eip");
   if (!eip) return Unexpected(eip.error());
-  return rules_of(request.rules()).map([&](Rules rules) {
-    return edit_of_list<v1::AddPermitRulesResponse>(
+  return to_model(request.rules()).map([&](model::PermitList rules) {
+    return EipEdit<v1::AddPermitRulesResponse>{
         [eip = *eip, rules = std::move(rules)](const model::Model& model) {
-          return model.plan_add_permit_rules(eip.tenant, eip.address, *rules);
-        });
+          return model.plan_add_permit_rules(eip.tenant, eip.address, rules.rules());
+        },
+        list_of<v1::AddPermitRulesResponse>};
   });
 }
 
-Expected<Edit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitRulesRequest& request) {
+Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitRulesRequest& request) {
   return eip_key(request.eip(), "eip").map([&](EipKey eip) {
     std::vector<std::string> names(request.names().begin(), request.names().end());
-    return edit_of_list<v1::RemovePermitRulesResponse>(
+    return EipEdit<v1::RemovePermitRulesResponse>{
         [eip = std::move(eip), names = std::move(names),
          keep_established = request.keep_established()](const model::Model& model) {
           return model.plan_remove_permit_rules(eip.tenant, eip.address, names, keep_established);
-        });
+        },
+        list_of<v1::RemovePermitRulesResponse>};
   });
 }
 
-Expected<Edit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) {
+Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) {
   return eip_key(request.eip(), "eip").map([&](EipKey eip) {
-    return edit_of_eip<v1::SetTagResponse>(
+    return EipEdit<v1::SetTagResponse>{
         [eip = std::move(eip), tags = to_set(request.tags())](const model::Model& model) {
           return model.plan_set_tag(eip.tenant, eip.address, tags);
-        });
+        },
+        eip_of<v1::SetTagResponse>};
   });
 }
 

@@ -18,20 +18,44 @@ namespace portcullis::service {
 template <typename Reply>
 using Edit = std::function<Expected<Reply>(model::Draft&)>;
 
+// Of one object. Planned on the model as it is then; the reply is made of what the plan says of the object.
+template <typename Reply, typename Object>
+struct ObjectEdit {
+  using ObjectType = Object;
+  std::function<Expected<model::Plan<Object>>(const model::Model&)> plan;
+  Reply (*reply)(const model::Model&, const Object&);
+
+  // For who wants no reply.
+  [[nodiscard]] Expected<Object> carry_out(model::Draft& draft) const {
+    return draft.carry_out(plan(draft.model()));
+  }
+  [[nodiscard]] Expected<Reply> operator()(model::Draft& draft) const {
+    return carry_out(draft).map([&](const Object& object) { return reply(draft.model(), object); });
+  }
+};
+template <typename Reply>
+using VmEdit = ObjectEdit<Reply, model::Vm>;
+template <typename Reply>
+using PoolEdit = ObjectEdit<Reply, model::Pool>;
+template <typename Reply>
+using EipEdit = ObjectEdit<Reply, model::Eip>;
+template <typename Reply>
+using Deletion = ObjectEdit<Reply, model::Nothing>;
+
 // What does not decode is refused by the path of its field.
-[[nodiscard]] Expected<Edit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request);
-[[nodiscard]] Expected<Edit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request);
-[[nodiscard]] Expected<Edit<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request);
-[[nodiscard]] Expected<Edit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request);
-[[nodiscard]] Expected<Edit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request);
-[[nodiscard]] Expected<Edit<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request);
-[[nodiscard]] Expected<Edit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request);
-[[nodiscard]] Expected<Edit<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request);
-[[nodiscard]] Expected<Edit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequest& request);
-[[nodiscard]] Expected<Edit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRequest& request);
-[[nodiscard]] Expected<Edit<v1::RemovePermitRulesResponse>> edit_of(
+[[nodiscard]] Expected<VmEdit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request);
+[[nodiscard]] Expected<VmEdit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request);
+[[nodiscard]] Expected<Deletion<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request);
+[[nodiscard]] Expected<PoolEdit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request);
+[[nodiscard]] Expected<PoolEdit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& request);
+[[nodiscard]] Expected<Deletion<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& request);
+[[nodiscard]] Expected<Deletion<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(
     const v1::RemovePermitRulesRequest& request);
-[[nodiscard]] Expected<Edit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request);
 [[nodiscard]] Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request);
 [[nodiscard]] Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request);
 

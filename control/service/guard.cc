@@ -53,20 +53,15 @@ grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& 
   grpc::Status status = allowed ? handle() : to_status(allowed.error());
 
   if (!records) return status;
-  AuditRecord record{.who = caller ? caller->name() : "unknown",
-                     .certificate = certificate_subject(context),
-                     .peer = context.peer(),
-                     .call = call_name(*request.GetDescriptor()),
-                     .object = object_of(request),
-                     .status = code_name(status.error_code()),
-                     .message = status.error_message(),
-                     .generation = status.ok() ? generation_of(reply) : 0};
-  log_->append(record);
-  if (!status.ok()) return status;
-  for (std::string& object : objects_in(reply)) {
-    record.object = std::move(object);
-    log_->append(record);
-  }
+  const AuditRecord record{.who = caller ? caller->name() : "unknown",
+                           .certificate = certificate_subject(context),
+                           .peer = context.peer(),
+                           .call = call_name(*request.GetDescriptor()),
+                           .object = object_of(request),
+                           .status = code_name(status.error_code()),
+                           .message = status.error_message(),
+                           .generation = status.ok() ? generation_of(reply) : 0};
+  log_->append(record, status.ok() ? objects_in(reply) : std::vector<std::string>());
   return status;
 }
 

@@ -1,5 +1,7 @@
 #include "control/store/record.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -266,12 +268,14 @@ Expected<model::Change> read(const Eip& in) {
   eip.address = *address;
   eip.tenant = in.tenant();
   eip.vm = in.vm();
-  eip.permit.reserve(static_cast<size_t>(in.permit_size()));
+  std::vector<model::PermitRule> rules;
+  rules.reserve(static_cast<size_t>(in.permit_size()));
   for (const PermitRule& rule : in.permit()) {
     auto read_rule = read(rule);
     if (!read_rule) return Unexpected(std::move(read_rule.error()));
-    eip.permit.push_back(std::move(*read_rule));
+    rules.push_back(std::move(*read_rule));
   }
+  eip.permit = std::move(rules);
   eip.tags.insert(in.tags().begin(), in.tags().end());
   eip.created = in.created();
   eip.binding_generation = in.binding_generation();
@@ -317,7 +321,8 @@ std::string encode(const model::ChangeSet& changes) {
 }
 
 Expected<model::ChangeSet> decode(std::string_view record) {
-  ChangeSet in;
+  google::protobuf::Arena arena;
+  ChangeSet& in = *google::protobuf::Arena::CreateMessage<ChangeSet>(&arena);
   if (record.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
       !in.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
     return refuse("it is no serialized change set");

@@ -85,9 +85,9 @@ void Gateway::release_eip(const IpAddr& address) {
 
 void Gateway::set_permit_list(const IpAddr& address, std::vector<PermitRule> rules, bool keep_established) {
   Eip& eip = state_.eips.at(address);
-  rules = canonical(std::move(rules));
-  if (rules == eip.permit && (keep_established || !eip.keep_established)) return;
-  const std::vector<PermitRule> old = std::exchange(eip.permit, std::move(rules));
+  model::PermitList next = canonical(std::move(rules));
+  if (next == eip.permit && (keep_established || !eip.keep_established)) return;
+  const model::PermitList old = std::exchange(eip.permit, std::move(next));
   eip.list_generation = ++state_.generation;
   eip.keep_established = keep_established;
   if (!keep_established) eip.kept_from = eip.list_generation;

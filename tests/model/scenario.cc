@@ -282,7 +282,7 @@ void Scenario::change() {
 }
 
 void Scenario::change_list(const IpAddr& eip) {
-  std::vector<PermitRule> rules = world_->state().eips.at(eip).permit;
+  std::vector<PermitRule> rules = world_->state().eips.at(eip).permit.rules();
   switch (below(6)) {
     case 0:
       break;  // the same again

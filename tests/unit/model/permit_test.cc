@@ -319,7 +319,7 @@ TEST(GatewayRules, AreOfEitherFamily) {
     PermitRule made = rule("r");
     made.protocol = protocol;
     made.remote = std::move(prefixes);
-    return check_rules({made}, std::nullopt);
+    return check_rules(std::vector{made}, std::nullopt);
   };
   EXPECT_TRUE(of(6, {net("192.0.2.0/24"), net("2001:db8::/32")}));
   EXPECT_TRUE(of(std::nullopt, {net("192.0.2.0/24"), net("2001:db8::/32")}));

@@ -133,7 +133,7 @@ TEST_F(RestoreTest, WhatNoCallCouldHaveMade) {
               s.vms.at({"acme", "web"}).dip = s.vms.at({"acme", "db"}).dip;
             }).find("private address"),
             std::string::npos);
-  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit[0].protocol = 59; }).find("protocol 59"),
+  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit = {{.name = "a", .protocol = 59}}; }).find("protocol 59"),
             std::string::npos);
 }
 

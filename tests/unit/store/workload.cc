@@ -96,7 +96,9 @@ model::ChangeSet change_set(model::Generation generation, size_t rules) {
   eip.address = address(generation);
   eip.tenant = "acme";
   eip.vm = id;
-  for (size_t i = 0; i < rules; ++i) eip.permit.push_back(rule(i));
+  std::vector<model::PermitRule> list;
+  for (size_t i = 0; i < rules; ++i) list.push_back(rule(i));
+  eip.permit = std::move(list);
   eip.tags = {"db", "web"};
   eip.created = eip.binding_generation = eip.list_generation = generation;
   eip.kept_from = generation - 1;
