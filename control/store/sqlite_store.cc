@@ -2,22 +2,17 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
+#include "control/store/errors.h"
+#include "control/store/reader.h"
 #include "control/store/record.h"
+#include "control/store/store_file.h"
 #include "src/base/fnv.h"
 
 namespace portcullis::store {
 
 namespace {
-
-// "PCLS" in the file's header says whose file it is; the schema version, how to read it. Version 1 knew no
-// IPv6 addresses, version 2 no VLANs and tunnels, version 3 no requests. All are read as they are; once read
-// they are files of this version.
-constexpr int64_t application_id = 0x50434c53;
-constexpr int64_t first_schema_version = 1;
-constexpr int64_t schema_version = 4;
 
 constexpr const char* schema = R"(
   BEGIN IMMEDIATE;
@@ -44,43 +39,6 @@ constexpr int64_t requests_forgotten_at_once = 5000;
 // Objects in one row of a snapshot: some hundred KiB.
 constexpr size_t objects_per_part = 1000;
 
-constexpr std::string_view sqlite_magic{"SQLite format 3\0", 16};
-
-// SQLite takes an empty file for a new database and deletes a write-ahead log that lies beside it. Where a
-// store has been, that would silently forget it.
-Expected<void> check_file(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const auto wal_size = fs::file_size(path + "-wal", error);
-  const bool has_log = !error && wal_size > 0;
-  if (!fs::exists(path, error) || fs::file_size(path, error) == 0) {
-    if (!has_log) return {};
-    return fail(ErrorCode::internal,
-                "the store " + path + " is missing or empty, but its write-ahead log " + path +
-                    "-wal is there; put the file back from where it was moved, or from a backup");
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::string magic(sqlite_magic.size(), '\0');
-  if (!file.read(magic.data(), static_cast<std::streamsize>(magic.size())) || magic != sqlite_magic) {
-    return fail(
-        ErrorCode::failed_precondition,
-        path + " is not a Portcullis store (no SQLite file); give another store path, or restore a backup");
-  }
-  return {};
-}
-
-uint64_t checksum(const AnsweredRequest& request) {
-  return fnv1a(request.caller + '\n' + request.id + '\n' + std::to_string(request.fingerprint) + '\n' +
-               std::to_string(request.answered_ms) + '\n' + request.answer);
-}
-
-uint64_t unsigned_of(int64_t value) {
-  return static_cast<uint64_t>(value);
-}
-int64_t signed_of(uint64_t value) {
-  return static_cast<int64_t>(value);
-}
-
 }  // namespace
 
 SqliteStore::SqliteStore(std::string path, LockFile lock, Connection connection)
@@ -103,34 +61,12 @@ Expected<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path
   return store;
 }
 
-// Looks before it writes: what is not ours stays as it is.
+// Looks before it writes: what is not ours, and what load() refuses, stays as it is.
 Expected<void> SqliteStore::initialise() {
-  // A refused store keeps its write-ahead log: load() lifts this.
-  sqlite3_db_config(connection_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  // With the write-ahead log's index in memory there is no third file, and no other SQLite program may open
-  // it.
-  if (auto mode = pragma("PRAGMA locking_mode = EXCLUSIVE"); !mode) return Unexpected(mode.error());
-  const auto application = pragma("PRAGMA application_id");
-  if (!application) return Unexpected(application.error());
-  const auto version = pragma("PRAGMA user_version");
-  if (!version) return Unexpected(version.error());
-  const auto tables = pragma("SELECT count(*) FROM sqlite_schema");
-  if (!tables) return Unexpected(tables.error());
-
-  const bool is_new = *application == 0 && *version == 0 && *tables == 0;
-  if (!is_new && *application != application_id) {
-    return fail(
-        ErrorCode::failed_precondition,
-        path_ + " is not a Portcullis store (an SQLite file of another program); give another store path");
-  }
-  if (!is_new && (*version < first_schema_version || *version > schema_version)) {
-    return fail(ErrorCode::failed_precondition,
-                "the store " + path_ + " has schema version " + std::to_string(*version) +
-                    ", and this release reads versions up to " + std::to_string(schema_version) +
-                    "; run the release that wrote it, or restore a backup");
-  }
+  const auto version = Reader(connection_, path_).begin();
+  if (!version) return explained(path_, version.error());
   if (auto set = set_durability(); !set) return set;
-  return is_new ? create_schema() : Expected<void>();
+  return *version == no_version ? create_schema() : Expected<void>();
 }
 
 Expected<void> SqliteStore::set_durability() {
@@ -145,8 +81,8 @@ Expected<void> SqliteStore::set_durability() {
       set != SQLITE_OK) {
     return failed("set synchronous = FULL", set);
   }
-  const auto synchronous = pragma("PRAGMA synchronous");
-  if (!synchronous) return Unexpected(synchronous.error());
+  const auto synchronous = Reader(connection_, path_).number("PRAGMA synchronous");
+  if (!synchronous) return explained(path_, synchronous.error());
   if (*synchronous != 2) return fail(ErrorCode::internal, "SQLite does not sync each commit to " + path_);
   return {};
 }
@@ -156,19 +92,14 @@ Expected<void> SqliteStore::create_schema() {
   return result == SQLITE_OK ? Expected<void>() : failed("create the tables", result);
 }
 
-Expected<int64_t> SqliteStore::pragma(const char* sql) {
-  Statement statement(connection_.handle(), sql);
-  const int result = statement.is_valid() ? statement.step() : sqlite3_extended_errcode(connection_.handle());
-  if (result == SQLITE_ROW) return statement.integer(0);
-  return failed(sql, result);
-}
-
 Expected<model::State> SqliteStore::load() {
   if (is_loaded_) return fail(ErrorCode::internal, "the store " + path_ + " is loaded already");
   model::State state;
-  if (auto checked = check_pages(); !checked) return Unexpected(checked.error());
-  if (auto loaded = load_snapshot(state); !loaded) return Unexpected(loaded.error());
-  if (auto loaded = load_log(state); !loaded) return Unexpected(loaded.error());
+  Reader reader(connection_, path_);
+  if (auto checked = reader.check_pages(); !checked) return explained(path_, checked.error());
+  if (auto read = reader.read_snapshot(state); !read) return explained(path_, read.error());
+  snapshot_ = state.generation;
+  if (auto read = reader.read_log(state); !read) return explained(path_, read.error());
   if (auto raised = raise_version(); !raised) return Unexpected(raised.error());
   if (auto prepared = prepare_statements(); !prepared) return Unexpected(prepared.error());
   sqlite3_db_config(connection_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
@@ -184,87 +115,26 @@ Expected<void> SqliteStore::prepare_statements() {
        "INSERT OR REPLACE INTO request (caller, id, fingerprint, answered_ms, answer, checksum) "
        "VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"},
       {&find_request_,
-       "SELECT fingerprint, answered_ms, answer, checksum FROM request "
+       "SELECT caller, id, fingerprint, answered_ms, answer, checksum FROM request "
        "WHERE caller = CAST(? AS TEXT) AND id = CAST(? AS TEXT)"},
       {&forget_requests_,
        "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE answered_ms < ? LIMIT ?)"}};
   for (const auto& [statement, sql] : statements) {
     *statement = Statement(connection_.handle(), sql);
-    if (!statement->is_valid()) return damaged(connection_.message());
+    if (!statement->is_valid()) return explained(path_, damage(connection_.message()).value());
   }
   return {};
 }
 
 // Not before the store is known to be whole: a refused one stays as it is.
 Expected<void> SqliteStore::raise_version() {
-  const auto version = pragma("PRAGMA user_version");
-  if (!version) return Unexpected(version.error());
+  const auto version = Reader(connection_, path_).number("PRAGMA user_version");
+  if (!version) return explained(path_, version.error());
   if (*version == schema_version) return {};
   const int set = connection_.execute(additions);
   if (set == SQLITE_OK) return {};
   roll_back();
   return failed("raise the schema version", set);
-}
-
-// Checksums guard the records; this guards the pages between them, where a row could get lost.
-Expected<void> SqliteStore::check_pages() {
-  Statement check(connection_.handle(), "PRAGMA quick_check(1)");
-  const int result = check.is_valid() ? check.step() : sqlite3_extended_errcode(connection_.handle());
-  if (result != SQLITE_ROW) return failed("check the pages", result);
-  return check.bytes(0) == "ok" ? Expected<void>() : damaged(std::string(check.bytes(0)));
-}
-
-Expected<model::ChangeSet> SqliteStore::read_record(const Statement& row, int column,
-                                                    const std::string& what) {
-  const std::string_view record = row.bytes(column);
-  if (fnv1a(record) != unsigned_of(row.integer(column + 1))) return damaged(what + " has a wrong checksum");
-  auto changes = decode(record);
-  if (!changes) return damaged(what + " cannot be read: " + changes.error().message);
-  return changes;
-}
-
-Expected<void> SqliteStore::load_snapshot(model::State& state) {
-  Statement rows(connection_.handle(), "SELECT part, parts, record, checksum FROM snapshot ORDER BY part");
-  if (!rows.is_valid()) return damaged(connection_.message());
-  int64_t parts = 0;
-  int64_t part = 0;
-  int result = rows.step();
-  for (; result == SQLITE_ROW; result = rows.step(), ++part) {
-    const std::string what = "part " + std::to_string(part) + " of the snapshot";
-    if (part == 0) parts = rows.integer(1);
-    if (rows.integer(0) != part || rows.integer(1) != parts) return damaged(what + " is missing");
-    const auto changes = read_record(rows, 2, what);
-    if (!changes) return Unexpected(changes.error());
-    if (part > 0 && changes->generation != state.generation) {
-      return damaged(what + " is of another generation than the part before");
-    }
-    model::apply(state, *changes);
-    state.generation = changes->generation;
-  }
-  if (result != SQLITE_DONE) return failed("read the snapshot", result);
-  if (part != parts) return damaged("part " + std::to_string(part) + " of the snapshot is missing");
-  snapshot_ = state.generation;
-  return {};
-}
-
-Expected<void> SqliteStore::load_log(model::State& state) {
-  Statement rows(connection_.handle(), "SELECT generation, record, checksum FROM log ORDER BY generation");
-  if (!rows.is_valid()) return damaged(connection_.message());
-  int result = rows.step();
-  for (; result == SQLITE_ROW; result = rows.step()) {
-    const model::Generation generation = unsigned_of(rows.integer(0));
-    const std::string what = "the record of generation " + std::to_string(generation);
-    if (generation != state.generation + 1) {
-      return damaged("after generation " + std::to_string(state.generation) + " comes " + what);
-    }
-    const auto changes = read_record(rows, 1, what);
-    if (!changes) return Unexpected(changes.error());
-    if (changes->generation != generation || changes->changes.empty()) {
-      return damaged(what + " is that of another generation, or empty");
-    }
-    model::apply(state, *changes);
-  }
-  return result == SQLITE_DONE ? Expected<void>() : failed("read the log", result);
 }
 
 int SqliteStore::insert_log(const model::ChangeSet& changes) {
@@ -320,21 +190,12 @@ Expected<std::optional<AnsweredRequest>> SqliteStore::recall(const std::string& 
                                                              const std::string& id) {
   if (!find_request_.bind(1, caller) || !find_request_.bind(2, id)) return std::nullopt;
   const int result = find_request_.step();
-  std::optional<AnsweredRequest> found;
-  uint64_t stored_checksum = 0;
-  if (result == SQLITE_ROW) {
-    found = AnsweredRequest{.caller = caller,
-                            .id = id,
-                            .fingerprint = unsigned_of(find_request_.integer(0)),
-                            .answered_ms = find_request_.integer(1),
-                            .answer = std::string(find_request_.bytes(2))};
-    stored_checksum = unsigned_of(find_request_.integer(3));
-  }
+  auto found = result == SQLITE_ROW ? read_request(find_request_) : Expected<AnsweredRequest>();
   find_request_.reset();
-  if (result != SQLITE_ROW && result != SQLITE_DONE) return failed("look for a request", result);
-  if (found && stored_checksum != checksum(*found))
-    return damaged("the answer to request '" + id + "' of " + caller + " has a wrong checksum");
-  return found;
+  if (result == SQLITE_DONE) return std::nullopt;
+  if (result != SQLITE_ROW) return failed("look for a request", result);
+  if (!found) return explained(path_, found.error());
+  return std::move(*found);
 }
 
 Expected<void> SqliteStore::forget_requests(int64_t before_ms) {
@@ -368,10 +229,24 @@ Expected<void> SqliteStore::compact(const model::State& state) {
   return {};
 }
 
+Expected<void> SqliteStore::fill(const model::State& state,
+                                 const std::function<std::optional<AnsweredRequest>()>& next) {
+  int result = connection_.execute("BEGIN IMMEDIATE");
+  for (auto request = next(); request && result == SQLITE_OK; request = next())
+    if (const int inserted = insert_request(*request); inserted != SQLITE_DONE) result = inserted;
+  if (result == SQLITE_OK) result = connection_.execute("COMMIT");
+  if (result != SQLITE_OK) {
+    roll_back();
+    return failed("write answers", result);
+  }
+  head_ = state.generation;
+  return compact(state);
+}
+
 Expected<void> SqliteStore::write_snapshot(const model::State& state) {
   Statement insert(connection_.handle(),
                    "INSERT INTO snapshot (part, parts, record, checksum) VALUES (?, ?, ?, ?)");
-  if (!insert.is_valid()) return damaged(connection_.message());
+  if (!insert.is_valid()) return explained(path_, damage(connection_.message()).value());
   const size_t objects = state.vms.size() + state.pools.size() + state.quarantine.size() + state.eips.size();
   // A state without objects still has a generation to remember.
   const auto parts =
@@ -407,36 +282,8 @@ Expected<void> SqliteStore::write_part(Statement& insert, const model::ChangeSet
   return {};
 }
 
-Unexpected SqliteStore::damaged(const std::string& what) const {
-  return fail(ErrorCode::internal,
-              "the store " + path_ + " is damaged: " + what + "; it was left as it is, restore a backup");
-}
-
 Unexpected SqliteStore::failed(const std::string& what, int result) const {
-  const std::string why = "cannot " + what + " in the store " + path_ + ": " + sqlite3_errstr(result);
-  switch (result & 0xff) {
-    case SQLITE_CORRUPT:
-      return damaged(sqlite3_errstr(result));
-    case SQLITE_NOTADB:
-      return fail(ErrorCode::failed_precondition,
-                  path_ + " is not a Portcullis store (no SQLite file); give another store path");
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return fail(ErrorCode::failed_precondition, why + "; another program has it open, stop that first");
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
-      return fail(ErrorCode::failed_precondition, why + "; the file and its directory must be writable");
-    case SQLITE_TOOBIG:
-      return fail(ErrorCode::resource_exhausted, why + "; split the change into smaller ones");
-    case SQLITE_FULL:
-      return fail(ErrorCode::resource_exhausted, why + "; make room on its disk and try again");
-    case SQLITE_IOERR:
-    case SQLITE_NOMEM:
-      return fail(ErrorCode::unavailable, why + "; check its disk and try again");
-    default:
-      return fail(ErrorCode::internal, why);
-  }
+  return explained(path_, failure(path_, what, result).value());
 }
 
 }  // namespace portcullis::store

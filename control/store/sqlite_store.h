@@ -7,6 +7,7 @@
 //   request   caller, id -> an answered request, FNV-1a of all of it
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,9 @@ class SqliteStore final : public Store {
                                                                 const std::string& id) override;
   [[nodiscard]] Expected<void> forget_requests(int64_t before_ms) override;
   [[nodiscard]] Expected<void> compact(const model::State& state) override;
+  // Makes a new, empty and loaded store hold a state, and the answers that `next` gives until it gives none.
+  [[nodiscard]] Expected<void> fill(const model::State& state,
+                                    const std::function<std::optional<AnsweredRequest>()>& next);
   [[nodiscard]] uint64_t log_size() const override { return head_ - snapshot_; }
 
  private:
@@ -40,22 +44,15 @@ class SqliteStore final : public Store {
   [[nodiscard]] Expected<void> initialise();
   [[nodiscard]] Expected<void> set_durability();
   [[nodiscard]] Expected<void> create_schema();
-  [[nodiscard]] Expected<int64_t> pragma(const char* sql);
-  [[nodiscard]] Expected<void> check_pages();
   [[nodiscard]] Expected<void> raise_version();
   [[nodiscard]] Expected<void> prepare_statements();
   [[nodiscard]] int insert_log(const model::ChangeSet& changes);
   [[nodiscard]] int insert_request(const AnsweredRequest& request);
   // Of a transaction that failed; some failures have rolled back already.
   void roll_back();
-  [[nodiscard]] Expected<void> load_snapshot(model::State& state);
-  [[nodiscard]] Expected<void> load_log(model::State& state);
-  [[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,
-                                                       const std::string& what);
   [[nodiscard]] Expected<void> write_snapshot(const model::State& state);
   [[nodiscard]] Expected<void> write_part(Statement& insert, const model::ChangeSet& part, int64_t number,
                                           int64_t parts);
-  [[nodiscard]] Unexpected damaged(const std::string& what) const;
   // What a failed read or write means, by SQLite's code.
   [[nodiscard]] Unexpected failed(const std::string& what, int result) const;
 

@@ -15,29 +15,13 @@ import pytest
 from api import Api, new
 from gateway import Gateway
 from nest import Nest
+from portless import POOL, config
 
 KILLS = 100
 WRITERS = 4
 VMS_PER_WRITER = 4
-POOL = "198.18.0.0/16"
 
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
-
-
-def config(nest: Nest) -> str:
-    """Ports without a wire and tables of the smallest size: this is about the store, and starts fast."""
-    return f"""\
-eal {{ no_huge: true memory_mb: 256 file_prefix: "{nest.name}" main_core: 0 }}
-ports {{ name: "uplink" device: "net_null0,no-rx=1" role: UPLINK next_hop {{ mac: "02:00:00:00:00:02" }} }}
-ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
-workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
-gateway {{ addresses: "198.51.100.1/24" }}
-pools {{ name: "public" prefix: "{POOL}" }}
-capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
-flows {{ quarantine: 1 }}
-api {{ socket: "{nest.directory}/api.sock" }}
-store {{ path: "{nest.directory}/state.db" }}
-"""
 
 
 @pytest.fixture(name="gateway")

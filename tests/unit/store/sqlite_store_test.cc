@@ -12,23 +12,6 @@
 namespace portcullis::store {
 namespace {
 
-void append_all(Store& store, model::Generation first, model::Generation last) {
-  for (model::Generation generation = first; generation <= last; ++generation) {
-    const auto appended = store.append(change_set(generation));
-    ASSERT_TRUE(appended) << appended.error().message;
-  }
-}
-
-// Changes a closed store behind its back.
-void tamper(const std::string& path, const std::string& sql) {
-  sqlite3* connection = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &connection), SQLITE_OK);
-  char* message = nullptr;
-  EXPECT_EQ(sqlite3_exec(connection, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << message;
-  sqlite3_free(message);
-  sqlite3_close(connection);
-}
-
 int schema_version_of(const std::string& path) {
   sqlite3* connection = nullptr;
   EXPECT_EQ(sqlite3_open(path.c_str(), &connection), SQLITE_OK);
@@ -63,18 +46,6 @@ testing::AssertionResult says(const Error& error, ErrorCode code, const std::str
   if (error.code == code && error.message.find(words) != std::string::npos)
     return testing::AssertionSuccess();
   return testing::AssertionFailure() << to_string(error.code) << ": " << error.message;
-}
-
-// A closed store of `last` generations, compacted at `compacted` if that is not 0.
-void make_store(const std::string& path, model::Generation last, model::Generation compacted = 0) {
-  model::State state;
-  const auto store = open_loaded(path, state);
-  ASSERT_NE(store, nullptr);
-  append_all(*store, 1, compacted);
-  if (compacted > 0) {
-    ASSERT_TRUE(store->compact(states(compacted).back()));
-  }
-  append_all(*store, compacted + 1, last);
 }
 
 TEST(SqliteStore, NewStoreIsEmptyAndCreatesItsDirectory) {
