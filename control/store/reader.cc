@@ -33,6 +33,7 @@ Expected<int64_t> Reader::begin() {
                     ", and this release reads versions up to " + std::to_string(schema_version) +
                     "; run the release that wrote it, or restore a backup");
   }
+  version_ = *version;
   return version;
 }
 
@@ -44,7 +45,7 @@ Expected<int64_t> Reader::number(const std::string& sql) {
 }
 
 Expected<void> Reader::check_pages(const std::string& table) {
-  const std::string sql = "PRAGMA quick_check(" + (table.empty() ? "1" : table) + ")";
+  const std::string sql = table.empty() ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(" + table + ")";
   Statement check(connection_.handle(), sql.c_str());
   const int result = check.is_valid() ? check.step() : sqlite3_extended_errcode(connection_.handle());
   if (result != SQLITE_ROW) return failure(path_, "check the pages", result);
@@ -62,32 +63,60 @@ Expected<model::ChangeSet> read_record(const Statement& row, int column, const s
   return changes;
 }
 
+// Before version 5 a snapshot is all that its table has.
+Expected<void> Reader::read_base() {
+  if (version_ < first_version_with_base) {
+    const auto parts = number("SELECT count(*) FROM snapshot");
+    const auto said = number("SELECT ifnull(max(parts), 0) FROM snapshot");
+    if (!parts) return Unexpected(parts.error());
+    if (!said) return Unexpected(said.error());
+    base_.parts = std::max(*parts, *said);
+    return {};
+  }
+  Statement row(connection_.handle(), "SELECT generation, first_part, parts, checksum FROM base");
+  if (!row.is_valid()) return damage(connection_.message());
+  const int result = row.step();
+  if (result == SQLITE_DONE) return {};
+  if (result != SQLITE_ROW) return failure(path_, "read which snapshot is in force", result);
+  base_ = {unsigned_of(row.integer(0)), row.integer(1), row.integer(2)};
+  if (checksum(base_) != unsigned_of(row.integer(3)))
+    return damage("the record of which snapshot is in force has a wrong checksum");
+  return {};
+}
+
 Expected<void> Reader::read_snapshot(model::State& state) {
-  Statement rows(connection_.handle(), "SELECT part, parts, record, checksum FROM snapshot ORDER BY part");
+  if (auto read = read_base(); !read) return read;
+  const std::string table = version_ < first_version_with_base ? "snapshot" : "part";
+  Statement rows(connection_.handle(), ("SELECT part, record, checksum FROM " + table +
+                                        " WHERE part >= ? AND part < ? ORDER BY part")
+                                           .c_str());
   if (!rows.is_valid()) return damage(connection_.message());
-  int64_t parts = 0;
+  rows.bind(1, base_.first_part);
+  rows.bind(2, base_.first_part + base_.parts);
   int64_t part = 0;
   int result = rows.step();
   for (; result == SQLITE_ROW; result = rows.step(), ++part) {
     const std::string what = "part " + std::to_string(part) + " of the snapshot";
-    if (part == 0) parts = rows.integer(1);
-    if (rows.integer(0) != part || rows.integer(1) != parts) return damage(what + " is missing");
-    const auto changes = read_record(rows, 2, what);
+    if (rows.integer(0) != base_.first_part + part) return damage(what + " is missing");
+    const auto changes = read_record(rows, 1, what);
     if (!changes) return Unexpected(changes.error());
-    if (part > 0 && changes->generation != state.generation) {
-      return damage(what + " is of another generation than the part before");
-    }
+    if (part == 0 && version_ < first_version_with_base) base_.generation = changes->generation;
+    if (changes->generation != base_.generation)
+      return damage(what + " is of another generation than the snapshot");
+    snapshot_bytes_ += rows.bytes(1).size();
     model::apply(state, *changes);
-    state.generation = changes->generation;
   }
   if (result != SQLITE_DONE) return failure(path_, "read the snapshot", result);
-  if (part != parts) return damage("part " + std::to_string(part) + " of the snapshot is missing");
+  if (part != base_.parts) return damage("part " + std::to_string(part) + " of the snapshot is missing");
+  state.generation = base_.generation;
   return {};
 }
 
 Expected<void> Reader::read_log(model::State& state) {
-  Statement rows(connection_.handle(), "SELECT generation, record, checksum FROM log ORDER BY generation");
+  Statement rows(connection_.handle(),
+                 "SELECT generation, record, checksum FROM log WHERE generation > ? ORDER BY generation");
   if (!rows.is_valid()) return damage(connection_.message());
+  rows.bind(1, signed_of(base_.generation));
   int result = rows.step();
   for (; result == SQLITE_ROW; result = rows.step()) {
     const model::Generation generation = unsigned_of(rows.integer(0));
@@ -100,9 +129,15 @@ Expected<void> Reader::read_log(model::State& state) {
     if (changes->generation != generation || changes->changes.empty()) {
       return damage(what + " is that of another generation, or empty");
     }
+    log_bytes_ += rows.bytes(1).size();
     model::apply(state, *changes);
   }
   return result == SQLITE_DONE ? Expected<void>() : failure(path_, "read the log", result);
+}
+
+uint64_t checksum(const Base& base) {
+  return fnv1a(std::to_string(base.generation) + '\n' + std::to_string(base.first_part) + '\n' +
+               std::to_string(base.parts));
 }
 
 uint64_t checksum(const AnsweredRequest& request) {

@@ -182,8 +182,8 @@ class Examination {
   // An answer says that a change was made. Where changes are lost nobody can tell of which answers, and a
   // repeat that is told so is worse off than one that is carried out again.
   [[nodiscard]] Expected<void> look_at_answers() {
-    const auto pages = reader_.check_pages("request");
-    if (!pages && pages.error().code != ErrorCode::internal) return pages;
+    const auto pages = is_whole(reader_.check_pages("request"));
+    if (!pages) return Unexpected(pages.error());
     Statement rows(connection_.handle(), answers_sql().c_str());
     uint64_t damaged = 0;
     int result = rows.is_valid() ? rows.step() : SQLITE_CORRUPT;
@@ -196,9 +196,9 @@ class Examination {
       condition.lost.push_back("all answers to requests with an id, " + std::to_string(condition.answers) +
                                " that can be read: some may be those of lost changes");
       condition.answers = 0;
-    } else if (damaged > 0 || result != SQLITE_DONE || !pages) {
+    } else if (damaged > 0 || result != SQLITE_DONE || !*pages) {
       condition.lost.push_back("answers to requests with an id: " + std::to_string(damaged) + " are damaged" +
-                               (result == SQLITE_DONE && pages ? "" : ", and others may be gone"));
+                               (result == SQLITE_DONE && *pages ? "" : ", and others may be gone"));
     }
     return {};
   }

@@ -1,6 +1,5 @@
 #include "control/store/sqlite_store.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -14,7 +13,9 @@ namespace portcullis::store {
 
 namespace {
 
-constexpr const char* schema = R"(
+// What each version has beside the one before. A new store gets the first now, the rest when it is read for
+// the first time.
+constexpr const char* first_tables = R"(
   BEGIN IMMEDIATE;
   CREATE TABLE log (generation INTEGER PRIMARY KEY, record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
   CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,
@@ -23,8 +24,7 @@ constexpr const char* schema = R"(
   PRAGMA user_version = 3;
   COMMIT;)";
 
-// What version 4 has beside; a new store gets it when it is read for the first time.
-constexpr const char* additions = R"(
+constexpr const char* version_4 = R"(
   BEGIN IMMEDIATE;
   CREATE TABLE request (caller TEXT NOT NULL, id TEXT NOT NULL, fingerprint INTEGER NOT NULL,
                         answered_ms INTEGER NOT NULL, answer BLOB NOT NULL, checksum INTEGER NOT NULL,
@@ -33,18 +33,39 @@ constexpr const char* additions = R"(
   PRAGMA user_version = 4;
   COMMIT;)";
 
-// So that the control thread, which forgets between replies, is not held up.
-constexpr int64_t requests_forgotten_at_once = 5000;
+// The base is written beside it.
+constexpr const char* version_5 = R"(
+  CREATE TABLE part (part INTEGER PRIMARY KEY, record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
+  CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,
+                     first_part INTEGER NOT NULL, parts INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+  INSERT INTO part SELECT part, record, checksum FROM snapshot;
+  DROP TABLE snapshot;
+  CREATE INDEX request_of_caller ON request (caller);
+  PRAGMA user_version = 5;)";
 
-// Objects in one row of a snapshot: some hundred KiB.
-constexpr size_t objects_per_part = 1000;
+// Objects and rules in a part of a store that is filled.
+constexpr size_t objects_at_once = 5000;
+
+// Records that one step removes, in bytes: each page of a long one is touched.
+constexpr uint64_t removed_bytes_a_step = 1 << 20;
+
+std::string set_base(const Base& base) {
+  return "INSERT OR REPLACE INTO base (one, generation, first_part, parts, checksum) VALUES (1, " +
+         std::to_string(signed_of(base.generation)) + ", " + std::to_string(base.first_part) + ", " +
+         std::to_string(base.parts) + ", " + std::to_string(signed_of(checksum(base))) + ");";
+}
 
 }  // namespace
 
-SqliteStore::SqliteStore(std::string path, LockFile lock, Connection connection)
-    : path_(std::move(path)), lock_(std::move(lock)), connection_(std::move(connection)) {}
+SqliteStore::SqliteStore(std::string path, LockFile lock, Connection connection, AnswerBounds bounds)
+    : path_(std::move(path)),
+      lock_(std::move(lock)),
+      connection_(std::move(connection)),
+      reader_(connection_, path_),
+      answers_(connection_, path_, bounds) {}
 
-Expected<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, const std::string& vfs) {
+Expected<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, const std::string& vfs,
+                                                         AnswerBounds bounds) {
   const std::string directory = std::filesystem::path(path).parent_path();
   if (auto created = create_directory(directory); !created) return Unexpected(created.error());
   auto lock = LockFile::acquire(path + ".lock");
@@ -55,7 +76,7 @@ Expected<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path
     return fail(ErrorCode::failed_precondition,
                 "cannot open the store " + path + ": " + connection.message());
   }
-  std::unique_ptr<SqliteStore> store(new SqliteStore(path, std::move(*lock), std::move(connection)));
+  std::unique_ptr<SqliteStore> store(new SqliteStore(path, std::move(*lock), std::move(connection), bounds));
   if (auto ready = store->initialise(); !ready) return Unexpected(ready.error());
   if (auto synced = sync_directory(directory); !synced) return Unexpected(synced.error());
   return store;
@@ -63,10 +84,15 @@ Expected<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path
 
 // Looks before it writes: what is not ours, and what load() refuses, stays as it is.
 Expected<void> SqliteStore::initialise() {
-  const auto version = Reader(connection_, path_).begin();
+  const auto version = reader_.begin();
   if (!version) return explained(path_, version.error());
   if (auto set = set_durability(); !set) return set;
-  return *version == no_version ? create_schema() : Expected<void>();
+  if (*version != no_version) return {};
+  if (const int result = connection_.execute(first_tables); result != SQLITE_OK)
+    return failed("create the tables", result);
+  return reader_.begin().map([](int64_t) {}).map_error([this](const Error& error) {
+    return explained(path_, error).value();
+  });
 }
 
 Expected<void> SqliteStore::set_durability() {
@@ -81,81 +107,77 @@ Expected<void> SqliteStore::set_durability() {
       set != SQLITE_OK) {
     return failed("set synchronous = FULL", set);
   }
-  const auto synchronous = Reader(connection_, path_).number("PRAGMA synchronous");
+  const auto synchronous = reader_.number("PRAGMA synchronous");
   if (!synchronous) return explained(path_, synchronous.error());
   if (*synchronous != 2) return fail(ErrorCode::internal, "SQLite does not sync each commit to " + path_);
   return {};
 }
 
-Expected<void> SqliteStore::create_schema() {
-  const int result = connection_.execute(schema);
-  return result == SQLITE_OK ? Expected<void>() : failed("create the tables", result);
-}
-
 Expected<model::State> SqliteStore::load() {
   if (is_loaded_) return fail(ErrorCode::internal, "the store " + path_ + " is loaded already");
   model::State state;
-  Reader reader(connection_, path_);
-  if (auto checked = reader.check_pages(); !checked) return explained(path_, checked.error());
-  if (auto read = reader.read_snapshot(state); !read) return explained(path_, read.error());
-  snapshot_ = state.generation;
-  if (auto read = reader.read_log(state); !read) return explained(path_, read.error());
+  if (auto checked = reader_.check_pages(); !checked) return explained(path_, checked.error());
+  if (auto read = reader_.read_snapshot(state); !read) return explained(path_, read.error());
+  if (auto read = reader_.read_log(state); !read) return explained(path_, read.error());
+  base_ = reader_.base();
+  snapshot_bytes_ = reader_.snapshot_bytes();
+  log_bytes_ = reader_.log_bytes();
+  head_ = state.generation;
   if (auto raised = raise_version(); !raised) return Unexpected(raised.error());
   if (auto prepared = prepare_statements(); !prepared) return Unexpected(prepared.error());
+  if (auto begun = answers_.begin(); !begun) return explained(path_, begun.error());
+  if (auto looked = look_for_leftovers(); !looked) return Unexpected(looked.error());
   sqlite3_db_config(connection_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  head_ = state.generation;
   is_loaded_ = true;
   return state;
 }
 
 Expected<void> SqliteStore::prepare_statements() {
-  const std::pair<Statement*, const char*> statements[] = {
-      {&insert_, "INSERT INTO log (generation, record, checksum) VALUES (?, ?, ?)"},
-      {&insert_request_,
-       "INSERT OR REPLACE INTO request (caller, id, fingerprint, answered_ms, answer, checksum) "
-       "VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"},
-      {&find_request_,
-       "SELECT caller, id, fingerprint, answered_ms, answer, checksum FROM request "
-       "WHERE caller = CAST(? AS TEXT) AND id = CAST(? AS TEXT)"},
-      {&forget_requests_,
-       "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE answered_ms < ? LIMIT ?)"}};
-  for (const auto& [statement, sql] : statements) {
-    *statement = Statement(connection_.handle(), sql);
-    if (!statement->is_valid()) return explained(path_, damage(connection_.message()).value());
-  }
-  return {};
+  insert_ =
+      Statement(connection_.handle(), "INSERT INTO log (generation, record, checksum) VALUES (?, ?, ?)");
+  insert_part_ =
+      Statement(connection_.handle(), "INSERT INTO part (part, record, checksum) VALUES (?, ?, ?)");
+  if (insert_.is_valid() && insert_part_.is_valid()) return {};
+  return explained(path_, damage(connection_.message()).value());
 }
 
 // Not before the store is known to be whole: a refused one stays as it is.
 Expected<void> SqliteStore::raise_version() {
-  const auto version = Reader(connection_, path_).number("PRAGMA user_version");
+  const auto version = reader_.number("PRAGMA user_version");
   if (!version) return explained(path_, version.error());
-  if (*version == schema_version) return {};
-  const int set = connection_.execute(additions);
-  if (set == SQLITE_OK) return {};
-  roll_back();
-  return failed("raise the schema version", set);
+  const std::string to_5 =
+      std::string("BEGIN IMMEDIATE;") + version_5 + (base_.parts > 0 ? set_base(base_) : "") + "COMMIT;";
+  const std::pair<int64_t, const char*> steps[] = {{4, version_4}, {5, to_5.c_str()}};
+  for (const auto& [to, sql] : steps) {
+    if (*version >= to) continue;
+    if (const int set = connection_.execute(sql); set != SQLITE_OK) {
+      roll_back();
+      return failed("raise the schema version", set);
+    }
+  }
+  return {};
 }
 
-int SqliteStore::insert_log(const model::ChangeSet& changes) {
+// What a process has left that ended in the middle of a compaction.
+Expected<void> SqliteStore::look_for_leftovers() {
+  const auto parts = reader_.number("SELECT count(*) FROM part");
+  if (!parts) return explained(path_, parts.error());
+  const auto records = reader_.number("SELECT count(*) FROM (SELECT 1 FROM log WHERE generation <= " +
+                                      std::to_string(signed_of(base_.generation)) + " LIMIT 1)");
+  if (!records) return explained(path_, records.error());
+  if (*parts != base_.parts || *records != 0) compaction_ = Compaction::remove;
+  return {};
+}
+
+int SqliteStore::insert_log(const model::ChangeSet& changes, uint64_t& bytes) {
   if (changes.changes.empty()) return SQLITE_DONE;
   const std::string record = encode(changes);
+  bytes = record.size();
   insert_.bind(1, signed_of(changes.generation));
   const bool fits = insert_.bind(2, record);
   insert_.bind(3, signed_of(fnv1a(record)));
   const int result = fits ? insert_.step() : SQLITE_TOOBIG;
   insert_.reset();
-  return result;
-}
-
-int SqliteStore::insert_request(const AnsweredRequest& request) {
-  bool fits = insert_request_.bind(1, request.caller) && insert_request_.bind(2, request.id);
-  insert_request_.bind(3, signed_of(request.fingerprint));
-  insert_request_.bind(4, request.answered_ms);
-  fits = fits && insert_request_.bind(5, request.answer);
-  insert_request_.bind(6, signed_of(checksum(request)));
-  const int result = fits ? insert_request_.step() : SQLITE_TOOBIG;
-  insert_request_.reset();
   return result;
 }
 
@@ -171,114 +193,141 @@ Expected<void> SqliteStore::append(const model::ChangeSet& changes, const Answer
                                          " in the store");
   }
   // One statement outside a transaction is a transaction: SQLite rolls it back by itself when it fails.
-  const bool both = !is_empty && request != nullptr;
-  int result = both && connection_.execute("BEGIN IMMEDIATE") != SQLITE_OK
+  uint64_t bytes = 0;
+  int result = request != nullptr && connection_.execute("BEGIN IMMEDIATE") != SQLITE_OK
                    ? sqlite3_extended_errcode(connection_.handle())
-                   : insert_log(changes);
-  if (result == SQLITE_DONE && request != nullptr) result = insert_request(*request);
-  if (result == SQLITE_DONE && both && connection_.execute("COMMIT") != SQLITE_OK)
+                   : insert_log(changes, bytes);
+  if (result == SQLITE_DONE && request != nullptr) result = answers_.put(*request);
+  if (result == SQLITE_DONE && request != nullptr && connection_.execute("COMMIT") != SQLITE_OK)
     result = sqlite3_extended_errcode(connection_.handle());
+  answers_.settle(result == SQLITE_DONE);
   if (result != SQLITE_DONE) {
     roll_back();
     return failed("write generation " + std::to_string(changes.generation), result);
   }
-  if (!is_empty) head_ = changes.generation;
+  if (is_empty) return {};
+  head_ = changes.generation;
+  log_bytes_ += bytes;
+  next_log_bytes_ += bytes;
   return {};
 }
 
 Expected<std::optional<AnsweredRequest>> SqliteStore::recall(const std::string& caller,
                                                              const std::string& id) {
-  if (!find_request_.bind(1, caller) || !find_request_.bind(2, id)) return std::nullopt;
-  const int result = find_request_.step();
-  auto found = result == SQLITE_ROW ? read_request(find_request_) : Expected<AnsweredRequest>();
-  find_request_.reset();
-  if (result == SQLITE_DONE) return std::nullopt;
-  if (result != SQLITE_ROW) return failed("look for a request", result);
+  auto found = answers_.find(caller, id);
   if (!found) return explained(path_, found.error());
-  return std::move(*found);
+  return found;
 }
 
 Expected<void> SqliteStore::forget_requests(int64_t before_ms) {
-  forget_requests_.bind(1, before_ms);
-  forget_requests_.bind(2, requests_forgotten_at_once);
-  const int result = forget_requests_.step();
-  forget_requests_.reset();
-  return result == SQLITE_DONE ? Expected<void>() : failed("forget old requests", result);
+  const auto forgotten = answers_.forget(before_ms);
+  return forgotten ? Expected<void>() : explained(path_, forgotten.error());
 }
 
-Expected<void> SqliteStore::compact(const model::State& state) {
-  if (!is_loaded_ || state.generation > head_ || state.generation < snapshot_) {
-    return fail(ErrorCode::internal, "a snapshot of generation " + std::to_string(state.generation) +
-                                         " does not fit a log of " + std::to_string(snapshot_ + 1) + " to " +
-                                         std::to_string(head_));
+void SqliteStore::preserve(const std::vector<model::Change>& before) {
+  if (snapshot_) snapshot_->preserve(before);
+}
+
+Expected<bool> SqliteStore::compact(const model::State& state, size_t most) {
+  if (!is_loaded_ || state.generation != head_) {
+    return fail(ErrorCode::internal, "a state of generation " + std::to_string(state.generation) +
+                                         " is not that of generation " + std::to_string(head_) +
+                                         ", which the store has");
   }
-  if (state.generation == snapshot_) return {};
-  int result = connection_.execute("BEGIN IMMEDIATE; DELETE FROM snapshot");
-  Expected<void> written = result == SQLITE_OK ? write_snapshot(state) : failed("begin a snapshot", result);
-  if (written) {
-    const std::string finish =
-        "DELETE FROM log WHERE generation <= " + std::to_string(state.generation) + "; COMMIT";
-    result = connection_.execute(finish.c_str());
-    if (result != SQLITE_OK) written = failed("write a snapshot", result);
+  if (compaction_ == Compaction::none) {
+    if (head_ == base_.generation) return false;
+    begin_snapshot();
   }
-  if (!written) {
+  auto more = compaction_ == Compaction::write ? write_some(state, most) : remove_some(most);
+  if (!more) {
     roll_back();
-    return written;
+    const bool has_leftovers = compaction_ == Compaction::remove || next_base_.parts > 0;
+    snapshot_.reset();
+    compaction_ = has_leftovers ? Compaction::remove : Compaction::none;
+  } else if (!*more) {
+    compaction_ = Compaction::none;
   }
-  snapshot_ = state.generation;
+  return more;
+}
+
+void SqliteStore::begin_snapshot() {
+  snapshot_.emplace(head_);
+  next_base_ = {.generation = head_, .first_part = base_.first_part + base_.parts, .parts = 0};
+  next_log_bytes_ = next_snapshot_bytes_ = 0;
+  compaction_ = Compaction::write;
+}
+
+Expected<bool> SqliteStore::write_some(const model::State& state, size_t most) {
+  const model::ChangeSet part = snapshot_->next(state, most);
+  if (part.changes.empty()) return put_in_force().map([] { return true; });
+  const std::string record = encode(part);
+  insert_part_.bind(1, next_base_.first_part + next_base_.parts);
+  const bool fits = insert_part_.bind(2, record);
+  insert_part_.bind(3, signed_of(fnv1a(record)));
+  const int result = fits ? insert_part_.step() : SQLITE_TOOBIG;
+  insert_part_.reset();
+  if (result != SQLITE_DONE)
+    return failed("write part " + std::to_string(next_base_.parts) + " of a snapshot", result);
+  ++next_base_.parts;
+  next_snapshot_bytes_ += record.size();
+  return true;
+}
+
+// The parts were committed before, so this commit's sync covers them.
+Expected<void> SqliteStore::put_in_force() {
+  const int result = connection_.execute(set_base(next_base_).c_str());
+  if (result != SQLITE_OK) return failed("put a snapshot in force", result);
+  base_ = next_base_;
+  log_bytes_ = next_log_bytes_;
+  snapshot_bytes_ = next_snapshot_bytes_;
+  snapshot_.reset();
+  compaction_ = Compaction::remove;
   return {};
+}
+
+Expected<bool> SqliteStore::remove_some(size_t most) {
+  const struct {
+    const char* table;
+    std::string condition;
+  } leftovers[] = {{"part", "part < " + std::to_string(base_.first_part) +
+                                " OR part >= " + std::to_string(base_.first_part + base_.parts)},
+                   {"log", "generation <= " + std::to_string(signed_of(base_.generation))}};
+  for (const auto& [table, condition] : leftovers) {
+    const std::string from = std::string(" FROM ") + table + " WHERE " + condition + " ORDER BY rowid";
+    Statement rows(connection_.handle(), ("SELECT rowid, length(record)" + from).c_str());
+    uint64_t count = 0, bytes = 0;
+    int result = rows.is_valid() ? rows.step() : sqlite3_extended_errcode(connection_.handle());
+    for (; result == SQLITE_ROW && count < most && bytes < removed_bytes_a_step; result = rows.step()) {
+      ++count;
+      bytes += unsigned_of(rows.integer(1));
+    }
+    if (result != SQLITE_ROW && result != SQLITE_DONE) return failed("look for what to remove", result);
+    rows = Statement();
+    if (count == 0) continue;
+    const std::string sql = std::string("DELETE FROM ") + table + " WHERE rowid IN (SELECT rowid" + from +
+                            " LIMIT " + std::to_string(count) + ")";
+    result = connection_.execute(sql.c_str());
+    return result == SQLITE_OK ? Expected<bool>(true) : failed("remove old records", result);
+  }
+  return false;
 }
 
 Expected<void> SqliteStore::fill(const model::State& state,
                                  const std::function<std::optional<AnsweredRequest>()>& next) {
   int result = connection_.execute("BEGIN IMMEDIATE");
   for (auto request = next(); request && result == SQLITE_OK; request = next())
-    if (const int inserted = insert_request(*request); inserted != SQLITE_DONE) result = inserted;
+    if (const int put = answers_.put(*request); put != SQLITE_DONE) result = put;
   if (result == SQLITE_OK) result = connection_.execute("COMMIT");
+  answers_.settle(result == SQLITE_OK);
   if (result != SQLITE_OK) {
     roll_back();
     return failed("write answers", result);
   }
   head_ = state.generation;
-  return compact(state);
-}
-
-Expected<void> SqliteStore::write_snapshot(const model::State& state) {
-  Statement insert(connection_.handle(),
-                   "INSERT INTO snapshot (part, parts, record, checksum) VALUES (?, ?, ?, ?)");
-  if (!insert.is_valid()) return explained(path_, damage(connection_.message()).value());
-  const size_t objects = state.vms.size() + state.pools.size() + state.quarantine.size() + state.eips.size();
-  // A state without objects still has a generation to remember.
-  const auto parts =
-      static_cast<int64_t>(std::max<size_t>(1, (objects + objects_per_part - 1) / objects_per_part));
-  model::ChangeSet part{state.generation, {}};
-  int64_t number = 0;
-  Expected<void> written;
-  const auto add = [&](model::Change change) {
-    if (!written) return;
-    part.changes.push_back(std::move(change));
-    if (part.changes.size() < objects_per_part) return;
-    written = write_part(insert, part, number++, parts);
-    part.changes.clear();
-  };
-  for (const auto& [key, vm] : state.vms) add(model::PutVm{vm});
-  for (const auto& [id, pool] : state.pools) add(model::PutPool{pool});
-  for (const auto& [address, rest] : state.quarantine) add(model::DeleteEip{address, rest.until_ms});
-  for (const auto& [address, eip] : state.eips) add(model::PutEip{eip});
-  if (written && number < parts) written = write_part(insert, part, number, parts);
-  return written;
-}
-
-Expected<void> SqliteStore::write_part(Statement& insert, const model::ChangeSet& part, int64_t number,
-                                       int64_t parts) {
-  const std::string record = encode(part);
-  insert.bind(1, number);
-  insert.bind(2, parts);
-  const bool fits = insert.bind(3, record);
-  insert.bind(4, signed_of(fnv1a(record)));
-  const int result = fits ? insert.step() : SQLITE_TOOBIG;
-  insert.reset();
-  if (result != SQLITE_DONE) return failed("write part " + std::to_string(number) + " of a snapshot", result);
+  for (Expected<bool> more = true; *more;) {
+    more = compact(state, objects_at_once);
+    if (!more) return Unexpected(more.error());
+  }
   return {};
 }
 

@@ -1,5 +1,5 @@
-"""A gateway whose ports have no wire and whose tables are of the smallest size: for what is about the store, and
-starts fast."""
+"""A gateway whose ports have no wire and whose tables are of the smallest size: for what is about the store. It
+starts fast, and compacts its store again and again."""
 
 from nest import Nest
 
@@ -17,5 +17,5 @@ pools {{ name: "public" prefix: "{POOL}" }}
 capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
 flows {{ quarantine: 1 }}
 api {{ socket: "{nest.directory}/api.sock" }}
-store {{ path: "{nest.directory}/state.db" }}
+store {{ path: "{nest.directory}/state.db" compact_after: 50 }}
 """

@@ -17,7 +17,6 @@ from gateway import Gateway
 from nest import Nest
 from portless import POOL, config
 
-KILLS = 100
 WRITERS = 4
 VMS_PER_WRITER = 4
 
@@ -143,12 +142,14 @@ class Writer:
         return Thing(found.location.mac, eip.address, frozenset(map(str, permit.rules)), frozenset(eip.tags))
 
 
-def test_kill_at_random_moments_of_a_write_load(gateway):
+def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
+    """The store is compacted all the time, so that many a kill falls into that."""
+    kills = 1000 if pytestconfig.getoption("full") else 100
     writers = [Writer(number) for number in range(WRITERS)]
     moments = random.Random(2)
     gateway.start()
     cut_off = applied = 0
-    for life in range(KILLS):
+    for life in range(kills):
         with Api(gateway.socket) as api:
             threads = [threading.Thread(target=writer.run, args=(api,)) for writer in writers]
             for thread in threads:
@@ -171,9 +172,9 @@ def test_kill_at_random_moments_of_a_write_load(gateway):
             for writer in writers:
                 writer.check(api)
     calls = sum((writer.calls for writer in writers), collections.Counter())
-    print(f"{sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
-    assert sum(calls.values()) > KILLS, "there was no load to speak of"
-    assert cut_off > KILLS / 2, "the kills did not fall into calls"
+    print(f"{kills} kills: {sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
+    assert sum(calls.values()) > kills, "there was no load to speak of"
+    assert cut_off > kills / 2, "the kills did not fall into calls"
     assert gateway.stop() == 0
 
 

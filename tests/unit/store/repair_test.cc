@@ -23,7 +23,7 @@ void make_answered_store(const std::string& path, model::Generation last, model:
     const AnsweredRequest request = answered(std::to_string(generation));
     ASSERT_TRUE(store->append(change_set(generation), &request));
     if (generation == compacted) {
-      ASSERT_TRUE(store->compact(states(generation).back()));
+      ASSERT_TRUE(compact_all(*store, states(generation).back()));
     }
   }
 }
@@ -142,7 +142,7 @@ TEST(Repair, AMissingRecord) {
 TEST(Repair, ADamagedSnapshotLeavesNothingToBuildOn) {
   const ScratchDirectory directory;
   make_store(directory.path(), 6, 4);
-  tamper(directory.path(), "UPDATE snapshot SET record = zeroblob(length(record))");
+  tamper(directory.path(), "UPDATE part SET record = zeroblob(length(record))");
   const Condition condition = look(directory.path());
   EXPECT_FALSE(condition.is_recoverable);
   EXPECT_TRUE(has(condition.damage, "part 0 of the snapshot has a wrong checksum"));
@@ -257,7 +257,7 @@ TEST(Repair, WithItsWriteAheadLog) {
   model::State state;
   const auto store = open_loaded(directory.path(), state);
   append_all(*store, 1, 5);
-  ASSERT_TRUE(store->compact(states(5).back()));
+  ASSERT_TRUE(compact_all(*store, states(5).back()));
   append_all(*store, 6, 9);
   const std::string copy = directory.path("copy.db");
   std::string file = read_file(directory.path());

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "control/store/record.h"
 #include "src/base/fnv.h"
 #include "tests/unit/store/workload.h"
@@ -55,7 +57,7 @@ TEST(SqliteStore, NewStoreIsEmptyAndCreatesItsDirectory) {
   const auto store = open_loaded(path, state);
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(state, model::State());
-  EXPECT_EQ(store->log_size(), 0U);
+  EXPECT_EQ(store->log_size().records, 0U);
   struct stat status {};
   ASSERT_EQ(::stat(directory.path("a/b").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0007, 0U) << "readable by everyone";
@@ -69,9 +71,9 @@ TEST(SqliteStore, ComesBackAfterARestart) {
     const auto store = open_loaded(directory.path(), state);
     ASSERT_NE(store, nullptr);
     ASSERT_EQ(state, expected[generation - 1]);
-    ASSERT_EQ(store->log_size(), generation - 1);
+    ASSERT_EQ(store->log_size().records, generation - 1);
     append_all(*store, generation, generation);
-    EXPECT_EQ(store->log_size(), generation);
+    EXPECT_EQ(store->log_size().records, generation);
   }
 }
 
@@ -86,7 +88,7 @@ TEST(SqliteStore, OnlyTheNextGenerationIsTaken) {
   EXPECT_FALSE((*opened)->append({1, {}})) << "an empty one";
   EXPECT_TRUE((*opened)->append(change_set(1)));
   EXPECT_FALSE((*opened)->append(change_set(1)));
-  EXPECT_EQ((*opened)->log_size(), 1U);
+  EXPECT_EQ((*opened)->log_size().records, 1U);
 }
 
 TEST(SqliteStore, CompactionKeepsTheState) {
@@ -96,19 +98,61 @@ TEST(SqliteStore, CompactionKeepsTheState) {
   auto store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
   append_all(*store, 1, 10);
-  ASSERT_TRUE(store->compact(expected[10]));
-  EXPECT_EQ(store->log_size(), 0U);
+  EXPECT_GT(store->log_size().bytes, 10 * 100U);
+  ASSERT_TRUE(compact_all(*store, expected[10]));
+  EXPECT_EQ(store->log_size().records, 0U);
+  EXPECT_EQ(store->log_size().bytes, 0U);
+  EXPECT_GT(store->snapshot_bytes(), 100U);
+  EXPECT_EQ(store->compact(expected[10], 1).value(), false) << "a repeat does nothing";
   append_all(*store, 11, 20);
-  EXPECT_EQ(store->log_size(), 10U);
-  ASSERT_TRUE(store->compact(expected[15])) << "an older state leaves the newer records";
-  EXPECT_EQ(store->log_size(), 5U);
-  ASSERT_TRUE(store->compact(expected[15])) << "a repeat does nothing";
-  append_all(*store, 21, 30);
+  const auto size = store->log_size();
+  const auto snapshot_bytes = store->snapshot_bytes();
+  EXPECT_EQ(size.records, 10U);
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
-  EXPECT_EQ(state, expected[30]);
-  EXPECT_EQ(store->log_size(), 15U);
+  EXPECT_EQ(state, expected[20]);
+  EXPECT_EQ(store->log_size().records, 10U);
+  EXPECT_EQ(store->log_size().bytes, size.bytes);
+  EXPECT_EQ(store->snapshot_bytes(), snapshot_bytes);
+}
+
+// However far it has come when the store is closed: what was appended is there, what is of no use any more
+// goes, and no more than a step is done at once.
+TEST(SqliteStore, CompactionGoesOnBesideAppends) {
+  const auto expected = states(60);
+  size_t most_steps = 0;
+  for (model::Generation restart_at = 21; restart_at < 60; ++restart_at) {
+    SCOPED_TRACE(restart_at);
+    const ScratchDirectory directory;
+    model::State state;
+    auto store = open_loaded(directory.path(), state);
+    append_all(*store, 1, 20);
+    size_t steps = 0;
+    for (model::Generation generation = 21; generation <= restart_at; ++generation) {
+      if (generation == 21 || store->is_compacting()) {
+        ASSERT_TRUE(store->compact(expected[generation - 1], 8));
+        ++steps;
+      }
+      ASSERT_TRUE(append_to(*store, expected[generation - 1], change_set(generation)));
+    }
+    most_steps = std::max(most_steps, steps);
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    ASSERT_NE(store, nullptr);
+    ASSERT_EQ(state, expected[restart_at]);
+    if (store->is_compacting()) {
+      ASSERT_TRUE(compact_all(*store, state, 3));
+    }
+    ASSERT_TRUE(compact_all(*store, state, 3));
+    EXPECT_FALSE(store->is_compacting());
+    EXPECT_EQ(store->log_size().records, 0U);
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    EXPECT_EQ(state, expected[restart_at]);
+    EXPECT_FALSE(store->is_compacting()) << "something is left";
+  }
+  EXPECT_GT(most_steps, 10U);
 }
 
 TEST(SqliteStore, CompactionOfAnotherStateIsRefused) {
@@ -118,9 +162,8 @@ TEST(SqliteStore, CompactionOfAnotherStateIsRefused) {
   const auto store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
   append_all(*store, 1, 4);
-  EXPECT_FALSE(store->compact(expected[5])) << "never stored";
-  ASSERT_TRUE(store->compact(expected[3]));
-  EXPECT_FALSE(store->compact(expected[2])) << "older than the snapshot";
+  EXPECT_FALSE(store->compact(expected[5], 1)) << "never stored";
+  EXPECT_FALSE(store->compact(expected[3], 1)) << "not the last one";
 }
 
 TEST(SqliteStore, SnapshotOfNothingRemembersItsGeneration) {
@@ -132,7 +175,7 @@ TEST(SqliteStore, SnapshotOfNothingRemembersItsGeneration) {
   ASSERT_TRUE(store->append({2, {model::DeletePool{"p"}}}));
   model::State nothing;
   nothing.generation = 2;
-  ASSERT_TRUE(store->compact(nothing));
+  ASSERT_TRUE(compact_all(*store, nothing));
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
@@ -152,7 +195,7 @@ TEST(SqliteStore, SnapshotOfManyParts) {
   ASSERT_TRUE(store->append(changes));
   model::State expected;
   model::apply(expected, changes);
-  ASSERT_TRUE(store->compact(expected));
+  ASSERT_TRUE(compact_all(*store, expected, 1000));
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
@@ -171,7 +214,7 @@ TEST(SqliteStore, CompactionBoundsTheFile) {
     ASSERT_TRUE(store->append(changes));
     model::apply(current, changes);
     if (generation % 200 == 0) {
-      ASSERT_TRUE(store->compact(current));
+      ASSERT_TRUE(compact_all(*store, current));
     }
   }
   store.reset();
@@ -249,9 +292,9 @@ TEST(StoreDamage, AnotherProgramsFile) {
 TEST(StoreDamage, NewerSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
-  tamper(directory.path(), "PRAGMA user_version = 5");
+  tamper(directory.path(), "PRAGMA user_version = 6");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
-                   "has schema version 5, and this release reads versions up to 4"));
+                   "has schema version 6, and this release reads versions up to 5"));
 }
 
 // --- requests ---
@@ -269,7 +312,7 @@ TEST(SqliteStore, RequestsAreRememberedWithAndWithoutAChange) {
   ASSERT_TRUE(store->append({.generation = 1, .changes = {}}, &second));
   EXPECT_FALSE(store->append({.generation = 1, .changes = {}}));
   ASSERT_TRUE(store->append(change_set(2)));
-  ASSERT_TRUE(store->compact(states(2).back()));
+  ASSERT_TRUE(compact_all(*store, states(2).back()));
   for (int turn = 0; turn < 2; ++turn) {
     EXPECT_EQ(store->recall("provider", "1").value(), first);
     EXPECT_EQ(store->recall("tenants/acme", "1").value(), second);
@@ -298,6 +341,60 @@ TEST(SqliteStore, OldRequestsAreForgotten) {
     EXPECT_EQ(store->recall("provider", std::to_string(at)).value().has_value(), at >= 7) << at;
 }
 
+// Its oldest ones go, whatever the clock says of their age; those of others stay.
+TEST(SqliteStore, AnswersOfOneCallerAreBounded) {
+  struct Case {
+    const char* name;
+    AnswerBounds bounds;
+  };
+  for (const auto& [name, bounds] : {Case{"by number", {.count = 4}}, Case{"by bytes", {.bytes = 4 * 9}}}) {
+    SCOPED_TRACE(name);
+    const ScratchDirectory directory;
+    model::State state;
+    auto opened = SqliteStore::open(directory.path(), {}, bounds);
+    ASSERT_TRUE(opened && (*opened)->load());
+    auto store = std::move(*opened);
+    const auto ask = [&](const std::string& caller, int id) {
+      const AnsweredRequest request = answered(caller, std::to_string(10 + id), 1000 - id);
+      return store->append({}, &request).has_value();
+    };
+    const auto known = [&](const std::string& caller) {
+      std::string ids;
+      for (int id = 0; id < 10; ++id)
+        if (store->recall(caller, std::to_string(10 + id)).value()) ids += std::to_string(id);
+      return ids;
+    };
+    ASSERT_TRUE(ask("tenants/acme", 0));
+    for (int id = 0; id < 6; ++id) ASSERT_TRUE(ask("provider", id));
+    EXPECT_EQ(known("provider"), "2345");
+    EXPECT_EQ(known("tenants/acme"), "0");
+    ASSERT_TRUE(ask("provider", 2)) << "anew, so it is the newest now";
+    EXPECT_EQ(known("provider"), "2345");
+    store.reset();
+    opened = SqliteStore::open(directory.path(), {}, bounds);
+    ASSERT_TRUE(opened && (*opened)->load());
+    store = std::move(*opened);
+    ASSERT_TRUE(ask("provider", 6));
+    EXPECT_EQ(known("provider"), "2456") << "counted at the start";
+    ASSERT_TRUE(store->forget_requests(998));
+    EXPECT_EQ(known("provider"), "2");
+    for (int id = 7; id < 10; ++id) ASSERT_TRUE(ask("provider", id));
+    EXPECT_EQ(known("provider"), "2789") << "those forgotten do not count";
+  }
+}
+
+TEST(SqliteStore, AnAnswerBeyondTheBoundIsKeptAlone) {
+  const ScratchDirectory directory;
+  auto store = SqliteStore::open(directory.path(), {}, {.bytes = 5});
+  ASSERT_TRUE(store && (*store)->load());
+  for (const char* id : {"a", "b"}) {
+    const AnsweredRequest request = answered("provider", id);
+    ASSERT_TRUE((*store)->append({}, &request));
+    EXPECT_EQ((*store)->recall("provider", id).value(), request);
+  }
+  EXPECT_EQ((*store)->recall("provider", "a").value(), std::nullopt);
+}
+
 TEST(SqliteStore, ADamagedAnswerIsNotGiven) {
   const ScratchDirectory directory;
   model::State state;
@@ -313,6 +410,13 @@ TEST(SqliteStore, ADamagedAnswerIsNotGiven) {
   EXPECT_TRUE(says(recalled.error(), ErrorCode::internal, "has a wrong checksum"));
 }
 
+// What version 4 had in the place of what version 5 has.
+constexpr const char* to_version_4 =
+    "CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,"
+    "                       checksum INTEGER NOT NULL) STRICT;"
+    "INSERT INTO snapshot SELECT part - first_part, parts, record, part.checksum FROM part, base;"
+    "DROP TABLE part; DROP TABLE base; DROP INDEX request_of_caller; PRAGMA user_version = 4";
+
 // Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels: what is written now without any is what
 // they wrote.
 TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
@@ -322,7 +426,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
   model::Vm tunnel_vm = old_vm;
   tunnel_vm.id = "behind";
   tunnel_vm.location.encapsulation = Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
-  const std::pair<int, model::Vm> versions[] = {{1, old_vm}, {2, ipv6_vm}};
+  const std::pair<int, model::Vm> versions[] = {{1, old_vm}, {2, ipv6_vm}, {3, tunnel_vm}, {4, tunnel_vm}};
   for (const auto& [version, vm] : versions) {
     for (const bool is_compacted : {false, true}) {
       SCOPED_TRACE("version " + std::to_string(version) + (is_compacted ? ", a snapshot" : ", a log"));
@@ -339,10 +443,13 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
         ASSERT_NE(store, nullptr);
         ASSERT_TRUE(store->append(changes));
         if (is_compacted) {
-          ASSERT_TRUE(store->compact(expected));
+          ASSERT_TRUE(compact_all(*store, expected));
         }
       }
-      tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
+      tamper(directory.path(), to_version_4);
+      if (version < 4) {
+        tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
+      }
       const model::ChangeSet next{2, {model::PutVm{tunnel_vm}}};
       {
         model::State after;
@@ -350,7 +457,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
         ASSERT_NE(store, nullptr);
         EXPECT_EQ(after, expected);
       }
-      EXPECT_EQ(schema_version_of(directory.path()), 4) << "an older release would misread what may come now";
+      EXPECT_EQ(schema_version_of(directory.path()), 5) << "an older release would misread what may come now";
       {
         model::State after;
         const auto store = open_loaded(directory.path(), after);
@@ -438,28 +545,38 @@ TEST(StoreDamage, RecordThatCannotBeRead) {
 TEST(StoreDamage, MissingPartOfTheSnapshot) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3, 2);
-  tamper(directory.path(), "UPDATE snapshot SET parts = 2");
-  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 1 of the snapshot is missing"));
-  tamper(directory.path(), "UPDATE snapshot SET parts = 1, part = 1");
+  tamper(directory.path(), "UPDATE part SET part = part + 1");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 0 of the snapshot is missing"));
+  tamper(directory.path(), "DELETE FROM part");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 0 of the snapshot is missing"));
 }
 
-TEST(StoreDamage, PartsOfTwoSnapshots) {
+TEST(StoreDamage, PartOfAnotherSnapshot) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3, 2);
   const std::string record("\x08\x01", 2);
   const std::string sum = std::to_string(static_cast<int64_t>(fnv1a(record)));
-  tamper(directory.path(),
-         "UPDATE snapshot SET parts = 2; INSERT INTO snapshot VALUES (1, 2, x'0801', " + sum + ")");
+  tamper(directory.path(), "UPDATE part SET record = x'0801', checksum = " + sum);
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
-                   "part 1 of the snapshot is of another generation"));
+                   "part 0 of the snapshot is of another generation"));
+}
+
+TEST(StoreDamage, WhichSnapshotIsInForce) {
+  const ScratchDirectory directory;
+  make_store(directory.path(), 3, 2);
+  tamper(directory.path(), "UPDATE base SET parts = 0");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
+                   "which snapshot is in force has a wrong checksum"));
+  tamper(directory.path(), "DELETE FROM base");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
+                   "after generation 0 comes the record of generation 3"));
 }
 
 TEST(StoreDamage, MissingTable) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3);
-  tamper(directory.path(), "DROP TABLE snapshot");
-  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "no such table: snapshot"));
+  tamper(directory.path(), "DROP TABLE base");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "no such table: base"));
 }
 
 TEST(StoreDamage, TruncatedFile) {

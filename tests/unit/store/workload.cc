@@ -145,6 +145,22 @@ std::unique_ptr<SqliteStore> open_loaded(const std::string& path, model::State& 
   return std::move(*store);
 }
 
+Expected<void> compact_all(Store& store, const model::State& state, size_t most) {
+  for (Expected<bool> more = true; *more;) {
+    more = store.compact(state, most);
+    if (!more) return Unexpected(more.error());
+  }
+  return {};
+}
+
+Expected<void> append_to(Store& store, const model::State& before, const model::ChangeSet& changes,
+                         const AnsweredRequest* request) {
+  std::vector<model::Change> back;
+  for (const model::Change& change : changes.changes) back.push_back(model::inverse(before, change));
+  store.preserve(back);
+  return store.append(changes, request);
+}
+
 void append_all(Store& store, model::Generation first, model::Generation last) {
   for (model::Generation generation = first; generation <= last; ++generation) {
     const auto appended = store.append(change_set(generation));
@@ -167,7 +183,7 @@ void make_store(const std::string& path, model::Generation last, model::Generati
   ASSERT_NE(store, nullptr);
   append_all(*store, 1, compacted);
   if (compacted > 0) {
-    ASSERT_TRUE(store->compact(states(compacted).back()));
+    ASSERT_TRUE(compact_all(*store, states(compacted).back()));
   }
   append_all(*store, compacted + 1, last);
 }
