@@ -34,7 +34,7 @@ Expected<int64_t> Reader::begin() {
                     "; run the release that wrote it, or restore a backup");
   }
   version_ = *version;
-  return version;
+  return version_;
 }
 
 Expected<int64_t> Reader::number(const std::string& sql) {

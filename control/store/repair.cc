@@ -144,7 +144,7 @@ class Examination {
   }
 
   [[nodiscard]] Expected<void> look_at_snapshot() {
-    const auto read = reader_.read_snapshot(condition.state);
+    auto read = reader_.read_snapshot(condition.state);
     if (read) return {};
     if (read.error().code != ErrorCode::internal) return read;
     return nothing_is_left(read.error().message);
@@ -153,7 +153,7 @@ class Examination {
   [[nodiscard]] Expected<void> look_at_log(bool are_pages_whole) {
     const auto whole = is_whole(reader_.read_log(condition.state));
     if (!whole) return Unexpected(whole.error());
-    const auto table = are_pages_whole ? Expected<void>() : reader_.check_pages("log");
+    auto table = are_pages_whole ? Expected<void>() : reader_.check_pages("log");
     if (!table && table.error().code != ErrorCode::internal) return table;
     const model::Generation recovered = condition.state.generation;
     const auto last = reader_.number("SELECT max(generation) FROM log");
@@ -234,8 +234,7 @@ Expected<void> write_repaired(const std::string& path, Examination& examination)
     if (!store) return Unexpected(store.error());
     if (auto loaded = (*store)->load(); !loaded) return Unexpected(loaded.error());
     examination.begin_answers();
-    const auto filled =
-        (*store)->fill(examination.condition.state, [&] { return examination.next_answer(); });
+    auto filled = (*store)->fill(examination.condition.state, [&] { return examination.next_answer(); });
     if (!filled) return filled;
   }
   std::error_code ignored;

@@ -151,6 +151,27 @@ TEST(Repair, ADamagedSnapshotLeavesNothingToBuildOn) {
   EXPECT_NE(refused.error().message.find("restore a backup"), std::string::npos);
 }
 
+// A snapshot that was made while changes went on holds none of them: it alone is a state that was.
+TEST(Repair, ASnapshotMadeBesideChangesIsOfOneMoment) {
+  const ScratchDirectory directory;
+  const auto expected = states(60);
+  {
+    model::State state;
+    const auto store = open_loaded(directory.path(), state);
+    append_all(*store, 1, 20);
+    model::Generation generation = 20;
+    do {
+      ASSERT_TRUE(store->compact(expected[generation], 8));
+      ASSERT_TRUE(append_to(*store, expected[generation], change_set(generation + 1)));
+      ASSERT_LT(++generation, 60u);
+    } while (store->is_compacting());
+    ASSERT_GT(generation, 30u);
+  }
+  tamper(directory.path(), "DELETE FROM log WHERE generation = 21");
+  EXPECT_TRUE(has(look(directory.path()).damage, "after generation 20 comes the record of generation 22"));
+  repair_with_loss(directory.path(), expected[20]);
+}
+
 TEST(Repair, AMissingTable) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3);
