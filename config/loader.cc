@@ -463,6 +463,10 @@ class Checker {
   void api(const Config& config) {
     if (!config.store().path().empty()) settings_.store_path = config.store().path();
     absolute_path("store.path", settings_.store_path);
+    settings_.compact_after =
+        number("store.compact_after", config.store().compact_after(), settings_.compact_after, 1, 10'000'000);
+    settings_.compact_after_mb = number("store.compact_after_mb", config.store().compact_after_mb(),
+                                        settings_.compact_after_mb, 1, 65'536);
 
     Settings::Api& out = settings_.api;
     if (!config.api().socket().empty()) out.socket = config.api().socket();

@@ -124,6 +124,8 @@ struct Settings {
   std::string metrics_listen;            // empty: no page
   uint32_t denied_packets_a_second = 0;  // in the log, of each reason; 0: none
   std::string store_path = "/var/lib/portcullis/state.db";
+  uint32_t compact_after = 100'000;  // change sets
+  uint32_t compact_after_mb = 64;
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <variant>
@@ -14,6 +15,11 @@ namespace {
 
 // How long what the tick does rests after a failure: a full disk is not tried every second.
 constexpr std::chrono::seconds retry_after{30};
+
+// Objects and rules that one step of compaction writes, which a call may have to wait for: some milliseconds.
+constexpr size_t compaction_step = 2000;
+// While calls wait, so many go before the next step.
+constexpr int jobs_a_step = 16;
 
 }  // namespace
 
@@ -91,15 +97,22 @@ bool Control::hand_over(std::function<void()> job) {
 
 void Control::serve() {
   std::unique_lock lock(mutex_);
+  int jobs_until_step = jobs_a_step;
   while (is_open_ || !jobs_.empty()) {
-    if (jobs_.empty()) {
-      changed_.wait_until(lock, next_tick_);
-    } else {
+    const bool is_idle = jobs_.empty();
+    if (!is_idle) {
       const std::function<void()> job = std::move(jobs_.front());
       jobs_.pop();
       lock.unlock();
       job();
       lock.lock();
+    }
+    if (is_idle || --jobs_until_step == 0) {
+      jobs_until_step = jobs_a_step;
+      lock.unlock();
+      const bool is_busy = compact_some();
+      lock.lock();
+      if (is_idle && !is_busy && jobs_.empty() && is_open_) changed_.wait_until(lock, next_tick_);
     }
     if (Clock::now() < next_tick_) continue;
     lock.unlock();
@@ -172,6 +185,7 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
 Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
                                const store::AnsweredRequest* request) {
   if (changes.changes.empty() && request == nullptr) return {};
+  if (store_->is_compacting()) store_->preserve(draft.before());
   if (auto appended = store_->append(changes, request); !appended) return appended;
   draft.keep();
   for (const model::Change& change : changes.changes) {
@@ -189,7 +203,7 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
 
 void Control::tick() {
   next_tick_ = Clock::now() + config_.tick;
-  for (const auto chore : {&Control::end_keeping, &Control::compact_if_long, &Control::forget_requests})
+  for (const auto chore : {&Control::end_keeping, &Control::forget_requests})
     if (const auto done = (this->*chore)(); !done) {
       spdlog::error("{}", done.error().message);
       next_tick_ = Clock::now() + retry_after;
@@ -208,9 +222,17 @@ Expected<void> Control::end_keeping() {
   return commit(draft);
 }
 
-Expected<void> Control::compact_if_long() {
-  if (store_->log_size() <= config_.compact_after) return {};
-  return store_->compact(model_.state());
+bool Control::compact_some() {
+  const auto log = store_->log_size();
+  const bool is_long = log.records > config_.compact_after ||
+                       log.bytes > std::max(config_.compact_after_bytes, store_->snapshot_bytes());
+  if (!is_long && !store_->is_compacting()) return false;
+  if (Clock::now() < compaction_rests_until_) return false;
+  const auto more = store_->compact(model_.state(), compaction_step);
+  if (more) return *more;
+  spdlog::error("{}", more.error().message);
+  compaction_rests_until_ = Clock::now() + retry_after;
+  return false;
 }
 
 Expected<void> Control::forget_requests() {

@@ -33,9 +33,11 @@ struct ControlConfig {
   // Made to exist at start as they are here, and as such until the next. Refused if that would leave an EIP
   // outside.
   std::vector<model::Pool> pools;
-  // The store is compacted when its log holds more change sets than this.
+  // The store is compacted when its log holds more change sets than this, or more bytes, and more of these
+  // than the snapshot: so it is written anew no oftener than it is written.
   uint64_t compact_after = 100'000;
-  // How often what nobody calls for is done: ending keep_established, compaction.
+  uint64_t compact_after_bytes = 64ULL << 20;
+  // How often what nobody calls for is done: ending keep_established, forgetting requests.
   std::chrono::milliseconds tick{1000};
 };
 
@@ -163,7 +165,8 @@ class Control {
                                       const store::AnsweredRequest* request);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
-  [[nodiscard]] Expected<void> compact_if_long();
+  // One step, if the log is long or a compaction is under way. False: there is nothing to do now.
+  [[nodiscard]] bool compact_some();
   [[nodiscard]] Expected<void> forget_requests();
 
   const ControlConfig config_;
@@ -174,6 +177,7 @@ class Control {
   std::set<IpAddr> keeping_;         // EIPs with keep_established
   std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;
+  Clock::time_point compaction_rests_until_;
 
   std::mutex mutex_;  // of the three below
   std::condition_variable changed_;

@@ -36,6 +36,7 @@ struct Options {
   uint32_t control_core = 0;
   uint32_t memory_mb = 0;
   bool no_huge = false;
+  uint32_t compact_after = 0;
   bool no_updates = false;
   bool json = false;
 };
@@ -92,6 +93,7 @@ class Session {
                                                   .worker_core = options_.core,
                                                   .memory_mb = options_.memory_mb,
                                                   .no_huge = options_.no_huge,
+                                                  .compact_after = options_.compact_after,
                                                   .capture = packets->path()});
     nlohmann::ordered_json report{{"eips", options_.eips}, {"known", options_.known}};
     say("an empty gateway starts");
@@ -249,6 +251,10 @@ int main(int argc, char** argv) {
   app.add_option("--memory", options.memory_mb, "megabytes of DPDK's memory; 0: what the tables need")
       ->capture_default_str();
   app.add_flag("--no-huge", options.no_huge, "without hugepages");
+  app.add_option("--compact-after", options.compact_after,
+                 "change sets in the store's log; 0: as by default, which a run does not reach")
+      ->check(CLI::Range(0u, 10'000'000u))
+      ->capture_default_str();
   app.add_flag("--no-updates", options.no_updates, "start-up and memory alone");
   app.add_option("--portcullisd", options.portcullisd, "the program; by default the one built beside this")
       ->check(CLI::ExistingFile);

@@ -57,7 +57,8 @@ std::string text_of(const GatewayConfig& config, const std::filesystem::path& di
        << " ipv6_eips: 16 tag_sets: 16 flows: 65536 index_pages: "
        << pages_of(config.eips) + pages_of(config.known) << " }\n"
        << "api { socket: \"" << (directory / "api.sock").string() << "\" }\n"
-       << "store { path: \"" << (directory / "state.db").string() << "\" }\n";
+       << "store { path: \"" << (directory / "state.db").string()
+       << "\" compact_after: " << config.compact_after << " }\n";
   return text.str();
 }
 

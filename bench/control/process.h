@@ -20,6 +20,7 @@ struct GatewayConfig {
   uint32_t worker_core = 1;
   uint32_t memory_mb = 0;
   bool no_huge = false;
+  uint32_t compact_after = 0;     // change sets in the store's log; 0: as by default
   std::filesystem::path capture;  // what the uplink receives, again and again; empty: nothing
 };
 

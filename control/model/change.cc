@@ -1,3 +1,4 @@
+#include "control/model/change_key.h"
 #include "control/model/objects.h"
 
 namespace portcullis::model {
@@ -67,6 +68,15 @@ void apply(State& state, const ChangeSet& changes) {
   if (changes.changes.empty()) return;
   for (const Change& change : changes.changes) apply(state, change);
   state.generation = changes.generation;
+}
+
+ChangeKey key_of(const Change& change) {
+  if (const auto* vm = std::get_if<PutVm>(&change)) return VmKey{vm->vm.tenant, vm->vm.id};
+  if (const auto* vm = std::get_if<DeleteVm>(&change)) return vm->key;
+  if (const auto* pool = std::get_if<PutPool>(&change)) return pool->pool.id;
+  if (const auto* pool = std::get_if<DeletePool>(&change)) return pool->id;
+  if (const auto* eip = std::get_if<PutEip>(&change)) return eip->eip.address;
+  return std::get<DeleteEip>(change).address;
 }
 
 }  // namespace portcullis::model

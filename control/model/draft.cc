@@ -29,15 +29,6 @@ Draft::~Draft() {
     model_.usage_.apply(model_.state_, *change);
 }
 
-Draft::Key Draft::key_of(const Change& change) {
-  if (const auto* vm = std::get_if<PutVm>(&change)) return VmKey{vm->vm.tenant, vm->vm.id};
-  if (const auto* vm = std::get_if<DeleteVm>(&change)) return vm->key;
-  if (const auto* pool = std::get_if<PutPool>(&change)) return pool->pool.id;
-  if (const auto* pool = std::get_if<DeletePool>(&change)) return pool->id;
-  if (const auto* eip = std::get_if<PutEip>(&change)) return eip->eip.address;
-  return std::get<DeleteEip>(change).address;
-}
-
 // Of an EIP that is changed again and again the first inverse says all: what others ask of it, its address
 // and its vm, stays. So a long list is kept once, however many changes it goes through.
 void Draft::make(Change change) {
@@ -71,6 +62,13 @@ ChangeSet Draft::changes() const {
   all.changes.reserve(steps_.size());
   for (const Step& step : steps_)
     if (!is_nothing(step)) all.changes.push_back(step.last);
+  return all;
+}
+
+std::vector<Change> Draft::before() const {
+  std::vector<Change> all;
+  all.reserve(steps_.size());
+  for (const Step& step : steps_) all.push_back(back_[step.first_back]);
   return all;
 }
 

@@ -8,9 +8,9 @@
 #include <map>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "control/model/change_key.h"
 #include "control/model/model.h"
 
 namespace portcullis::model {
@@ -50,6 +50,8 @@ class Draft {
   [[nodiscard]] Generation generation() const;
   // As one change set: of each object the last word, which is all that matters.
   [[nodiscard]] ChangeSet changes() const;
+  // What each object of changes(), and of what came and went, was before, as what makes it so.
+  [[nodiscard]] std::vector<Change> before() const;
   // In the order of their first change. What was made and deleted again is not among them.
   [[nodiscard]] std::vector<ChangedObject> changed_objects() const;
 
@@ -57,18 +59,16 @@ class Draft {
   void keep();
 
  private:
-  using Key = std::variant<VmKey, std::string, IpAddr>;  // a vm's, a pool's, an EIP's
   struct Step {
     Change last;
     size_t first_back;  // index in back_: what the object was before all this
   };
-  [[nodiscard]] static Key key_of(const Change& change);
   // It was not there before, and is not after.
   [[nodiscard]] bool is_nothing(const Step& step) const;
 
   Model& model_;
   std::vector<Step> steps_;  // one an object
-  std::map<Key, size_t> step_of_;
+  std::map<ChangeKey, size_t> step_of_;
   std::vector<Change> back_;  // what takes the changes back, in their order
   size_t made_ = 0;
   uint64_t written_rules_ = 0;

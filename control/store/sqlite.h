@@ -41,7 +41,7 @@ class Connection {
   [[nodiscard]] int result() const { return result_; }
   [[nodiscard]] sqlite3* handle() const { return handle_.get(); }
   // Runs statements that give no rows worth reading.
-  [[nodiscard]] int execute(const char* sql) {
+  [[nodiscard]] int execute(const char* sql) const {
     return sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr);
   }
   // SQLite's words for the last failure.

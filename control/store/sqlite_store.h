@@ -3,16 +3,21 @@
 // "Durability"). Beside state.db lie state.db-wal (belongs to it, must move with it) and state.db.lock.
 //
 //   log       generation -> record.proto ChangeSet, FNV-1a of it; generations without a gap
-//   snapshot  part -> the same form: change sets that make the state of one generation out of nothing
+//   part      number -> the same form: change sets that make the state of one generation out of nothing
+//   base      which parts are the snapshot, and of which generation; the log counts from there
 //   request   caller, id -> an answered request, FNV-1a of all of it
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
+#include "control/store/answers.h"
 #include "control/store/lock_file.h"
+#include "control/store/reader.h"
+#include "control/store/snapshot.h"
 #include "control/store/sqlite.h"
 #include "control/store/store.h"
 
@@ -24,51 +29,65 @@ class SqliteStore final : public Store {
   // the store is open in another process, is not a Portcullis store, or was written by a newer release.
   // `vfs`: SQLite's file layer, its default one if empty.
   [[nodiscard]] static Expected<std::unique_ptr<SqliteStore>> open(const std::string& path,
-                                                                   const std::string& vfs = {});
+                                                                   const std::string& vfs = {},
+                                                                   AnswerBounds bounds = {});
   [[nodiscard]] Expected<model::State> load() override;
   [[nodiscard]] Expected<void> append(const model::ChangeSet& changes,
                                       const AnsweredRequest* request = nullptr) override;
   [[nodiscard]] Expected<std::optional<AnsweredRequest>> recall(const std::string& caller,
                                                                 const std::string& id) override;
   [[nodiscard]] Expected<void> forget_requests(int64_t before_ms) override;
-  [[nodiscard]] Expected<void> compact(const model::State& state) override;
-  [[nodiscard]] uint64_t log_size() const override { return head_ - snapshot_; }
+  [[nodiscard]] Expected<bool> compact(const model::State& state, size_t most) override;
+  [[nodiscard]] bool is_compacting() const override { return compaction_ != Compaction::none; }
+  void preserve(const std::vector<model::Change>& before) override;
+  [[nodiscard]] Size log_size() const override { return {head_ - base_.generation, log_bytes_}; }
+  [[nodiscard]] uint64_t snapshot_bytes() const override { return snapshot_bytes_; }
+  // Makes a new, empty and loaded store hold a state, and the answers that `next` gives until it gives none.
+  [[nodiscard]] Expected<void> fill(const model::State& state,
+                                    const std::function<std::optional<AnsweredRequest>()>& next);
 
  private:
-  SqliteStore(std::string path, LockFile lock, Connection connection);
+  // Parts are written beside those in force, then the base says that they are the snapshot, then what is of
+  // no use any more is removed.
+  enum class Compaction : uint8_t { none, write, remove };
+
+  SqliteStore(std::string path, LockFile lock, Connection connection, AnswerBounds bounds);
 
   [[nodiscard]] Expected<void> initialise();
   [[nodiscard]] Expected<void> set_durability();
-  [[nodiscard]] Expected<void> create_schema();
-  [[nodiscard]] Expected<int64_t> pragma(const char* sql);
-  [[nodiscard]] Expected<void> check_pages();
   [[nodiscard]] Expected<void> raise_version();
+  [[nodiscard]] Expected<void> look_for_leftovers();
   [[nodiscard]] Expected<void> prepare_statements();
-  [[nodiscard]] int insert_log(const model::ChangeSet& changes);
-  [[nodiscard]] int insert_request(const AnsweredRequest& request);
+  [[nodiscard]] int insert_log(const model::ChangeSet& changes, uint64_t& bytes);
   // Of a transaction that failed; some failures have rolled back already.
   void roll_back();
-  [[nodiscard]] Expected<void> load_snapshot(model::State& state);
-  [[nodiscard]] Expected<void> load_log(model::State& state);
-  [[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,
-                                                       const std::string& what);
-  [[nodiscard]] Expected<void> write_snapshot(const model::State& state);
-  [[nodiscard]] Expected<void> write_part(Statement& insert, const model::ChangeSet& part, int64_t number,
-                                          int64_t parts);
-  [[nodiscard]] Unexpected damaged(const std::string& what) const;
+  void begin_snapshot();
+  [[nodiscard]] Expected<bool> write_some(const model::State& state, size_t most);
+  [[nodiscard]] Expected<void> put_in_force();
+  // False: there is nothing more to remove.
+  [[nodiscard]] Expected<bool> remove_some(size_t most);
   // What a failed read or write means, by SQLite's code.
   [[nodiscard]] Unexpected failed(const std::string& what, int result) const;
 
   std::string path_;
   LockFile lock_;  // outlives the connection
   Connection connection_;
+  Reader reader_;
+  Answers answers_;
   Statement insert_;
-  Statement insert_request_;
-  Statement find_request_;
-  Statement forget_requests_;
+  Statement insert_part_;
   bool is_loaded_ = false;
-  model::Generation snapshot_ = 0;  // of the snapshot; 0 if there is none
-  model::Generation head_ = 0;      // last one that is durable
+  model::Generation head_ = 0;  // last one that is durable
+  Base base_;
+  uint64_t log_bytes_ = 0;  // of the records after the base
+  uint64_t snapshot_bytes_ = 0;
+
+  Compaction compaction_ = Compaction::none;
+  // While parts are written.
+  std::optional<Snapshot> snapshot_;
+  Base next_base_;
+  uint64_t next_log_bytes_ = 0;  // of the records after it
+  uint64_t next_snapshot_bytes_ = 0;
 };
 
 }  // namespace portcullis::store

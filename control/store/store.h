@@ -2,9 +2,11 @@
 // after a restart is what load() gives. Thread: the control thread only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/model/objects.h"
 #include "src/base/expected.h"
@@ -39,7 +41,8 @@ class Store {
   // failed sync nobody can know what the disk holds, so a restart that comes before the next success may find
   // that one change set, wholly; the next success replaces it.
   // `request`: what is answered with it, stored in the same record: both are durable or none. With it the
-  // change set may be empty. Its id replaces an earlier one of the caller.
+  // change set may be empty. Its id replaces an earlier one of the caller. Of a caller that has very many
+  // the oldest ones go.
   [[nodiscard]] virtual Expected<void> append(const model::ChangeSet& changes,
                                               const AnsweredRequest* request = nullptr) = 0;
 
@@ -49,13 +52,28 @@ class Store {
   // Forgets requests that were answered before a time, some thousands at most in one call.
   [[nodiscard]] virtual Expected<void> forget_requests(int64_t before_ms) = 0;
 
-  // Replaces the records up to state.generation by one snapshot, atomically. `state` is what load() and the
-  // appended change sets made. Takes time in proportion to the state: to be called between replies. Errors as
-  // of append(); then the log stays as it was.
-  [[nodiscard]] virtual Expected<void> compact(const model::State& state) = 0;
+  // Compaction: the records up to a generation give way to a snapshot of the state, step by step between
+  // replies, with changes in between. Nothing is lost if the process ends in the middle of it: the store is
+  // then what the records say.
+  //
+  // One step, of a size that `most` bounds: objects and rules that are written, records that are removed. The
+  // first one takes the snapshot's generation, which is `state`'s; `state` is always what load() and the
+  // appended change sets made. False: it is complete. Errors as of append(); then it is given up, and the
+  // next step begins anew.
+  [[nodiscard]] virtual Expected<bool> compact(const model::State& state, size_t most) = 0;
+  // Some step of it has been made, and not the last one; or a process that ended left something to remove.
+  [[nodiscard]] virtual bool is_compacting() const = 0;
+  // What the objects of the next change set were before it: to be told before append(), while
+  // is_compacting().
+  virtual void preserve(const std::vector<model::Change>& before) = 0;
 
-  // Change sets since the last snapshot.
-  [[nodiscard]] virtual uint64_t log_size() const = 0;
+  // Since the last snapshot.
+  struct Size {
+    uint64_t records = 0;
+    uint64_t bytes = 0;
+  };
+  [[nodiscard]] virtual Size log_size() const = 0;
+  [[nodiscard]] virtual uint64_t snapshot_bytes() const = 0;
 };
 
 }  // namespace portcullis::store

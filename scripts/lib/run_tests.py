@@ -217,10 +217,10 @@ def reporting(label: str, report: pathlib.Path, command: Callable[[pathlib.Path]
     return cases
 
 
-def pytest(label: str, directory: pathlib.Path, seconds: float) -> list[Case]:
+def pytest(label: str, directory: pathlib.Path, seconds: float, options: tuple[str, ...] = ()) -> list[Case]:
     return reporting(label, BUILD / f"{directory.name}.junit.xml",
                      lambda report: [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
-                                     f"--junit-xml={report}", directory], seconds)
+                                     f"--junit-xml={report}", *options, directory], seconds)
 
 
 SANITIZERS = {
@@ -310,9 +310,8 @@ def tsan(full: bool) -> list[Case]:
 
 
 def e2e(full: bool) -> list[Case]:
-    del full
     say("End to end")
-    return pytest("e2e", ROOT / "tests/e2e", seconds=1500)
+    return pytest("e2e", ROOT / "tests/e2e", seconds=2400 if full else 1500, options=("--full",) if full else ())
 
 
 # --- fuzzing ---

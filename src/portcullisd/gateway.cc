@@ -309,7 +309,9 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   for (const Worker* worker : workers_->all()) publisher.add_worker(worker);
   publisher.set_handover(workers_->handover());
   control_.emplace(
-      ControlConfig{.pools = settings_.pools},
+      ControlConfig{.pools = settings_.pools,
+                    .compact_after = settings_.compact_after,
+                    .compact_after_bytes = uint64_t{settings_.compact_after_mb} << 20},
       model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved), std::move(own)),
       std::move(store), std::move(publisher));
   return control_->start();

@@ -11,6 +11,7 @@
 #include "config/loader.h"
 #include "src/portcullisd/gateway.h"
 #include "src/portcullisd/notify.h"
+#include "src/portcullisd/store_command.h"
 
 namespace {
 
@@ -25,9 +26,19 @@ const std::map<std::string, spdlog::level::level_enum> log_levels{
     {"warning", spdlog::level::warn}, {"error", spdlog::level::err},
 };
 
+constexpr const char* examples =
+    "\nExamples:\n"
+    "  portcullisd --config /etc/portcullis/portcullisd.txtpb --check-config\n"
+    "  portcullisd --config /etc/portcullis/portcullisd.txtpb\n"
+    "  portcullisd --check-store /var/lib/portcullis/state.db\n"
+    "  portcullisd --repair-store /var/lib/portcullis/state.db --accept-loss\n";
+
 struct Options {
   std::string config;
   bool check_config = false;
+  std::string check_store;   // empty: not that
+  std::string repair_store;  // empty: not that
+  bool accept_loss = false;
   spdlog::level::level_enum log_level = spdlog::level::info;
 };
 
@@ -65,10 +76,23 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("The Portcullis gateway.", "portcullisd");
   app.set_version_flag("--version", "portcullisd " PORTCULLIS_VERSION);
-  app.add_option("--config", options.config, "start-up configuration, Protobuf text format (config.proto)")
-      ->required()
+  auto* what = app.add_option_group("what to do")->require_option(1);
+  auto* config = what->add_option("--config", options.config,
+                                  "start-up configuration, Protobuf text format (config.proto)")
+                     ->option_text("FILE");
+  what->add_option("--check-store", options.check_store,
+                   "only say what of a store is damaged and would be lost; no gateway may run with it")
       ->option_text("FILE");
-  app.add_flag("--check-config", options.check_config, "only say whether the configuration is right");
+  auto* repair =
+      what->add_option("--repair-store", options.repair_store,
+                       "only make a store of what is left of a damaged one, which is kept beside it")
+          ->option_text("FILE");
+  app.add_flag("--accept-loss", options.accept_loss,
+               "repair, though changes that were acknowledged or answers to requests are lost")
+      ->needs(repair);
+  app.add_flag("--check-config", options.check_config, "only say whether the configuration is right")
+      ->needs(config);
+  app.footer(examples);
   app.add_option("--log-level", options.log_level, "trace, debug, info (default), warning or error")
       ->transform(CLI::CheckedTransformer(log_levels))
       ->option_text("LEVEL");
@@ -77,6 +101,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_ok : exit_usage;
   }
+  if (!options.check_store.empty()) return check_store(options.check_store) ? exit_ok : exit_failed;
+  if (!options.repair_store.empty())
+    return repair_store(options.repair_store, options.accept_loss) ? exit_ok : exit_failed;
   spdlog::set_default_logger(spdlog::stderr_color_mt("portcullisd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::set_level(options.log_level);

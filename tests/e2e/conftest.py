@@ -13,6 +13,10 @@ from lab import Lab  # noqa: E402  (found by the path above)
 from tenant import Tenant  # noqa: E402
 
 
+def pytest_addoption(parser) -> None:
+    parser.addoption("--full", action="store_true", help="what takes long, too: 1,000 kills, not 100")
+
+
 def pytest_collection_modifyitems(items) -> None:
     if os.geteuid() != 0:
         for item in items:

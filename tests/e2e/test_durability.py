@@ -15,29 +15,12 @@ import pytest
 from api import Api, new
 from gateway import Gateway
 from nest import Nest
+from portless import POOL, config
 
-KILLS = 100
 WRITERS = 4
 VMS_PER_WRITER = 4
-POOL = "198.18.0.0/16"
 
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
-
-
-def config(nest: Nest) -> str:
-    """Ports without a wire and tables of the smallest size: this is about the store, and starts fast."""
-    return f"""\
-eal {{ no_huge: true memory_mb: 256 file_prefix: "{nest.name}" main_core: 0 }}
-ports {{ name: "uplink" device: "net_null0,no-rx=1" role: UPLINK next_hop {{ mac: "02:00:00:00:00:02" }} }}
-ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
-workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
-gateway {{ addresses: "198.51.100.1/24" }}
-pools {{ name: "public" prefix: "{POOL}" }}
-capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
-flows {{ quarantine: 1 }}
-api {{ socket: "{nest.directory}/api.sock" }}
-store {{ path: "{nest.directory}/state.db" }}
-"""
 
 
 @pytest.fixture(name="gateway")
@@ -159,12 +142,14 @@ class Writer:
         return Thing(found.location.mac, eip.address, frozenset(map(str, permit.rules)), frozenset(eip.tags))
 
 
-def test_kill_at_random_moments_of_a_write_load(gateway):
+def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
+    """The store is compacted all the time, so that many a kill falls into that."""
+    kills = 1000 if pytestconfig.getoption("full") else 100
     writers = [Writer(number) for number in range(WRITERS)]
     moments = random.Random(2)
     gateway.start()
     cut_off = applied = 0
-    for life in range(KILLS):
+    for life in range(kills):
         with Api(gateway.socket) as api:
             threads = [threading.Thread(target=writer.run, args=(api,)) for writer in writers]
             for thread in threads:
@@ -187,9 +172,9 @@ def test_kill_at_random_moments_of_a_write_load(gateway):
             for writer in writers:
                 writer.check(api)
     calls = sum((writer.calls for writer in writers), collections.Counter())
-    print(f"{sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
-    assert sum(calls.values()) > KILLS, "there was no load to speak of"
-    assert cut_off > KILLS / 2, "the kills did not fall into calls"
+    print(f"{kills} kills: {sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
+    assert sum(calls.values()) > kills, "there was no load to speak of"
+    assert cut_off > kills / 2, "the kills did not fall into calls"
     assert gateway.stop() == 0
 
 

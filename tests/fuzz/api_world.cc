@@ -69,8 +69,11 @@ class Records final : public store::Store {
     return found == disk_.requests.end() ? std::nullopt : std::optional(found->second);
   }
   Expected<void> forget_requests(int64_t) override { return {}; }
-  Expected<void> compact(const model::State&) override { return {}; }
-  uint64_t log_size() const override { return 0; }
+  Expected<bool> compact(const model::State&, size_t) override { return false; }
+  bool is_compacting() const override { return false; }
+  void preserve(const std::vector<model::Change>&) override {}
+  Size log_size() const override { return {}; }
+  uint64_t snapshot_bytes() const override { return 0; }
 
  private:
   Disk& disk_;

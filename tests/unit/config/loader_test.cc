@@ -423,6 +423,11 @@ const Row rows[] = {
      "store { path: \"state.db\" }\n\tapi { socket: \"api.sock\" }",
      {"c:6:9: store.path is \"state.db\", expected an absolute path",
       "c:7:15: api.socket is \"api.sock\", expected an absolute path of at most 107 bytes"}},
+    {"compaction",
+     6,
+     "store { compact_after: 10000001 compact_after_mb: 65537 }",
+     {"c:6:9: store.compact_after is 10000001, expected 1..10000000, or 0 for 100000",
+      "c:6:33: store.compact_after_mb is 65537, expected 1..65536, or 0 for 64"}},
     {"relative_audit_log",
      6,
      R"(api { audit_log: "audit.log" })",
@@ -505,6 +510,8 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->denied_packets_a_second, 0u);
   EXPECT_EQ(settings->api.audit_log, "/var/lib/portcullis/audit.log");
   EXPECT_EQ(settings->store_path, "/var/lib/portcullis/state.db");
+  EXPECT_EQ(settings->compact_after, 100'000u);
+  EXPECT_EQ(settings->compact_after_mb, 64u);
 }
 
 TEST(Config, WhatIsGivenIsTaken) {

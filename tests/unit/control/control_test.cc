@@ -24,6 +24,10 @@ struct Disk {
   std::vector<model::ChangeSet> log;
   std::map<std::pair<std::string, std::string>, store::AnsweredRequest> requests;
   std::atomic<int> compactions = 0;
+  std::atomic<int> failed_compactions = 0;
+  std::vector<model::Change> preserved;
+  uint64_t record_bytes = 100;
+  uint64_t snapshot_bytes = 0;
   std::atomic<bool> is_full = false;
   std::function<void()> on_append = [] {};
 
@@ -54,16 +58,31 @@ class MemoryStore final : public store::Store {
     std::erase_if(disk_.requests, [&](const auto& known) { return known.second.answered_ms < before_ms; });
     return {};
   }
-  Expected<void> compact(const model::State& state) override {
-    disk_.snapshot = state;
-    disk_.log.clear();
+  // In four steps, of which the last makes the snapshot of what the state was at the first.
+  Expected<bool> compact(const model::State& state, size_t) override {
+    if (disk_.is_full) {
+      ++disk_.failed_compactions;
+      return fail(ErrorCode::unavailable, "the disk is full; make room and try again");
+    }
+    if (steps_ == 0) taken_ = state;
+    if (++steps_ < 4) return true;
+    steps_ = 0;
+    disk_.snapshot = std::move(taken_);
+    std::erase_if(disk_.log, [&](const auto& c) { return c.generation <= disk_.snapshot.generation; });
     ++disk_.compactions;
-    return {};
+    return false;
   }
-  uint64_t log_size() const override { return disk_.log.size(); }
+  bool is_compacting() const override { return steps_ != 0; }
+  void preserve(const std::vector<model::Change>& before) override {
+    disk_.preserved.insert(disk_.preserved.end(), before.begin(), before.end());
+  }
+  Size log_size() const override { return {disk_.log.size(), disk_.log.size() * disk_.record_bytes}; }
+  uint64_t snapshot_bytes() const override { return disk_.snapshot_bytes; }
 
  private:
   Disk& disk_;
+  int steps_ = 0;
+  model::State taken_;
 };
 
 const model::Pool pool{"public", *Ipv4Prefix::parse("203.0.113.0/24"), PoolKind::local};
@@ -559,6 +578,60 @@ TEST(Control, ALongLogIsCompacted) {
   gateway.control.stop();
   EXPECT_EQ(disk.state().vms.size(), 12u);
   EXPECT_LE(disk.log.size(), 10u);
+}
+
+// By bytes it is no oftener than the snapshot is long.
+TEST(Control, ALogOfManyBytesIsCompacted) {
+  for (const uint64_t snapshot_bytes : {0, 1500}) {
+    SCOPED_TRACE(snapshot_bytes);
+    Disk disk;
+    disk.snapshot_bytes = snapshot_bytes;
+    Gateway gateway(disk, {.pools = {pool}, .compact_after_bytes = 500, .tick = 5ms});
+    gateway.start();
+    for (uint32_t n = 0; n < 12; ++n)
+      ASSERT_TRUE(gateway.create_vm("vm" + std::to_string(n), Ipv4Addr::from_host(0x0a000001 + n)));
+    std::this_thread::sleep_for(20ms);
+    EXPECT_EQ(disk.compactions > 0, snapshot_bytes == 0);
+  }
+}
+
+// Jobs that wait go before it, but not for ever; what their changes replace is set aside.
+TEST(Control, CompactionGoesOnBetweenJobs) {
+  Disk disk;
+  Gateway gateway(disk, {.pools = {pool}, .compact_after = 1, .tick = 1h});
+  gateway.start();
+  gateway.populate();
+  std::atomic<bool> is_done = false;
+  std::vector<std::thread> busy;
+  for (int thread = 0; thread < 3; ++thread)
+    busy.emplace_back([&] {
+      while (!is_done) static_cast<void>(gateway.state());
+    });
+  for (int n = 0; n < 200; ++n)
+    ASSERT_TRUE(gateway.set_permit_list(n % 2 == 0 ? std::vector{http} : std::vector{out}));
+  EXPECT_TRUE(gateway.eventually([&] { return disk.compactions > 1; }));
+  is_done = true;
+  for (std::thread& thread : busy) thread.join();
+  const model::State state = gateway.state();
+  gateway.control.stop();
+  EXPECT_EQ(disk.state(), state);
+  ASSERT_FALSE(disk.preserved.empty());
+  EXPECT_TRUE(std::holds_alternative<model::PutEip>(disk.preserved.back()));
+}
+
+TEST(Control, ACompactionThatFailsRests) {
+  Disk disk;
+  Gateway gateway(disk, {.pools = {pool}, .compact_after = 0, .tick = 1ms});
+  disk.on_append = [&] { disk.is_full = false; };
+  gateway.start();
+  gateway.control.stop();
+  Gateway again(disk, {.pools = {pool}, .compact_after = 0, .tick = 1ms});
+  disk.is_full = true;
+  again.start();
+  EXPECT_TRUE(again.eventually([&] { return disk.failed_compactions > 0; }));
+  std::this_thread::sleep_for(50ms);
+  EXPECT_EQ(disk.failed_compactions, 1);
+  EXPECT_TRUE(again.create_vm("web", web_dip)) << "calls go on";
 }
 
 }  // namespace

@@ -5,29 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "control/store/record.h"
 #include "src/base/fnv.h"
 #include "tests/unit/store/workload.h"
 
 namespace portcullis::store {
 namespace {
-
-void append_all(Store& store, model::Generation first, model::Generation last) {
-  for (model::Generation generation = first; generation <= last; ++generation) {
-    const auto appended = store.append(change_set(generation));
-    ASSERT_TRUE(appended) << appended.error().message;
-  }
-}
-
-// Changes a closed store behind its back.
-void tamper(const std::string& path, const std::string& sql) {
-  sqlite3* connection = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &connection), SQLITE_OK);
-  char* message = nullptr;
-  EXPECT_EQ(sqlite3_exec(connection, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << message;
-  sqlite3_free(message);
-  sqlite3_close(connection);
-}
 
 int schema_version_of(const std::string& path) {
   sqlite3* connection = nullptr;
@@ -65,18 +50,6 @@ testing::AssertionResult says(const Error& error, ErrorCode code, const std::str
   return testing::AssertionFailure() << to_string(error.code) << ": " << error.message;
 }
 
-// A closed store of `last` generations, compacted at `compacted` if that is not 0.
-void make_store(const std::string& path, model::Generation last, model::Generation compacted = 0) {
-  model::State state;
-  const auto store = open_loaded(path, state);
-  ASSERT_NE(store, nullptr);
-  append_all(*store, 1, compacted);
-  if (compacted > 0) {
-    ASSERT_TRUE(store->compact(states(compacted).back()));
-  }
-  append_all(*store, compacted + 1, last);
-}
-
 TEST(SqliteStore, NewStoreIsEmptyAndCreatesItsDirectory) {
   const ScratchDirectory directory;
   const std::string path = directory.path("a/b/state.db");
@@ -84,7 +57,7 @@ TEST(SqliteStore, NewStoreIsEmptyAndCreatesItsDirectory) {
   const auto store = open_loaded(path, state);
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(state, model::State());
-  EXPECT_EQ(store->log_size(), 0U);
+  EXPECT_EQ(store->log_size().records, 0U);
   struct stat status {};
   ASSERT_EQ(::stat(directory.path("a/b").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0007, 0U) << "readable by everyone";
@@ -98,9 +71,9 @@ TEST(SqliteStore, ComesBackAfterARestart) {
     const auto store = open_loaded(directory.path(), state);
     ASSERT_NE(store, nullptr);
     ASSERT_EQ(state, expected[generation - 1]);
-    ASSERT_EQ(store->log_size(), generation - 1);
+    ASSERT_EQ(store->log_size().records, generation - 1);
     append_all(*store, generation, generation);
-    EXPECT_EQ(store->log_size(), generation);
+    EXPECT_EQ(store->log_size().records, generation);
   }
 }
 
@@ -115,7 +88,7 @@ TEST(SqliteStore, OnlyTheNextGenerationIsTaken) {
   EXPECT_FALSE((*opened)->append({1, {}})) << "an empty one";
   EXPECT_TRUE((*opened)->append(change_set(1)));
   EXPECT_FALSE((*opened)->append(change_set(1)));
-  EXPECT_EQ((*opened)->log_size(), 1U);
+  EXPECT_EQ((*opened)->log_size().records, 1U);
 }
 
 TEST(SqliteStore, CompactionKeepsTheState) {
@@ -125,19 +98,61 @@ TEST(SqliteStore, CompactionKeepsTheState) {
   auto store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
   append_all(*store, 1, 10);
-  ASSERT_TRUE(store->compact(expected[10]));
-  EXPECT_EQ(store->log_size(), 0U);
+  EXPECT_GT(store->log_size().bytes, 10 * 100U);
+  ASSERT_TRUE(compact_all(*store, expected[10]));
+  EXPECT_EQ(store->log_size().records, 0U);
+  EXPECT_EQ(store->log_size().bytes, 0U);
+  EXPECT_GT(store->snapshot_bytes(), 100U);
+  EXPECT_EQ(store->compact(expected[10], 1).value(), false) << "a repeat does nothing";
   append_all(*store, 11, 20);
-  EXPECT_EQ(store->log_size(), 10U);
-  ASSERT_TRUE(store->compact(expected[15])) << "an older state leaves the newer records";
-  EXPECT_EQ(store->log_size(), 5U);
-  ASSERT_TRUE(store->compact(expected[15])) << "a repeat does nothing";
-  append_all(*store, 21, 30);
+  const auto size = store->log_size();
+  const auto snapshot_bytes = store->snapshot_bytes();
+  EXPECT_EQ(size.records, 10U);
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
-  EXPECT_EQ(state, expected[30]);
-  EXPECT_EQ(store->log_size(), 15U);
+  EXPECT_EQ(state, expected[20]);
+  EXPECT_EQ(store->log_size().records, 10U);
+  EXPECT_EQ(store->log_size().bytes, size.bytes);
+  EXPECT_EQ(store->snapshot_bytes(), snapshot_bytes);
+}
+
+// However far it has come when the store is closed: what was appended is there, what is of no use any more
+// goes, and no more than a step is done at once.
+TEST(SqliteStore, CompactionGoesOnBesideAppends) {
+  const auto expected = states(60);
+  size_t most_steps = 0;
+  for (model::Generation restart_at = 21; restart_at < 60; ++restart_at) {
+    SCOPED_TRACE(restart_at);
+    const ScratchDirectory directory;
+    model::State state;
+    auto store = open_loaded(directory.path(), state);
+    append_all(*store, 1, 20);
+    size_t steps = 0;
+    for (model::Generation generation = 21; generation <= restart_at; ++generation) {
+      if (generation == 21 || store->is_compacting()) {
+        ASSERT_TRUE(store->compact(expected[generation - 1], 8));
+        ++steps;
+      }
+      ASSERT_TRUE(append_to(*store, expected[generation - 1], change_set(generation)));
+    }
+    most_steps = std::max(most_steps, steps);
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    ASSERT_NE(store, nullptr);
+    ASSERT_EQ(state, expected[restart_at]);
+    if (store->is_compacting()) {
+      ASSERT_TRUE(compact_all(*store, state, 3));
+    }
+    ASSERT_TRUE(compact_all(*store, state, 3));
+    EXPECT_FALSE(store->is_compacting());
+    EXPECT_EQ(store->log_size().records, 0U);
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    EXPECT_EQ(state, expected[restart_at]);
+    EXPECT_FALSE(store->is_compacting()) << "something is left";
+  }
+  EXPECT_GT(most_steps, 10U);
 }
 
 TEST(SqliteStore, CompactionOfAnotherStateIsRefused) {
@@ -147,9 +162,8 @@ TEST(SqliteStore, CompactionOfAnotherStateIsRefused) {
   const auto store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
   append_all(*store, 1, 4);
-  EXPECT_FALSE(store->compact(expected[5])) << "never stored";
-  ASSERT_TRUE(store->compact(expected[3]));
-  EXPECT_FALSE(store->compact(expected[2])) << "older than the snapshot";
+  EXPECT_FALSE(store->compact(expected[5], 1)) << "never stored";
+  EXPECT_FALSE(store->compact(expected[3], 1)) << "not the last one";
 }
 
 TEST(SqliteStore, SnapshotOfNothingRemembersItsGeneration) {
@@ -161,7 +175,7 @@ TEST(SqliteStore, SnapshotOfNothingRemembersItsGeneration) {
   ASSERT_TRUE(store->append({2, {model::DeletePool{"p"}}}));
   model::State nothing;
   nothing.generation = 2;
-  ASSERT_TRUE(store->compact(nothing));
+  ASSERT_TRUE(compact_all(*store, nothing));
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
@@ -181,7 +195,7 @@ TEST(SqliteStore, SnapshotOfManyParts) {
   ASSERT_TRUE(store->append(changes));
   model::State expected;
   model::apply(expected, changes);
-  ASSERT_TRUE(store->compact(expected));
+  ASSERT_TRUE(compact_all(*store, expected, 1000));
   store.reset();
   store = open_loaded(directory.path(), state);
   ASSERT_NE(store, nullptr);
@@ -200,7 +214,7 @@ TEST(SqliteStore, CompactionBoundsTheFile) {
     ASSERT_TRUE(store->append(changes));
     model::apply(current, changes);
     if (generation % 200 == 0) {
-      ASSERT_TRUE(store->compact(current));
+      ASSERT_TRUE(compact_all(*store, current));
     }
   }
   store.reset();
@@ -278,69 +292,17 @@ TEST(StoreDamage, AnotherProgramsFile) {
 TEST(StoreDamage, NewerSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
-  tamper(directory.path(), "PRAGMA user_version = 5");
+  tamper(directory.path(), "PRAGMA user_version = 6");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
-                   "has schema version 5, and this release reads versions up to 4"));
+                   "has schema version 6, and this release reads versions up to 5"));
 }
 
-// --- requests ---
-
-AnsweredRequest answered(const std::string& caller, const std::string& id, int64_t at_ms = 1000) {
-  return {caller, id, 0xfedcba9876543210, at_ms, std::string("an\0swer", 7) + id};
-}
-
-TEST(SqliteStore, RequestsAreRememberedWithAndWithoutAChange) {
-  const ScratchDirectory directory;
-  model::State state;
-  auto store = open_loaded(directory.path(), state);
-  const AnsweredRequest first = answered("provider", "1"), second = answered("tenants/acme", "1");
-  ASSERT_TRUE(store->append(change_set(1), &first));
-  ASSERT_TRUE(store->append({.generation = 1, .changes = {}}, &second));
-  EXPECT_FALSE(store->append({.generation = 1, .changes = {}}));
-  ASSERT_TRUE(store->append(change_set(2)));
-  ASSERT_TRUE(store->compact(states(2).back()));
-  for (int turn = 0; turn < 2; ++turn) {
-    EXPECT_EQ(store->recall("provider", "1").value(), first);
-    EXPECT_EQ(store->recall("tenants/acme", "1").value(), second);
-    EXPECT_EQ(store->recall("provider", "2").value(), std::nullopt);
-    EXPECT_EQ(store->recall("tenants/other", "1").value(), std::nullopt);
-    store.reset();
-    store = open_loaded(directory.path(), state);
-    EXPECT_EQ(state.generation, 2u);
-  }
-  AnsweredRequest again = first;
-  again.answer = "";
-  ASSERT_TRUE(store->append({.generation = 2, .changes = {}}, &again));
-  EXPECT_EQ(store->recall("provider", "1").value(), again);
-}
-
-TEST(SqliteStore, OldRequestsAreForgotten) {
-  const ScratchDirectory directory;
-  model::State state;
-  const auto store = open_loaded(directory.path(), state);
-  for (int64_t at = 1; at <= 10; ++at) {
-    const AnsweredRequest request = answered("provider", std::to_string(at), at);
-    ASSERT_TRUE(store->append({}, &request));
-  }
-  ASSERT_TRUE(store->forget_requests(7));
-  for (int64_t at = 1; at <= 10; ++at)
-    EXPECT_EQ(store->recall("provider", std::to_string(at)).value().has_value(), at >= 7) << at;
-}
-
-TEST(SqliteStore, ADamagedAnswerIsNotGiven) {
-  const ScratchDirectory directory;
-  model::State state;
-  {
-    const auto store = open_loaded(directory.path(), state);
-    const AnsweredRequest request = answered("provider", "1");
-    ASSERT_TRUE(store->append(change_set(1), &request));
-  }
-  tamper(directory.path(), "UPDATE request SET answered_ms = answered_ms + 1");
-  const auto store = open_loaded(directory.path(), state);
-  const auto recalled = store->recall("provider", "1");
-  ASSERT_FALSE(recalled);
-  EXPECT_TRUE(says(recalled.error(), ErrorCode::internal, "has a wrong checksum"));
-}
+// What version 4 had in the place of what version 5 has.
+constexpr const char* to_version_4 =
+    "CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,"
+    "                       checksum INTEGER NOT NULL) STRICT;"
+    "INSERT INTO snapshot SELECT part - first_part, parts, record, part.checksum FROM part, base;"
+    "DROP TABLE part; DROP TABLE base; DROP INDEX request_of_caller; PRAGMA user_version = 4";
 
 // Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels: what is written now without any is what
 // they wrote.
@@ -351,7 +313,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
   model::Vm tunnel_vm = old_vm;
   tunnel_vm.id = "behind";
   tunnel_vm.location.encapsulation = Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
-  const std::pair<int, model::Vm> versions[] = {{1, old_vm}, {2, ipv6_vm}};
+  const std::pair<int, model::Vm> versions[] = {{1, old_vm}, {2, ipv6_vm}, {3, tunnel_vm}, {4, tunnel_vm}};
   for (const auto& [version, vm] : versions) {
     for (const bool is_compacted : {false, true}) {
       SCOPED_TRACE("version " + std::to_string(version) + (is_compacted ? ", a snapshot" : ", a log"));
@@ -368,10 +330,13 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
         ASSERT_NE(store, nullptr);
         ASSERT_TRUE(store->append(changes));
         if (is_compacted) {
-          ASSERT_TRUE(store->compact(expected));
+          ASSERT_TRUE(compact_all(*store, expected));
         }
       }
-      tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
+      tamper(directory.path(), to_version_4);
+      if (version < 4) {
+        tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
+      }
       const model::ChangeSet next{2, {model::PutVm{tunnel_vm}}};
       {
         model::State after;
@@ -379,7 +344,7 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
         ASSERT_NE(store, nullptr);
         EXPECT_EQ(after, expected);
       }
-      EXPECT_EQ(schema_version_of(directory.path()), 4) << "an older release would misread what may come now";
+      EXPECT_EQ(schema_version_of(directory.path()), 5) << "an older release would misread what may come now";
       {
         model::State after;
         const auto store = open_loaded(directory.path(), after);
@@ -467,28 +432,38 @@ TEST(StoreDamage, RecordThatCannotBeRead) {
 TEST(StoreDamage, MissingPartOfTheSnapshot) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3, 2);
-  tamper(directory.path(), "UPDATE snapshot SET parts = 2");
-  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 1 of the snapshot is missing"));
-  tamper(directory.path(), "UPDATE snapshot SET parts = 1, part = 1");
+  tamper(directory.path(), "UPDATE part SET part = part + 1");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 0 of the snapshot is missing"));
+  tamper(directory.path(), "DELETE FROM part");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "part 0 of the snapshot is missing"));
 }
 
-TEST(StoreDamage, PartsOfTwoSnapshots) {
+TEST(StoreDamage, PartOfAnotherSnapshot) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3, 2);
   const std::string record("\x08\x01", 2);
   const std::string sum = std::to_string(static_cast<int64_t>(fnv1a(record)));
-  tamper(directory.path(),
-         "UPDATE snapshot SET parts = 2; INSERT INTO snapshot VALUES (1, 2, x'0801', " + sum + ")");
+  tamper(directory.path(), "UPDATE part SET record = x'0801', checksum = " + sum);
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
-                   "part 1 of the snapshot is of another generation"));
+                   "part 0 of the snapshot is of another generation"));
+}
+
+TEST(StoreDamage, WhichSnapshotIsInForce) {
+  const ScratchDirectory directory;
+  make_store(directory.path(), 3, 2);
+  tamper(directory.path(), "UPDATE base SET parts = 0");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
+                   "which snapshot is in force has a wrong checksum"));
+  tamper(directory.path(), "DELETE FROM base");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal,
+                   "after generation 0 comes the record of generation 3"));
 }
 
 TEST(StoreDamage, MissingTable) {
   const ScratchDirectory directory;
   make_store(directory.path(), 3);
-  tamper(directory.path(), "DROP TABLE snapshot");
-  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "no such table: snapshot"));
+  tamper(directory.path(), "DROP TABLE base");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::internal, "no such table: base"));
 }
 
 TEST(StoreDamage, TruncatedFile) {

@@ -147,6 +147,49 @@ std::unique_ptr<SqliteStore> open_loaded(const std::string& path, model::State& 
   return std::move(*store);
 }
 
+Expected<void> compact_all(Store& store, const model::State& state, size_t most) {
+  for (Expected<bool> more = true; *more;) {
+    more = store.compact(state, most);
+    if (!more) return Unexpected(more.error());
+  }
+  return {};
+}
+
+Expected<void> append_to(Store& store, const model::State& before, const model::ChangeSet& changes,
+                         const AnsweredRequest* request) {
+  std::vector<model::Change> back;
+  for (const model::Change& change : changes.changes) back.push_back(model::inverse(before, change));
+  store.preserve(back);
+  return store.append(changes, request);
+}
+
+void append_all(Store& store, model::Generation first, model::Generation last) {
+  for (model::Generation generation = first; generation <= last; ++generation) {
+    const auto appended = store.append(change_set(generation));
+    ASSERT_TRUE(appended) << appended.error().message;
+  }
+}
+
+void tamper(const std::string& path, const std::string& sql) {
+  sqlite3* connection = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &connection), SQLITE_OK);
+  char* message = nullptr;
+  EXPECT_EQ(sqlite3_exec(connection, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << message;
+  sqlite3_free(message);
+  sqlite3_close(connection);
+}
+
+void make_store(const std::string& path, model::Generation last, model::Generation compacted) {
+  model::State state;
+  const auto store = open_loaded(path, state);
+  ASSERT_NE(store, nullptr);
+  append_all(*store, 1, compacted);
+  if (compacted > 0) {
+    ASSERT_TRUE(compact_all(*store, states(compacted).back()));
+  }
+  append_all(*store, compacted + 1, last);
+}
+
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

@@ -35,6 +35,18 @@ class ScratchDirectory {
 [[nodiscard]] std::unique_ptr<SqliteStore> open_loaded(const std::string& path, model::State& state,
                                                        const std::string& vfs = {});
 
+// All steps of a compaction, each of `most` objects.
+[[nodiscard]] Expected<void> compact_all(Store& store, const model::State& state, size_t most = 5000);
+// Appends what the store knows before for preserve().
+[[nodiscard]] Expected<void> append_to(Store& store, const model::State& before,
+                                       const model::ChangeSet& changes,
+                                       const AnsweredRequest* request = nullptr);
+void append_all(Store& store, model::Generation first, model::Generation last);
+// A closed store of `last` generations, compacted at `compacted` if that is not 0.
+void make_store(const std::string& path, model::Generation last, model::Generation compacted = 0);
+// Changes a closed store behind its back.
+void tamper(const std::string& path, const std::string& sql);
+
 [[nodiscard]] std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& content);
 
