@@ -144,15 +144,13 @@ std::string GatewayProcess::log() const {
   return read_file(directory_ / "log");
 }
 
-// A worker's thread is the one that never sleeps: the busiest.
+// Of all threads, also those that gRPC has ended, but the worker's: the one that never sleeps, the busiest.
 Seconds GatewayProcess::cpu_time() const {
-  Seconds all{}, most{};
-  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
-    const Seconds time = time_in(read_file(task.path() / "stat"));
-    all += time;
-    most = std::max(most, time);
-  }
-  return all - most;
+  const std::filesystem::path process = "/proc/" + std::to_string(pid_);
+  Seconds most{};
+  for (const auto& task : std::filesystem::directory_iterator(process / "task"))
+    most = std::max(most, time_in(read_file(task.path() / "stat")));
+  return time_in(read_file(process / "stat")) - most;
 }
 
 uint64_t GatewayProcess::resident_bytes() const {

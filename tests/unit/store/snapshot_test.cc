@@ -35,7 +35,7 @@ model::Change random_change(Random& random) {
       model::Eip eip;
       eip.address = address(number);
       eip.created = random();
-      eip.permit.resize(random() % 4);
+      eip.permit = std::vector<model::PermitRule>(random() % 4);
       return model::PutEip{eip};
     }
   }
@@ -75,7 +75,7 @@ TEST(Snapshot, APartIsBounded) {
   for (uint32_t n = 0; n < 100; ++n) {
     model::Eip eip;
     eip.address = address(n);
-    eip.permit.resize(9);
+    eip.permit = std::vector<model::PermitRule>(9);
     state.eips.emplace(eip.address, eip);
   }
   Snapshot snapshot(1);
