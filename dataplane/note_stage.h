@@ -12,6 +12,7 @@ namespace portcullis {
 template <typename Family>
 inline void note_side(PassageSide& side, const BindingRecord& record, const Tables& tables) {
   side.slot = record.slot;
+  side.incarnation = record.incarnation;
   side.binding_generation = record.binding_generation;
   side.list_generation = record.list_generation;
   side.eip = Family::eip(record, tables);
