@@ -3,7 +3,8 @@
 // They carry packets, never references to records: who takes one over parses it and identifies it again.
 //
 // On its way to an owner a frame is as decapsulate left it; rte_mbuf::port is the port it came by and
-// rte_mbuf::hash.usr its link. On its way to a transmitter rte_mbuf::port is the port it leaves by.
+// rte_mbuf::hash.usr its link; of one that is traced hash.fdir.hi is its mark (capture/tracer.h). On its way
+// to a transmitter rte_mbuf::port is the port it leaves by.
 #pragma once
 
 #include <array>

@@ -18,30 +18,4 @@ Rehearsal::Rehearsal(PortId port, std::span<const uint8_t> frame, uint16_t headr
   std::copy_n(frame.begin(), mbuf_.data_len, frame_of(&mbuf_));
 }
 
-Verdict Rehearsal::fate() const {
-  if (count_ == 0) return Verdict::passed;
-  const Verdict last = stages_[count_ - 1].verdict;
-  return last == Verdict::transmitted && answered_ ? Verdict::answered : last;
-}
-
-Verdict Rehearsal::note(std::string_view stage, uint32_t worker, bool answered) {
-  RehearsedStage noted{.stage = stage, .worker = worker, .reason = lost_};
-  if (lost_) reason_ = lost_;
-  if (answered && !answered_)
-    noted.verdict = Verdict::answered;
-  else if (lost_)
-    noted.verdict = Verdict::dropped;
-  else if (punted_)
-    noted.verdict = Verdict::punted;
-  else if (handed_over_)
-    noted.verdict = Verdict::handed_over;
-  else if (transmitted_)
-    noted.verdict = Verdict::transmitted;
-  answered_ = answered_ || answered;
-  is_over_ = noted.verdict != Verdict::passed && noted.verdict != Verdict::answered;
-  lost_.reset();
-  if (count_ < stages_.size()) stages_[count_++] = noted;
-  return noted.verdict;
-}
-
 }  // namespace portcullis

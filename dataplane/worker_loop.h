@@ -11,6 +11,7 @@
 #include "dataplane/handover.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/tables/group.h"
+#include "dataplane/trace_pipeline.h"
 #include "dataplane/worker_state.h"
 
 namespace portcullis {
@@ -60,8 +61,6 @@ inline bool receive(WorkerState& worker, PortId port, uint64_t now_ms) {
   burst.count = rte_eth_rx_burst(port, queue, burst.mbuf, burst_size);
   if (burst.count == 0) return false;
   begin_burst(burst, worker.tables, port, now_ms);
-  if (worker.capture != nullptr) [[unlikely]]
-    show_received(worker, burst);
   return true;
 }
 
@@ -88,7 +87,10 @@ template <typename Group, typename Probe>
       burst.in_link[i] = link;
       burst.from_link |= uint64_t{link >= max_ports} << i;
     }
-    run_pipeline<Group, OwnersPipeline>(burst, worker.tables, worker, probe);
+    if (worker.capture != nullptr && show_taken_over(worker, burst)) [[unlikely]]
+      trace_pipeline<Group, OwnersPipeline>(worker);
+    else
+      run_pipeline<Group, OwnersPipeline>(burst, worker.tables, worker, probe);
   }
   return count;
 }
@@ -135,7 +137,10 @@ inline uint32_t poll_worker(WorkerState& worker, uint64_t now_ms, Probe&& probe)
       continue;
     }
     received += worker.burst.count;
-    run_pipeline<Group>(worker.burst, tables, worker, probe);
+    if (worker.capture != nullptr && show_received(worker, worker.burst)) [[unlikely]]
+      trace_pipeline<Group, Pipeline>(worker);
+    else
+      run_pipeline<Group>(worker.burst, tables, worker, probe);
   }
   uint64_t held = 0;
   for (const PortId port : tables.ports.in_use) held += worker.transmit[port].count;

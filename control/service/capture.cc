@@ -3,14 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "control/service/convert.h"
+#include "control/service/looking.h"
 #include "control/service/observe_service.h"
 #include "control/service/quote.h"
 #include "control/service/status.h"
@@ -19,13 +18,6 @@
 namespace portcullis::service {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr uint32_t most_seconds = 86'400;
-// How long copies may wait for a caller that is quick; rings hold 1023 copies of each worker meanwhile.
-constexpr std::chrono::milliseconds turn{2};
-// How late a caller learns that nothing has come, and the gateway that nobody listens.
-constexpr std::chrono::milliseconds silence{400};
 // A chunk is sent when it holds so many bytes.
 constexpr size_t chunk_bytes = 256 << 10;
 
@@ -95,14 +87,13 @@ Expected<void> take_ports(const v1::CaptureRequest& request, const std::vector<P
   return {};
 }
 
-// What is said of a file's packets in its header and in the log. A comment has room for 65,535 bytes.
-std::string description(const v1::CaptureRequest& request) {
+}  // namespace
+
+std::string ObserveService::description_of(const v1::CaptureRequest& request) {
   constexpr size_t longest = 1000;
   const std::string text = request.ShortDebugString();
   return text.empty() ? "all packets" : text.substr(0, longest);
 }
-
-}  // namespace
 
 Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& request) {
   CaptureFilter filter;
@@ -131,9 +122,9 @@ Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& requ
     if (!endpoint) return Unexpected(std::move(endpoint.error()));
     filter.endpoint = *endpoint;
   }
-  if (request.seconds() > most_seconds)
-    return refuse(std::to_string(request.seconds()) + " seconds are too many; a capture lasts for at most " +
-                      std::to_string(most_seconds),
+  if (request.seconds() > most_look_seconds)
+    return refuse(std::to_string(request.seconds()) + " seconds are too many; it lasts for at most " +
+                      std::to_string(most_look_seconds),
                   "seconds");
   if (request.snap_length() != 0) filter.snap_length = request.snap_length();
   if (request.one_in() != 0) filter.one_in = request.one_in();
@@ -156,13 +147,13 @@ grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRe
   if (!filter) return to_status(filter.error());
   auto session = sources_.captures->begin(*filter);
   if (!session) return to_status(session.error());
-  spdlog::info("capture by {} begins: {}", caller.name(), description(request));
+  spdlog::info("capture by {} begins: {}", caller.name(), description_of(request));
 
   std::vector<Pcapng::Interface> interfaces;
   for (const PortFacts& port : sources_.ports)
     interfaces.push_back({port.id, port.name, sources_.tables->ports.ports[port.id].mac});
   const Pcapng file(std::move(interfaces));
-  std::string bytes = file.header(description(request));
+  std::string bytes = file.header(description_of(request));
   uint64_t packets = 0;
   const auto is_full = [&] { return request.packets() != 0 && packets == request.packets(); };
   const auto take = [&] {
@@ -181,26 +172,8 @@ grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRe
     return send(chunk);
   };
 
-  const auto began = Clock::now();
-  auto sent = began;
-  bool is_heard = send_bytes();
-  while (is_heard && !is_full() && !is_stopping_ && !is_over() &&
-         (request.seconds() == 0 || Clock::now() - began < std::chrono::seconds(request.seconds()))) {
-    take();
-    if (!bytes.empty() || Clock::now() - sent >= silence) {
-      is_heard = send_bytes();
-      sent = Clock::now();
-    } else {
-      std::this_thread::sleep_for(turn);
-    }
-  }
-  session->stop();
-  while (is_heard) {
-    take();
-    const bool is_last = bytes.empty();
-    is_heard = send_bytes();
-    if (is_last) break;
-  }
+  look(*session, request.seconds(), {take, [&] { return !bytes.empty(); }, send_bytes, is_full},
+       [&] { return is_stopping_ || is_over(); });
   spdlog::info("capture by {} has ended: {} packets, {} lost", caller.name(), packets, session->lost());
   if (is_stopping_)
     return to_status(Error{ErrorCode::unavailable, "the gateway is stopping; try again", {}, {}});

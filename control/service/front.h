@@ -176,6 +176,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
                        grpc::ServerWriter<v1::CaptureChunk>* writer) override {
     return pass(&Service::Capture, context, request, writer);
   }
+  grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
+                     grpc::ServerWriter<v1::TraceChunk>* writer) override {
+    return pass(&Service::Trace, context, request, writer);
+  }
 };
 
 }  // namespace portcullis::service

@@ -69,6 +69,8 @@ class ObserveService final : public v1::ObserveService::Service {
                            grpc::ServerWriter<v1::Event>* writer) override;
   grpc::Status Capture(grpc::ServerContext* context, const v1::CaptureRequest* request,
                        grpc::ServerWriter<v1::CaptureChunk>* writer) override;
+  grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
+                     grpc::ServerWriter<v1::TraceChunk>* writer) override;
 
   // WatchEvents: `send` gives false when nobody listens any more, and `is_over` is asked from
   // time to time.
@@ -79,11 +81,17 @@ class ObserveService final : public v1::ObserveService::Service {
   [[nodiscard]] grpc::Status capture(const Identity& caller, const v1::CaptureRequest& request,
                                      const std::function<bool(const v1::CaptureChunk&)>& send,
                                      const std::function<bool()>& is_over);
-  // Ends all watching and capturing. Idempotent.
+  // Trace (trace.cc), the same way.
+  [[nodiscard]] grpc::Status trace(const Identity& caller, const v1::TraceRequest& request,
+                                   const std::function<bool(const v1::TraceChunk&)>& send,
+                                   const std::function<bool()>& is_over);
+  // Ends all watching, capturing and tracing. Idempotent.
   void stop() { is_stopping_ = true; }
 
  private:
   [[nodiscard]] Expected<CaptureFilter> filter_of(const v1::CaptureRequest& request);
+  // What is said of it in a file's header and in the log. A comment has room for 65,535 bytes.
+  [[nodiscard]] static std::string description_of(const v1::CaptureRequest& request);
 
   Control& control_;
   const Sources sources_;

@@ -10,7 +10,6 @@
 #include "dataplane/capture/frame_summary.h"
 
 namespace portcullis {
-
 bool CaptureFilter::is_about(const rte_mbuf& packet, PortId port) const {
   if (!address && !endpoint) return true;
   bool names_address = !address, is_of_endpoint = !endpoint;
@@ -52,7 +51,9 @@ uint32_t Captures::frame_bytes(uint16_t mtu) {
 
 Expected<std::unique_ptr<Captures>> Captures::create(Tables& tables, rte_rcu_qsbr* rcu,
                                                      const std::vector<int>& numa_nodes, uint16_t mtu) {
-  std::unique_ptr<Captures> captures(new Captures(tables, rcu));
+  const auto marked = Tracer::mark_bit();
+  if (!marked) return Unexpected(marked.error());
+  std::unique_ptr<Captures> captures(new Captures(tables, rcu, *marked));
   for (uint32_t worker = 0; worker < numa_nodes.size(); ++worker) {
     auto ring = CopyRing::create(worker, copies_of_worker, frame_bytes(mtu), numa_nodes[worker]);
     if (!ring) return Unexpected(std::move(ring.error()));
@@ -62,15 +63,28 @@ Expected<std::unique_ptr<Captures>> Captures::create(Tables& tables, rte_rcu_qsb
 }
 
 Expected<Captures::Session> Captures::begin(const CaptureFilter& filter) {
+  return begin(filter, false);
+}
+
+Expected<Captures::Session> Captures::begin_trace(const CaptureFilter& filter) {
+  return begin(filter, true);
+}
+
+Expected<Captures::Session> Captures::begin(const CaptureFilter& filter, bool traces) {
   const std::lock_guard lock(mutex_);
   if (is_taken_)
     return fail(ErrorCode::failed_precondition,
-                "another capture goes on, and there is one at a time; end it, or wait for its end");
+                "another capture or trace goes on, and there is one at a time; end it, or wait for its end");
   is_taken_ = true;
   capture_.filter = filter;
   capture_.shares = std::vector<Capture::Share>(rings_.size());
-  for (size_t worker = 0; worker < rings_.size(); ++worker)
-    capture_.shares[worker].ring = rings_[worker].get();
+  for (uint32_t worker = 0; worker < rings_.size(); ++worker) {
+    Capture::Share& share = capture_.shares[worker];
+    if (traces)
+      share.tracer = std::make_unique<Tracer>(capture_.filter, worker, marked_, next_mark_);
+    else
+      share.ring = rings_[worker].get();
+  }
   tables_.capture.store(&capture_, std::memory_order_release);
   return Session(*this);
 }
@@ -83,6 +97,11 @@ Captures::Session::~Session() {
   stop();
   while (take() != nullptr) continue;
   const std::lock_guard lock(captures_->mutex_);
+  for (Capture::Share& share : captures_->capture_.shares) {
+    if (share.tracer == nullptr) continue;
+    captures_->next_mark_ = std::max(captures_->next_mark_, share.tracer->next_mark());
+    share.tracer = nullptr;
+  }
   captures_->is_taken_ = false;
 }
 
@@ -95,9 +114,24 @@ Copy Captures::Session::take() {
   return nullptr;
 }
 
+std::optional<TraceRecord> Captures::Session::take_trace() {
+  std::vector<Capture::Share>& shares = captures_->capture_.shares;
+  for (size_t tried = 0; tried < shares.size(); ++tried) {
+    TraceRing& ring = shares[next_].tracer->ring();
+    next_ = (next_ + 1) % shares.size();
+    const TraceRecord* const front = ring.front();
+    if (front == nullptr) continue;
+    const TraceRecord record = *front;
+    ring.pop();
+    return record;
+  }
+  return std::nullopt;
+}
+
 uint64_t Captures::Session::lost() const {
   uint64_t sum = 0;
-  for (const Capture::Share& share : captures_->capture_.shares) sum += share.lost.get();
+  for (const Capture::Share& share : captures_->capture_.shares)
+    sum += share.lost.get() + (share.tracer != nullptr ? share.tracer->lost() : 0);
   return sum;
 }
 

@@ -1,55 +1,34 @@
 // A capture: copies of the packets that somebody asks to see, as they are received, transmitted, punted or
-// dropped. One at a time. Tables::capture leads workers to it; they look there once a turn.
+// dropped; or a trace: what the stages make of such packets (tracer.h). One of them at a time, for workers
+// that nobody looks at pay for one question, whoever may look. Tables::capture leads to it once a turn.
 //
 // Control writes the filter before it publishes the capture, and takes the capture back with a grace period;
 // meanwhile each worker writes its own share.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
-#include "dataplane/burst.h"
+#include "dataplane/capture/capture_filter.h"
 #include "dataplane/capture/copy_ring.h"
+#include "dataplane/capture/tracer.h"
 #include "dataplane/counter.h"
-#include "dataplane/drop.h"
 #include "dataplane/tables/tables.h"
 #include "src/base/expected.h"
-#include "src/net/address.h"
 
 struct rte_rcu_qsbr;
 
 namespace portcullis {
-
-struct CaptureFilter {
-  // An endpoint by what its packets say on either side of the gateway.
-  struct Endpoint {
-    IpAddr eip;
-    IpAddr dip;
-    Mac mac;  // with the next, where the private address is its
-    PortId port = 0;
-  };
-
-  std::array<bool, 4> fates{};             // by Fate
-  std::array<bool, drop_count> reasons{};  // of dropped packets
-  std::array<bool, max_ports> ports{};     // by CopyNote::port
-  std::optional<IpAddr> address;           // source or destination, inside of tunnels too
-  std::optional<Endpoint> endpoint;
-  uint32_t snap_length = UINT32_MAX;  // bytes of a frame that are copied
-  uint32_t one_in = 1;                // of so many packets, on each worker
-
-  // Whether a frame of that port is to or from the address and the endpoint.
-  [[nodiscard]] bool is_about(const rte_mbuf& packet, PortId port) const;
-};
 
 struct Capture {
   struct alignas(64) Share {  // a worker's
     CopyRing* ring = nullptr;
     uint32_t passed_over = 0;  // by one_in, since the last copy
     Counter lost;
+    std::unique_ptr<Tracer> tracer;  // of a trace; then nothing is copied
   };
   CaptureFilter filter;
   std::vector<Share> shares;  // by worker
@@ -68,7 +47,9 @@ class Captures {
     Session& operator=(Session&&) = delete;
     // The next copy of any worker; null when there is none now.
     [[nodiscard]] Copy take();
-    // Packets of which there was no room for a copy.
+    // The same of a trace: what a worker says of a packet.
+    [[nodiscard]] std::optional<TraceRecord> take_trace();
+    // Packets of which there was no room for a copy or a record.
     [[nodiscard]] uint64_t lost() const;
     // No worker copies any more; what is copied may still be taken. Idempotent.
     void stop();
@@ -88,17 +69,23 @@ class Captures {
   [[nodiscard]] static Expected<std::unique_ptr<Captures>> create(Tables& tables, rte_rcu_qsbr* rcu,
                                                                   const std::vector<int>& numa_nodes,
                                                                   uint16_t mtu);
-  // Workers copy from now on. failed_precondition while another capture goes on. Any thread.
+  // Workers copy from now on, or trace. failed_precondition while another capture or trace goes on. Any
+  // thread.
   [[nodiscard]] Expected<Session> begin(const CaptureFilter& filter);
+  [[nodiscard]] Expected<Session> begin_trace(const CaptureFilter& filter);
 
  private:
-  Captures(Tables& tables, rte_rcu_qsbr* rcu) : tables_(tables), rcu_(rcu) {}
+  Captures(Tables& tables, rte_rcu_qsbr* rcu, uint64_t marked)
+      : tables_(tables), rcu_(rcu), marked_(marked) {}
+  [[nodiscard]] Expected<Session> begin(const CaptureFilter& filter, bool traces);
 
   Tables& tables_;
   rte_rcu_qsbr* const rcu_;
+  const uint64_t marked_;                         // Tracer's
   std::vector<std::unique_ptr<CopyRing>> rings_;  // by worker
   std::mutex mutex_;                              // of the next
   bool is_taken_ = false;
+  uint32_t next_mark_ = 0;  // of the next trace
   Capture capture_;
 };
 

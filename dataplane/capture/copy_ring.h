@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "dataplane/capture/capture_filter.h"
 #include "dataplane/drop.h"
 #include "dataplane/tables/binding.h"
 #include "src/base/expected.h"
@@ -21,9 +22,6 @@
 struct rte_ring;
 
 namespace portcullis {
-
-// What became of a packet where it was copied.
-enum class Fate : uint8_t { received, transmitted, punted, dropped };
 
 struct CopyNote {
   uint64_t tsc = 0;

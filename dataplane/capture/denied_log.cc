@@ -2,13 +2,11 @@
 
 #include <rte_cycles.h>
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "dataplane/capture/frame_summary.h"
 #include "dataplane/stages/family.h"
-#include "src/net/protocol_name.h"
 
 namespace portcullis {
 namespace {
@@ -24,11 +22,6 @@ std::optional<IpAddr> concerned(const Burst& burst, const Tables& tables, uint32
   if (reason == Drop::source_not_permitted || reason == Drop::spoofed_mac)
     return eip_of(burst, *burst.source[i], tables, i);
   return std::nullopt;
-}
-
-std::string protocol_text(uint8_t number) {
-  const auto* const known = std::ranges::find(protocol_names, number, &ProtocolName::number);
-  return known == protocol_names.end() ? std::to_string(number) : std::string(known->name);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #include "dataplane/capture/frame_summary.h"
 
+#include <algorithm>
+
 #include "src/net/cursor.h"
 #include "src/net/headers.h"
+#include "src/net/protocol_name.h"
 
 namespace portcullis {
 namespace {
@@ -99,6 +102,30 @@ std::optional<FrameSummary> summary_of(std::span<const uint8_t> frame) {
   if (type == ether_type::ipv6) read_ipv6(summary, rest);
   if (type == ether_type::arp) read_arp(summary, rest);
   return summary;
+}
+
+std::string protocol_text(uint8_t number) {
+  const auto* const known = std::ranges::find(protocol_names, number, &ProtocolName::number);
+  return known == protocol_names.end() ? std::to_string(number) : std::string(known->name);
+}
+
+std::string headers_of(std::span<const uint8_t> frame) {
+  const std::optional<FrameSummary> summary = summary_of(frame);
+  if (!summary) return "no Ethernet header";
+  if (!summary->source || !summary->destination)
+    return summary->source_mac.to_string() + " > " + summary->destination_mac.to_string();
+  const auto end = [&](const IpAddr& address, uint16_t FrameSummary::Ports::*port) {
+    if (!summary->ports) return address.to_string();
+    const std::string host = address.is_v4() ? address.to_string() : "[" + address.to_string() + "]";
+    return host + ":" + std::to_string((*summary->ports).*port);
+  };
+  std::string line = end(*summary->source, &FrameSummary::Ports::source) + " > " +
+                     end(*summary->destination, &FrameSummary::Ports::destination) + " " +
+                     (summary->protocol ? protocol_text(*summary->protocol) : "arp");
+  if (summary->icmp)
+    line += " type " + std::to_string(summary->icmp->type) + " code " + std::to_string(summary->icmp->code);
+  if (summary->inner_frame != 0) line += " [" + headers_of(frame.subspan(summary->inner_frame)) + "]";
+  return line;
 }
 
 }  // namespace portcullis

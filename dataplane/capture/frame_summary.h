@@ -1,11 +1,12 @@
-// Who speaks to whom in a frame, as far as its bytes go: for filters of captures and for the log of denied
-// packets, where a frame may be of any form. The pipeline has its own parse, which decides.
+// Who speaks to whom in a frame, as far as its bytes go: for filters of captures, for traces and for the log
+// of denied packets, where a frame may be of any form. The pipeline has its own parse, which decides.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "src/net/address.h"
 
@@ -33,5 +34,11 @@ struct FrameSummary {
 
 // Nothing of a frame that is too short for an Ethernet header.
 [[nodiscard]] std::optional<FrameSummary> summary_of(std::span<const uint8_t> frame);
+
+// "tcp", or the number if it has no name in rules.
+[[nodiscard]] std::string protocol_text(uint8_t number);
+// One line for people, "198.51.100.2:40622 > 203.0.113.1:80 tcp"; of a tunnel with that of the frame inside
+// in brackets.
+[[nodiscard]] std::string headers_of(std::span<const uint8_t> frame);
 
 }  // namespace portcullis

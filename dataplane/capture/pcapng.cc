@@ -1,10 +1,8 @@
 #include "dataplane/capture/pcapng.h"
 
-#include <rte_cycles.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -54,18 +52,7 @@ std::string_view comment_of(const CopyNote& note) {
 
 }  // namespace
 
-Pcapng::Pcapng(std::vector<Interface> interfaces)
-    : interfaces_(std::move(interfaces)), tsc_hz_(rte_get_tsc_hz()), tsc_(rte_rdtsc()) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  nanoseconds_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
-
-// A worker's counter may be a little behind the one that was read here.
-uint64_t Pcapng::nanoseconds(uint64_t tsc) const {
-  const double since = static_cast<double>(static_cast<int64_t>(tsc - tsc_));
-  return nanoseconds_ +
-         static_cast<uint64_t>(static_cast<int64_t>(since * 1e9 / static_cast<double>(tsc_hz_)));
-}
+Pcapng::Pcapng(std::vector<Interface> interfaces) : interfaces_(std::move(interfaces)) {}
 
 std::string Pcapng::header(const std::string& comment) const {
   std::string file;
@@ -103,7 +90,7 @@ void Pcapng::append(std::string& file, rte_mbuf& copy) const {
   file.resize(file.size() - sizeof(uint32_t));  // the length at its end is no more
   PacketBlock block;
   std::memcpy(&block, file.data() + begin, sizeof block);
-  const uint64_t time = nanoseconds(note.tsc);
+  const uint64_t time = clock_.nanoseconds(note.tsc);
   block.interface = static_cast<uint32_t>(interface - interfaces_.begin());
   block.time_high = static_cast<uint32_t>(time >> 32);
   block.time_low = static_cast<uint32_t>(time);

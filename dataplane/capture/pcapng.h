@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/capture/tsc_clock.h"
 #include "dataplane/tables/binding.h"
 #include "src/net/address.h"
 
@@ -42,11 +43,8 @@ class Pcapng {
   void append(std::string& file, rte_mbuf& copy) const;
 
  private:
-  [[nodiscard]] uint64_t nanoseconds(uint64_t tsc) const;
   const std::vector<Interface> interfaces_;
-  const uint64_t tsc_hz_;
-  uint64_t tsc_ = 0;
-  uint64_t nanoseconds_ = 0;  // since 1970, at tsc_
+  const TscClock clock_;
 };
 
 }  // namespace portcullis

@@ -6,12 +6,29 @@
 
 namespace portcullis {
 
-void show_received(const WorkerState& worker, const Burst& burst) noexcept {
+namespace {
+
+// Null: it is a capture.
+Tracer* tracer_of(const WorkerState& worker) {
+  return worker.capture->shares[worker.config.id].tracer.get();
+}
+
+}  // namespace
+
+bool show_received(const WorkerState& worker, const Burst& burst) noexcept {
+  if (Tracer* const tracer = tracer_of(worker)) return tracer->choose(burst);
   for (uint32_t i = 0; i < burst.count; ++i)
     worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::received);
+  return false;
+}
+
+bool show_taken_over(const WorkerState& worker, const Burst& burst) noexcept {
+  Tracer* const tracer = tracer_of(worker);
+  return tracer != nullptr && tracer->take_over(burst);
 }
 
 void show_transmitted(const WorkerState& worker, const Burst& burst) noexcept {
+  if (Tracer* const tracer = tracer_of(worker)) return tracer->transmit(burst);
   for_each_packet(burst.answered, [&](uint32_t i) {
     worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::transmitted);
   });
@@ -20,18 +37,22 @@ void show_transmitted(const WorkerState& worker, const Burst& burst) noexcept {
   });
 }
 
+// A trace is of packets that go through the stages.
 void show_originated(const WorkerState& worker, const rte_mbuf& frame) noexcept {
-  worker.capture->offer(worker.config.id, frame, frame.port, Fate::transmitted);
+  if (tracer_of(worker) == nullptr)
+    worker.capture->offer(worker.config.id, frame, frame.port, Fate::transmitted);
 }
 
 void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noexcept {
+  if (Tracer* const tracer = tracer_of(worker)) return tracer->punt(i);
   worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::punted);
 }
 
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept {
   if (worker.config.denied_log != nullptr) worker.config.denied_log->offer(burst, worker.tables, i, reason);
-  if (worker.capture != nullptr)
-    worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
+  if (worker.capture == nullptr) return;
+  if (Tracer* const tracer = tracer_of(worker)) return tracer->lose(i, reason);
+  worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
 }
 
 void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept {
@@ -42,7 +63,8 @@ void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) n
 }
 
 void show_unsent(const WorkerState& worker, const rte_mbuf& frame) noexcept {
-  worker.capture->offer(worker.config.id, frame, frame.port, Fate::dropped, Drop::transmit_full);
+  if (tracer_of(worker) == nullptr)
+    worker.capture->offer(worker.config.id, frame, frame.port, Fate::dropped, Drop::transmit_full);
 }
 
 }  // namespace portcullis

@@ -1,5 +1,5 @@
-// Where a worker shows its packets: to a capture, and to the log of denied packets. Off, each place costs a
-// branch once a burst, or where a packet is dropped or punted. All but show_dropped only while
+// Where a worker shows its packets: to a capture or a trace, and to the log of denied packets. Off, each
+// place costs a branch once a burst, or where a packet is dropped or punted. All but show_dropped only while
 // WorkerState::capture is there.
 #pragma once
 
@@ -10,8 +10,9 @@ namespace portcullis {
 
 struct WorkerState;
 
-// A burst as it was received.
-void show_received(const WorkerState& worker, const Burst& burst) noexcept;
+// A burst as it was received, or taken over. True: some of it is traced (trace_pipeline.h).
+[[nodiscard]] bool show_received(const WorkerState& worker, const Burst& burst) noexcept;
+[[nodiscard]] bool show_taken_over(const WorkerState& worker, const Burst& burst) noexcept;
 // What a burst transmits, answers among it.
 void show_transmitted(const WorkerState& worker, const Burst& burst) noexcept;
 // A frame of the punt thread's.

@@ -25,6 +25,12 @@ struct HandOver {
       Group::template call<ToOwners>(burst, tables, worker);
   }
 
+  // Whose a packet is that identify has found nothing wrong with.
+  template <typename Family>
+  static uint32_t owner_of(const Burst& burst, uint32_t i, const Tables& tables, const Handover& handover) {
+    return handover.owner(remote<Family>(burst, i, tables));
+  }
+
  private:
   // A function of its own, for workers that are not alone.
   struct ToOwners {
@@ -34,7 +40,7 @@ struct HandOver {
       uint64_t of_worker[max_workers] = {};
       const auto find = [&]<typename Family>(Family) {
         for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
-          of_worker[handover.owner(remote<Family>(burst, i, tables))] |= uint64_t{1} << i;
+          of_worker[owner_of<Family>(burst, i, tables, handover)] |= uint64_t{1} << i;
         });
       };
       find(Ipv4());

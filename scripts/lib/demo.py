@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from lab import CLIENT, CLIENT6, GATEWAY, GATEWAY6, METRICS, Host, Lab  # noqa: E402  (found by the path above)
 from programs import iperf_server, refused, udp_echo, web_server  # noqa: E402
+from traces import tracing  # noqa: E402
 
 COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 HEADING, COMMAND, GOOD, BAD, PLAIN = (
@@ -211,6 +212,20 @@ One packet is taken through the gateway's own stages, on its tables as they are,
         demo.expect(missed.returncode != 0 and dropped > 0, "port 81 does not: dropped as foretold")
 
 
+def traced(demo: Demo, client: Host, eip: str) -> None:
+    demo.step("What the stages make of real packets: trace", """\
+A live packet is followed through the gateway's stages, a permitted one and a forbidden one.""")
+    with web_server(demo.lab.vms["web"], 80):
+        for port, end in ((80, f"transmitted by {demo.lab.vms['web'].port}"), (81, "dropped: destination_not_permitted")):
+            words = ["trace", "--port", "uplink", "--eip", eip, "--count", "1"]
+            print(f"\n{COMMAND}$ portctl {' '.join(words)} &{PLAIN}", flush=True)
+            with tracing(demo.lab.gateway, *words) as trace:
+                demo.on(client, f"curl --silent --show-error --max-time 1 http://{eip}:{port}/")
+                trace.wait()
+            print(trace.out, end="", flush=True)
+            demo.expect(end in trace.out, f"the first packet to port {port} is told to its end: {end.split(':')[0]}")
+
+
 def tags(demo: Demo, app: Host, db: Host) -> None:
     demo.step("Two vms talk by tag", """\
 Tags instead of addresses: 'app' may send to whatever is tagged db, and 'db' lets in whatever is tagged app.""")
@@ -371,6 +386,7 @@ def tour(demo: Demo) -> None:
     withdrawn(demo, client, web, eip)
     errors(demo, client, eip)
     explained(demo, client, web, eip)
+    traced(demo, client, eip)
     tags(demo, app, db)
     demo.portctl("eip", "release", eip)
     seen_live(demo, client, web)

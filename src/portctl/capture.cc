@@ -1,5 +1,4 @@
 // Packets of the gateway, as a pcapng file.
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +12,7 @@
 
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "src/portctl/commands.h"
+#include "src/portctl/looking.h"
 
 namespace portcullis::portctl {
 namespace {
@@ -73,22 +73,6 @@ class Output {
   std::string error_;
 };
 
-volatile sig_atomic_t is_ended = 0;
-
-// Ctrl-C ends the capture, and the file is whole.
-void end_by_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { is_ended = 1; };
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
-std::string totals(const v1::CaptureChunk& chunk) {
-  return std::to_string(chunk.packets()) + (chunk.packets() == 1 ? " packet" : " packets") + ", " +
-         std::to_string(chunk.lost()) + " lost";
-}
-
 void capture(const Options& options, const Arguments& args) {
   if (args.file == "-" && isatty(STDOUT_FILENO) != 0)
     throw Failure{usage,
@@ -103,8 +87,9 @@ void capture(const Options& options, const Arguments& args) {
                 [&](const v1::CaptureChunk& chunk) {
                   last.set_packets(chunk.packets());
                   last.set_lost(chunk.lost());
-                  if (shows_progress) std::cerr << "\r" << totals(chunk) << std::flush;
-                  return output.write(chunk.pcapng()) && is_ended == 0;
+                  if (shows_progress)
+                    std::cerr << "\r" << packet_totals(chunk.packets(), chunk.lost()) << std::flush;
+                  return output.write(chunk.pcapng()) && !is_ended();
                 });
   if (shows_progress) std::cerr << "\r";
   if (!output.error().empty())
@@ -115,7 +100,7 @@ void capture(const Options& options, const Arguments& args) {
                 .dump()
          << "\n";
   else
-    said << totals(last) << "\n";
+    said << packet_totals(last.packets(), last.lost()) << "\n";
 }
 
 }  // namespace
@@ -153,8 +138,7 @@ void add_capture(CLI::App& app, const Options& options) {
       "those\nthat are dropped. A packet is written if all options say so. The comment of a dropped packet "
       "is "
       "its reason.\nThe gateway is not slowed: what there is no room to copy is counted as lost. One capture "
-      "at "
-      "a time.\n"
+      "or trace at a time.\n"
       "\nExamples:\n"
       "  portctl capture --dropped --count 100 -w drops.pcapng\n"
       "  portctl capture --eip 203.0.113.1 --seconds 10 -w web.pcapng\n"

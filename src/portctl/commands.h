@@ -33,6 +33,8 @@ void add_capture(CLI::App& app, const Options& options);
 void add_explain(CLI::App& app, const Options& options);
 // flows.cc
 void add_flows(CLI::App& app, const Options& options);
+// trace.cc
+void add_trace(CLI::App& app, const Options& options);
 // watch.cc
 void add_watch(CLI::App& app, const Options& options);
 

@@ -11,7 +11,7 @@
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "src/net/address.h"
 #include "src/portctl/commands.h"
-#include "src/portctl/table.h"
+#include "src/portctl/explanation.h"
 
 namespace portcullis::portctl {
 namespace {
@@ -98,24 +98,6 @@ struct Asked {
     if (length) fields.set_length(*length);
   }
 };
-
-std::string lower(std::string text) {
-  for (char& c : text) c = c == '_' ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return text;
-}
-
-std::string explanation_text(const v1::Explanation& reply) {
-  Table table({{"STAGE"}, {"WORKER", Table::Align::right}, {"VERDICT"}, {"WHY"}});
-  for (const v1::ExplainedStage& stage : reply.stages())
-    table.add({stage.stage(), std::to_string(stage.worker()),
-               lower(v1::ExplainedStage::Verdict_Name(stage.verdict())), stage.detail()});
-  std::string text = table.to_string() + lower(v1::Explanation::Fate_Name(reply.fate()));
-  if (reply.has_sent())
-    text +=
-        " by " + id_of(reply.sent().port()) + ", " + std::to_string(reply.sent().data().size()) + " bytes";
-  if (!reply.reason().empty()) text += ": " + reply.reason() + " (" + reply.description() + ")";
-  return text + "\n";
-}
 
 }  // namespace
 

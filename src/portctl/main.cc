@@ -24,6 +24,7 @@ Examples:
   portctl show drops                                    why packets were dropped
   portctl watch                                         rates, each second
   portctl capture --dropped -w drops.pcapng             the packets themselves, with the reason
+  portctl trace --eip 203.0.113.1                       what each stage makes of packets as they come
   portctl NOUN VERB --help                              more, with examples
 
 A rule: [NAME=](in|out) PROTO [PORTS] (from|to) (any|PREFIX[,...]|tag:T[,tag:U]) [port PORTS] [type T[/C]] [tracked]
@@ -83,6 +84,7 @@ int run(int argc, char** argv) {
   add_flows(app, options);
   add_watch(app, options);
   add_capture(app, options);
+  add_trace(app, options);
   add_paper_names(app, options);
   add_completion(app);
   add_manual(app);

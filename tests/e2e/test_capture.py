@@ -138,7 +138,7 @@ def test_one_at_a_time_and_a_killed_client_gives_its_place_back(lab, capture):
     with capture("--dropped") as seen:
         with pytest.raises(Refused) as refused:
             lab.gateway.portctl("capture", "-w", "-")
-        assert refused.value.status == 1 and "another capture goes on" in refused.value.message
+        assert refused.value.status == 1 and "another capture or trace goes on" in refused.value.message
         seen.kill()
         deadline = time.monotonic() + 5
         while True:

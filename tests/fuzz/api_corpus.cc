@@ -112,6 +112,11 @@ constexpr std::array calls{
          " eip: 'tenants/acme/eips/203.0.113.1' snap_length: 64 packets: 1 seconds: 1 one_in: 2"},
     Line{acme, "Capture", "eip: 'tenants/acme/eips/203.0.113.1' seconds: 1"},
     Line{provider, "Capture", "reasons: 'none'"},
+    Line{provider, "Trace",
+         "fates: DROPPED reasons: 'unbound' ports: 'ports/wan' address: '198.51.100.2'"
+         " eip: 'tenants/acme/eips/203.0.113.1' packets: 1 seconds: 1 one_in: 2"},
+    Line{acme, "Trace", "eip: 'tenants/acme/eips/203.0.113.1' seconds: 1"},
+    Line{provider, "Trace", "packets: 100001"},
     Line{acme, "ListWorkers", ""},
 };
 

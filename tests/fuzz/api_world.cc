@@ -204,15 +204,19 @@ Handler watching(service::ObserveService& observe) {
 }
 
 // Over as soon as it has begun.
-Handler capturing(service::ObserveService& observe) {
-  return [&observe](const Message& request) {
-    auto all = std::make_unique<v1::CaptureChunk>();
-    const auto add = [&](const v1::CaptureChunk& chunk) {
+template <typename Request, typename Chunk>
+Handler looking(service::ObserveService& observe,
+                grpc::Status (service::ObserveService::*method)(const service::Identity&, const Request&,
+                                                                const std::function<bool(const Chunk&)>&,
+                                                                const std::function<bool()>&)) {
+  return [&observe, method](const Message& request) {
+    auto all = std::make_unique<Chunk>();
+    const auto add = [&](const Chunk& chunk) {
       all->MergeFrom(chunk);
       return true;
     };
     grpc::Status status =
-        observe.capture({}, static_cast<const v1::CaptureRequest&>(request), add, [] { return true; });
+        (observe.*method)({}, static_cast<const Request&>(request), add, [] { return true; });
     return Answer(std::move(status), std::move(all));
   };
 }
@@ -255,7 +259,8 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ClearFlows", handler(observe, &O::ClearFlows)},
       {"Explain", handler(observe, &O::Explain)},
       {"WatchEvents", watching(observe)},
-      {"Capture", capturing(observe)},
+      {"Capture", looking(observe, &O::capture)},
+      {"Trace", looking(observe, &O::trace)},
   };
 }
 

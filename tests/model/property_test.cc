@@ -125,6 +125,13 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
   }
   for (const char* event : {"rehearsed: transmitted", "rehearsed: answered", "rehearsed: punted"})
     EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
+  for (const DropInfo& reason : drop_registry) {
+    const std::string name(reason.name);
+    EXPECT_GT(coverage.events["traced: dropped " + name] + coverage.events["traced: answered " + name], 0u)
+        << name << " was never traced";
+  }
+  for (const char* event : {"traced: transmitted", "traced: answered", "traced: punted"})
+    EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
   for (const std::string& event : wanted_events())
     for (const char* family : {"IPv4 ", "IPv6 "})
       EXPECT_GT(coverage.events[family + event], 0u) << family << event << " was never met";

@@ -107,7 +107,7 @@ void RehearsalCheck::compare(const GatewayUnderTest& gateway, const reference::S
                     name_of(verdict.fate) + " " + verdict.reason);
     return;
   }
-  const RehearsedStage& last = rehearsal_->stages().back();
+  const PassedStage& last = rehearsal_->stages().back();
   if (last.reason && describe(*last.reason).stage != last.stage)
     wrong.push_back("rehearsed as dropped for " + reason + " by " + std::string(last.stage));
   if (fate == Fate::dropped) return;

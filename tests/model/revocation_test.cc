@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "dataplane/capture/capture.h"
+#include "dataplane/capture/trace_parts.h"
 #include "tests/model/frames.h"
 #include "tests/model/gateway_under_test.h"
 
@@ -409,6 +410,51 @@ TEST_P(Revocation, CapturesBeginAndEndUnderLoad) {
     EXPECT_EQ(session->take(), nullptr);
     EXPECT_EQ(session->lost(), lost);
   }
+}
+
+// The same of traces; and each that is told is told whole, by all workers that had the packet.
+TEST_P(Revocation, TracesBeginAndEndUnderLoad) {
+  permit(one_eip_, {any_in()});
+  const auto captures =
+      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam(), -1), 1500);
+  CaptureFilter filter;
+  filter.fates.fill(true);
+  filter.reasons.fill(true);
+  filter.ports.fill(true);
+  filter.address = one_eip_;
+  std::vector<Bytes> frames;
+  for (uint8_t n = 1; n <= 16; ++n) frames.push_back(from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n)));
+  Feeder feeder(hardware_, uplink, frames);
+  uint64_t of_two_workers = 0;
+  for (int round = 0; round < rounds; ++round) {
+    auto session = captures->begin_trace(filter);
+    ASSERT_TRUE(session);
+    TraceParts parts(filter);
+    uint32_t traces = 0;
+    const auto take_all = [&] {
+      while (const auto part = session->take_trace()) {
+        const auto trace = parts.add(*part, TraceParts::Clock::now());
+        if (!trace) continue;
+        ++traces;
+        const auto stages = trace->passage.stages();
+        ASSERT_EQ(stages.front().stage, "decapsulate");
+        ASSERT_TRUE(stages.back().stage == "transmit" || stages.back().verdict == Verdict::dropped);
+        if (stages.front().worker != stages.back().worker) ++of_two_workers;
+      }
+    };
+    EXPECT_TRUE(wait_for([&] {
+      take_all();
+      return traces > burst;
+    }));
+    session->stop();
+    take_all();
+    const uint64_t lost = session->lost();
+    const uint64_t came_out = feeder.came_out();
+    EXPECT_TRUE(wait_for([&] { return feeder.came_out() > came_out + burst; }));
+    EXPECT_EQ(session->take_trace(), std::nullopt);
+    EXPECT_EQ(session->lost(), lost);
+  }
+  EXPECT_EQ(of_two_workers > 0, GetParam() > 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Workers, Revocation, ::testing::Values(1, 2, 4),

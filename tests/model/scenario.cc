@@ -46,6 +46,8 @@ Scenario::Scenario(uint64_t seed) : random_(seed) {
   port_setups_ = setup.ports;
   make_places();
   world_ = std::make_unique<World>(std::move(setup), make_sizes());
+  // Without a draw: worlds are as they were before there were traces.
+  if (seed % 2 == 1) world_->trace(seed % 4 == 3);
   populate();
 }
 
@@ -499,6 +501,8 @@ void Scenario::add_to(Coverage& coverage) const {
   for (const auto& [event, count] : counts.events) coverage.events[event] += count;
   for (const auto& [event, count] : events_) coverage.events[event] += count;
   for (const auto& [event, count] : world_->rehearsals().events()) coverage.events[event] += count;
+  if (const auto& traces = world_->traces())
+    for (const auto& [event, count] : traces->events()) coverage.events[event] += count;
 }
 
 }  // namespace portcullis::testing

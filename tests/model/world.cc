@@ -215,6 +215,7 @@ reference::Setup World::completed(reference::Setup setup, const Sizes& sizes, ui
 
 void World::finish() {
   if (!gateway_) return;
+  traces_.reset();
   gateway_.reset();
   for (RingPort* port : ports_) static_cast<void>(port->collect());
   expect_equal("buffers in use at the end", buffers_before_, bench_.frames().in_use());
@@ -360,6 +361,7 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
   compare_frames();
   compare_checksums();
   compare_rehearsal(arrivals);
+  if (traces_) traces_->compare(reference_.setup(), arrivals, turn_, source_ports_, differences_);
   if (counts_each_turn_) compare_counts();
   return turn_;
 }

@@ -15,6 +15,7 @@
 #include "tests/model/rehearsal_check.h"
 #include "tests/model/ring_port.h"
 #include "tests/model/source_ports.h"
+#include "tests/model/trace_check.h"
 
 namespace portcullis::testing {
 
@@ -66,6 +67,9 @@ class World {
   void compare_counts_each_turn(bool compare) { counts_each_turn_ = compare; }
   void compare_counts();
 
+  // Every packet from now on is traced, and what that says is compared; or those that are lost.
+  void trace(bool only_drops) { traces_.emplace(*gateway_, only_drops); }
+
   // One turn of both. By in-port; missing ports get nothing.
   const reference::Turn& poll(std::vector<std::vector<reference::Arrival>> arrivals,
                               const std::vector<Bytes>& originated = {});
@@ -78,6 +82,7 @@ class World {
   [[nodiscard]] const reference::Gateway& reference() const { return reference_; }
   [[nodiscard]] const GatewayUnderTest& gateway() const { return *gateway_; }
   [[nodiscard]] const RehearsalCheck& rehearsals() const { return rehearsals_; }
+  [[nodiscard]] const std::optional<TraceCheck>& traces() const { return traces_; }
   // Takes the gateway under test down; every buffer must be back then.
   void finish();
 
@@ -117,6 +122,7 @@ class World {
   const uint32_t buffers_before_;
   reference::Gateway reference_;
   std::unique_ptr<GatewayUnderTest> gateway_;
+  std::optional<TraceCheck> traces_;
   std::set<reference::PortNumber> blocked_;
   bool collect_punts_ = true;
   bool counts_each_turn_ = true;

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -285,6 +286,14 @@ const Row rows[] = {
      "fates: RECEIVED fates: TRANSMITTED fates: PUNTED fates: DROPPED reasons: 'unbound' reasons: 'not_ours' "
      "ports: 'ports/uplink' eip: 'tenants/default/eips/203.0.113.1' address: '198.51.100.2' packets: 9 "
      "seconds: 8 snap_length: 96 one_in: 7"},
+    {"trace", "ObserveService/Trace", ""},
+    {"trace --passed --dropped --reason unbound --port uplink --port ports/ep-web --eip 203.0.113.1 "
+     "--address "
+     "198.51.100.2 --count 9 --seconds 8 --one-in 7",
+     "ObserveService/Trace",
+     "fates: TRANSMITTED fates: PUNTED fates: DROPPED reasons: 'unbound' ports: 'ports/uplink' ports: "
+     "'ports/ep-web' eip: 'tenants/default/eips/203.0.113.1' address: '198.51.100.2' packets: 9 seconds: 8 "
+     "one_in: 7"},
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
@@ -529,6 +538,47 @@ TEST_F(Cli, ACaptureIsAFileAndWhatIsSaidOfItStandsApart) {
   EXPECT_FALSE(std::filesystem::exists(path("refused")));
   EXPECT_EQ(run("capture --dropped").status, 2);
   EXPECT_EQ(run("capture --seconds 0 -w -").status, 2);
+}
+
+TEST_F(Cli, ATraceIsABlockForEachPacketOrALine) {
+  v1::TraceChunk chunk;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "packets { time_ns: 1795781106000123456 explanation { fate: TRANSMITTED stages { stage: 'admit' "
+      "worker: 1 "
+      "verdict: PASSED detail: '203.0.113.1 in: rule http' } stages { stage: 'transmit' worker: 1 verdict: "
+      "TRANSMITTED } received { port: 'ports/uplink' data: 'xy' length: 74 headers: 'a > b tcp' } sent { "
+      "port: "
+      "'ports/ep-web' data: 'xy' length: 70 headers: 'a > c tcp' } } } "
+      "packets { explanation { fate: DROPPED reason: 'unbound' description: 'why' received { port: "
+      "'ports/uplink' "
+      "length: 60 headers: 'a > d udp' } } } told: 2 lost: 1",
+      &chunk));
+  const auto trace = [&](const std::string& options) {
+    gateway_.answer("/portcullis.v1.ObserveService/Trace", chunk);
+    return run("trace " + options);
+  };
+  const Outcome table = trace("");
+  EXPECT_EQ(table.out,
+            "2026-11-27T12:05:06.000123Z uplink, 74 bytes, a > b tcp\n"
+            "STAGE     WORKER  VERDICT      WHY\n"
+            "admit          1  passed       203.0.113.1 in: rule http\n"
+            "transmit       1  transmitted  -\n"
+            "transmitted by ep-web, 70 bytes, a > c tcp\n"
+            "\n"
+            "1970-01-01T00:00:00.000000Z uplink, 60 bytes, a > d udp\n"
+            "STAGE  WORKER  VERDICT  WHY\n"
+            "dropped: unbound (why)\n"
+            "\n");
+  EXPECT_EQ(table.err, "tracing; Ctrl-C ends it\n2 packets, 1 lost\n");
+  const Outcome lines = trace("--json");
+  EXPECT_EQ(std::ranges::count(lines.out, '\n'), 2);
+  EXPECT_TRUE(lines.out.starts_with(R"({"timeNs":"1795781106000123456","explanation":{"fate":"TRANSMITTED")"))
+      << lines.out;
+  EXPECT_EQ(lines.err, table.err);
+  gateway_.refuse(grpc::Status(grpc::FAILED_PRECONDITION, "another capture or trace goes on"));
+  EXPECT_EQ(run("trace").status, 1);
+  EXPECT_EQ(run("trace --count 0").status, 2);
+  EXPECT_EQ(run("trace --received").status, 2);
 }
 
 TEST_F(Cli, WhatExportPrintsImportReads) {

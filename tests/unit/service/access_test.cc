@@ -139,6 +139,7 @@ const std::map<std::string, Row> rows{
     {"ObserveService/GetEipStatistics", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"ObserveService/GetGateway", for_the_provider("")},
     {"ObserveService/Capture", for_the_provider("seconds: 1")},
+    {"ObserveService/Trace", for_the_provider("seconds: 1")},
     {"ObserveService/Explain",
      for_the_provider("fields { source: '198.51.100.7' destination: '203.0.113.1' protocol: 'udp' }")},
     {"ObserveService/ListFlows", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},

@@ -206,7 +206,7 @@ const Row rows[] = {
     {"ObserveService/GetEipStatistics", "eip: ''", invalid, "eip"},
     {"ObserveService/GetGateway", "", ok, "generation: 10 eips_known: 2 eips_local: 2 eips_bound_edge: 2"},
 
-    // See flows_test.cc, capture_test.cc, explain_test.cc.
+    // See flows_test.cc, capture_test.cc, trace_test.cc, explain_test.cc.
     {"ObserveService/ListFlows", "eip: 'tenants/acme/eips/203.0.113.1'", ok, ""},
     {"ObserveService/ListFlows", "eip: 'tenants/acme/eips/203.0.113.77'", grpc::NOT_FOUND, "eip"},
     {"ObserveService/ListFlows", "filter { remote: 'somewhere' }", invalid, "filter.remote"},
@@ -216,6 +216,8 @@ const Row rows[] = {
     {"ObserveService/ClearFlows", "filter { local_port: 65536 }", invalid, "filter.local_port"},
     {"ObserveService/Capture", "seconds: 1", ok, ""},
     {"ObserveService/Capture", "reasons: 'none'", invalid, "reasons[0]"},
+    {"ObserveService/Trace", "seconds: 1", ok, ""},
+    {"ObserveService/Trace", "fates: RECEIVED", invalid, "fates[0]"},
     {"ObserveService/Explain", "fields { source: '203.0.113.1' destination: '198.51.100.7' protocol: 'gre' }",
      ok, ""},
     {"ObserveService/Explain", "", invalid, "fields"},

@@ -1,0 +1,41 @@
+// Which packets somebody asks to see: of a capture (capture.h) and of a trace (trace.h).
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/drop.h"
+#include "dataplane/tables/binding.h"
+#include "dataplane/tables/port.h"
+#include "src/net/address.h"
+
+namespace portcullis {
+
+// What became of a packet where it was seen.
+enum class Fate : uint8_t { received, transmitted, punted, dropped };
+
+struct CaptureFilter {
+  // An endpoint by what its packets say on either side of the gateway.
+  struct Endpoint {
+    IpAddr eip;
+    IpAddr dip;
+    Mac mac;  // with the next, where the private address is its
+    PortId port = 0;
+  };
+
+  std::array<bool, 4> fates{};             // by Fate
+  std::array<bool, drop_count> reasons{};  // of dropped packets
+  std::array<bool, max_ports> ports{};     // by which they came, or, captured as transmitted, leave
+  std::optional<IpAddr> address;           // source or destination, inside of tunnels too
+  std::optional<Endpoint> endpoint;
+  uint32_t snap_length = UINT32_MAX;  // bytes of a frame that are copied
+  uint32_t one_in = 1;                // of so many packets, on each worker
+
+  // Whether a frame of that port is to or from the address and the endpoint.
+  [[nodiscard]] bool is_about(const rte_mbuf& packet, PortId port) const;
+};
+
+}  // namespace portcullis
