@@ -217,12 +217,12 @@ def traced(demo: Demo, client: Host, eip: str) -> None:
 A live packet is followed through the gateway's stages, a permitted one and a forbidden one.""")
     with web_server(demo.lab.vms["web"], 80):
         for port, end in ((80, f"transmitted by {demo.lab.vms['web'].port}"), (81, "dropped: destination_not_permitted")):
-            words = ["trace", "--port", "uplink", "--eip", eip, "--count", "1"]
-            print(f"\n{COMMAND}$ portctl {' '.join(words)} &{PLAIN}", flush=True)
+            words = ["--port", "uplink", "--eip", eip, "--count", "1"]
+            print(f"\n{COMMAND}$ portctl trace {' '.join(words)} &{PLAIN}", flush=True)
             with tracing(demo.lab.gateway, *words) as trace:
                 demo.on(client, f"curl --silent --show-error --max-time 1 http://{eip}:{port}/")
                 trace.wait()
-            print(trace.out, end="", flush=True)
+            print(indented(trace.out), flush=True)
             demo.expect(end in trace.out, f"the first packet to port {port} is told to its end: {end.split(':')[0]}")
 
 
