@@ -201,7 +201,7 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
     for (const auto& [address, eip] : state.eips)
       if (depends_on_pools(eip)) named.eips.push_back(address);
   std::ranges::sort(named.eips);
-  named.eips.erase(std::ranges::unique(named.eips).begin(), named.eips.end());
+  named.eips.erase(std::unique(named.eips.begin(), named.eips.end()), named.eips.end());
 
   Update update;
   if (named.pools) update.pools = compile_pools(state);

@@ -444,7 +444,8 @@ TEST_P(Revocation, TracesBeginAndEndUnderLoad) {
     };
     EXPECT_TRUE(wait_for([&] {
       take_all();
-      return traces > burst;
+      // The other worker may be waiting for a core.
+      return traces > burst && (GetParam() == 1 || of_two_workers > 0);
     }));
     session->stop();
     take_all();
