@@ -81,10 +81,10 @@ class TraceRing {
   void pop() noexcept { taken_.store(taken_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
  private:
-  std::vector<TraceRecord> records_;
-  alignas(64) uint32_t opened_ = 0;  // by the worker, as the next; places are counted on and wrap
+  alignas(64) std::atomic<uint32_t> taken_{0};  // by the reader; places are counted on and wrap
+  alignas(64) uint32_t opened_ = 0;             // by the worker, as the next
   std::atomic<uint32_t> filled_{0};
-  alignas(64) std::atomic<uint32_t> taken_{0};  // by the reader
+  std::vector<TraceRecord> records_;
 };
 
 }  // namespace portcullis

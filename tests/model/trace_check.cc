@@ -120,7 +120,8 @@ void TraceCheck::compare(const reference::Setup& setup,
       const std::string traced = told(fate, reason ? std::string(describe(*reason).name) : "");
       ++events_["traced: " + traced];
       if (traced != expected) {
-        wrong.push_back("traced as " + traced + ", but the reference says " + expected);
+        wrong.push_back(
+            std::string("traced as ").append(traced).append(", but the reference says ").append(expected));
         continue;
       }
       compare_stages(record.passage, "traced as " + traced, wrong);

@@ -399,6 +399,8 @@ const std::string by_owner =
     "transmit: "
     "transmitted";
 
+const std::string handed_to_transmit = std::string(handed).append(" ").append(by_owner);
+
 TEST_F(TraceOfTwo, APacketIsFollowedToItsOwner) {
   auto session = begin(filter_);
   ASSERT_TRUE(uplink().feed(from(far_)));
@@ -419,7 +421,7 @@ TEST_F(TraceOfTwo, APacketIsFollowedToItsOwner) {
     EXPECT_EQ(parts.lost(), 0u);
     std::ranges::sort(traces, {}, &TraceRecord::mark);
     EXPECT_EQ(texts_of(traces),
-              (Told{handed + " " + by_owner,
+              (Told{handed_to_transmit,
                     handed + " parse identify hand_over fragments admit: dropped destination_not_permitted",
                     to_transmit}));
     EXPECT_EQ(bytes_of(traces[0].received), from(far_));
@@ -489,7 +491,7 @@ TEST_F(TraceOfTwo, AnOlderTracesPacketIsNotTold) {
   for (const TraceRecord& record : all_of(session))
     if (auto trace = parts.add(record, {})) traces.push_back(*trace);
   parts.give_up_all();
-  EXPECT_EQ(texts_of(traces), Told{handed + " " + by_owner});
+  EXPECT_EQ(texts_of(traces), Told{handed_to_transmit});
   EXPECT_EQ(parts.lost(), 0u) << "the older trace has lost it";
   session.stop();
 }
