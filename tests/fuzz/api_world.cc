@@ -112,11 +112,13 @@ service::Identity identity_of(Caller caller) {
 
 // What there is beside a tenant's own, addresses that rest apart.
 model::State beside(model::State state, const model::TenantId& tenant) {
-  std::erase_if(state.vms, [&](const auto& vm) { return vm.second.tenant == tenant; });
-  std::erase_if(state.eips, [&](const auto& eip) { return eip.second.tenant == tenant; });
-  state.quarantine.clear();
-  state.generation = 0;
-  return state;
+  model::State rest;
+  rest.pools = std::move(state.pools);
+  for (const auto& [key, vm] : state.vms)
+    if (vm.tenant != tenant) rest.vms.emplace(key, vm);
+  for (const auto& [address, eip] : state.eips)
+    if (eip.tenant != tenant) rest.eips.emplace(address, eip);
+  return rest;
 }
 
 void check_error(const Call& call, const grpc::Status& status) {
