@@ -133,8 +133,9 @@ TEST_F(RestoreTest, WhatNoCallCouldHaveMade) {
               s.vms.at({"acme", "web"}).dip = s.vms.at({"acme", "db"}).dip;
             }).find("private address"),
             std::string::npos);
-  EXPECT_NE(refusal([&](State& s) { s.eips.at(web).permit = {{.name = "a", .protocol = 59}}; }).find("protocol 59"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal([&](State& s) { s.eips.at(web).permit = {{.name = "a", .protocol = 59}}; }).find("protocol 59"),
+      std::string::npos);
 }
 
 // Any history and a restart after it: both models give the same answers to the same further calls.
