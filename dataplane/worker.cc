@@ -210,8 +210,11 @@ void Worker::run(const std::atomic<bool>& stop) noexcept {
   const uint64_t tsc_per_ms = std::max<uint64_t>(state_->tsc_hz / 1000, 1);
   const timespec idle_sleep{.tv_sec = 0, .tv_nsec = static_cast<long>(state_->config.idle_sleep_us) * 1000};
   uint32_t empty_polls = 0;
+  state_->poll_gap.begin(rte_rdtsc());
   while (!stop.load(std::memory_order_relaxed)) {
-    const uint64_t now_ms = rte_rdtsc() / tsc_per_ms;
+    const uint64_t tsc = rte_rdtsc();
+    state_->poll_gap.turn(tsc);
+    const uint64_t now_ms = tsc / tsc_per_ms;
     const uint32_t received = poll(now_ms);
     age(now_ms);
     const bool is_idle = received == 0 && state_->counters.held.get() == 0 && !state_->mailbox.has_mail();
@@ -236,6 +239,9 @@ const FlowTable6& Worker::flows6() const {
 }
 uint64_t Worker::flows_of(BindingId binding) const {
   return state_->flows.of_binding(binding) + state_->flows6.of_binding(binding);
+}
+PollGap::Longest Worker::longest_gap() const {
+  return state_->poll_gap.longest(rte_rdtsc());
 }
 const WorkerConfig& Worker::config() const {
   return state_->config;

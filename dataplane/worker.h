@@ -10,6 +10,7 @@
 
 #include "dataplane/counters.h"
 #include "dataplane/isa.h"
+#include "dataplane/poll_gap.h"
 #include "dataplane/port_queues.h"
 #include "dataplane/tables/flow.h"
 #include "dataplane/tables/tables.h"
@@ -84,6 +85,8 @@ class Worker {
   [[nodiscard]] const FlowTable6& flows6() const;
   // Entries of both families that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(BindingId binding) const;
+  // As of now. Of a worker that run() has not begun: nothing.
+  [[nodiscard]] PollGap::Longest longest_gap() const;
   [[nodiscard]] const WorkerConfig& config() const;
   // For whoever measures its parts (bench/pps).
   [[nodiscard]] WorkerState& state() { return *state_; }

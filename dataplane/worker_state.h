@@ -14,6 +14,7 @@
 #include "dataplane/counters.h"
 #include "dataplane/drop.h"
 #include "dataplane/mailbox.h"
+#include "dataplane/poll_gap.h"
 #include "dataplane/rehearsal.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/flow.h"
@@ -65,6 +66,7 @@ struct WorkerState {
   std::vector<const FlowTable6*> peers_flows6;
   AgeSweep sweep;
   AgeSweep sweep6;
+  PollGap poll_gap{tsc_hz};
   std::array<PuntMeter, max_ports> punt_meters;
   // ARP replies of next hops have one of their own: a flood of what the gateway's list permits must not make
   // the gateway forget its router.

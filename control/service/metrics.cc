@@ -31,7 +31,9 @@ struct Column {
   const char* help;
   MetricType type;
   uint64_t (Message::*value)() const;
+  double units_a_second = 0;  // of a time, which a page has in seconds
 };
+constexpr double nanoseconds = 1e9;
 
 using Port = v1::PortStatistics;
 constexpr Column<Port> port_columns[] = {
@@ -71,6 +73,12 @@ constexpr Column<Worker> worker_columns[] = {
      MetricType::Gauge, &Worker::flow_entries},
     {"portcullis_worker_flow_capacity", "Flow entries that there is room for.", MetricType::Gauge,
      &Worker::flow_capacity},
+    {"portcullis_worker_longest_gap_seconds",
+     "The longest time in which the worker looked at no port, since it began.", MetricType::Gauge,
+     &Worker::longest_gap_nanoseconds, nanoseconds},
+    {"portcullis_worker_recent_longest_gap_seconds",
+     "The longest of those that ended in this minute or the one before.", MetricType::Gauge,
+     &Worker::recent_longest_gap_nanoseconds, nanoseconds},
 };
 
 using Gateway = v1::Gateway;
@@ -96,8 +104,10 @@ void add_columns(std::vector<MetricFamily>& families, const Column<Message> (&co
                  const Messages& messages, LabelsOf&& labels_of) {
   for (const Column<Message>& column : columns) {
     MetricFamily& made = families.emplace_back(new_family(column.name, column.help, column.type));
-    for (const Message& message : messages)
-      add(made, labels_of(message), static_cast<double>((message.*column.value)()));
+    for (const Message& message : messages) {
+      const auto value = static_cast<double>((message.*column.value)());
+      add(made, labels_of(message), column.units_a_second == 0 ? value : value / column.units_a_second);
+    }
   }
 }
 

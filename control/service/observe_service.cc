@@ -117,6 +117,9 @@ grpc::Status ObserveService::ListWorkers(grpc::ServerContext*, const v1::ListWor
     statistics.set_busy_polls(counters.busy_polls.get());
     statistics.set_flow_entries(worker->flows().size());
     statistics.set_flow_capacity(worker->flows().capacity());
+    const PollGap::Longest gap = worker->longest_gap();
+    statistics.set_longest_gap_nanoseconds(static_cast<uint64_t>(gap.ever.count()));
+    statistics.set_recent_longest_gap_nanoseconds(static_cast<uint64_t>(gap.recent.count()));
   }
   return grpc::Status::OK;
 }

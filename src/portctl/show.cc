@@ -1,4 +1,5 @@
 // What the gateway has done.
+#include <cstdio>
 #include <memory>
 
 #include "portcullis/v1/observe_service.grpc.pb.h"
@@ -55,6 +56,17 @@ std::string port_table(const v1::ListPortsResponse& reply) {
   return table.to_string();
 }
 
+// With three digits.
+std::string duration_text(uint64_t nanoseconds) {
+  double value = static_cast<double>(nanoseconds) / 1000;
+  const char* unit = "us";
+  for (const char* greater : {"ms", "s"})
+    if (value >= 999.5) value /= 1000, unit = greater;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f %s", value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, unit);
+  return text;
+}
+
 std::string worker_table(const v1::ListWorkersResponse& reply) {
   Table table({{"WORKER", right},
                {"CORE", right},
@@ -69,7 +81,9 @@ std::string worker_table(const v1::ListWorkersResponse& reply) {
                {"TAKEN", right},
                {"BUSY", right},
                {"FLOWS", right},
-               {"OF", right}});
+               {"OF", right},
+               {"LONGEST-GAP", right},
+               {"RECENT-GAP", right}});
   for (const v1::WorkerStatistics& worker : reply.workers()) {
     const uint64_t busy = worker.polls() == 0 ? 0 : worker.busy_polls() * 100 / worker.polls();
     table.add({text(worker.worker()), text(worker.core()),
@@ -77,7 +91,8 @@ std::string worker_table(const v1::ListWorkersResponse& reply) {
                text(worker.originated()), text(worker.transmitted()), text(worker.dropped()),
                text(worker.punted()), text(worker.held()), text(worker.handed_over()),
                text(worker.taken_over()), text(busy) + "%", text(worker.flow_entries()),
-               text(worker.flow_capacity())});
+               text(worker.flow_capacity()), duration_text(worker.longest_gap_nanoseconds()),
+               duration_text(worker.recent_longest_gap_nanoseconds())});
   }
   return table.to_string();
 }

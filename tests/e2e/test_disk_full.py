@@ -1,10 +1,13 @@
-"""The store's disk is full: changes are refused whole and say so, traffic goes on, and room mends it."""
+"""The store's disk is full: changes are refused whole and say so, traffic goes on, and room mends it. Workers do not
+stall meanwhile."""
 
 import contextlib
 import pathlib
 
 import pytest
 
+from api import Api
+from gaps import STALL, gaps, stolen
 from gateway import Refused
 from lab import CLIENT
 from programs import curl, ping, web_server
@@ -15,8 +18,13 @@ def small_disk(gateway):
     """The gateway with its store, a new one, on a file system of 4 MiB of its own. Gives that."""
     assert gateway.stop() == 0
     store = gateway.directory / "store"
+    stolen_at_start = stolen()
     gateway.start(wrapper=("sh", "-c", f'mount -t tmpfs -o size=4m tmpfs "{store}" && exec "$0" "$@"'))
     yield pathlib.Path(f"/proc/{gateway.process.pid}/root{store}")
+    with Api(gateway.socket) as api:
+        seen = gaps(gateway, api, stolen_at_start)
+    print(seen)
+    assert seen.own() < STALL
     assert gateway.stop() == 0
     gateway.start()
 

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from api import Api, new
+from gaps import STALL, gaps, stolen
 from gateway import Gateway
 from nest import Nest
 from portless import POOL, config
@@ -143,10 +144,12 @@ class Writer:
 
 
 def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
-    """The store is compacted all the time, so that many a kill falls into that."""
+    """The store is compacted all the time, so that many a kill falls into that. Workers do not stall meanwhile."""
     kills = 1000 if pytestconfig.getoption("full") else 100
     writers = [Writer(number) for number in range(WRITERS)]
     moments = random.Random(2)
+    seen = []
+    stolen_at_start = stolen()
     gateway.start()
     cut_off = applied = 0
     for life in range(kills):
@@ -155,12 +158,14 @@ def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
             for thread in threads:
                 thread.start()
             time.sleep(moments.uniform(0.005, 0.15))
+            seen.append(gaps(gateway, api, stolen_at_start))
             gateway.kill()
             for thread in threads:
                 thread.join(timeout=30)
                 assert not thread.is_alive()
         for writer in writers:
             assert writer.failure is None, f"life {life}: {writer.failure}"
+        stolen_at_start = stolen()
         gateway.start()
         with Api(gateway.socket) as api:
             reached = api.observe.GetGateway(new("GetGatewayRequest"), timeout=20).generation
@@ -175,6 +180,8 @@ def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
     print(f"{kills} kills: {sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
     assert sum(calls.values()) > kills, "there was no load to speak of"
     assert cut_off > kills / 2, "the kills did not fall into calls"
+    print("of the worker under these loads:", max(seen, key=lambda gap: gap.longest))
+    assert max(gap.own() for gap in seen) < STALL
     assert gateway.stop() == 0
 
 

@@ -637,6 +637,26 @@ TEST_F(Cli, TablesAreAligned) {
   EXPECT_EQ(run("show drops").out, "no packet was dropped\n");
 }
 
+TEST_F(Cli, AWorkersGapsAreShownInUnitsOfTheirSize) {
+  const std::pair<const char*, const char*> durations[] = {
+      {"0", "0.00 us"},        {"999", "1.00 us"},        {"54321", "54.3 us"},       {"999499", "999 us"},
+      {"999500", "1.00 ms"},   {"9994999", "9.99 ms"},    {"9995001", "10.0 ms"},     {"123456789", "123 ms"},
+      {"999500000", "1.00 s"}, {"12345678901", "12.3 s"}, {"3600000000000", "3600 s"}};
+  for (const auto& [nanoseconds, text] : durations) {
+    v1::ListWorkersResponse reply;
+    ASSERT_TRUE(TextFormat::ParseFromString(
+        "workers { core: 1 numa_node: -1 polls: 4 busy_polls: 1 flow_capacity: 16384 "
+        "          longest_gap_nanoseconds: 2000000000 recent_longest_gap_nanoseconds: " +
+            std::string(nanoseconds) + " }",
+        &reply));
+    gateway_.answer("/portcullis.v1.ObserveService/ListWorkers", reply);
+    const std::string out = run("show workers").out;
+    EXPECT_NE(out.find(" LONGEST-GAP  RECENT-GAP\n"), std::string::npos) << out;
+    EXPECT_TRUE(out.ends_with("  " + std::string(text) + "\n")) << out;
+    EXPECT_NE(out.find("2.00 s  "), std::string::npos) << out;
+  }
+}
+
 TEST_F(Cli, AVmShowsTheAddressesOfBothFamilies) {
   v1::ListVmsResponse reply;
   ASSERT_TRUE(TextFormat::ParseFromString(

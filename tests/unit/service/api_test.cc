@@ -3,6 +3,7 @@
 #include "tests/unit/service/api_fixture.h"
 
 #include <google/protobuf/util/message_differencer.h>
+#include <rte_cycles.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,6 +11,7 @@
 #include <fstream>
 #include <set>
 
+#include "dataplane/worker_state.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -522,6 +524,11 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   counters.taken_over.add(12);
   counters.polls.add(100);
   counters.busy_polls.add(25);
+  const uint64_t hz = rte_get_tsc_hz(), began = rte_rdtsc() + 3600 * hz;  // so that no gap is under way
+  PollGap& gap = plane_.worker->state().poll_gap;
+  gap.begin(began);
+  gap.turn(began + 100 * hz);
+  gap.turn(began + 161 * hz);
   const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
   ASSERT_NE(record, nullptr);
   counters.slots[record->slot].in_packets.add(5);
@@ -561,6 +568,8 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   EXPECT_EQ(workers.workers(0).taken_over(), 12u);
   EXPECT_EQ(workers.workers(0).polls(), 100u);
   EXPECT_EQ(workers.workers(0).busy_polls(), 25u);
+  EXPECT_NEAR(static_cast<double>(workers.workers(0).longest_gap_nanoseconds()), 100e9, 100);
+  EXPECT_NEAR(static_cast<double>(workers.workers(0).recent_longest_gap_nanoseconds()), 61e9, 100);
   EXPECT_EQ(workers.workers(0).flow_entries(), 4u);
 
   const auto eip = get<v1::EipStatistics, v1::GetEipStatisticsRequest>(

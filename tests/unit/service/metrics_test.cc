@@ -1,12 +1,14 @@
 // The page for Prometheus over HTTP: what ObserveService says, and as Prometheus' own tool wants it.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <rte_cycles.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 
+#include "dataplane/worker_state.h"
 #include "tests/unit/service/api_fixture.h"
 
 namespace portcullis::service {
@@ -43,6 +45,9 @@ TEST_F(MetricsTest, SaysWhatTheApiSays) {
   populate();
   plane_.counters().dropped[static_cast<size_t>(Drop::unbound)].add(7);
   plane_.counters().ports[vm0].received_bytes.add(1234567890123);
+  const uint64_t hz = rte_get_tsc_hz(), began = rte_rdtsc() + 3600 * hz;  // so that no gap is under way
+  plane_.worker->state().poll_gap.begin(began);
+  plane_.worker->state().poll_gap.turn(began + hz / 4);
   const std::string text = page();
   for (const char* line : {
            "portcullis_dropped_packets_total{reason=\"unbound\",stage=\"identify\"} 7",
@@ -59,6 +64,12 @@ TEST_F(MetricsTest, SaysWhatTheApiSays) {
        })
     EXPECT_TRUE(has_line(text, line)) << line << "\n" << text;
 
+  for (const std::string name : {"longest", "recent_longest"}) {
+    const std::string metric = "\nportcullis_worker_" + name + "_gap_seconds{worker=\"0\"} ";
+    const size_t at = text.find(metric);
+    ASSERT_NE(at, std::string::npos) << text;
+    EXPECT_NEAR(std::stod(text.substr(at + metric.size())), 0.25, 1e-6);
+  }
   EXPECT_NE(text.find("portcullis_build_info{version=\"" PORTCULLIS_VERSION "\"} 1\n"), std::string::npos);
 
   const auto drops = get<v1::ListDropsResponse, v1::ListDropsRequest>("ObserveService/ListDrops", "");
