@@ -9,15 +9,17 @@ namespace {
 struct Applier {
   State& state;
 
-  void operator()(const PutVm& change) const {
-    state.vms.insert_or_assign(state.vms.end(), VmKey{change.vm.tenant, change.vm.id}, change.vm);
+  void operator()(PutVm& change) const {
+    VmKey key{change.vm.tenant, change.vm.id};
+    state.vms.insert_or_assign(state.vms.end(), std::move(key), std::move(change.vm));
   }
   void operator()(const DeleteVm& change) const { state.vms.erase(change.key); }
   void operator()(const PutPool& change) const { state.pools.insert_or_assign(change.pool.id, change.pool); }
   void operator()(const DeletePool& change) const { state.pools.erase(change.id); }
-  void operator()(const PutEip& change) const {
-    state.quarantine.erase(change.eip.address);
-    state.eips.insert_or_assign(state.eips.end(), change.eip.address, change.eip);
+  void operator()(PutEip& change) const {
+    const IpAddr address = change.eip.address;
+    state.quarantine.erase(address);
+    state.eips.insert_or_assign(state.eips.end(), address, std::move(change.eip));
   }
   void operator()(const DeleteEip& change) const {
     state.eips.erase(change.address);
@@ -56,7 +58,7 @@ struct Inverter {
 
 }  // namespace
 
-void apply(State& state, const Change& change) {
+void apply(State& state, Change change) {
   std::visit(Applier{state}, change);
 }
 
@@ -64,9 +66,9 @@ Change inverse(const State& state, const Change& change) {
   return std::visit(Inverter{state}, change);
 }
 
-void apply(State& state, const ChangeSet& changes) {
+void apply(State& state, ChangeSet changes) {
   if (changes.changes.empty()) return;
-  for (const Change& change : changes.changes) apply(state, change);
+  for (Change& change : changes.changes) apply(state, std::move(change));
   state.generation = changes.generation;
 }
 

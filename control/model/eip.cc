@@ -10,7 +10,7 @@ Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family
                 "all " + std::to_string(limits_.ipv6_eips) +
                     " IPv6 EIPs are in use; release one or raise capacity.ipv6_eips");
   }
-  if (state_.eips.size() >= limits_.eips) {
+  if (usage_.eips() >= limits_.eips) {
     return fail(ErrorCode::resource_exhausted, "all " + std::to_string(limits_.eips) +
                                                    " EIPs are in use; release one or raise capacity.eips");
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 #include <stdexcept>
 #include <unordered_set>
@@ -61,12 +62,13 @@ class IndexedMap {
     const auto found = find(key);
     return found == end() ? emplace(key, Value()).first->second : found->second;
   }
-  // `hint`: before which it belongs, if it is new.
-  void insert_or_assign(const_iterator hint, const Key& key, Value value) {
-    if (const auto found = find(key); found != end())
+  // `hint`: before which it belongs, if it is new. Beyond the last one it is new, and is not looked for.
+  void insert_or_assign(const_iterator hint, Key key, Value value) {
+    const bool is_last = hint == end() && (empty() || std::prev(end())->first < key);
+    if (const auto found = is_last ? end() : find(key); found != end())
       found->second = std::move(value);
     else
-      index_.insert(ordered_.emplace_hint(hint, key, std::move(value)));
+      index_.insert(ordered_.emplace_hint(hint, std::move(key), std::move(value)));
   }
   std::pair<iterator, bool> emplace(const Key& key, Value value) {
     const auto made = ordered_.emplace(key, std::move(value));

@@ -44,9 +44,8 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
   return check_tags(eip.tags, false);
 }
 
-// Puts the objects one by one into an empty model under the same checks that a call would meet, so that what
-// is restored could have been made.
-// NOLINTNEXTLINE(performance-unnecessary-value-param): it is taken apart.
+// Each object meets the checks that a call would meet which made it after those before it, so that what is
+// restored could have been made.
 Expected<void> Model::restore(State state) {
   // What a former release took, and this one would not: a tunnel to the gateway itself. (`own_` comes at
   // last.)
@@ -56,23 +55,21 @@ Expected<void> Model::restore(State state) {
                 "the stored " + object + " does not fit this configuration: " + error.message, error.field,
                 object);
   };
-  for (auto& [key, vm] : state.vms) {
+  fresh.state_ = std::move(state);
+  for (const auto& [key, vm] : fresh.state_.vms) {
     if (auto check = fresh.check_new_vm(vm); !check) return misfit(vm_name(key), check.error());
-    fresh.usage_.apply(fresh.state_, PutVm{std::move(vm)});
+    fresh.usage_.count(vm);
   }
-  for (auto& [id, pool] : state.pools) {
+  for (const auto& [id, pool] : fresh.state_.pools) {
     if (auto check = fresh.check_new_pool(pool); !check) return misfit(pool_name(id), check.error());
-    fresh.usage_.apply(fresh.state_, PutPool{std::move(pool)});
+    fresh.usage_.count(fresh.state_, pool);
   }
-  for (const auto& [address, rest] : state.quarantine)
-    fresh.usage_.apply(fresh.state_, DeleteEip{address, rest.until_ms});
-  for (auto& [address, eip] : state.eips) {
+  for (const auto& [address, eip] : fresh.state_.eips) {
     if (auto check = fresh.check_restored_eip(eip); !check) {
       return misfit(eip_name(eip.tenant, address), check.error());
     }
-    fresh.usage_.apply(fresh.state_, PutEip{std::move(eip)});
+    fresh.usage_.count(eip);
   }
-  fresh.state_.generation = state.generation;
   fresh.own_ = std::move(own_);
   *this = std::move(fresh);
   return {};

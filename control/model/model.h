@@ -125,9 +125,10 @@ class Model {
   // Whether the address is free to be a tunnel's other end.
   [[nodiscard]] Expected<void> check_remote(const Tunnel& tunnel, const std::string& location_field,
                                             const std::string& name) const;
-  // Where a vm shall be. Fields of the request: of its location, and of what must change if a private address
-  // is another vm's there; empty: that address.
-  [[nodiscard]] Expected<void> check_place(const Vm& vm, const std::string& location_field,
+  // Where a vm shall be; `left`: where it is now, null if it is new. Fields of the request: of its location,
+  // and of what must change if a private address is another vm's there; empty: that address.
+  [[nodiscard]] Expected<void> check_place(const Vm& vm, const Location* left,
+                                           const std::string& location_field,
                                            const std::string& taken_field) const;
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;

@@ -162,8 +162,8 @@ struct ChangeSet {
 
 // What a change makes of a state, and a change set with its generation. Nothing is checked: the change set
 // was planned on this state, or comes from the store in its order.
-void apply(State& state, const Change& change);
-void apply(State& state, const ChangeSet& changes);
+void apply(State& state, Change change);
+void apply(State& state, ChangeSet changes);
 // What takes `change` back when it is made on `state`.
 [[nodiscard]] Change inverse(const State& state, const Change& change);
 

@@ -150,12 +150,13 @@ void Usage::before(const State& state, const Change& change) {
 }
 
 void Usage::after(const State& state, const Change& change) {
-  if (const auto* put_vm = std::get_if<PutVm>(&change)) add(put_vm->vm);
-  if (const auto* put_pool = std::get_if<PutPool>(&change)) add(state, put_pool->pool);
+  if (const auto* put_vm = std::get_if<PutVm>(&change)) count(put_vm->vm);
+  if (const auto* put_pool = std::get_if<PutPool>(&change)) count(state, put_pool->pool);
   if (const auto* put_eip = std::get_if<PutEip>(&change)) add(put_eip->eip);
 }
 
-void Usage::add(const Vm& vm) {
+void Usage::count(const Vm& vm) {
+  ++vms_;
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
       vm_at_[{*dip, link_of(vm.location)}] = {vm.tenant, vm.id};
@@ -166,6 +167,7 @@ void Usage::add(const Vm& vm) {
 }
 
 void Usage::remove(const Vm& vm) {
+  --vms_;
   for (const IpFamily family : families)
     if (const auto dip = vm.dip_of(family)) {
       vm_at_.erase({*dip, link_of(vm.location)});
@@ -180,16 +182,22 @@ void Usage::remove(const Vm& vm) {
       vms_behind_remote_.erase(users);
 }
 
-void Usage::add(const Eip& eip) {
+void Usage::count(const Eip& eip) {
+  ++eips_;
   permit_chunks_ += chunks_of(eip);
   tag_sets_ += eip.tags.empty() ? 0 : 1;
   ++eips_of_tenant_[eip.tenant];
   ipv6_eips_ += eip.address.is_v6() ? 1 : 0;
   eip_of_vm_[{{eip.tenant, eip.vm}, eip.address.family()}] = eip.address;
+}
+
+void Usage::add(const Eip& eip) {
+  count(eip);
   if (auto* pool = local_pool_of(eip.address)) ++pool->used_;
 }
 
 void Usage::remove(const Eip& eip) {
+  --eips_;
   permit_chunks_ -= chunks_of(eip);
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
   ipv6_eips_ -= eip.address.is_v6() ? 1 : 0;
@@ -207,7 +215,7 @@ void Usage::replace(const Eip& eip, const Eip& next) {
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
 }
 
-void Usage::add(const State& state, const Pool& pool) {
+void Usage::count(const State& state, const Pool& pool) {
   pool_at_[pool.prefix.first()] = pool;
   if (pool.prefix.is_v4()) {
     const auto [first_page, last_page] = pages_of(pool.prefix.v4());
@@ -220,7 +228,7 @@ void Usage::add(const State& state, const Pool& pool) {
 
   PoolUsage usage(pool.prefix);
   for (const IpAddr& address : reserved_) usage.reserved_ += usage.may_hand_out(address) ? 1 : 0;
-  // A pool that gets another prefix has EIPs.
+  // A pool that gets another prefix has EIPs, and so has one of a state that came as a whole.
   for (auto eip = state.eips.lower_bound(pool.prefix.first());
        eip != state.eips.end() && pool.prefix.contains(eip->first); ++eip)
     ++usage.used_;

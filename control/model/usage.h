@@ -57,7 +57,14 @@ class Usage {
 
   // Applies one change to `state`, and keeps the totals of it.
   void apply(State& state, const Change& change);
+  // Counts what a state holds that came as a whole: its vms first, then its pools, which count their
+  // addresses, then its EIPs.
+  void count(const Vm& vm);
+  void count(const State& state, const Pool& pool);
+  void count(const Eip& eip);
 
+  [[nodiscard]] uint32_t vms() const { return vms_; }
+  [[nodiscard]] uint32_t eips() const { return eips_; }
   [[nodiscard]] uint32_t permit_chunks() const { return permit_chunks_; }
   [[nodiscard]] uint32_t tag_sets() const { return tag_sets_; }
   [[nodiscard]] uint32_t index_pages() const;
@@ -90,12 +97,10 @@ class Usage {
   // share of the one that is there now.
   void before(const State& state, const Change& change);
   void after(const State& state, const Change& change);
-  void add(const Vm& vm);
   void remove(const Vm& vm);
   void add(const Eip& eip);
   void remove(const Eip& eip);
   void replace(const Eip& eip, const Eip& next);
-  void add(const State& state, const Pool& pool);
   void remove(const Pool& pool);
   // Enters an address of a local pool among those that rest, are kept for a vm, or were passed, if that is
   // how it stands; or takes it from there.
@@ -106,6 +111,8 @@ class Usage {
   PoolUsage* local_pool_of(const IpAddr& address);
 
   std::set<IpAddr> reserved_;
+  uint32_t vms_ = 0;
+  uint32_t eips_ = 0;
   uint32_t permit_chunks_ = 0;
   uint32_t tag_sets_ = 0;
   uint32_t ipv6_pools_ = 0;

@@ -39,12 +39,10 @@ Expected<void> check_shape(const Vm& vm) {
 
 }  // namespace
 
-Expected<void> Model::check_place(const Vm& vm, const std::string& location_field,
+Expected<void> Model::check_place(const Vm& vm, const Location* left, const std::string& location_field,
                                   const std::string& taken_field) const {
   const VmKey key{vm.tenant, vm.id};
   const std::string name = vm_name(key);
-  const auto known = state_.vms.find(key);
-  const Location* left = known == state_.vms.end() ? nullptr : &known->second.location;
   if (auto check = check_location(vm.location, left, location_field, name); !check) return check;
   const Encapsulation& encapsulation = vm.location.encapsulation;
   const std::string link =
@@ -64,9 +62,9 @@ Expected<void> Model::check_place(const Vm& vm, const std::string& location_fiel
 
 Expected<void> Model::check_new_vm(const Vm& vm) const {
   if (auto shape = check_shape(vm); !shape) return shape;
-  if (auto place = check_place(vm, "vm.location", ""); !place) return place;
+  if (auto place = check_place(vm, nullptr, "vm.location", ""); !place) return place;
   const std::string name = vm_name({vm.tenant, vm.id});
-  if (state_.vms.size() >= limits_.vms) {
+  if (usage_.vms() >= limits_.vms) {
     return fail(
         ErrorCode::resource_exhausted,
         "all " + std::to_string(limits_.vms) + " vms are registered; delete one or raise capacity.vms", "vm",
@@ -96,7 +94,8 @@ Expected<Plan<Vm>> Model::plan_move_vm(const VmKey& key, const Location& locatio
   Vm moved = **found;
   if (moved.location == location) return unchanged(moved);
   moved.location = location;
-  if (auto place = check_place(moved, "location", "location.port"); !place) return Unexpected(place.error());
+  if (auto place = check_place(moved, &(*found)->location, "location", "location.port"); !place)
+    return Unexpected(place.error());
   Plan<Vm> plan = changed(PutVm{moved}, moved);
   for (const IpFamily family : {IpFamily::ipv4, IpFamily::ipv6})
     if (const Eip* eip = eip_of_vm(key, family)) {

@@ -1,6 +1,10 @@
 #include "control/store/reader.h"
 
 #include <algorithm>
+#include <functional>
+#include <future>
+#include <optional>
+#include <utility>
 
 #include "control/store/errors.h"
 #include "control/store/record.h"
@@ -55,12 +59,55 @@ Expected<void> Reader::check_pages(const std::string& table) {
   return damage(std::move(found));
 }
 
-Expected<model::ChangeSet> read_record(const Statement& row, int column, const std::string& what) {
-  const std::string_view record = row.bytes(column);
-  if (fnv1a(record) != unsigned_of(row.integer(column + 1))) return damage(what + " has a wrong checksum");
+namespace {
+
+// The error says what is the matter with it.
+Expected<model::ChangeSet> read_record(std::string_view record, uint64_t checksum) {
+  if (fnv1a(record) != checksum) return damage("has a wrong checksum");
   auto changes = decode(record);
-  if (!changes) return damage(what + " cannot be read: " + changes.error().message);
+  if (!changes) return damage("cannot be read: " + changes.error().message);
   return changes;
+}
+
+// Of a row: a number, a record and its checksum.
+struct Record {
+  uint64_t bytes;
+  std::future<Expected<model::ChangeSet>> changes;
+
+  explicit Record(const Statement& row) : bytes(row.bytes(1).size()) {
+    constexpr uint64_t worth_a_thread = 64 << 10;
+    changes = std::async(bytes < worth_a_thread ? std::launch::deferred : std::launch::async,
+                         [record = std::string(row.bytes(1)), checksum = unsigned_of(row.integer(2))] {
+                           return read_record(record, checksum);
+                         });
+  }
+  [[nodiscard]] Expected<model::ChangeSet> get(const std::string& what) {
+    auto read = changes.get();
+    if (!read) return damage(what + " " + read.error().message);
+    return read;
+  }
+};
+
+// Calls `take` with each row's number and record. To decode records is half of the work of a start, and to
+// apply them the other half: while one is taken the next is decoded. Gives how SQLite ended.
+Expected<int> for_each_record(Statement& rows, const std::function<Expected<void>(int64_t, Record&)>& take) {
+  std::optional<std::pair<int64_t, Record>> last;
+  int result = rows.step();
+  for (; result == SQLITE_ROW; result = rows.step()) {
+    std::pair<int64_t, Record> next(rows.integer(0), rows);
+    if (last)
+      if (auto taken = take(last->first, last->second); !taken) return Unexpected(std::move(taken.error()));
+    last = std::move(next);
+  }
+  if (last)
+    if (auto taken = take(last->first, last->second); !taken) return Unexpected(std::move(taken.error()));
+  return result;
+}
+
+}  // namespace
+
+Expected<model::ChangeSet> read_record(const Statement& row, int column) {
+  return read_record(row.bytes(column), unsigned_of(row.integer(column + 1)));
 }
 
 // Before version 5 a snapshot is all that its table has.
@@ -94,19 +141,21 @@ Expected<void> Reader::read_snapshot(model::State& state) {
   rows.bind(1, base_.first_part);
   rows.bind(2, base_.first_part + base_.parts);
   int64_t part = 0;
-  int result = rows.step();
-  for (; result == SQLITE_ROW; result = rows.step(), ++part) {
+  const auto read = for_each_record(rows, [&](int64_t number, Record& record) -> Expected<void> {
     const std::string what = "part " + std::to_string(part) + " of the snapshot";
-    if (rows.integer(0) != base_.first_part + part) return damage(what + " is missing");
-    const auto changes = read_record(rows, 1, what);
-    if (!changes) return Unexpected(changes.error());
+    if (number != base_.first_part + part) return damage(what + " is missing");
+    auto changes = record.get(what);
+    if (!changes) return Unexpected(std::move(changes.error()));
     if (part == 0 && version_ < first_version_with_base) base_.generation = changes->generation;
     if (changes->generation != base_.generation)
       return damage(what + " is of another generation than the snapshot");
-    snapshot_bytes_ += rows.bytes(1).size();
-    model::apply(state, *changes);
-  }
-  if (result != SQLITE_DONE) return failure(path_, "read the snapshot", result);
+    snapshot_bytes_ += record.bytes;
+    model::apply(state, std::move(*changes));
+    ++part;
+    return {};
+  });
+  if (!read) return Unexpected(read.error());
+  if (*read != SQLITE_DONE) return failure(path_, "read the snapshot", *read);
   if (part != base_.parts) return damage("part " + std::to_string(part) + " of the snapshot is missing");
   state.generation = base_.generation;
   return {};
@@ -117,22 +166,23 @@ Expected<void> Reader::read_log(model::State& state) {
                  "SELECT generation, record, checksum FROM log WHERE generation > ? ORDER BY generation");
   if (!rows.is_valid()) return damage(connection_.message());
   rows.bind(1, signed_of(base_.generation));
-  int result = rows.step();
-  for (; result == SQLITE_ROW; result = rows.step()) {
-    const model::Generation generation = unsigned_of(rows.integer(0));
+  const auto read = for_each_record(rows, [&](int64_t number, Record& record) -> Expected<void> {
+    const model::Generation generation = unsigned_of(number);
     const std::string what = "the record of generation " + std::to_string(generation);
     if (generation != state.generation + 1) {
       return damage("after generation " + std::to_string(state.generation) + " comes " + what);
     }
-    const auto changes = read_record(rows, 1, what);
-    if (!changes) return Unexpected(changes.error());
+    auto changes = record.get(what);
+    if (!changes) return Unexpected(std::move(changes.error()));
     if (changes->generation != generation || changes->changes.empty()) {
       return damage(what + " is that of another generation, or empty");
     }
-    log_bytes_ += rows.bytes(1).size();
-    model::apply(state, *changes);
-  }
-  return result == SQLITE_DONE ? Expected<void>() : failure(path_, "read the log", result);
+    log_bytes_ += record.bytes;
+    model::apply(state, std::move(*changes));
+    return {};
+  });
+  if (!read) return Unexpected(read.error());
+  return *read == SQLITE_DONE ? Expected<void>() : failure(path_, "read the log", *read);
 }
 
 uint64_t checksum(const Base& base) {

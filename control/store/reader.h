@@ -67,9 +67,8 @@ class Reader {
   uint64_t log_bytes_ = 0;
 };
 
-// The change set in a column, whose checksum is in the next one.
-[[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column,
-                                                     const std::string& what);
+// The change set in a column, whose checksum is in the next one. The error says what is the matter with it.
+[[nodiscard]] Expected<model::ChangeSet> read_record(const Statement& row, int column);
 
 // Rows of the table of requests: of these columns, from the first one.
 inline constexpr const char* request_columns = "caller, id, fingerprint, answered_ms, answer, checksum";

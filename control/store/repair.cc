@@ -175,7 +175,7 @@ class Examination {
         " ORDER BY generation LIMIT " + std::to_string(lost_told);
     Statement rows(connection_.handle(), sql.c_str());
     while (rows.is_valid() && rows.step() == SQLITE_ROW)
-      if (const auto changes = read_record(rows, 1, {})) condition.lost.push_back("  " + describe(*changes));
+      if (const auto changes = read_record(rows, 1)) condition.lost.push_back("  " + describe(*changes));
     if (last - first >= lost_told) condition.lost.emplace_back("  and later ones");
   }
 
