@@ -17,8 +17,21 @@ Unexpected refuse(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
 }
 
-std::string element(const std::string& field, int index) {
-  return field + "[" + std::to_string(index) + "]";
+// Where in a message something is: "rules[2].remote.prefixes[0]". Written down for a refusal only.
+struct FieldPath {
+  const FieldPath* outer = nullptr;
+  std::string_view name;
+  int index = -1;  // of an element of a list
+
+  [[nodiscard]] std::string text() const {
+    std::string path = outer == nullptr ? std::string() : outer->text() + ".";
+    path += name;
+    return index < 0 ? path : path + "[" + std::to_string(index) + "]";
+  }
+};
+
+Unexpected refuse(std::string message, const FieldPath& field) {
+  return refuse(std::move(message), field.text());
 }
 
 std::vector<std::string_view> segments(std::string_view name) {
@@ -52,32 +65,33 @@ std::string protocol_text(std::optional<uint8_t> protocol) {
   return std::to_string(*protocol);
 }
 
-Expected<uint16_t> decode_port(uint32_t port, const std::string& field) {
+Expected<uint16_t> decode_port(uint32_t port, const FieldPath& field) {
   if (port > 65535) return refuse(std::to_string(port) + " is no port; the highest is 65535", field);
   return static_cast<uint16_t>(port);
 }
 
-Expected<PortRange> decode_ports(const v1::PortRange& range, const std::string& field) {
-  const Expected<uint16_t> first = decode_port(range.first(), field + ".first");
+Expected<PortRange> decode_ports(const v1::PortRange& range, const FieldPath& field) {
+  const Expected<uint16_t> first = decode_port(range.first(), {&field, "first"});
   if (!first) return Unexpected(first.error());
-  const Expected<uint16_t> last = decode_port(range.last(), field + ".last");
+  const Expected<uint16_t> last = decode_port(range.last(), {&field, "last"});
   if (!last) return Unexpected(last.error());
   return PortRange{*first, *last};
 }
 
-Expected<uint8_t> decode_byte(uint32_t value, const std::string& field) {
+Expected<uint8_t> decode_byte(uint32_t value, const FieldPath& field) {
   if (value > 255) return refuse(std::to_string(value) + " is out of range; the highest is 255", field);
   return static_cast<uint8_t>(value);
 }
 
-Expected<model::Remote> decode_remote(const v1::Remote& remote, const std::string& field) {
+Expected<model::Remote> decode_remote(const v1::Remote& remote, const FieldPath& field) {
   switch (remote.remote_case()) {
     case v1::Remote::kAny:
       if (!remote.any())
-        return refuse("any is false; make it true, or give prefixes or tags", field + ".any");
+        return refuse("any is false; make it true, or give prefixes or tags", FieldPath{&field, "any"});
       return model::AnyRemote{};
     case v1::Remote::kPrefixes: {
       std::vector<IpPrefix> prefixes;
+      prefixes.reserve(static_cast<size_t>(remote.prefixes().prefixes_size()));
       for (int i = 0; i < remote.prefixes().prefixes_size(); ++i) {
         const std::string& text = remote.prefixes().prefixes(i);
         const std::optional<IpPrefix> prefix = IpPrefix::parse(text);
@@ -86,7 +100,7 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const std::strin
               quoted(text) +
                   " is no prefix; give 198.51.100.0/24, 2001:db8:1::/48 or a bare address, with no bit "
                   "set beyond the length",
-              element(field + ".prefixes", i));
+              FieldPath{&field, "prefixes", i});
         prefixes.push_back(*prefix);
       }
       return prefixes;
@@ -101,41 +115,41 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const std::strin
   return refuse("the rule has no remote; set any, prefixes or tags", field);
 }
 
-Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const std::string& field) {
+Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const FieldPath& field) {
   model::PermitRule rule;
   rule.name = message.name();
   rule.tracked = message.tracked();
 
   if (message.direction() != v1::PermitRule::INBOUND && message.direction() != v1::PermitRule::OUTBOUND)
-    return refuse("the rule has no direction; give INBOUND or OUTBOUND", field + ".direction");
+    return refuse("the rule has no direction; give INBOUND or OUTBOUND", FieldPath{&field, "direction"});
   rule.direction =
       message.direction() == v1::PermitRule::INBOUND ? model::Direction::inbound : model::Direction::outbound;
 
-  Expected<model::Remote> remote = decode_remote(message.remote(), field + ".remote");
+  Expected<model::Remote> remote = decode_remote(message.remote(), {&field, "remote"});
   if (!remote) return Unexpected(std::move(remote.error()));
   rule.remote = std::move(*remote);
 
-  const auto protocol = decode_protocol(message.protocol(), field + ".protocol");
-  if (!protocol) return Unexpected(protocol.error());
+  const auto protocol = decode_protocol(message.protocol(), {});
+  if (!protocol) return refuse(protocol.error().message, FieldPath{&field, "protocol"});
   rule.protocol = *protocol;
 
   if (message.has_local_ports()) {
-    const Expected<PortRange> ports = decode_ports(message.local_ports(), field + ".local_ports");
+    const Expected<PortRange> ports = decode_ports(message.local_ports(), {&field, "local_ports"});
     if (!ports) return Unexpected(ports.error());
     rule.local_ports = *ports;
   }
   if (message.has_remote_ports()) {
-    const Expected<PortRange> ports = decode_ports(message.remote_ports(), field + ".remote_ports");
+    const Expected<PortRange> ports = decode_ports(message.remote_ports(), {&field, "remote_ports"});
     if (!ports) return Unexpected(ports.error());
     rule.remote_ports = *ports;
   }
   if (message.has_icmp_type()) {
-    const Expected<uint8_t> type = decode_byte(message.icmp_type(), field + ".icmp_type");
+    const Expected<uint8_t> type = decode_byte(message.icmp_type(), {&field, "icmp_type"});
     if (!type) return Unexpected(type.error());
     rule.icmp_type = *type;
   }
   if (message.has_icmp_code()) {
-    const Expected<uint8_t> code = decode_byte(message.icmp_code(), field + ".icmp_code");
+    const Expected<uint8_t> code = decode_byte(message.icmp_code(), {&field, "icmp_code"});
     if (!code) return Unexpected(code.error());
     rule.icmp_code = *code;
   }
@@ -315,8 +329,9 @@ Expected<std::optional<IpFamily>> to_model(v1::RequestEipRequest::Family family)
 Expected<std::vector<model::PermitRule>> to_model(
     const google::protobuf::RepeatedPtrField<v1::PermitRule>& rules) {
   std::vector<model::PermitRule> decoded;
+  decoded.reserve(static_cast<size_t>(rules.size()));
   for (int i = 0; i < rules.size(); ++i) {
-    Expected<model::PermitRule> rule = decode_rule(rules[i], element("rules", i));
+    Expected<model::PermitRule> rule = decode_rule(rules[i], {nullptr, "rules", i});
     if (!rule) return Unexpected(std::move(rule.error()));
     decoded.push_back(std::move(*rule));
   }

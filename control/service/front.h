@@ -2,6 +2,8 @@
 // missing here is UNIMPLEMENTED, so none can be reached past the guard. Thread: any of gRPC's.
 #pragma once
 
+#include <google/protobuf/arena.h>
+
 #include "control/service/guard.h"
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "portcullis/v1/provider_service.grpc.pb.h"
@@ -9,9 +11,10 @@
 
 namespace portcullis::service {
 
-// Service: a generated one, v1::TenantService::Service. Guard and handlers outlive the front.
-template <typename Service>
-class Front : public Service {
+// Service: a generated one, v1::TenantService::Service; Base: the same, or the service with some of its
+// methods made otherwise. Guard and handlers outlive the front.
+template <typename Service, typename Base = Service>
+class Front : public Base {
  public:
   Front(const Guard& guard, Service& handlers) : guard_(guard), handlers_(handlers) {}
 
@@ -77,59 +80,74 @@ class TenantFront final : public Front<v1::TenantService::Service> {
   }
 };
 
-class ProviderFront final : public Front<v1::ProviderService::Service> {
+class ProviderFront final
+    : public Front<v1::ProviderService::Service,
+                   v1::ProviderService::WithStreamedUnaryMethod_Apply<v1::ProviderService::Service>> {
+  using Handlers = v1::ProviderService::Service;
+
  public:
   using Front::Front;
   grpc::Status CreateVm(grpc::ServerContext* context, const v1::CreateVmRequest* request,
                         v1::CreateVmResponse* reply) override {
-    return pass(&Service::CreateVm, context, request, reply);
+    return pass(&Handlers::CreateVm, context, request, reply);
   }
   grpc::Status GetVm(grpc::ServerContext* context, const v1::GetVmRequest* request, v1::Vm* reply) override {
-    return pass(&Service::GetVm, context, request, reply);
+    return pass(&Handlers::GetVm, context, request, reply);
   }
   grpc::Status ListVms(grpc::ServerContext* context, const v1::ListVmsRequest* request,
                        v1::ListVmsResponse* reply) override {
-    return pass(&Service::ListVms, context, request, reply);
+    return pass(&Handlers::ListVms, context, request, reply);
   }
   grpc::Status MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
                       v1::MoveVmResponse* reply) override {
-    return pass(&Service::MoveVm, context, request, reply);
+    return pass(&Handlers::MoveVm, context, request, reply);
   }
   grpc::Status DeleteVm(grpc::ServerContext* context, const v1::DeleteVmRequest* request,
                         v1::DeleteVmResponse* reply) override {
-    return pass(&Service::DeleteVm, context, request, reply);
+    return pass(&Handlers::DeleteVm, context, request, reply);
   }
   grpc::Status CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
                           v1::CreatePoolResponse* reply) override {
-    return pass(&Service::CreatePool, context, request, reply);
+    return pass(&Handlers::CreatePool, context, request, reply);
   }
   grpc::Status GetPool(grpc::ServerContext* context, const v1::GetPoolRequest* request,
                        v1::Pool* reply) override {
-    return pass(&Service::GetPool, context, request, reply);
+    return pass(&Handlers::GetPool, context, request, reply);
   }
   grpc::Status ListPools(grpc::ServerContext* context, const v1::ListPoolsRequest* request,
                          v1::ListPoolsResponse* reply) override {
-    return pass(&Service::ListPools, context, request, reply);
+    return pass(&Handlers::ListPools, context, request, reply);
   }
   grpc::Status UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
                           v1::UpdatePoolResponse* reply) override {
-    return pass(&Service::UpdatePool, context, request, reply);
+    return pass(&Handlers::UpdatePool, context, request, reply);
   }
   grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override {
-    return pass(&Service::DeletePool, context, request, reply);
+    return pass(&Handlers::DeletePool, context, request, reply);
   }
-  grpc::Status Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
-                     v1::ApplyResponse* reply) override {
-    return pass(&Service::Apply, context, request, reply);
+  // Read by hand, to be of one arena: ten thousand small parts of a request would be allocated one by one,
+  // and given back so.
+  grpc::Status StreamedApply(
+      grpc::ServerContext* context,
+      grpc::ServerUnaryStreamer<v1::ApplyRequest, v1::ApplyResponse>* stream) override {
+    google::protobuf::ArenaOptions options;
+    options.max_block_size = 256 << 10;
+    google::protobuf::Arena arena(options);
+    auto* request = google::protobuf::Arena::CreateMessage<v1::ApplyRequest>(&arena);
+    if (!stream->Read(request)) return {grpc::StatusCode::INTERNAL, "the request cannot be decoded"};
+    v1::ApplyResponse reply;
+    grpc::Status status = pass(&Handlers::Apply, context, request, &reply);
+    if (status.ok()) stream->Write(reply, grpc::WriteOptions());
+    return status;
   }
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                       v1::Document* reply) override {
-    return pass(&Service::Export, context, request, reply);
+    return pass(&Handlers::Export, context, request, reply);
   }
   grpc::Status Import(grpc::ServerContext* context, const v1::ImportRequest* request,
                       v1::ImportResponse* reply) override {
-    return pass(&Service::Import, context, request, reply);
+    return pass(&Handlers::Import, context, request, reply);
   }
 };
 

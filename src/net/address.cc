@@ -45,11 +45,12 @@ std::optional<Ipv4Addr> Ipv4Addr::parse(std::string_view text) {
   return from_wire(raw.s_addr);
 }
 
+// Not by inet_ntop, which prints by a format: the names of what changes are written several times a change.
 std::string Ipv4Addr::to_string() const {
-  char buffer[INET_ADDRSTRLEN];
-  in_addr raw{};
-  raw.s_addr = wire();
-  return inet_ntop(AF_INET, &raw, buffer, sizeof buffer);
+  std::string text = std::to_string(host() >> 24);
+  for (int shift = 16; shift >= 0; shift -= 8)
+    text.append(1, '.').append(std::to_string(host() >> shift & 0xff));
+  return text;
 }
 
 std::optional<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {
