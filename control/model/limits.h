@@ -16,11 +16,9 @@ struct Limits {
   uint32_t index_pages = 64;             // /16s that IPv4 pools touch, and 65,536s of local IPv6 pools
   uint32_t ipv6_pools = max_ipv6_pools;  // of both kinds
   uint32_t rules_per_eip = 100'000;      // compiled: (rule, prefix or tag) pairs
-  uint32_t ipv6_rules_per_eip =
-      max_ipv6_permit_rules;       // the same of an IPv6 EIP, whose list is searched rule by rule
-  uint32_t permit_chunks = 65536;  // for compiled rules beyond the inline ones, all EIPs together
-  uint32_t links = 4096;           // different (port, VLAN tags) and (port, tunnel) of all vms
-  uint32_t tunnel_remotes = 1024;  // different (port, remote) of all vms behind tunnels
+  uint32_t permit_chunks = 65536;        // for compiled rules beyond the inline ones, all EIPs together
+  uint32_t links = 4096;                 // different (port, VLAN tags) and (port, tunnel) of all vms
+  uint32_t tunnel_remotes = 1024;        // different (port, remote) of all vms behind tunnels
   uint32_t tags_per_eip = 15;
   uint32_t tag_sets = 65536;        // EIPs with at least one tag
   int64_t quarantine_ms = 600'000;  // a released address rests this long

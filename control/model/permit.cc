@@ -234,14 +234,18 @@ uint32_t compiled_rules(const PermitList& rules) {
 
 PermitRoom permit_room_of(const PermitList& rules, IpFamily family) {
   const uint32_t compiled = compiled_rules(rules);
-  if (family == IpFamily::ipv6) return {.families = 0, .chunks = ipv6_permit_chunks(compiled)};
+  if (family == IpFamily::ipv6 && compiled <= plain_ipv6_permit_rules)
+    return {.families = 0, .chunks = plain_ipv6_permit_chunks(compiled)};
   // Two boundaries for each prefix or tag, one for `any`.
   std::map<PermitShape, std::pair<uint64_t, bool>> by_shape;
+  uint64_t prefixes = 0;
   if (compiled > plain_permit_rules)
     for (const PermitRule& rule : rules) {
+      const size_t of_rule = ranges_of(rule);
       auto& [ranges, any] = by_shape[shape_of(rule)];
-      ranges += ranges_of(rule);
-      any = any || ranges_of(rule) == 0;
+      ranges += of_rule;
+      any = any || of_rule == 0;
+      if (std::holds_alternative<std::vector<IpPrefix>>(rule.remote)) prefixes += of_rule;
     }
   std::vector<PermitShape> shapes;
   std::vector<uint64_t> boundaries;
@@ -250,7 +254,9 @@ PermitRoom permit_room_of(const PermitList& rules, IpFamily family) {
     boundaries.push_back(2 * remotes.first + (remotes.second ? 1 : 0));
   }
   const std::vector<PermitFamily> families = permit_families_of(shapes);
-  return {.families = families.size(), .chunks = permit_chunks_for(compiled, families, shapes, boundaries)};
+  return {.families = families.size(),
+          .chunks = permit_chunks_for(compiled, families, shapes, boundaries,
+                                      family == IpFamily::ipv6 ? 2 * prefixes : 0)};
 }
 
 Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFamily> family) {
@@ -276,16 +282,13 @@ Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFa
 Expected<void> Model::check_permit_room(IpFamily family, const PermitList& rules,
                                         const PermitList& current) const {
   const uint32_t compiled = compiled_rules(rules);
-  const auto too_many = [&](const std::string& of, uint32_t most, const std::string& whence) {
+  if (compiled > limits_.rules_per_eip) {
     return fail(ErrorCode::resource_exhausted,
-                "the list has " + std::to_string(compiled) + " rules, one for each prefix or tag; " + of +
-                    " may have " + std::to_string(most) + whence,
+                "the list has " + std::to_string(compiled) +
+                    " rules, one for each prefix or tag; an EIP may have " +
+                    std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip)",
                 "rules");
-  };
-  if (family == IpFamily::ipv6 && compiled > limits_.ipv6_rules_per_eip)
-    return too_many("an IPv6 EIP", limits_.ipv6_rules_per_eip, "; name wider prefixes, or tags");
-  if (compiled > limits_.rules_per_eip)
-    return too_many("an EIP", limits_.rules_per_eip, " (capacity.rules_per_eip)");
+  }
   const PermitRoom room = permit_room_of(rules, family);
   if (room.families > max_permit_families) {
     return fail(ErrorCode::resource_exhausted,

@@ -35,27 +35,34 @@ inline RuleMatch find_inline_rule(const BindingRecord& record, const Query& quer
   return {RuleHit::of_inline(lane), record.rules.is_tracked(lane)};
 }
 
+// That a list's families gave.
+inline RuleMatch match_of(PermitVerdict found) {
+  if (!found.is_rule()) return {};
+  return {found.is_inline() ? RuleHit::of_inline(found.hit())
+                            : RuleHit::of_chunk(found.hit() - inline_permit_rules),
+          found.is_tracked()};
+}
+
 // The same of a longer one. A function of its own: within the loops of admit its registers would be spilled.
 struct FindLongRule {
   template <typename Group>
   static void run(const BindingRecord& record, const PermitQuery6& query, const Tables& tables,
                   RuleMatch& match) noexcept {
+    if (record.rule_count > plain_ipv6_permit_rules) {
+      match = match_of(tables.permit.find_in_families<Group>(record.chunk, query, tables.tags));
+      return;
+    }
     match = find_inline_rule<Group>(record, query, tables);
     if (match.is_one()) return;
-    const PermitVerdict found = tables.permit.find_in_ipv6<Group>(
-        record.chunk, record.rule_count - inline_permit_rules, query, tables.tags);
-    if (found.is_rule()) match = {RuleHit::of_chunk(found.hit() - inline_permit_rules), found.is_tracked()};
+    match = match_of(tables.permit.find_in_plain6<Group>(
+        record.chunk, record.rule_count - inline_permit_rules, query, tables.tags));
   }
 
   template <typename Group>
   static void run(const BindingRecord& record, const PermitQuery& query, const Tables& tables,
                   RuleMatch& match) noexcept {
     if (record.rule_count > plain_permit_rules) {
-      const PermitVerdict found = tables.permit.find_in_families<Group>(record.chunk, query, tables.tags);
-      if (!found.is_rule()) return;
-      match = {found.is_inline() ? RuleHit::of_inline(found.hit())
-                                 : RuleHit::of_chunk(found.hit() - inline_permit_rules),
-               found.is_tracked()};
+      match = match_of(tables.permit.find_in_families<Group>(record.chunk, query, tables.tags));
       return;
     }
     uint32_t found = matching_lanes<Group>(record.rules, query, tables.tags);

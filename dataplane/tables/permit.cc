@@ -16,9 +16,14 @@ namespace {
 // Writes the headers and trees of one list into the chunks that it has taken, one after another.
 class Writer {
  public:
-  // `rules` for their number and for which are tracked.
-  Writer(TableArray<PermitChunk>& chunks, const PermitPlace& place, std::span<const PermitRule> rules)
-      : chunks_(chunks), place_(place), rules_(rules) {}
+  template <typename Rule>
+  Writer(TableArray<PermitChunk>& chunks, const PermitPlace& place, std::span<const Rule> rules)
+      : chunks_(chunks), place_(place) {
+    verdicts_.reserve(rules.size());
+    for (uint32_t rule = 0; rule < rules.size(); ++rule)
+      verdicts_.emplace_back(rule < inline_permit_rules ? rule : inline_permit_rules + place_.chunk_hit(rule),
+                             match_of(rules[rule]).is_tracked());
+  }
 
   void write(const PermitShapes& list, std::span<const PermitFamily> families) {
     PermitHeader* header = nullptr;
@@ -34,6 +39,7 @@ class Writer {
       header->root[f] = write_family(list, families[n]).raw();
       if (families[n].members.size() > 1) header->by_port |= 1u << f;
     }
+    write_intervals(list.cuts, chunks_[place_.first].header);
   }
 
  private:
@@ -95,9 +101,50 @@ class Writer {
   }
 
   [[nodiscard]] PermitVerdict verdict(uint32_t rule) const {
-    if (rule == PermitBoundary::no_rule) return {};
-    const uint32_t hit = rule < inline_permit_rules ? rule : inline_permit_rules + place_.chunk_hit(rule);
-    return {hit, rules_[rule].is_tracked()};
+    return rule == PermitBoundary::no_rule ? PermitVerdict() : verdicts_[rule];
+  }
+
+  // The tree from an address to its interval, into the first header.
+  void write_intervals(std::span<const Uint128> cuts, PermitHeader& first) {
+    struct Below {
+      Uint128 from;
+      uint32_t chunk;
+    };
+    std::vector<Below> level;
+    for (size_t n = 0; n < cuts.size(); n += permit_interval_cuts) {
+      PermitIntervalNode node = empty_interval_node();
+      std::ranges::copy(cuts.subspan(n, std::min<size_t>(cuts.size() - n, node.cut.size())),
+                        node.cut.begin());
+      node.value[0] = static_cast<uint32_t>(n);
+      level.push_back({cuts[n], put(node)});
+    }
+    for (; level.size() > 1; ++first.interval_levels) {
+      std::vector<Below> above;
+      for (size_t n = 0; n < level.size(); n += permit_interval_cuts + 1) {
+        PermitIntervalNode node = empty_interval_node();
+        for (size_t child = 0; child < node.value.size(); ++child)
+          node.value[child] = level[std::min(n + child, level.size() - 1)].chunk;
+        for (size_t child = 1; child < node.value.size() && n + child < level.size(); ++child)
+          node.cut[child - 1] = level[n + child].from;
+        above.push_back({level[n].from, put(node)});
+      }
+      level = std::move(above);
+    }
+    if (level.empty()) return;
+    first.intervals = level.front().chunk;
+    ++first.interval_levels;
+  }
+
+  static PermitIntervalNode empty_interval_node() {
+    PermitIntervalNode node{};
+    node.cut.fill(~Uint128{0});
+    return node;
+  }
+
+  uint32_t put(const PermitIntervalNode& node) {
+    const uint32_t index = take_chunk();
+    std::construct_at(&chunks_[index].interval, node);
+    return index;
   }
 
   PermitNodeRef write_node(std::span<const Entry> entries, bool leaf) {
@@ -137,7 +184,7 @@ class Writer {
 
   TableArray<PermitChunk>& chunks_;
   const PermitPlace& place_;
-  std::span<const PermitRule> rules_;
+  std::vector<PermitVerdict> verdicts_;  // of each rule
   size_t taken_ = 0;
   std::optional<PermitNodeRef> no_rules_;
   std::array<Slice, 3> free_slices_{no_slice, no_slice, no_slice};  // of 4, 8 and 16 keys
@@ -155,10 +202,20 @@ Expected<PermitTable> PermitTable::create(uint32_t chunk_capacity, int numa_node
 }
 
 Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
-  PermitPlace place;
-  if (rules.size() <= inline_permit_rules) return place;
-  const bool is_plain = rules.size() <= plain_permit_rules;
-  const PermitShapes list = is_plain ? PermitShapes{} : permit_shapes_of(rules);
+  if (rules.size() <= inline_permit_rules) return PermitPlace{};
+  if (rules.size() > plain_permit_rules) return store_families(rules);
+  auto place = take_chunks(1);
+  if (!place) return place;
+  PermitPlain* plain = std::construct_at(&chunks_[place->first].plain, PermitPlain{});
+  for (size_t rule = inline_permit_rules, quad = 0; rule < rules.size(); rule += PermitQuad::lanes, ++quad)
+    plain->quads[quad] =
+        PermitQuad(rules.subspan(rule, std::min<size_t>(rules.size() - rule, PermitQuad::lanes)));
+  return place;
+}
+
+template <typename Rule>
+Expected<PermitPlace> PermitTable::store_families(std::span<const Rule> rules) {
+  const PermitShapes list = permit_shapes_of(rules);
   const std::vector<PermitFamily> families = permit_families_of(list.shapes);
   if (families.size() > max_permit_families)
     return fail(ErrorCode::resource_exhausted, "permit table: the list has " +
@@ -166,18 +223,9 @@ Expected<PermitPlace> PermitTable::store(std::span<const PermitRule> rules) {
                                                    std::to_string(max_permit_families) + " are searched");
   std::vector<uint64_t> boundaries;
   for (const auto& of_shape : list.boundaries) boundaries.push_back(of_shape.size());
-  const uint64_t needed = permit_chunks_for(rules.size(), families, list.shapes, boundaries);
-  auto taken = take_chunks(needed);
-  if (!taken) return taken;
-  place = std::move(*taken);
-  if (is_plain) {
-    PermitPlain* plain = std::construct_at(&chunks_[place.first].plain, PermitPlain{});
-    for (size_t rule = inline_permit_rules, quad = 0; rule < rules.size(); rule += PermitQuad::lanes, ++quad)
-      plain->quads[quad] =
-          PermitQuad(rules.subspan(rule, std::min<size_t>(rules.size() - rule, PermitQuad::lanes)));
-  } else {
-    Writer(chunks_, place, rules).write(list, families);
-  }
+  auto place =
+      take_chunks(permit_chunks_for(rules.size(), families, list.shapes, boundaries, list.cuts.size()));
+  if (place) Writer(chunks_, *place, rules).write(list, families);
   return place;
 }
 
@@ -197,11 +245,8 @@ Expected<PermitPlace> PermitTable::take_chunks(uint64_t needed) {
 
 Expected<PermitPlace> PermitTable::store(std::span<const PermitRule6> rules) {
   if (rules.size() <= inline_permit_rules) return PermitPlace{};
-  if (rules.size() > max_ipv6_permit_rules)
-    return fail(ErrorCode::resource_exhausted, "permit table: the list has " + std::to_string(rules.size()) +
-                                                   " rules, of an IPv6 list at most " +
-                                                   std::to_string(max_ipv6_permit_rules) + " are searched");
-  auto place = take_chunks(ipv6_permit_chunks(rules.size()));
+  if (rules.size() > plain_ipv6_permit_rules) return store_families(rules);
+  auto place = take_chunks(plain_ipv6_permit_chunks(rules.size()));
   if (!place) return place;
   place->chunk_rules = ipv6_chunk_rules;
   for (size_t n = 0; n < place->chunks.size(); ++n) {

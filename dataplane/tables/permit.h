@@ -47,15 +47,22 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] uint32_t matching_in_plain(uint32_t index, uint32_t rules, const PermitQuery& query,
                                            const TagSetTable& tags) const;
-  // The first rule that matches of those of an IPv6 list beyond the inline ones, `rules` of them. Its number
-  // is that of the chunk hit.
+  // The first rule that matches of those of a plain IPv6 list beyond the inline ones, `rules` of them. Its
+  // number is that of the chunk hit.
   template <typename Group>
-  [[nodiscard]] PermitVerdict find_in_ipv6(uint32_t first, uint32_t rules, const PermitQuery6& query,
-                                           const TagSetTable& tags) const;
+  [[nodiscard]] PermitVerdict find_in_plain6(uint32_t first, uint32_t rules, const PermitQuery6& query,
+                                             const TagSetTable& tags) const;
   // The first rule that matches of a list whose first header is chunk `first`.
   template <typename Group>
   [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery& query,
-                                               const TagSetTable& tags) const;
+                                               const TagSetTable& tags) const {
+    return find_by_key<Group>(first, query, query.remote.host(), tags);
+  }
+  template <typename Group>
+  [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery6& query,
+                                               const TagSetTable& tags) const {
+    return find_by_key<Group>(first, query, interval_of(first, query.whole), tags);
+  }
 
   // --- control only ---
   // Stores a whole list, whose first rules the record holds inline. resource_exhausted when too few chunks
@@ -67,7 +74,13 @@ class PermitTable {
   [[nodiscard]] uint32_t free_chunks() const { return free_.size(); }
 
  private:
-  // What a tree says of `key`: an address, a tag, or a port. Before the first boundary, that no rule does.
+  // The first rule of the list that matches, of whose trees `remote` is the key.
+  template <typename Group>
+  [[nodiscard]] PermitVerdict find_by_key(uint32_t first, const PermitQuery& query, uint32_t remote,
+                                          const TagSetTable& tags) const;
+  // The number of the interval, of the list whose first header is chunk `first`, that has the address.
+  [[nodiscard]] uint32_t interval_of(uint32_t first, const Ipv6Addr& address) const;
+  // What a tree says of `key`: of a remote, a tag, or a port. Before the first boundary, that no rule does.
   template <typename Group>
   [[nodiscard]] uint32_t find_in_tree(PermitNodeRef root, uint32_t key) const;
   // The root of the shape of family `f` that has the query's port; of an empty tree if none has.
@@ -75,6 +88,9 @@ class PermitTable {
   [[nodiscard]] PermitNodeRef find_shape(const PermitHeader& header, uint32_t f,
                                          const PermitQuery& query) const;
 
+  // A list that is too long to be plain.
+  template <typename Rule>
+  [[nodiscard]] Expected<PermitPlace> store_families(std::span<const Rule> rules);
   [[nodiscard]] Expected<PermitPlace> take_chunks(uint64_t needed);
 
   TableArray<PermitChunk> chunks_;
@@ -82,8 +98,8 @@ class PermitTable {
 };
 
 template <typename Group>
-inline PermitVerdict PermitTable::find_in_ipv6(uint32_t first, uint32_t rules, const PermitQuery6& query,
-                                               const TagSetTable& tags) const {
+inline PermitVerdict PermitTable::find_in_plain6(uint32_t first, uint32_t rules, const PermitQuery6& query,
+                                                 const TagSetTable& tags) const {
   uint32_t index = first;
   for (uint32_t rule = 0; rule < rules; rule += PermitQuad::lanes) {
     const uint32_t in_chunk = rule % ipv6_chunk_rules;
@@ -132,16 +148,28 @@ inline PermitNodeRef PermitTable::find_shape(const PermitHeader& header, uint32_
   return PermitNodeRef(find_in_tree<Group>(PermitNodeRef(header.root[f]), port));
 }
 
+inline uint32_t PermitTable::interval_of(uint32_t first, const Ipv6Addr& address) const {
+  const PermitHeader& header = chunks_[first].header;
+  const Uint128 wanted = wide(address);
+  uint32_t found = header.intervals;
+  for (uint32_t level = header.interval_levels; level != 0; --level) {
+    const PermitIntervalNode& node = chunks_[found].interval;
+    const uint32_t count = cuts_up_to(node, wanted);
+    found = level == 1 ? node.value[0] + count : node.value[count];
+  }
+  return found;
+}
+
 template <typename Group>
-inline PermitVerdict PermitTable::find_in_families(uint32_t first, const PermitQuery& query,
-                                                   const TagSetTable& tags) const {
+inline PermitVerdict PermitTable::find_by_key(uint32_t first, const PermitQuery& query, uint32_t remote,
+                                              const TagSetTable& tags) const {
   uint32_t best = PermitVerdict().raw();
   for (uint32_t index = first; index != no_permit_chunk;) {
     const PermitHeader& header = chunks_[index].header;
     for (uint32_t found = match_families(Group{}, header, query, 0); found != 0; found &= found - 1) {
       const PermitNodeRef root =
           find_shape<Group>(header, static_cast<uint32_t>(std::countr_zero(found)), query);
-      best = std::min(best, find_in_tree<Group>(root, query.remote.host()));
+      best = std::min(best, find_in_tree<Group>(root, remote));
     }
     if (query.remote_tags != empty_tag_set) [[unlikely]]
       for (uint32_t found = match_families(Group{}, header, query, PermitShape::tag); found != 0;

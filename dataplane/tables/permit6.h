@@ -2,8 +2,8 @@
 // first 32 bits, lies there too; the other 96 bits and the length of the prefix lie in a line beside it and
 // are read for those rules alone that match so far. So both families are compared by the same code.
 //
-// Lists are searched in their order: four rules inline, then chunks of eight. max_ipv6_permit_rules bounds
-// them.
+// Lists of up to plain_ipv6_permit_rules are searched in their order: four rules inline, then chunks of
+// eight. Longer ones are searched as IPv4's are, by the intervals of their addresses (permit_interval.h).
 #pragma once
 
 #include <array>
@@ -40,6 +40,10 @@ struct PermitQuery6 : PermitQuery {
     return Ipv4Addr::from_host(static_cast<uint32_t>(address.high() >> 32));
   }
 };
+
+constexpr const PermitRule& match_of(const PermitRule6& rule) {
+  return rule.match;
+}
 
 // The definition.
 [[nodiscard]] inline bool matches(const PermitRule6& rule, const PermitQuery6& query,

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "dataplane/tables/permit_tree.h"
 
 namespace portcullis {
 namespace {
 
-// The remotes that a rule covers, both ends included. Prefixes nest or are apart, they never overlap in part.
+// The keys that a rule covers, both ends included. Prefixes nest or are apart, they never overlap in part.
 struct Range {
   uint32_t first;
   uint32_t last;
@@ -32,6 +33,30 @@ Range range_of(const PermitRule& rule, uint32_t number) {
   if (rule.names_tag()) return {rule.remote, rule.remote, number};
   const uint32_t mask = Ipv4Prefix::mask(rule.prefix_length);
   return {rule.remote & mask, rule.remote | ~mask, number};
+}
+
+// Behind the last address of all there is no cut, and none before the first.
+std::vector<Uint128> cuts_of(std::span<const PermitRule6> rules) {
+  std::vector<Uint128> cuts;
+  for (const PermitRule6& rule : rules) {
+    if (rule.match.names_tag()) continue;
+    for (const Uint128 cut : {wide(rule.remote.first()), wide(rule.remote.last()) + 1})
+      if (cut != 0) cuts.push_back(cut);
+  }
+  std::sort(cuts.begin(), cuts.end());
+  cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+  return cuts;
+}
+
+uint32_t interval_of(const std::vector<Uint128>& cuts, Uint128 address) {
+  return static_cast<uint32_t>(std::upper_bound(cuts.begin(), cuts.end(), address) - cuts.begin());
+}
+
+Range range_of(const PermitRule6& rule, uint32_t number, const std::vector<Uint128>& cuts) {
+  if (rule.match.names_tag()) return {rule.match.remote, rule.match.remote, number};
+  const Uint128 end = wide(rule.remote.last()) + 1;
+  return {interval_of(cuts, wide(rule.remote.first())), end == 0 ? UINT32_MAX : interval_of(cuts, end) - 1,
+          number};
 }
 
 void add(std::vector<PermitBoundary>& boundaries, uint32_t key, uint32_t rule) {
@@ -70,22 +95,36 @@ std::vector<PermitBoundary> boundaries_of(std::vector<Range>& ranges) {
   return boundaries;
 }
 
-}  // namespace
-
-PermitShapes permit_shapes_of(std::span<const PermitRule> rules) {
+// `range`: of a rule and its number.
+template <typename Rule, typename RangeOf>
+PermitShapes shapes_of(std::span<const Rule> rules, const RangeOf& range) {
   std::map<PermitShape, size_t> known;
   PermitShapes list;
   std::vector<std::vector<Range>> ranges;
   for (uint32_t number = 0; number < rules.size(); ++number) {
-    const PermitShape shape = shape_of(rules[number]);
+    const PermitShape shape = shape_of(match_of(rules[number]));
     const auto [found, is_new] = known.try_emplace(shape, list.shapes.size());
     if (is_new) {
       list.shapes.push_back(shape);
       ranges.emplace_back();
     }
-    ranges[found->second].push_back(range_of(rules[number], number));
+    ranges[found->second].push_back(range(rules[number], number));
   }
   for (std::vector<Range>& of_shape : ranges) list.boundaries.push_back(boundaries_of(of_shape));
+  return list;
+}
+
+}  // namespace
+
+PermitShapes permit_shapes_of(std::span<const PermitRule> rules) {
+  return shapes_of(rules, [](const PermitRule& rule, uint32_t number) { return range_of(rule, number); });
+}
+
+PermitShapes permit_shapes_of(std::span<const PermitRule6> rules) {
+  std::vector<Uint128> cuts = cuts_of(rules);
+  PermitShapes list = shapes_of(
+      rules, [&](const PermitRule6& rule, uint32_t number) { return range_of(rule, number, cuts); });
+  list.cuts = std::move(cuts);
   return list;
 }
 

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/tables/permit6.h"
+#include "dataplane/tables/permit_interval.h"
 #include "dataplane/tables/permit_room.h"
 #include "dataplane/tables/permit_rule.h"
 
@@ -13,7 +15,7 @@ namespace portcullis {
 // From here up to the next boundary, this rule is the first of its shape to cover a remote.
 struct PermitBoundary {
   static constexpr uint32_t no_rule = UINT32_MAX;
-  uint32_t key;  // an address, or a TagId
+  uint32_t key;  // an IPv4 address, the number of an interval of IPv6's, or a TagId
   uint32_t rule = no_rule;
 };
 
@@ -22,8 +24,10 @@ struct PermitBoundary {
 struct PermitShapes {
   std::vector<PermitShape> shapes;
   std::vector<std::vector<PermitBoundary>> boundaries;
+  std::vector<Uint128> cuts;  // of IPv6 addresses, ascending, above ::; interval i begins at cut i - 1
 };
 
 [[nodiscard]] PermitShapes permit_shapes_of(std::span<const PermitRule> rules);
+[[nodiscard]] PermitShapes permit_shapes_of(std::span<const PermitRule6> rules);
 
 }  // namespace portcullis

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "dataplane/tables/permit6.h"
+#include "dataplane/tables/permit_interval.h"
 #include "dataplane/tables/permit_tree.h"
 
 namespace portcullis {
@@ -15,6 +16,7 @@ struct PermitPlain {
 union alignas(64) PermitChunk {
   PermitNode node;
   PermitHeader header;
+  PermitIntervalNode interval;
   PermitPlain plain;
   PermitPlain6 plain6;
   PermitChunk() : node{} {}

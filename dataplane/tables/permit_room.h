@@ -5,7 +5,8 @@
 //   up to 20            these and one chunk of 16 in their order
 //   more                headers of 16 families of shapes, and search trees (permit_tree.h)
 //
-// An IPv6 list takes chunks of 8 rules beyond the first four (permit6.h).
+// An IPv6 list of up to 36 rules takes chunks of 8 beyond the first four (permit6.h); a longer one takes what
+// an IPv4 list does, and the nodes of its cuts (permit_interval.h).
 //
 // A shape is all of a rule but the place of its remote: direction, protocol, ports, and whether it names a
 // tag. Shapes that differ by ports only, which do not overlap, are a family: of them at most one matches a
@@ -30,14 +31,15 @@ inline constexpr uint32_t inline_permit_rules = 4;
 inline constexpr uint32_t permit_chunk_rules =
     16;  // that lie in a chunk, and hit counters that belong to one
 inline constexpr uint32_t plain_permit_rules = inline_permit_rules + permit_chunk_rules;
-inline constexpr uint32_t ipv6_chunk_rules = 8;        // the same of an IPv6 list
-inline constexpr uint32_t max_ipv6_permit_rules = 64;  // of one: it is searched in its order
+inline constexpr uint32_t ipv6_chunk_rules = 8;  // the same of an IPv6 list that is searched in its order
+inline constexpr uint32_t plain_ipv6_permit_rules = inline_permit_rules + 4 * ipv6_chunk_rules;
 inline constexpr uint32_t permit_header_families = 16;
 inline constexpr uint32_t max_permit_families = 1024;    // of one list: they are compared 16 at a time
 inline constexpr uint32_t max_permit_rules = 1'000'000;  // of one list
 
 inline constexpr uint32_t permit_node_keys = 32;  // a node is a chunk, or a slice of one: 4, 8 or 16 keys
 inline constexpr uint32_t permit_slice_keys = 4;
+inline constexpr uint32_t permit_interval_cuts = 12;  // of a node of the tree from an IPv6 address
 
 // The keys that a node of `entries` takes: its slice, or whole chunks.
 constexpr uint64_t permit_slice_for(uint64_t entries) {
@@ -57,6 +59,17 @@ constexpr uint64_t permit_tree_keys(uint64_t entries) {
     entries = full + (rest == 0 ? 0 : 1);
   } while (entries > 1);
   return keys;
+}
+
+// The chunks of the tree over so many cuts: a node of its upper levels has one more below it than cuts.
+constexpr uint64_t permit_interval_chunks(uint64_t cuts) {
+  uint64_t nodes = (cuts + permit_interval_cuts - 1) / permit_interval_cuts;
+  uint64_t chunks = nodes;
+  while (nodes > 1) {
+    nodes = (nodes + permit_interval_cuts) / (permit_interval_cuts + 1);
+    chunks += nodes;
+  }
+  return chunks;
 }
 
 struct PermitShape {
@@ -129,9 +142,11 @@ inline std::vector<PermitFamily> permit_families_of(std::span<const PermitShape>
 }
 
 // What a list of `rules` compiled rules with these families takes, whose shapes have trees of so many
-// boundaries. A prefix or a tag begins and ends: two; `any` begins.
+// boundaries, and that cuts the IPv6 addresses at so many. A prefix or a tag begins and ends: two; `any`
+// begins.
 inline uint64_t permit_chunks_for(uint64_t rules, std::span<const PermitFamily> families,
-                                  std::span<const PermitShape> shapes, std::span<const uint64_t> boundaries) {
+                                  std::span<const PermitShape> shapes, std::span<const uint64_t> boundaries,
+                                  uint64_t cuts) {
   if (rules <= inline_permit_rules) return 0;
   // Every rule beyond the inline ones has a hit counter, too, of which each chunk brings some.
   const uint64_t by_counters = (rules - inline_permit_rules + permit_chunk_rules - 1) / permit_chunk_rules;
@@ -146,11 +161,12 @@ inline uint64_t permit_chunks_for(uint64_t rules, std::span<const PermitFamily> 
   }
   if (has_gaps) keys += permit_slice_keys;  // where no member has the port
   const uint64_t headers = (families.size() + permit_header_families - 1) / permit_header_families;
-  return std::max(by_counters, headers + (keys + permit_node_keys - 1) / permit_node_keys);
+  return std::max(by_counters,
+                  headers + (keys + permit_node_keys - 1) / permit_node_keys + permit_interval_chunks(cuts));
 }
 
-// What an IPv6 list takes.
-constexpr uint64_t ipv6_permit_chunks(uint64_t rules) {
+// What an IPv6 list of up to plain_ipv6_permit_rules takes.
+constexpr uint64_t plain_ipv6_permit_chunks(uint64_t rules) {
   return rules <= inline_permit_rules
              ? 0
              : (rules - inline_permit_rules + ipv6_chunk_rules - 1) / ipv6_chunk_rules;
@@ -159,14 +175,26 @@ constexpr uint64_t ipv6_permit_chunks(uint64_t rules) {
 // The most chunks that any list of so many rules takes. In 32nds of a chunk: 4 r for a shape of r rules, and
 // for a family of m shapes, with its place in a header, 4 m; the tests try all r and m. What is rounded up,
 // and the one slice of a list that has no rule, is in the 3.
-constexpr uint64_t most_permit_chunks(uint64_t rules) {
+constexpr uint64_t most_ipv4_permit_chunks(uint64_t rules) {
   if (rules <= plain_permit_rules) return rules <= inline_permit_rules ? 0 : 1;
   return rules / 4 + 3;
 }
 
+// The same of either family: an IPv6 list is cut where a prefix begins, and behind its end.
+constexpr uint64_t most_permit_chunks(uint64_t rules) {
+  if (rules <= plain_ipv6_permit_rules)
+    return std::max(plain_ipv6_permit_chunks(rules), most_ipv4_permit_chunks(rules));
+  return most_ipv4_permit_chunks(rules) + permit_interval_chunks(2 * rules);
+}
+
 // So many rules find room in `chunks`, whatever their shapes.
 constexpr uint64_t permit_rules_within(uint64_t chunks) {
-  return std::max<uint64_t>((std::max<uint64_t>(chunks, 3) - 3) * 4, plain_permit_rules);
+  const uint64_t plain =
+      std::min<uint64_t>(inline_permit_rules + chunks * ipv6_chunk_rules, plain_permit_rules);
+  // 31/72 of a chunk each: a quarter, and 1/6 + 1/78 + ... = 13/72 for two cuts. What is rounded up on each
+  // level is in the 12.
+  constexpr uint64_t rounded_up = 12;
+  return std::max((std::max(chunks, rounded_up) - rounded_up) * 72 / 31, plain);
 }
 
 }  // namespace portcullis

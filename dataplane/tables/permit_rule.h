@@ -36,6 +36,11 @@ struct PermitRule {
 };
 static_assert(sizeof(PermitRule) == 16);
 
+// All of a rule of either family but its address.
+constexpr const PermitRule& match_of(const PermitRule& rule) {
+  return rule;
+}
+
 // Which rules a list has at all: what none of them could say yes to need not be asked.
 class RuleKinds {
  public:

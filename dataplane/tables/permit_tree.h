@@ -1,7 +1,8 @@
 // Lists of more than plain_permit_rules rules. A header has up to 16 families of shapes, which are compared
 // with a query at once. In each that matches, a tree leads from the port to the shape that has it, and from
 // there one from the remote to the first rule of that shape that covers it. Over the families that match the
-// lowest rule wins, which is the first of the list that matches.
+// lowest rule wins, which is the first of the list that matches. An IPv6 remote is first told by its interval
+// (permit_interval.h), which is the key of these trees.
 //
 // A tree is a static B+tree over boundaries: entry i holds from key i up to where the next one begins. Nodes
 // have up to 32 keys and are slices of chunks, so that small trees share one. Tags are looked up by number in
@@ -77,7 +78,11 @@ struct alignas(64) PermitHeader {
   Each<uint32_t> root;  // PermitNodeRef
   uint32_t next;        // chunk of the header of further families, or no_permit_chunk
   uint32_t by_port;     // bit f: the root of family f is asked for the port first
-  uint32_t zero[6];
+  // In the first header of an IPv6 list: the root of the tree from an address to its interval
+  // (permit_interval.h), a chunk, and how many levels it has; without any all addresses are in interval 0.
+  uint32_t intervals;
+  uint32_t interval_levels;
+  uint32_t zero[4];
 };
 
 static_assert(sizeof(PermitNode) == 256 && sizeof(PermitHeader) == 256);

@@ -400,7 +400,7 @@ workers {{ cores: {cores} idle_polls: 256 idle_sleep_us: 50 }}
 gateway {{ addresses: "{GATEWAY}/24" {gateway6} {gateway_permit} }}
 pools {{ name: "public" prefix: "{POOL}" }}
 {pool6}
-capacity {{ eips: 1024 permit_chunks: 1024 flows: 2048 flows_per_eip: {flows_per_eip} }}
+capacity {{ eips: 1024 permit_chunks: 4096 flows: 2048 flows_per_eip: {flows_per_eip} }}
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
 store {{ path: "{directory}/store/state.db" }}

@@ -227,3 +227,31 @@ def test_datagrams_one_frame_long(lab, request_eip):
         assert len(client.recv(65535)) == 1400
     with echo(web.host, 9001) as answer, sent(lab.client, web.address, 9001, 1400), pytest.raises(TimeoutError):
         answer()
+
+
+def test_a_list_of_thousands_of_rules(lab, request_eip):
+    """What one of 3,000 compiled rules permits passes and is counted for it; its neighbours do not pass."""
+    web = request_eip("web")
+    strangers = [f"2001:db8:e{n % 16:x}:{n:x}::/64" if n % 3 else f"2001:db8:f00::{n + 0x100:x}" for n in range(2700)]
+    rules = [f"many{k}=in udp {7000 + k} from {','.join(strangers[k::9])}" for k in range(9)]
+    ports = [f"port{k}=in udp {8000 + 2 * k} from any" for k in range(299)]
+    web.permit(*rules, *ports, f"one=in udp 7004 from {CLIENT6}")
+    for port in (7004, 8596):
+        with echo(web.host, port) as answer, sent(lab.client, web.address, port, 100) as client:
+            answer()
+            assert len(client.recv(65535)) == 100
+    hits = web.rule_hits()
+    assert (hits["one"], hits["port298"], sum(hits.values())) == (2, 2, 4), "there and back"
+    for port in (7003, 7005, 8595):
+        with lab.gateway.drops() as drops:
+            assert_unheard(lab, web, port)
+        assert refused(drops, "destination_not_permitted")
+    web.permit(*rules, *ports)
+    with lab.gateway.drops() as drops:
+        assert_unheard(lab, web, 7004)
+    assert refused(drops, "destination_not_permitted")
+
+
+def assert_unheard(lab, web, port: int) -> None:
+    with echo(web.host, port) as answer, sent(lab.client, web.address, port, 100), pytest.raises(TimeoutError):
+        answer()

@@ -269,7 +269,8 @@ class RandomCalls {
       case 3:
         return done(model_.plan_delete_pool(pool_ids_[below(4)]));
       case 4:
-        return done(model_.plan_request_eip(random_vm_key(), "", now_ms_));
+        return done(model_.plan_request_eip(random_vm_key(), "", now_ms_,
+                                            below(2) == 0 ? IpFamily::ipv4 : IpFamily::ipv6));
       case 5:
         if (below(3) != 0) return;  // most stay for a while
         return with_eip(
@@ -278,7 +279,8 @@ class RandomCalls {
         return with_eip([&](const model::Eip& eip) {
           if (eip.keep_established && below(2) == 0)
             return apply_changes(model_.plan_end_keep(eip.address).changes);
-          done(model_.plan_set_permit_list(eip.tenant, eip.address, random_list(), below(4) == 0));
+          done(model_.plan_set_permit_list(eip.tenant, eip.address, random_list(eip.address.family()),
+                                           below(4) == 0));
         });
       default:
         return with_eip([&](const model::Eip& eip) {
@@ -310,7 +312,8 @@ class RandomCalls {
   }
   model::Vm random_vm() {
     const model::VmKey key = random_vm_key();
-    return {key.first, key.second, random_location(), Ipv4Addr::from_host(0x0a000000 + below(40) + 1)};
+    return {key.first, key.second, random_location(), Ipv4Addr::from_host(0x0a000000 + below(40) + 1),
+            Ipv6Addr::of(0xfd00000000000000, below(40) + 1)};
   }
   static model::EndpointPort tunnels() {
     return {.ipv4 = model::TunnelEnd{Ipv4Addr::of(192, 0, 2, 1), prefix("192.0.2.0/24"), false}, .ipv6 = {}};
@@ -330,17 +333,23 @@ class RandomCalls {
         return {port, mac, {}};
     }
   }
+  // Of the 256 addresses that pools share out; by `longer` bits longer than those.
+  static IpPrefix prefix_of(IpFamily family, uint32_t host, uint32_t longer) {
+    if (family == IpFamily::ipv4)
+      return Ipv4Prefix(Ipv4Addr::from_host(0xcb007100 + host), static_cast<uint8_t>(24 + longer));
+    return Ipv6Prefix(Ipv6Addr::of(0x20010db800000000, host), static_cast<uint8_t>(120 + longer));
+  }
   model::Pool random_pool() {
-    const Ipv4Prefix prefix(Ipv4Addr::from_host(0xcb007100 + 16 * below(16)),
-                            static_cast<uint8_t>(26 + below(4)));
-    return {pool_ids_[below(4)], prefix, below(4) == 0 ? PoolKind::provider : PoolKind::local};
+    const IpFamily family = below(3) == 0 ? IpFamily::ipv6 : IpFamily::ipv4;
+    return {pool_ids_[below(4)], prefix_of(family, 16 * below(16), 2 + below(4)),
+            below(4) == 0 ? PoolKind::provider : PoolKind::local};
   }
   std::set<std::string> random_tags() {
     std::set<std::string> tags;
     for (uint32_t n = below(4); n > 0; --n) tags.insert(tag_names_[below(3)]);
     return tags;
   }
-  model::Remote random_remote() {
+  model::Remote random_remote(IpFamily family) {
     switch (below(5)) {
       case 0:
         return AnyRemote{};
@@ -349,22 +358,22 @@ class RandomCalls {
       default: {
         std::vector<IpPrefix> prefixes;
         for (uint32_t n = below(3) + 1; n > 0; --n)
-          prefixes.emplace_back(
-              Ipv4Prefix(Ipv4Addr::from_host(0xcb007100 + below(256)), static_cast<uint8_t>(26 + below(7))));
+          prefixes.push_back(prefix_of(family, below(256), 2 + below(7)));
         return prefixes;
       }
     }
   }
-  std::vector<model::PermitRule> random_list() {
+  std::vector<model::PermitRule> random_list(IpFamily family) {
     std::vector<model::PermitRule> list;
-    for (uint32_t n = below(4); n > 0; --n) {
+    const uint8_t icmp = family == IpFamily::ipv4 ? ip_protocol::icmp : ip_protocol::icmpv6;
+    for (uint32_t n = below(10) == 0 ? below(30) : below(4); n > 0; --n) {
       model::PermitRule rule;
       rule.name = "r" + std::to_string(n);
       rule.direction = below(2) == 0 ? Direction::inbound : Direction::outbound;
-      rule.remote = random_remote();
-      if (below(3) != 0) rule.protocol = below(2) == 0 ? ip_protocol::tcp : ip_protocol::icmp;
+      rule.remote = random_remote(family);
+      if (below(3) != 0) rule.protocol = below(2) == 0 ? ip_protocol::tcp : icmp;
       if (rule.protocol == ip_protocol::tcp) rule.local_ports.first = static_cast<uint16_t>(below(1000));
-      if (rule.protocol == ip_protocol::icmp && below(2) == 0) rule.icmp_type = 8;
+      if (rule.protocol == icmp && below(2) == 0) rule.icmp_type = family == IpFamily::ipv4 ? 8 : 128;
       rule.tracked = rule.direction == Direction::inbound && below(2) == 0;
       list.push_back(std::move(rule));
     }

@@ -401,7 +401,7 @@ const Row rows[] = {
     {"chunks_for_one_list",
      6,
      "capacity { permit_chunks: 10 rules_per_eip: 1024 }",
-     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes up to 259, "
+     {"c:6:12: capacity.permit_chunks is 10, but one list of capacity.rules_per_eip rules takes up to 447, "
       "expected at least as many"}},
     {"index_pages",
      6,

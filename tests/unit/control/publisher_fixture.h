@@ -205,9 +205,21 @@ class Ipv6PublisherTest : public PublisherTest {
     made.eip = six(n);
     made.dip = Ipv6Addr::of(0xfd00000000000000, n);
     for (uint32_t i = 0; i < rules; ++i)
-      made.rules.push_back(
-          {.rule = {.protocol = 6}, .tag = std::nullopt, .name = "r", .remote = Ipv6Prefix()});
+      made.rules.push_back({.rule = {.protocol = 6},
+                            .tag = std::nullopt,
+                            .name = "r" + std::to_string(i),
+                            .remote = remote6(i)});
     return made;
+  }
+  // Of the nth rule, next to the last one's.
+  static Ipv6Prefix remote6(uint32_t n) { return {Ipv6Addr::of(0x20010db900000000, n), 128}; }
+  // Where a packet's hit is counted that comes to a binding from there.
+  RuleHit find6(uint32_t n, const Ipv6Addr& remote) const {
+    const IndexEntry entry = plane.tables->binding.find(View::local, six(n).v6());
+    return stages::find_rule<ScalarGroup>(
+               plane.tables->binding.record(entry.slot()),
+               PermitQuery6::of(Direction::inbound, 6, 1, 1, remote, empty_tag_set), *plane.tables)
+        .hit;
   }
   IndexEntry index(View view, const IpAddr& eip) { return plane.tables->binding.find(view, eip.v6()); }
   Slot at(PortId port, const IpAddr& dip) {

@@ -139,7 +139,7 @@ TEST_F(PublisherTest, APoolThatGrowsOrShrinksKeepsItsBindings) {
 TEST_F(Ipv6PublisherTest, RecordsAndChunksComeBack) {
   const uint32_t chunks = plane.tables->permit.free_chunks();
   for (int round = 0; round < 50; ++round) {
-    publish({binding6(1, max_ipv6_permit_rules), binding6(2)});
+    publish({binding6(1, 600), binding6(2)});
     Update gone;
     gone.bindings[six(1)] = gone.bindings[six(2)] = std::nullopt;
     publish(gone);

@@ -38,6 +38,23 @@ TEST_F(PublisherTest, LongListsGoOnInChunks) {
   }
 }
 
+TEST_F(Ipv6PublisherTest, ListsOfEveryLengthCountEachRule) {
+  for (const uint32_t count :
+       {0u, 4u, 5u, plain_ipv6_permit_rules, plain_ipv6_permit_rules + 1, 100u, 400u}) {
+    publish({binding6(1, count)});
+    std::set<std::pair<bool, uint32_t>> counters;
+    for (uint32_t n = 0; n < count; ++n) {
+      const RuleHit hit = find6(1, remote6(n).address());
+      ASSERT_TRUE(hit.is_one()) << count << " rules, rule " << n;
+      counters.emplace(hit.is_inline(), hit.counter());
+      EXPECT_EQ(publisher.rule_at(six(1), hit), "r" + std::to_string(n)) << count << " rules";
+    }
+    EXPECT_EQ(counters.size(), count) << "each rule has a counter of its own";
+    EXPECT_FALSE(find6(1, remote6(count).address()).is_one());
+    EXPECT_LE(publisher.totals().permit_chunks_used, most_permit_chunks(count));
+  }
+}
+
 TEST_F(PublisherTest, ReleaseLeavesNothing) {
   const Free before = free_room();
   publish({binding(1, rules(20))});

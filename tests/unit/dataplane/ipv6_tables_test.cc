@@ -11,13 +11,9 @@
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/endpoint.h"
 #include "dataplane/tables/flow.h"
-#include "dataplane/tables/permit.h"
-#include "tests/unit/dataplane/permit_cases.h"
 
 namespace portcullis {
 namespace {
-
-using testing::RandomPermits;
 
 Ipv6Addr address(const char* text) {
   return *Ipv6Addr::parse(text);
@@ -155,117 +151,6 @@ TEST(FlowTable6, KeepsKeysApartByEachField) {
     EXPECT_EQ(table.find(other, table.hash(key), 50), FlowTable6::none);
   }
   EXPECT_EQ(table.of_binding(1), 1u);
-}
-
-// Rules of RandomPermits with their remotes widened: the same bits, somewhere in an IPv6 address.
-class RandomPermits6 {
- public:
-  explicit RandomPermits6(uint64_t seed) : random_(seed) {}
-  [[nodiscard]] RandomPermits& random() { return random_; }
-
-  [[nodiscard]] std::vector<PermitRule6> rules(uint32_t count) {
-    base_ = random_.rules(count);
-    depth_.clear();
-    std::vector<PermitRule6> wide;
-    for (const PermitRule& rule : base_) {
-      depth_.push_back(rule.names_tag() || rule.prefix_length == 0 ? 0 : random_.below(97));
-      const Ipv6Addr at = place(rule.remote, depth_.back());
-      const uint32_t length = rule.prefix_length == 0 ? 0 : rule.prefix_length + depth_.back();
-      wide.push_back({rule, rule.names_tag() ? Ipv6Prefix() : Ipv6Prefix(at, static_cast<uint8_t>(length))});
-    }
-    return wide;
-  }
-  [[nodiscard]] PermitQuery6 query() {
-    const PermitQuery base = random_.query(base_);
-    const uint32_t depth = depth_.empty() ? 0 : depth_[random_.below(static_cast<uint32_t>(depth_.size()))];
-    return PermitQuery6::of(base.direction, base.protocol, base.local_port, base.remote_port,
-                            place(base.remote.host(), depth), base.remote_tags);
-  }
-
- private:
-  // 32 bits from bit `depth` on, behind bits that are all alike.
-  static Ipv6Addr place(uint32_t bits, uint32_t depth) {
-    __extension__ using Wide = unsigned __int128;
-    const Wide behind = Wide{bits} << (96 - depth);
-    const Wide before = depth == 0 ? 0 : (Wide{0x2001} << 112 >> (128 - depth)) << (128 - depth);
-    const Wide all = before | behind;
-    return Ipv6Addr::of(static_cast<uint64_t>(all >> 64), static_cast<uint64_t>(all));
-  }
-  RandomPermits random_;
-  std::vector<PermitRule> base_;
-  std::vector<uint32_t> depth_;
-};
-
-template <typename Group>
-uint32_t first_of(const PermitTable& table, const PermitPlace& place, std::span<const PermitRule6> rules,
-                  const PermitQuery6& query, const TagSetTable& tags) {
-  PermitQuad quad;
-  PermitRests rests;
-  put_rules(rules, quad, rests);
-  const uint32_t inline_found = matching_lanes<Group>(quad, rests, query, tags);
-  if (inline_found != 0) return static_cast<uint32_t>(std::countr_zero(inline_found));
-  if (rules.size() <= inline_permit_rules) return UINT32_MAX;
-  const PermitVerdict verdict = table.find_in_ipv6<Group>(
-      place.first, static_cast<uint32_t>(rules.size()) - inline_permit_rules, query, tags);
-  if (!verdict.is_rule()) return UINT32_MAX;
-  for (uint32_t rule = inline_permit_rules; rule < rules.size(); ++rule)
-    if (place.chunk_hit(rule) == verdict.hit() - inline_permit_rules) {
-      EXPECT_EQ(verdict.is_tracked(), rules[rule].match.is_tracked());
-      return rule;
-    }
-  ADD_FAILURE() << "the hit of no rule";
-  return UINT32_MAX;
-}
-
-class PermitList6On : public ::testing::TestWithParam<Isa> {};
-
-TEST_P(PermitList6On, FindsWhatTheDefinitionFinds) {
-  if (!is_supported(GetParam())) GTEST_SKIP() << "not on this CPU";
-  RandomPermits6 random(11);
-  PermitTable table = *PermitTable::create(16, -1);
-  uint32_t inline_hits = 0, chunk_hits = 0, misses = 0;
-  for (int round = 0; round < 3'000; ++round) {
-    const auto rules = random.rules(random.random().below(max_ipv6_permit_rules + 1));
-    const auto place = table.store(rules);
-    ASSERT_TRUE(place);
-    EXPECT_EQ(place->chunks.size(), ipv6_permit_chunks(rules.size()));
-    for (int n = 0; n < 50; ++n) {
-      const PermitQuery6 query = random.query();
-      uint32_t expected = 0;
-      while (expected < rules.size() && !matches(rules[expected], query, random.random().tags())) ++expected;
-      if (expected == rules.size()) expected = UINT32_MAX;
-      uint32_t found = UINT32_MAX;
-      const auto& tags = random.random().tags();
-#if defined(__x86_64__)
-      if (GetParam() == Isa::avx2) found = first_of<Avx2Group>(table, *place, rules, query, tags);
-      if (GetParam() == Isa::avx512) found = first_of<Avx512Group>(table, *place, rules, query, tags);
-#endif
-      if (GetParam() == Isa::scalar) found = first_of<ScalarGroup>(table, *place, rules, query, tags);
-      ASSERT_EQ(found, expected) << "round " << round;
-      ++(expected == UINT32_MAX ? misses : expected < inline_permit_rules ? inline_hits : chunk_hits);
-    }
-    table.free(*place);
-  }
-  EXPECT_GT(inline_hits, 5'000u);
-  EXPECT_GT(chunk_hits, 5'000u);
-  EXPECT_GT(misses, 5'000u);
-}
-
-INSTANTIATE_TEST_SUITE_P(Isa, PermitList6On, ::testing::ValuesIn(all_isas),
-                         [](const auto& test) { return std::string(name_of(test.param)); });
-
-TEST(PermitList6, TooLongOrNoRoomIsRefusedAndTakesNothing) {
-  PermitTable table = *PermitTable::create(8, -1);
-  const std::vector<PermitRule6> rules(max_ipv6_permit_rules + 1);
-  const std::span<const PermitRule6> list(rules);
-  EXPECT_FALSE(table.store(list).has_value());
-  EXPECT_EQ(table.free_chunks(), 8u);
-  const auto all = table.store(list.first(max_ipv6_permit_rules));
-  ASSERT_TRUE(all.has_value());
-  EXPECT_EQ(table.free_chunks(), 0u);
-  EXPECT_FALSE(table.store(list.first(5)).has_value());
-  table.free(*all);  // NOLINT(clang-analyzer-unix.Malloc): a member, not free(3)
-  EXPECT_EQ(table.free_chunks(), 8u);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ TEST_P(PermitListOn, FindsWhatTheDefinitionFinds) {
     const std::vector<PermitRule> rules = random_.rules(count, shapes, random_.chance(50) ? 15 : 0);
     if (permit_families_of(permit_shapes_of(rules).shapes).size() > max_permit_families) continue;
     const Listed list(tables_->permit, rules);
-    EXPECT_LE(list.place().chunks.size(), most_permit_chunks(count));
+    EXPECT_LE(list.place().chunks.size(), most_ipv4_permit_chunks(count));
     ask(list, 300);
   }
   EXPECT_EQ(tables_->permit.free_chunks(), all_chunks);
@@ -163,7 +163,7 @@ TEST_P(PermitListOn, ManyPortsAreOneFamily) {
   EXPECT_EQ(shapes.shapes.size(), 3000u);
   EXPECT_EQ(permit_families_of(shapes.shapes).size(), 2u);
   const Listed list(tables_->permit, rules);
-  EXPECT_LE(list.place().chunks.size(), most_permit_chunks(rules.size()));
+  EXPECT_LE(list.place().chunks.size(), most_ipv4_permit_chunks(rules.size()));
   EXPECT_GT(ask(list, 5000), 1000u);
 }
 
@@ -246,15 +246,13 @@ TEST(PermitRoom, TreesTakeTheirKeysLevelByLevel) {
     ASSERT_LE(permit_tree_keys(entries), permit_tree_keys(entries + 1)) << "validation reserves for the most";
 }
 
-// What most_permit_chunks says, in 32nds of a chunk.
+// What most_ipv4_permit_chunks says, in 32nds of a chunk.
 TEST(PermitRoom, NoShapeAndNoFamilyTakesMoreThanTheMost) {
   constexpr uint64_t in_header = permit_node_keys / permit_header_families;
   for (uint64_t n = 1; n < 1'100'000; n += n < 70'000 ? 1 : 997) {
     ASSERT_LE(permit_tree_keys(2 * n), 4 * n) << "a shape of so many rules";
     ASSERT_LE((n == 1 ? 0 : permit_tree_keys(2 * n)) + in_header, 4 * n) << "a family of so many shapes";
   }
-  for (const uint64_t chunks : {1u, 2u, 10u, 1024u, 65536u})
-    EXPECT_LE(most_permit_chunks(permit_rules_within(chunks)), chunks);
 }
 
 TEST(PermitRoom, ShapesOfAFamilyHaveNoPortInCommon) {
@@ -295,9 +293,9 @@ TEST(PermitRoom, WhatIsReservedIsEnough) {
       taken.push_back(list.boundaries[s].size());
       EXPECT_LE(taken.back(), reserved.back());
     }
-    const uint64_t most = permit_chunks_for(rules.size(), families, list.shapes, reserved);
-    EXPECT_LE(permit_chunks_for(rules.size(), families, list.shapes, taken), most);
-    EXPECT_LE(most, most_permit_chunks(rules.size()));
+    const uint64_t most = permit_chunks_for(rules.size(), families, list.shapes, reserved, 0);
+    EXPECT_LE(permit_chunks_for(rules.size(), families, list.shapes, taken, 0), most);
+    EXPECT_LE(most, most_ipv4_permit_chunks(rules.size()));
   }
 }
 

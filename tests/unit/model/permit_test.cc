@@ -288,9 +288,10 @@ TEST_F(Ipv6PermitTest, EachRule) {
 }
 
 TEST_F(Ipv6PermitTest, RulesOfAnEip) {
-  EXPECT_TRUE(plan(many(64)));
-  EXPECT_TRUE(refused(plan(many(65)), ErrorCode::resource_exhausted, "rules", name_,
-                      "has 65 rules, one for each prefix or tag; an IPv6 EIP may have 64"));
+  const uint32_t most = Limits{}.rules_per_eip;
+  EXPECT_TRUE(plan(many(most)));
+  EXPECT_TRUE(refused(plan(many(most + 1)), ErrorCode::resource_exhausted, "rules", name_,
+                      "has 100001 rules, one for each prefix or tag; an EIP may have 100000"));
   use({.rules_per_eip = 6});
   prepare();
   EXPECT_TRUE(plan(many(6)));
@@ -311,6 +312,33 @@ TEST_F(Ipv6PermitTest, AChunkForEachEightRulesBeyondFour) {
   EXPECT_FALSE(model_.plan_set_permit_list("acme", other.address, many(5), false));
   set_list(eip_, many(12));
   EXPECT_TRUE(model_.plan_set_permit_list("acme", other.address, many(12), false)) << "one was given back";
+}
+
+// What an IPv4 list takes (a header, 208 keys) and the tree over 200 cuts: 17 nodes, 2, and 1.
+TEST_F(Ipv6PermitTest, LongListsTakeWhatTheirPrefixesCutToo) {
+  use({.permit_chunks = 27});
+  prepare();
+  const auto of_prefixes = [](uint64_t count) {
+    PermitRule made = rule("r");
+    std::vector<IpPrefix> prefixes;
+    for (uint64_t n = 0; n < count; ++n)
+      prefixes.emplace_back(Ipv6Prefix(Ipv6Addr::of(0x20010db900000000 + n, 0), 64));
+    made.remote = std::move(prefixes);
+    return std::vector{made};
+  };
+  EXPECT_TRUE(plan(of_prefixes(90)));
+  EXPECT_TRUE(refused(plan(of_prefixes(100)), ErrorCode::resource_exhausted, "rules", name_,
+                      "needs 28 permit chunks, and 27 of 27 are free"));
+  EXPECT_EQ(permit_room_of(of_prefixes(100), IpFamily::ipv4).chunks, 8U) << "no cuts";
+}
+
+TEST_F(Ipv6PermitTest, FamiliesOfPortsAreBounded) {
+  std::vector<PermitRule> rules = many(max_permit_families + 1);
+  for (size_t n = 0; n < rules.size(); ++n) rules[n].local_ports = {static_cast<uint16_t>(n), 40000};
+  EXPECT_TRUE(refused(plan(rules), ErrorCode::resource_exhausted, "rules", name_,
+                      "overlap in 1025 ways that are searched apart"));
+  rules.pop_back();
+  EXPECT_TRUE(plan(rules));
 }
 
 // The gateway's own list guards addresses of both families.
