@@ -1,18 +1,20 @@
 // Permit lists: find_rule on each back end against a linear walk over the same rules and against librte_acl,
 // in bursts of 64 as the pipeline asks them. Counter "tsc": TSC ticks a query. Lists: row 9 of the targets;
 // the same with `any` after all prefixes, and without it, since an `any` hides all later rules of its shape;
-// and with a port of its own for each rule.
+// and with a port of its own for each rule. "ipv6": the same lists, their remotes widened.
 
 #include <rte_acl.h>
-#include <rte_byteorder.h>
 #include <rte_cycles.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bench/micro/micro.h"
@@ -25,11 +27,14 @@ namespace {
 constexpr uint32_t queries = 1 << 16;  // enough that no branch predictor learns them by heart
 
 // A list and what is asked of it.
-struct Case {
+template <typename Rule, typename Query>
+struct CaseOf {
   std::string name;
-  std::vector<PermitRule> rules;
-  std::vector<PermitQuery> queries;
+  std::vector<Rule> rules;
+  std::vector<Query> queries;
 };
+using Case = CaseOf<PermitRule, PermitQuery>;
+using Case6 = CaseOf<PermitRule6, PermitQuery6>;
 
 // Row 9: up to 16 shapes; of the remotes 30 % /32, 50 % /8 to /28, 20 % any. All lie below 128.0.0.0 (but
 // any), so that there are remotes that miss.
@@ -135,27 +140,59 @@ std::vector<PermitRule> inline_four() {
   return four;
 }
 
+// The 32 bits behind the first 16; behind them what follows from them, so that a host is one of 2^128.
+Ipv6Addr widened(uint32_t remote) {
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
+  return Ipv6Addr::of(0x2a00ull << 48 | uint64_t{remote} << 16 | (remote * odd >> 48), remote * odd);
+}
+PermitRule6 widened(const PermitRule& rule) {
+  constexpr uint8_t before = 16, whole = 128;
+  const uint8_t length = rule.prefix_length == 0    ? uint8_t{0}
+                         : rule.prefix_length == 32 ? whole
+                                                    : static_cast<uint8_t>(before + rule.prefix_length);
+  return {rule, Ipv6Prefix(widened(rule.remote), length)};
+}
+PermitQuery6 widened(const PermitQuery& query) {
+  return PermitQuery6::of(query.direction, query.protocol, query.local_port, query.remote_port,
+                          widened(query.remote.host()), query.remote_tags);
+}
+Case6 widened(const Case& list) {
+  Case6 wide{"ipv6_" + list.name, {}, {}};
+  for (const PermitRule& rule : list.rules) wide.rules.push_back(widened(rule));
+  for (const PermitQuery& query : list.queries) wide.queries.push_back(widened(query));
+  return wide;
+}
+
 struct Bed {
   std::unique_ptr<Tables> tables;
   BindingRecord record;
+
+  void put(const std::vector<PermitRule>& rules) {
+    record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
+  }
+  void put(const std::vector<PermitRule6>& rules) {
+    if (!tables->binding.take_slot(IpFamily::ipv6, record.slot)) std::abort();
+    put_rules(rules, record.rules, tables->binding.writable_ipv6(record.slot).rests);
+  }
 };
 
-Bed bed_of(const Case& list) {
+template <typename Rule, typename Query>
+Bed bed_of(const CaseOf<Rule, Query>& list) {
   Bed bed;
-  auto tables = Tables::create({.eips = 16, .permit_chunks = 16384, .tag_sets = 16}, SOCKET_ID_ANY);
+  auto tables =
+      Tables::create({.eips = 16, .ipv6_eips = 16, .permit_chunks = 32768, .tag_sets = 16}, SOCKET_ID_ANY);
   if (!tables) std::abort();
   bed.tables = std::move(*tables);
-  auto place = bed.tables->permit.store(list.rules);
+  auto place = bed.tables->permit.store(std::span<const Rule>(list.rules));
   if (!place) std::abort();
   bed.record.chunk = place->first;
-  bed.record.rules =
-      PermitQuad(std::span(list.rules).first(std::min<size_t>(list.rules.size(), inline_permit_rules)));
+  bed.put(list.rules);
   bed.record.rule_count = static_cast<uint32_t>(list.rules.size());
   return bed;
 }
 
-template <typename Group>
-uint64_t ask_all(const Bed& bed, const PermitQuery* asked) {
+template <typename Group, typename Query>
+uint64_t ask_all(const Bed& bed, const Query* asked) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < burst; ++i) {
     const stages::RuleMatch rule = stages::find_rule<Group>(bed.record, asked[i], *bed.tables);
@@ -163,19 +200,21 @@ uint64_t ask_all(const Bed& bed, const PermitQuery* asked) {
   }
   return sum;
 }
-[[gnu::flatten, gnu::noinline]] uint64_t ask_scalar(const Bed& bed, const PermitQuery* asked) {
+template <typename Query>
+[[gnu::flatten, gnu::noinline]] uint64_t ask_scalar(const Bed& bed, const Query* asked) {
   return ask_all<ScalarGroup>(bed, asked);
 }
-PORTCULLIS_AVX2 [[gnu::flatten, gnu::noinline]] uint64_t ask_avx2(const Bed& bed, const PermitQuery* asked) {
+template <typename Query>
+PORTCULLIS_AVX2 [[gnu::flatten, gnu::noinline]] uint64_t ask_avx2(const Bed& bed, const Query* asked) {
   return ask_all<Avx2Group>(bed, asked);
 }
-PORTCULLIS_AVX512 [[gnu::flatten, gnu::noinline]] uint64_t ask_avx512(const Bed& bed,
-                                                                      const PermitQuery* asked) {
+template <typename Query>
+PORTCULLIS_AVX512 [[gnu::flatten, gnu::noinline]] uint64_t ask_avx512(const Bed& bed, const Query* asked) {
   return ask_all<Avx512Group>(bed, asked);
 }
 
-template <typename Ask>
-void measure(benchmark::State& state, const std::vector<PermitQuery>& asked, Ask&& ask) {
+template <typename Query, typename Ask>
+void measure(benchmark::State& state, const std::vector<Query>& asked, Ask&& ask) {
   uint64_t ticks = 0;
   uint64_t from = 0;
   while (state.KeepRunningBatch(queries)) {
@@ -187,121 +226,159 @@ void measure(benchmark::State& state, const std::vector<PermitQuery>& asked, Ask
   state.counters["tsc"] = static_cast<double>(ticks) / (static_cast<double>(from) * queries);
 }
 
-// The same rules in librte_acl: the direction is the top bit of the protocol's byte.
-struct AclKey {
-  uint8_t protocol;
-  uint32_t remote;
-  uint16_t local_port, remote_port;
-} __attribute__((packed));
-constexpr uint32_t acl_fields = 4;
-RTE_ACL_RULE_DEF(AclRule, acl_fields);
+// The same rules in librte_acl: the direction is the top bit of the protocol's byte. A remote is as many
+// fields as it has words.
+template <size_t words>
+using AclKey = std::array<uint8_t, 1 + 4 * words + 4>;  // protocol, remote, both ports
+template <size_t words>
+inline constexpr size_t acl_fields = 3 + words;
+template <size_t words>
+struct AclRule {
+  rte_acl_rule_data data;
+  rte_acl_field field[acl_fields<words>];
+};
+uint8_t acl_protocol(Direction direction, uint8_t protocol) {
+  return static_cast<uint8_t>(protocol | (direction == Direction::outbound ? 0x80 : 0));
+}
+std::array<uint32_t, 1> words_of(Ipv4Addr remote) {
+  return {remote.host()};
+}
+std::array<uint32_t, 4> words_of(const Ipv6Addr& remote) {
+  return {static_cast<uint32_t>(remote.high() >> 32), static_cast<uint32_t>(remote.high()),
+          static_cast<uint32_t>(remote.low() >> 32), static_cast<uint32_t>(remote.low())};
+}
+auto words_of(const PermitRule& rule) {
+  return words_of(Ipv4Addr::from_host(rule.remote));
+}
+auto words_of(const PermitRule6& rule) {
+  return words_of(rule.remote.address());
+}
+const Ipv4Addr& remote_of(const PermitQuery& query) {
+  return query.remote;
+}
+const Ipv6Addr& remote_of(const PermitQuery6& query) {
+  return query.whole;
+}
+uint32_t length_of(const PermitRule& rule) {
+  return rule.prefix_length;
+}
+uint32_t length_of(const PermitRule6& rule) {
+  return rule.remote.length();
+}
 
 struct FreeAcl {
   void operator()(rte_acl_ctx* acl) const { rte_acl_free(acl); }
 };
 using Acl = std::unique_ptr<rte_acl_ctx, FreeAcl>;
 
-Acl acl_of(const Case& list) {
+template <typename Rule, typename Query>
+Acl acl_of(const CaseOf<Rule, Query>& list) {
+  constexpr size_t words = std::tuple_size_v<decltype(words_of(Rule()))>;
+  constexpr auto fields = static_cast<uint32_t>(acl_fields<words>);
   rte_acl_param param{};
   param.name = "permit";
   param.socket_id = SOCKET_ID_ANY;
-  param.rule_size = RTE_ACL_RULE_SZ(acl_fields);
+  param.rule_size = RTE_ACL_RULE_SZ(fields);
   param.max_rule_num = static_cast<uint32_t>(list.rules.size());
   Acl acl(rte_acl_create(&param));
   if (!acl) return acl;
   for (uint32_t n = 0; n < list.rules.size(); ++n) {
-    const PermitRule& rule = list.rules[n];
-    AclRule added{};
+    const PermitRule& rule = match_of(list.rules[n]);
+    AclRule<words> added{};
     added.data = {
         .category_mask = 1, .priority = static_cast<int32_t>(RTE_ACL_MAX_PRIORITY - n), .userdata = n + 1};
-    added.field[0].value.u8 =
-        static_cast<uint8_t>(rule.protocol | (rule.direction() == Direction::outbound ? 0x80 : 0));
+    added.field[0].value.u8 = acl_protocol(rule.direction(), rule.protocol);
     added.field[0].mask_range.u8 = 0xff;
-    added.field[1].value.u32 = rule.remote;
-    added.field[1].mask_range.u32 = rule.prefix_length;
-    added.field[2].value.u16 = rule.local_ports.first;
-    added.field[2].mask_range.u16 = rule.local_ports.last;
-    added.field[3].value.u16 = rule.remote_ports.first;
-    added.field[3].mask_range.u16 = rule.remote_ports.last;
+    for (uint32_t w = 0; w < words; ++w) {
+      const uint32_t length = length_of(list.rules[n]), before = w * 32;
+      added.field[1 + w].value.u32 = words_of(list.rules[n])[w];
+      added.field[1 + w].mask_range.u32 = std::clamp(length, before, before + 32) - before;
+    }
+    added.field[1 + words].value.u16 = rule.local_ports.first;
+    added.field[1 + words].mask_range.u16 = rule.local_ports.last;
+    added.field[2 + words].value.u16 = rule.remote_ports.first;
+    added.field[2 + words].mask_range.u16 = rule.remote_ports.last;
     if (rte_acl_add_rules(acl.get(), reinterpret_cast<rte_acl_rule*>(&added), 1) != 0) return nullptr;
   }
   rte_acl_config config{};
   config.num_categories = 1;
-  config.num_fields = acl_fields;
-  config.defs[0] = {
-      .type = RTE_ACL_FIELD_TYPE_BITMASK, .size = 1, .field_index = 0, .input_index = 0, .offset = 0};
-  config.defs[1] = {.type = RTE_ACL_FIELD_TYPE_MASK,
-                    .size = 4,
-                    .field_index = 1,
-                    .input_index = 1,
-                    .offset = offsetof(AclKey, remote)};
-  config.defs[2] = {.type = RTE_ACL_FIELD_TYPE_RANGE,
-                    .size = 2,
-                    .field_index = 2,
-                    .input_index = 2,
-                    .offset = offsetof(AclKey, local_port)};
-  config.defs[3] = {.type = RTE_ACL_FIELD_TYPE_RANGE,
-                    .size = 2,
-                    .field_index = 3,
-                    .input_index = 2,
-                    .offset = offsetof(AclKey, remote_port)};
+  config.num_fields = fields;
+  // Fields of four bytes, those of one input together.
+  const auto field = [&](uint32_t n, uint8_t type, uint8_t size, uint32_t input, size_t offset) {
+    config.defs[n] = {.type = type,
+                      .size = size,
+                      .field_index = static_cast<uint8_t>(n),
+                      .input_index = static_cast<uint8_t>(input),
+                      .offset = static_cast<uint32_t>(offset)};
+  };
+  constexpr size_t remote = 1, ports = remote + 4 * words;
+  static_assert(sizeof(AclKey<words>) == ports + 4);
+  field(0, RTE_ACL_FIELD_TYPE_BITMASK, 1, 0, 0);
+  for (uint32_t w = 0; w < words; ++w) field(1 + w, RTE_ACL_FIELD_TYPE_MASK, 4, 1 + w, remote + 4 * w);
+  field(1 + words, RTE_ACL_FIELD_TYPE_RANGE, 2, 1 + words, ports);
+  field(2 + words, RTE_ACL_FIELD_TYPE_RANGE, 2, 1 + words, ports + 2);
   if (rte_acl_build(acl.get(), &config) != 0) return nullptr;
   return acl;
 }
 
-void run_acl(benchmark::State& state, const Case& list, enum rte_acl_classify_alg how) {
+template <typename Rule, typename Query>
+void run_acl(benchmark::State& state, const CaseOf<Rule, Query>& list, enum rte_acl_classify_alg how) {
+  constexpr size_t words = std::tuple_size_v<decltype(words_of(Rule()))>;
   const Acl acl = acl_of(list);
   if (!acl || rte_acl_set_ctx_classify(acl.get(), how) != 0) return state.SkipWithError("rte_acl cannot");
-  std::vector<AclKey> keys;
+  std::vector<AclKey<words>> keys;
   std::vector<const uint8_t*> pointers;
   keys.reserve(list.queries.size());
   pointers.reserve(list.queries.size());
-  for (const PermitQuery& query : list.queries)
-    keys.push_back({.protocol = static_cast<uint8_t>(query.protocol |
-                                                     (query.direction == Direction::outbound ? 0x80 : 0)),
-                    .remote = query.remote.wire(),
-                    .local_port = rte_cpu_to_be_16(query.local_port),
-                    .remote_port = rte_cpu_to_be_16(query.remote_port)});
-  for (const AclKey& key : keys) pointers.push_back(reinterpret_cast<const uint8_t*>(&key));
+  for (const Query& query : list.queries) {
+    AclKey<words>& key = keys.emplace_back();
+    const auto put = [&](size_t at, const auto& value) { std::memcpy(&key[at], &value, sizeof(value)); };
+    key[0] = acl_protocol(query.direction, query.protocol);
+    put(1, remote_of(query));
+    put(1 + 4 * words, Port::from_host(query.local_port));
+    put(1 + 4 * words + 2, Port::from_host(query.remote_port));
+  }
+  for (const AclKey<words>& key : keys) pointers.push_back(key.data());
   // It must give the same answers.
   for (uint32_t n = 0; n < queries; n += queries / 256) {
     uint32_t result = 0;
     if (rte_acl_classify(acl.get(), &pointers[n], &result, 1, 1) != 0)
       return state.SkipWithError("rte_acl refuses");
     TagSetTable no_tags;
-    const auto rule = std::ranges::find_if(
-        list.rules, [&](const PermitRule& r) { return matches(r, list.queries[n], no_tags); });
+    const auto rule =
+        std::ranges::find_if(list.rules, [&](const Rule& r) { return matches(r, list.queries[n], no_tags); });
     const auto expected = rule == list.rules.end() ? 0 : static_cast<uint32_t>(rule - list.rules.begin()) + 1;
     if (result != expected) return state.SkipWithError("rte_acl answers otherwise");
   }
   uint32_t results[burst];
-  measure(state, list.queries, [&](const PermitQuery* asked) {
+  measure(state, list.queries, [&](const Query* asked) {
     const auto first = static_cast<size_t>(asked - list.queries.data());
     rte_acl_classify(acl.get(), &pointers[first], results, burst, 1);
     return results[0];
   });
 }
 
-void register_case(const Case& list) {
+template <typename Rule, typename Query>
+void register_case(const CaseOf<Rule, Query>& list) {
   const auto add = [&](const std::string& how, auto ask) {
     benchmark::RegisterBenchmark((list.name + "/" + how).c_str(), [&list, ask](benchmark::State& state) {
       const Bed bed = bed_of(list);
-      measure(state, list.queries, [&](const PermitQuery* asked) { return ask(bed, asked); });
+      measure(state, list.queries, [&](const Query* asked) { return ask(bed, asked); });
     });
   };
   if (list.rules.size() <= 1000)
-    add("linear", [&list](const Bed& bed, const PermitQuery* asked) {
+    add("linear", [&list](const Bed& bed, const Query* asked) {
       uint64_t sum = 0;
       for (uint32_t i = 0; i < burst; ++i) {
         const auto found = std::ranges::find_if(
-            list.rules, [&](const PermitRule& rule) { return matches(rule, asked[i], bed.tables->tags); });
+            list.rules, [&](const Rule& rule) { return matches(rule, asked[i], bed.tables->tags); });
         sum += static_cast<uint64_t>(found - list.rules.begin());
       }
       return sum;
     });
-  add("scalar", ask_scalar);
-  if (is_supported(Isa::avx2)) add("avx2", ask_avx2);
-  if (is_supported(Isa::avx512)) add("avx512", ask_avx512);
+  add("scalar", ask_scalar<Query>);
+  if (is_supported(Isa::avx2)) add("avx2", ask_avx2<Query>);
+  if (is_supported(Isa::avx512)) add("avx512", ask_avx512<Query>);
   const auto add_acl = [&](const char* name, enum rte_acl_classify_alg how) {
     benchmark::RegisterBenchmark((list.name + "/" + name).c_str(),
                                  [&list, how](benchmark::State& state) { run_acl(state, list, how); });
@@ -329,21 +406,43 @@ std::vector<Case> lists() {
   return all;
 }
 
+std::vector<Case6> lists_of_ipv6() {
+  std::vector<Case6> all;
+  for (const uint32_t count : {16, 36, 37, 64, 1000, 100'000}) {
+    const std::string number = std::to_string(count);
+    all.push_back(widened(hits_of(number + "_row9_hit", list_of(count, Any::shuffled))));
+    all.push_back(widened(hits_of(number + "_no_any_hit", list_of(count, Any::none))));
+    all.push_back(widened(misses_of(number + "_no_any_miss", list_of(count, Any::none))));
+    all.push_back(widened(hits_of(number + "_own_ports_hit", own_ports(count))));
+  }
+  return all;
+}
+
 // From the rules to what is searched.
-void store(benchmark::State& state) {
-  const std::vector<PermitRule> rules = list_of(static_cast<uint32_t>(state.range(0)), Any::none);
+template <typename Rule>
+void store(benchmark::State& state, const std::vector<Rule>& rules) {
   PermitTable table =
       *PermitTable::create(static_cast<uint32_t>(most_permit_chunks(rules.size())), SOCKET_ID_ANY);
   size_t chunks = 0;
   while (state.KeepRunning()) {
-    const auto place = table.store(rules);
+    const auto place = table.store(std::span<const Rule>(rules));
     chunks = place->chunks.size();
     table.free(*place);  // NOLINT(clang-analyzer-unix.Malloc): it is no C library's
   }
   state.counters["bytes_a_rule"] =
       static_cast<double>(chunks * sizeof(PermitChunk)) / static_cast<double>(rules.size());
 }
+void store(benchmark::State& state) {
+  store(state, list_of(static_cast<uint32_t>(state.range(0)), Any::none));
+}
+void ipv6_store(benchmark::State& state) {
+  std::vector<PermitRule6> rules;
+  for (const PermitRule& rule : list_of(static_cast<uint32_t>(state.range(0)), Any::none))
+    rules.push_back(widened(rule));
+  store(state, rules);
+}
 BENCHMARK(store)->Arg(64)->Arg(1000)->Arg(100'000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(ipv6_store)->Arg(64)->Arg(1000)->Arg(100'000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace portcullis::micro
@@ -353,5 +452,7 @@ int main(int argc, char** argv) {
   start_eal(512, {"--force-max-simd-bitwidth=512"});
   const std::vector<Case> all = lists();
   for (const Case& list : all) register_case(list);
+  const std::vector<Case6> all_of_ipv6 = lists_of_ipv6();
+  for (const Case6& list : all_of_ipv6) register_case(list);
   return run(argc, argv);
 }

@@ -21,14 +21,16 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
                                                    Isa isa) {
   std::unique_ptr<Gateway> gateway(new Gateway);
   const auto list_size = static_cast<uint32_t>(list_of(workload).size());
-  auto tables =
-      Tables::create({.eips = workload.ipv6 ? 0 : workload.eips,
-                      .ipv6_eips = workload.ipv6 ? workload.eips : 0,
-                      .permit_chunks = workload.eips * static_cast<uint32_t>(most_permit_chunks(list_size)),
-                      .tag_sets = 16,
-                      .links = 0,
-                      .tunnel_remotes = 0},
-                     SOCKET_ID_ANY);
+  auto tables = Tables::create(
+      {.eips = workload.ipv6 ? 0 : workload.eips,
+       .ipv6_eips = workload.ipv6 ? workload.eips : 0,
+       .permit_chunks =
+           workload.eips * static_cast<uint32_t>(workload.ipv6 ? most_permit_chunks(list_size)
+                                                               : most_ipv4_permit_chunks(list_size)),
+       .tag_sets = 16,
+       .links = 0,
+       .tunnel_remotes = 0},
+      SOCKET_ID_ANY);
   if (!tables) return Unexpected(tables.error());
   gateway->tables_ = std::move(*tables);
   PortTable& ports = gateway->tables_->ports;

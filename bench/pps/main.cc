@@ -121,7 +121,7 @@ void add_work_options(CLI::App& app, Options& options) {
       ->capture_default_str()
       ->group(group);
   app.add_flag("--miss", work.miss, "packets that no rule of such a list matches")->group(group);
-  app.add_flag("--ipv6", work.ipv6, "IPv6 packets; lists of four rules, listed or tracked")->group(group);
+  app.add_flag("--ipv6", work.ipv6, "IPv6 packets, listed or tracked")->group(group);
   app.add_flag("--zipf", work.zipf, "flows by Zipf's law, s = 1.1, instead of all alike")->group(group);
   app.add_flag("--sizes", work.sizes, "frames of 60 to 1514 bytes instead of 60")->group(group);
   app.add_flag("--cold", options.plan.cold, "headers are in no cache when the worker polls")->group(group);
@@ -196,8 +196,7 @@ std::string settle(Options& options) {
       work.work == Work::flood || work.work == Work::unbound || work.work == Work::not_permitted;
   if (one_way) work.ways = {Way::in};
   if (work.ipv6) {
-    if (work.work == Work::storm || work.work == Work::flood || work.has_long_list())
-      return "IPv6 has neither --storm nor --flood nor lists of more than four rules";
+    if (work.work == Work::storm || work.work == Work::flood) return "IPv6 has neither --storm nor --flood";
     if (work.eips > ipv6_pool_eips) return "IPv6 has at most 1048576 EIPs";
   }
   plan.rig = options.rig[0];

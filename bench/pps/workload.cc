@@ -23,6 +23,13 @@ PermitRule outbound(uint16_t first, uint16_t last) {
 
 constexpr uint16_t first_shaped_port = 10000;
 
+// What covers the IPv6 remotes of those that the rule's covers (ipv6_remote).
+Ipv6Prefix ipv6_prefix(const PermitRule& rule) {
+  if (rule.prefix_length == 0) return {};
+  constexpr uint32_t behind = 96;
+  return {ipv6_remote(Ipv4Addr::from_host(rule.remote)), static_cast<uint8_t>(behind + rule.prefix_length)};
+}
+
 // First octets 11 to 90: no pool, no martian.
 uint32_t outside(uint64_t random) {
   return static_cast<uint32_t>((11 + (random >> 40) % 80) << 24 | (random & 0xffffff));
@@ -107,7 +114,7 @@ compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& l
     binding.rules.push_back({.rule = rule,
                              .tag = std::nullopt,
                              .name = "r" + std::to_string(binding.rules.size()),
-                             .remote = ipv6 ? IpPrefix(Ipv6Prefix()) : IpPrefix()});
+                             .remote = ipv6 ? IpPrefix(ipv6_prefix(rule)) : IpPrefix()});
   return binding;
 }
 
