@@ -38,9 +38,9 @@ const std::vector<std::string> locations{
 // What must have befallen packets of each family, beside the reasons why they were dropped
 // (reference_events.cc).
 std::vector<std::string> wanted_events() {
-  std::vector<std::string> wanted{"passed: translated",       "passed: as it was",
-                                  "refused: withdrawn entry", "refused: expired entry",
-                                  "aged: withdrawn entry",    "punted: packet"};
+  std::vector<std::string> wanted{
+      "passed: translated",    "passed: as it was", "refused: withdrawn entry",    "refused: expired entry",
+      "aged: withdrawn entry", "punted: packet",    "passed: by one of many rules"};
   for (const char* way : {"stateless reply", "outbound rule", "inbound rule", "tracked rule", "entry",
                           "kept entry", "error about what a rule lets in", "error about a flow"})
     wanted.push_back(std::string("passed: ") + way);

@@ -4,6 +4,9 @@
 namespace portcullis::reference {
 namespace {
 
+// Rules of a list that no gateway would search one by one.
+constexpr size_t many_rules = 40;
+
 std::string kind_of(uint8_t protocol, uint8_t icmp_type) {
   if (is_icmp(protocol)) return is_query(protocol, icmp_type) ? "ICMP query" : "ICMP reply";
   return protocol == tcp ? "TCP" : protocol == udp ? "UDP" : protocol == sctp ? "SCTP" : "other protocol";
@@ -58,7 +61,11 @@ void Gateway::note_events(const Packet& packet, const Verdict& verdict) {
   if (!std::holds_alternative<std::monostate>(packet.out_link)) note("passed to " + name_of(packet.out_link));
   note(is_translated ? "passed: translated" : "passed: as it was");
   for (const Side* side : {&packet.from, &packet.to})
-    if (side->owner != nullptr) note("passed: " + side->judgement.way);
+    if (side->owner != nullptr) {
+      note("passed: " + side->judgement.way);
+      if (side->judgement.hit && side->owner->permit.size() > many_rules)
+        note("passed: by one of many rules");
+    }
   if (packet.quote)
     note("passed " + way + ": error about " + kind_of(packet.quote->protocol, packet.quote->icmp_type));
   else
