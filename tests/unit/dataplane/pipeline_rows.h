@@ -6,6 +6,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -179,6 +180,15 @@ class PipelineRows : public ::testing::Test {
                             .local_ports = {443, 443}})});
     bind(image, same, same, "first", same_mac, 3, {rule("all", {.flags = PermitRule::any_protocol})});
     return image;
+  }
+
+  // Those bindings of the image, while the worker is between two bursts.
+  void publish(std::initializer_list<IpAddr> eips, const compile::Image& image) {
+    compile::Update update;
+    for (const IpAddr& eip : eips) update.bindings[eip] = image.bindings.at(eip);
+    worker_->offline();
+    EXPECT_TRUE(publisher_->publish(update));
+    worker_->online();
   }
 
   static testing::RingPort& uplink() { return ports().uplink; }
