@@ -6,7 +6,6 @@
 #include <rte_rcu_qsbr.h>
 
 #include <functional>
-#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -182,10 +181,8 @@ class PipelineRows : public ::testing::Test {
     return image;
   }
 
-  // Those bindings of the image, while the worker is between two bursts.
-  void publish(std::initializer_list<IpAddr> eips, const compile::Image& image) {
-    compile::Update update;
-    for (const IpAddr& eip : eips) update.bindings[eip] = image.bindings.at(eip);
+  // The worker does not poll meanwhile.
+  void publish(const compile::Update& update) {
     worker_->offline();
     EXPECT_TRUE(publisher_->publish(update));
     worker_->online();

@@ -482,7 +482,10 @@ TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
   next.bindings.at(same).flow_quota = 1;
   next.bindings.at(same).rules = {outbound_all};
   next.bindings.at(inner).rules = {outbound_all};
-  publish({web, same, inner}, next);
+  publish(
+      {.pools = std::nullopt,
+       .bindings = {
+           {web, next.bindings.at(web)}, {same, next.bindings.at(same)}, {inner, next.bindings.at(inner)}}});
   Packet out = from_web();
   out.flags = testing::syn;
   const auto fill = [&](uint16_t entries, testing::RingPort& port, const char* row) {
@@ -501,8 +504,11 @@ TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
   fill(3, second(), "the default");
 
   // Below what is there: its flows go on, and nothing is added.
-  next.bindings.at(web).flow_quota = 2;
-  publish({web}, next);
+  const auto set_quota_of_web = [&](uint32_t flows) {
+    next.bindings.at(web).flow_quota = flows;
+    publish({.pools = std::nullopt, .bindings = {{web, next.bindings.at(web)}}});
+  };
+  set_quota_of_web(2);
   out.to = mac_of(first());
   out.from = web_mac;
   out.source = web_dip;
@@ -511,11 +517,9 @@ TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
   EXPECT_EQ(worker_->flows().size(), 9u);
   out.source_port = 50005;
   expect_drop("lowered below what is there", first(), build(out), Drop::flow_quota);
-  next.bindings.at(web).flow_quota = 0;
-  publish({web}, next);
+  set_quota_of_web(0);
   expect_drop("back to the default, which is used up", first(), build(out), Drop::flow_quota);
-  next.bindings.at(web).flow_quota = 6;
-  publish({web}, next);
+  set_quota_of_web(6);
   EXPECT_EQ(pass(first(), build(out)).size(), 1u);
 }
 
