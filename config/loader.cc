@@ -429,6 +429,10 @@ class Checker {
                                                    ", or 0 for as many as queues and bursts need");
     out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
     out.links = number("capacity.links", capacity.links(), out.links, 1, most_links);
+    out.rules_per_tenant =
+        number("capacity.rules_per_tenant", capacity.rules_per_tenant(), out.rules_per_tenant, 1, UINT32_MAX);
+    out.default_rules_per_eip = number("capacity.default_rules_per_eip", capacity.default_rules_per_eip(),
+                                       out.rules_per_eip, 1, out.rules_per_eip);
     out.tunnel_remotes =
         number("capacity.tunnel_remotes", capacity.tunnel_remotes(), out.tunnel_remotes, 1, most_links);
   }

@@ -93,6 +93,9 @@ struct Settings {
     uint32_t ipv6_eips = 65536;
     uint32_t links = 4096;  // VLANs and tunnels, different (port, remote, VNI)
     uint32_t tunnel_remotes = 1024;
+    // Quotas where none is set.
+    uint32_t rules_per_tenant = UINT32_MAX;
+    uint32_t default_rules_per_eip = 100'000;
     friend bool operator==(const Capacity&, const Capacity&) = default;
   };
 

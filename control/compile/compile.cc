@@ -132,6 +132,7 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.binding_generation = wire_generation(eip.binding_generation);
   binding.list_generation = wire_generation(eip.list_generation);
   binding.kept_from = wire_generation(eip.kept_from);
+  binding.flow_quota = eip.quota.flows;
   for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
 
   binding.rules = compile_rules(eip.tenant, eip.permit, eip.address.family());
@@ -158,6 +159,9 @@ struct Named {
   void add(const model::DeletePool&) { pools = true; }
   void add(const model::PutEip& put) { eips.push_back(put.eip.address); }
   void add(const model::DeleteEip& gone) { eips.push_back(gone.address); }
+  // Asked by calls alone.
+  void add(const model::PutTenantQuota&) {}
+  void add(const model::DeleteTenantQuota&) {}
 };
 
 // Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.

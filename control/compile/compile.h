@@ -34,6 +34,7 @@ struct CompiledBinding {
   uint32_t binding_generation = 0;
   uint32_t list_generation = 0;
   uint32_t kept_from = 0;
+  uint32_t flow_quota = 0;          // 0: the default
   std::vector<model::TagKey> tags;  // ascending
   std::vector<CompiledRule> rules;  // rules that track nothing before those that do, then by name
   friend bool operator==(const CompiledBinding&, const CompiledBinding&) = default;

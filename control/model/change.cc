@@ -29,6 +29,10 @@ struct Applier {
       state.quarantine.insert_or_assign(change.address,
                                         Quarantine{change.address, change.quarantine_until_ms});
   }
+  void operator()(const PutTenantQuota& change) const {
+    state.quotas.insert_or_assign(QuotaKey{change.quota.tenant}, change.quota);
+  }
+  void operator()(const DeleteTenantQuota& change) const { state.quotas.erase(QuotaKey{change.tenant}); }
 };
 
 struct Inverter {
@@ -47,6 +51,10 @@ struct Inverter {
     const auto rest = state.quarantine.find(address);
     return DeleteEip{address, rest == state.quarantine.end() ? 0 : rest->second.until_ms};
   }
+  [[nodiscard]] Change of_quota(const TenantId& tenant) const {
+    const auto quota = state.quotas.find(QuotaKey{tenant});
+    return quota == state.quotas.end() ? Change(DeleteTenantQuota{tenant}) : PutTenantQuota{quota->second};
+  }
 
   Change operator()(const PutVm& change) const { return of_vm({change.vm.tenant, change.vm.id}); }
   Change operator()(const DeleteVm& change) const { return of_vm(change.key); }
@@ -54,6 +62,8 @@ struct Inverter {
   Change operator()(const DeletePool& change) const { return of_pool(change.id); }
   Change operator()(const PutEip& change) const { return of_address(change.eip.address); }
   Change operator()(const DeleteEip& change) const { return of_address(change.address); }
+  Change operator()(const PutTenantQuota& change) const { return of_quota(change.quota.tenant); }
+  Change operator()(const DeleteTenantQuota& change) const { return of_quota(change.tenant); }
 };
 
 }  // namespace
@@ -78,6 +88,8 @@ ChangeKey key_of(const Change& change) {
   if (const auto* pool = std::get_if<PutPool>(&change)) return pool->pool.id;
   if (const auto* pool = std::get_if<DeletePool>(&change)) return pool->id;
   if (const auto* eip = std::get_if<PutEip>(&change)) return eip->eip.address;
+  if (const auto* quota = std::get_if<PutTenantQuota>(&change)) return QuotaKey{quota->quota.tenant};
+  if (const auto* quota = std::get_if<DeleteTenantQuota>(&change)) return QuotaKey{quota->tenant};
   return std::get<DeleteEip>(change).address;
 }
 

@@ -8,8 +8,8 @@
 
 namespace portcullis::model {
 
-// A vm's key, a pool's id, an EIP's address, which may also rest.
-using ChangeKey = std::variant<VmKey, std::string, IpAddr>;
+// A vm's key, a pool's id, an EIP's address, which may also rest, the tenant of a quota.
+using ChangeKey = std::variant<VmKey, std::string, IpAddr, QuotaKey>;
 
 [[nodiscard]] ChangeKey key_of(const Change& change);
 

@@ -23,7 +23,7 @@ Error in_document(Error error, const std::string& field, const std::string& pref
   if (error.field.starts_with(prefix + "."))
     error.field = field + error.field.substr(prefix.size());
   else if (error.field.starts_with("location") || error.field.starts_with("rules") || error.field == "tags" ||
-           error.field == "vm")
+           error.field.ends_with("_quota") || error.field == "vm")
     error.field = field + "." + error.field;
   else
     error.field = field + "." + object;
@@ -38,7 +38,7 @@ class Replacement {
   Expected<void> carry_out() {
     for (const auto step : {&Replacement::index, &Replacement::release_eips, &Replacement::delete_vms,
                             &Replacement::delete_pools, &Replacement::put_pools, &Replacement::place_vms,
-                            &Replacement::put_eips, &Replacement::put_rests})
+                            &Replacement::put_quotas, &Replacement::put_eips, &Replacement::put_rests})
       if (auto done = (this->*step)(); !done) return done;
     return {};
   }
@@ -71,6 +71,11 @@ class Replacement {
       const DocumentEip& eip = document_.eips[i];
       if (auto entered = enter(eips_, eip.address, i, "eips", "name", eip_name(eip.tenant, eip.address));
           !entered)
+        return entered;
+    }
+    for (size_t i = 0; i < document_.quotas.size(); ++i) {
+      const TenantId& tenant = document_.quotas[i].tenant;
+      if (auto entered = enter(quotas_, tenant, i, "quotas", "name", quota_name(tenant)); !entered)
         return entered;
     }
     return {};
@@ -162,6 +167,27 @@ class Replacement {
     return in_any_order(document_.vms.size(), [&](size_t i) { return place_vm(i); });
   }
 
+  Expected<void> put_quotas() {
+    std::vector<TenantId> gone;
+    for (const auto& [key, quota] : state().quotas)
+      if (!quotas_.contains(key.tenant)) gone.push_back(key.tenant);
+    for (const TenantId& tenant : gone) {
+      auto cleared = draft_.carry_out(
+          draft_.model().plan_set_tenant_quota(tenant, TenantQuotaChange{.eips = 0, .rules = 0}));
+      if (!cleared) return Unexpected(std::move(cleared.error()));
+    }
+    for (size_t i = 0; i < document_.quotas.size(); ++i) {
+      const TenantQuota& quota = document_.quotas[i];
+      auto put = draft_.carry_out(draft_.model().plan_set_tenant_quota(
+          quota.tenant, TenantQuotaChange{.eips = quota.eips, .rules = quota.rules}));
+      if (put) continue;
+      Error error = std::move(put.error());
+      error.field = element("quotas", i) + "." + (error.field == "tenant" ? "name" : error.field);
+      return Unexpected(std::move(error));
+    }
+    return {};
+  }
+
   Expected<void> put_eip(const DocumentEip& eip) {
     if (!state().eips.contains(eip.address)) {
       auto taken = draft_.carry_out(draft_.model().plan_take_eip({eip.tenant, eip.vm}, eip.address, now_ms_));
@@ -170,11 +196,16 @@ class Replacement {
     // The same list would end the keeping of flows, and the document does not ask for that.
     const PermitList rules = eip.permit;
     if (canonical(rules) != state().eips.at(eip.address).permit) {
-      auto set = draft_.carry_out(draft_.model().plan_set_permit_list(eip.tenant, eip.address, rules, false));
+      auto set = draft_.carry_out(draft_.model().plan_put_permit_list(eip.tenant, eip.address, rules));
       if (!set) return Unexpected(std::move(set.error()));
     }
     auto tagged = draft_.carry_out(draft_.model().plan_set_tag(eip.tenant, eip.address, eip.tags));
-    return tagged ? Expected<void>() : Unexpected(std::move(tagged.error()));
+    if (!tagged) return Unexpected(std::move(tagged.error()));
+    auto bounded = draft_.carry_out(draft_.model().plan_set_eip_quota(
+        eip.tenant, eip.address, EipQuotaChange{.rules = eip.quota.rules, .flows = eip.quota.flows}));
+    if (bounded) return {};
+    bounded.error().field = bounded.error().field == "flows" ? "flow_quota" : "rule_quota";
+    return Unexpected(std::move(bounded.error()));
   }
 
   Expected<void> put_eips() {
@@ -208,6 +239,7 @@ class Replacement {
   std::map<std::string, size_t> pools_;
   std::map<VmKey, size_t> vms_;
   std::map<IpAddr, size_t> eips_;
+  std::map<TenantId, size_t> quotas_;
 };
 
 }  // namespace

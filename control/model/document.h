@@ -16,6 +16,7 @@ struct DocumentEip {
   std::string vm;  // id within the tenant
   std::set<std::string> tags;
   std::vector<PermitRule> permit;
+  EipQuota quota = {};
 };
 
 // In any order.
@@ -24,11 +25,13 @@ struct Document {
   std::vector<Vm> vms;
   std::vector<DocumentEip> eips;
   std::vector<Quarantine> resting;
+  std::vector<TenantQuota> quotas = {};
 };
 
 // Drafts what makes the state be what the document says, no more and no less; what is so already is not
-// touched. Of addresses that rest those stay that the document does not name, and so do fixed pools. `field`
-// of an error is "document.eips[2].rules[0].protocol".
+// touched. Of addresses that rest those stay that the document does not name, and so do fixed pools. No quota
+// is asked: the document says both what there is and what may be, and may be of a state that was above one.
+// `field` of an error is "document.eips[2].rules[0].protocol".
 [[nodiscard]] Expected<void> replace_state(Draft& draft, const Document& document, int64_t now_ms);
 
 }  // namespace portcullis::model

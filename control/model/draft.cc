@@ -11,13 +11,14 @@ namespace {
 // Whether the object that a change puts or deletes is there after it. An address that rests is no object.
 bool is_there_after(const Change& change) {
   return std::holds_alternative<PutVm>(change) || std::holds_alternative<PutPool>(change) ||
-         std::holds_alternative<PutEip>(change);
+         std::holds_alternative<PutEip>(change) || std::holds_alternative<PutTenantQuota>(change);
 }
 
 // Of an object that a change puts.
 std::string name_of(const Change& change) {
   if (const auto* vm = std::get_if<PutVm>(&change)) return vm_name({vm->vm.tenant, vm->vm.id});
   if (const auto* pool = std::get_if<PutPool>(&change)) return pool_name(pool->pool.id);
+  if (const auto* quota = std::get_if<PutTenantQuota>(&change)) return quota_name(quota->quota.tenant);
   const Eip& eip = std::get<PutEip>(change).eip;
   return eip_name(eip.tenant, eip.address);
 }

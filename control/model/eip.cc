@@ -4,7 +4,7 @@
 
 namespace portcullis::model {
 
-Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family) const {
+Expected<void> Model::check_room_for_eip(IpFamily family) const {
   if (family == IpFamily::ipv6 && usage_.ipv6_eips() >= limits_.ipv6_eips) {
     return fail(ErrorCode::resource_exhausted,
                 "all " + std::to_string(limits_.ipv6_eips) +
@@ -13,11 +13,6 @@ Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family
   if (usage_.eips() >= limits_.eips) {
     return fail(ErrorCode::resource_exhausted, "all " + std::to_string(limits_.eips) +
                                                    " EIPs are in use; release one or raise capacity.eips");
-  }
-  if (usage_.eips_of(tenant) >= limits_.eips_per_tenant) {
-    return fail(ErrorCode::resource_exhausted, "tenant " + tenant + " has all of its " +
-                                                   std::to_string(limits_.eips_per_tenant) +
-                                                   " EIPs; release one or raise capacity.eips_per_tenant");
   }
   return {};
 }
@@ -63,10 +58,12 @@ Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& 
                     "; release it first, or name no pool",
                 "pool", eip_name(eip->tenant, eip->address));
   }
-  if (auto room = check_room_for_eip(vm.first, *asked); !room) {
-    room.error().field = "vm";
-    room.error().object = vm_name(vm);
-    return Unexpected(std::move(room.error()));
+  for (auto& room : {check_room_for_eip(*asked), check_eip_quota(vm.first)}) {
+    if (room) continue;
+    Error error = room.error();
+    error.field = "vm";
+    error.object = vm_name(vm);
+    return Unexpected(std::move(error));
   }
   if (!pool.empty())
     if (auto fits = check_pool_for(*asked, pool); !fits) return Unexpected(std::move(fits.error()));
@@ -129,7 +126,7 @@ Expected<Plan<Eip>> Model::plan_take_eip(const VmKey& vm, const IpAddr& address,
                          {},
                          {}},
                    "vm");
-  if (auto room = check_room_for_eip(vm.first, family); !room) return refused(std::move(room.error()), "vm");
+  if (auto room = check_room_for_eip(family); !room) return refused(std::move(room.error()), "vm");
   if (auto free = check_free(address, now_ms); !free) return refused(std::move(free.error()), "name");
   return new_eip(vm, address);
 }

@@ -28,6 +28,27 @@ struct Plan {
 
 struct Nothing {};
 
+// What a call wants of a quota. Absent: it stays as it is; 0: the default holds again.
+struct TenantQuotaChange {
+  std::optional<uint32_t> eips, rules;
+};
+struct EipQuotaChange {
+  std::optional<uint32_t> rules, flows;
+};
+
+struct QuotaUse {
+  uint32_t set = 0;    // 0: nothing
+  uint32_t limit = 0;  // what holds
+  uint64_t used = 0;   // may be more: then the limit was lowered, or a document said so
+};
+struct TenantQuotaUse {
+  QuotaUse eips, rules;
+};
+struct EipQuotaUse {
+  QuotaUse rules;
+  QuotaUse flows;  // workers know how many are used
+};
+
 class Draft;
 
 class Model {
@@ -66,7 +87,7 @@ class Model {
   // rest ended first, or else the pool's lowest one that was never handed out.
   [[nodiscard]] Expected<Plan<Eip>> plan_request_eip(const VmKey& vm, const std::string& pool, int64_t now_ms,
                                                      std::optional<IpFamily> family = std::nullopt) const;
-  // That very address for a vm that has no EIP of its family.
+  // That very address for a vm that has no EIP of its family. For a document, which stands above quotas.
   [[nodiscard]] Expected<Plan<Eip>> plan_take_eip(const VmKey& vm, const IpAddr& address,
                                                   int64_t now_ms) const;
   [[nodiscard]] Expected<Plan<Nothing>> plan_release_eip(const TenantId& tenant, const IpAddr& eip,
@@ -88,8 +109,20 @@ class Model {
   // Replaces the EIP's tags.
   [[nodiscard]] Expected<Plan<Eip>> plan_set_tag(const TenantId& tenant, const IpAddr& eip,
                                                  std::set<std::string> tags) const;
+  // The same for a document, which is the provider's and stands above quotas; nothing is kept.
+  [[nodiscard]] Expected<Plan<Eip>> plan_put_permit_list(const TenantId& tenant, const IpAddr& eip,
+                                                         PermitList rules) const;
   // Ends keep_established for an EIP whose kept entries are gone (called by the control thread's tick).
   [[nodiscard]] Plan<Nothing> plan_end_keep(const IpAddr& eip) const;
+
+  // quotas. One that is lowered below what is used takes nothing away: nothing is added until it is below.
+  // RESOURCE_EXHAUSTED for more than the gateway itself has room for.
+  [[nodiscard]] Expected<Plan<TenantQuota>> plan_set_tenant_quota(const TenantId& tenant,
+                                                                  const TenantQuotaChange& change) const;
+  [[nodiscard]] Expected<Plan<Eip>> plan_set_eip_quota(const TenantId& tenant, const IpAddr& eip,
+                                                       const EipQuotaChange& change) const;
+  [[nodiscard]] TenantQuotaUse quota_of(const TenantId& tenant) const;
+  [[nodiscard]] EipQuotaUse quota_of(const Eip& eip) const;
 
   // NOT_FOUND also when the EIP is another tenant's.
   [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, const IpAddr& eip) const;
@@ -99,7 +132,7 @@ class Model {
   void apply(const ChangeSet& changes);
   // Takes over a state read from the store. FAILED_PRECONDITION when it does not fit limits or ports (a vm on
   // a port that is not configured, more EIPs than the capacity): the message names the first object that does
-  // not.
+  // not. Quotas are not asked: they may have been lowered since.
   [[nodiscard]] Expected<void> restore(State state);
 
   // The EIP of a vm of that family; null if it has none.
@@ -149,7 +182,10 @@ class Model {
   [[nodiscard]] Expected<void> check_free(const IpAddr& address, int64_t now_ms) const;
   // An EIP that begins to be.
   [[nodiscard]] Plan<Eip> new_eip(const VmKey& vm, const IpAddr& address) const;
-  [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
+  [[nodiscard]] Expected<void> check_room_for_eip(IpFamily family) const;
+  [[nodiscard]] Expected<void> check_eip_quota(const TenantId& tenant) const;
+  // That `eip` may have the list instead of its own: one that is no longer always may.
+  [[nodiscard]] Expected<void> check_rule_quota(const Eip& eip, const PermitList& rules) const;
   // The list's size and its chunks; `current` is the list that it would replace.
   [[nodiscard]] Expected<void> check_permit_room(IpFamily family, const PermitList& rules,
                                                  const PermitList& current) const;

@@ -41,4 +41,12 @@ std::string pool_name(const std::string& id) {
   return "pools/" + id;
 }
 
+std::string tenant_name(const TenantId& tenant) {
+  return "tenants/" + tenant;
+}
+
+std::string quota_name(const TenantId& tenant) {
+  return tenant_name(tenant) + "/quota";
+}
+
 }  // namespace portcullis::model

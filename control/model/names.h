@@ -16,7 +16,9 @@ namespace portcullis::model {
 [[nodiscard]] std::string_view family_name(IpFamily family);  // "IPv4"
 [[nodiscard]] std::string vm_name(const VmKey& key);          // "tenants/T/vms/ID"
 [[nodiscard]] std::string eip_name(const TenantId& tenant,
-                                   const IpAddr& address);   // "tenants/T/eips/ADDRESS"
-[[nodiscard]] std::string pool_name(const std::string& id);  // "pools/P"
+                                   const IpAddr& address);      // "tenants/T/eips/ADDRESS"
+[[nodiscard]] std::string pool_name(const std::string& id);     // "pools/P"
+[[nodiscard]] std::string tenant_name(const TenantId& tenant);  // "tenants/T"
+[[nodiscard]] std::string quota_name(const TenantId& tenant);   // "tenants/T/quota"
 
 }  // namespace portcullis::model

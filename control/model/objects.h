@@ -30,6 +30,11 @@ using TenantId =
     std::string;  // [a-z0-9-]{1,63}, starts and ends with a letter or digit; so are vm, tag, rule ids
 using VmKey = std::pair<TenantId, std::string>;   // (tenant, vm id)
 using TagKey = std::pair<TenantId, std::string>;  // (tenant, tag name)
+// No pool's id, which is a text, too.
+struct QuotaKey {
+  TenantId tenant;
+  friend auto operator<=>(const QuotaKey&, const QuotaKey&) = default;
+};
 
 struct VmKeyHash {
   size_t operator()(const VmKey& key) const {
@@ -94,6 +99,20 @@ struct Pool {
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
+// What the provider has set. 0: nothing, and the default holds (limits.h).
+struct EipQuota {
+  uint32_t rules = 0;  // compiled
+  uint32_t flows = 0;  // live entries
+  friend bool operator==(const EipQuota&, const EipQuota&) = default;
+};
+
+struct TenantQuota {
+  TenantId tenant;
+  uint32_t eips = 0;
+  uint32_t rules = 0;  // compiled, of all lists together
+  friend bool operator==(const TenantQuota&, const TenantQuota&) = default;
+};
+
 struct Eip {
   IpAddr address;  // of the family of the vm's DIP that it stands for
   TenantId tenant;
@@ -105,6 +124,7 @@ struct Eip {
   Generation list_generation = 0;     // last set_permit_list that changed the list
   Generation kept_from = 0;           // flow entries with list generations >= this survive the last change
   bool keep_established = false;      // kept entries may live: the binding stays while they do
+  EipQuota quota = {};
   friend bool operator==(const Eip&, const Eip&) = default;
 };
 
@@ -121,6 +141,7 @@ struct State {
   std::map<std::string, Pool> pools;
   IndexedMap<IpAddr, Eip> eips;
   std::map<IpAddr, Quarantine> quarantine;
+  std::map<QuotaKey, TenantQuota> quotas;  // of tenants for which one is set
   friend bool operator==(const State&, const State&) = default;
 };
 
@@ -151,7 +172,16 @@ struct DeleteEip {
   int64_t quarantine_until_ms = 0;  // 0: it does not rest
   friend bool operator==(const DeleteEip&, const DeleteEip&) = default;
 };
-using Change = std::variant<PutVm, DeleteVm, PutPool, DeletePool, PutEip, DeleteEip>;
+struct PutTenantQuota {
+  TenantQuota quota;
+  friend bool operator==(const PutTenantQuota&, const PutTenantQuota&) = default;
+};
+struct DeleteTenantQuota {
+  TenantId tenant;
+  friend bool operator==(const DeleteTenantQuota&, const DeleteTenantQuota&) = default;
+};
+using Change =
+    std::variant<PutVm, DeleteVm, PutPool, DeletePool, PutEip, DeleteEip, PutTenantQuota, DeleteTenantQuota>;
 
 // Whole new values, so applying one twice is applying it once. Empty: nothing changes, no generation is used.
 struct ChangeSet {

@@ -343,7 +343,19 @@ Expected<Plan<Eip>> Model::plan_set_permit_list(const TenantId& tenant, const Ip
   if (!found) return Unexpected(found.error());
   if (auto check = check_rules(rules, eip.family()); !check)
     return refused_list(**found, std::move(check.error()));
-  return plan_list(**found, canonical(std::move(rules)), keep_established);
+  rules = canonical(std::move(rules));
+  if (auto quota = check_rule_quota(**found, rules); !quota)
+    return refused_list(**found, std::move(quota.error()));
+  return plan_list(**found, std::move(rules), keep_established);
+}
+
+Expected<Plan<Eip>> Model::plan_put_permit_list(const TenantId& tenant, const IpAddr& eip,
+                                                PermitList rules) const {
+  const auto found = find_eip(tenant, eip);
+  if (!found) return Unexpected(found.error());
+  if (auto check = check_rules(rules, eip.family()); !check)
+    return refused_list(**found, std::move(check.error()));
+  return plan_list(**found, canonical(std::move(rules)), false);
 }
 
 Expected<Plan<Eip>> Model::plan_add_permit_rules(const TenantId& tenant, const IpAddr& eip,
@@ -370,7 +382,10 @@ Expected<Plan<Eip>> Model::plan_add_permit_rules(const TenantId& tenant, const I
     }
   }
   std::ranges::sort(all, {}, &PermitRule::name);
-  return plan_list(current, std::move(all), current.keep_established);
+  PermitList next = std::move(all);
+  if (auto quota = check_rule_quota(current, next); !quota)
+    return refused_list(current, std::move(quota.error()));
+  return plan_list(current, std::move(next), current.keep_established);
 }
 
 Expected<Plan<Eip>> Model::plan_remove_permit_rules(const TenantId& tenant, const IpAddr& eip,

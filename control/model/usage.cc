@@ -186,7 +186,9 @@ void Usage::count(const Eip& eip) {
   ++eips_;
   permit_chunks_ += chunks_of(eip);
   tag_sets_ += eip.tags.empty() ? 0 : 1;
-  ++eips_of_tenant_[eip.tenant];
+  OfTenant& tenant = tenants_[eip.tenant];
+  ++tenant.eips;
+  tenant.rules += compiled_rules(eip.permit);
   ipv6_eips_ += eip.address.is_v6() ? 1 : 0;
   eip_of_vm_[{{eip.tenant, eip.vm}, eip.address.family()}] = eip.address;
 }
@@ -201,8 +203,9 @@ void Usage::remove(const Eip& eip) {
   permit_chunks_ -= chunks_of(eip);
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
   ipv6_eips_ -= eip.address.is_v6() ? 1 : 0;
-  if (const auto tenant = eips_of_tenant_.find(eip.tenant); --tenant->second == 0)
-    eips_of_tenant_.erase(tenant);
+  const auto tenant = tenants_.find(eip.tenant);
+  tenant->second.rules -= compiled_rules(eip.permit);
+  if (--tenant->second.eips == 0) tenants_.erase(tenant);
   eip_of_vm_.erase({{eip.tenant, eip.vm}, eip.address.family()});
   if (auto* pool = local_pool_of(eip.address)) --pool->used_;
 }
@@ -213,6 +216,9 @@ void Usage::replace(const Eip& eip, const Eip& next) {
   permit_chunks_ -= chunks_of(eip);
   tag_sets_ += next.tags.empty() ? 0 : 1;
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
+  OfTenant& tenant = tenants_.at(eip.tenant);
+  tenant.rules += compiled_rules(next.permit);
+  tenant.rules -= compiled_rules(eip.permit);
 }
 
 void Usage::count(const State& state, const Pool& pool) {
@@ -301,9 +307,9 @@ uint32_t Usage::index_pages() const {
   return static_cast<uint32_t>(page_users_.size()) + ipv6_pages_;
 }
 
-uint32_t Usage::eips_of(const TenantId& tenant) const {
-  const auto found = eips_of_tenant_.find(tenant);
-  return found == eips_of_tenant_.end() ? 0 : found->second;
+Usage::OfTenant Usage::of(const TenantId& tenant) const {
+  const auto found = tenants_.find(tenant);
+  return found == tenants_.end() ? OfTenant{} : found->second;
 }
 
 std::optional<IpAddr> Usage::eip_of(const VmKey& vm, IpFamily family) const {

@@ -69,7 +69,11 @@ class Usage {
   [[nodiscard]] uint32_t tag_sets() const { return tag_sets_; }
   [[nodiscard]] uint32_t index_pages() const;
   [[nodiscard]] uint32_t ipv6_pools() const { return ipv6_pools_; }
-  [[nodiscard]] uint32_t eips_of(const TenantId& tenant) const;
+  struct OfTenant {
+    uint32_t eips = 0;
+    uint64_t rules = 0;  // compiled, of all lists
+  };
+  [[nodiscard]] OfTenant of(const TenantId& tenant) const;
   [[nodiscard]] uint32_t ipv6_eips() const { return ipv6_eips_; }
   [[nodiscard]] std::optional<IpAddr> eip_of(const VmKey& vm, IpFamily family) const;
   [[nodiscard]] std::optional<VmKey> vm_at(const Location& location, const IpAddr& dip) const;
@@ -118,7 +122,7 @@ class Usage {
   uint32_t ipv6_pools_ = 0;
   uint32_t ipv6_pages_ = 0;
   uint32_t ipv6_eips_ = 0;
-  std::map<TenantId, uint32_t> eips_of_tenant_;
+  std::map<TenantId, OfTenant> tenants_;  // that have an EIP
   struct OwnerHash {
     size_t operator()(const std::pair<VmKey, IpFamily>& owner) const;
   };

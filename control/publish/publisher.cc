@@ -456,7 +456,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.binding_generation = binding.binding_generation;
   record.list_generation = binding.list_generation;
   record.kept_from = binding.kept_from;
-  record.flow_quota = flow_quota_;
+  record.flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_;
   record.rule_count = static_cast<uint32_t>(binding.rules.size());
   record.chunk = placement.permit.first;
   record.slot = placement.slot;

@@ -44,7 +44,8 @@ struct Totals {
 
 class Publisher {
  public:
-  // `port_ids`: configured name -> ethdev port. `workers` may be added after construction, before traffic.
+  // `port_ids`: configured name -> ethdev port. `flow_quota`: of EIPs that have none of their own. `workers`
+  // may be added after construction, before traffic.
   Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota);
 
   void add_worker(const Worker* worker) { workers_.push_back(worker); }

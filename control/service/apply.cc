@@ -48,6 +48,11 @@ Expected<Step> step_of_call(const Request& request) {
         return edit.carry_out(draft).map(
             [](const model::Eip& eip) { return model::eip_name(eip.tenant, eip.address); });
       };
+    else if constexpr (std::is_same_v<Object, model::TenantQuota>)
+      return [edit = std::move(edit)](Draft& draft) {
+        return edit.carry_out(draft).map(
+            [](const model::TenantQuota& quota) { return model::quota_name(quota.tenant); });
+      };
     else
       return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
         return edit.carry_out(draft).map([&](const Object&) { return name; });
@@ -81,6 +86,10 @@ Expected<Step> step_of(const v1::Operation& operation) {
       return step_of_call(operation.remove_permit_rules());
     case v1::Operation::kSetTag:
       return step_of_call(operation.set_tag());
+    case v1::Operation::kSetTenantQuota:
+      return step_of_call(operation.set_tenant_quota());
+    case v1::Operation::kSetEipQuota:
+      return step_of_call(operation.set_eip_quota());
     case v1::Operation::OPERATION_NOT_SET:
       break;
   }

@@ -201,6 +201,14 @@ Expected<std::string> pool_id(const std::string& name, const std::string& field)
   return std::string(parts[1]);
 }
 
+Expected<model::TenantId> tenant_id(const std::string& name, const std::string& field) {
+  const std::vector<std::string_view> parts = segments(name);
+  if (parts.size() != 2 || parts[0] != "tenants")
+    return refuse(quoted(name) + " is not of the form tenants/T", field);
+  if (!model::is_valid_id(parts[1])) return refuse(model::describe_invalid_id("tenant", parts[1]), field);
+  return model::TenantId(parts[1]);
+}
+
 Expected<std::optional<model::TenantId>> parent_tenant(const std::string& parent) {
   const std::vector<std::string_view> parts = segments(parent);
   if (parts.size() != 2 || parts[0] != "tenants")
@@ -261,6 +269,14 @@ Expected<Encapsulation> to_encapsulation(const v1::Location& location, const std
       break;
   }
   return Encapsulation();
+}
+
+v1::Quota to_proto(const model::QuotaUse& use) {
+  v1::Quota message;
+  message.set_set(use.set);
+  message.set_limit(use.limit);
+  message.set_used(use.used);
+  return message;
 }
 
 v1::Location to_proto(const model::Location& location) {
@@ -409,6 +425,25 @@ v1::PermitRule to_proto(const model::PermitRule& rule) {
   if (rule.icmp_type.has_value()) message.set_icmp_type(*rule.icmp_type);
   if (rule.icmp_code.has_value()) message.set_icmp_code(*rule.icmp_code);
   message.set_tracked(rule.tracked);
+  return message;
+}
+
+v1::TenantQuota quota_of(const model::Model& model, const model::TenantId& tenant) {
+  v1::TenantQuota message;
+  const model::TenantQuotaUse use = model.quota_of(tenant);
+  message.set_name(model::quota_name(tenant));
+  *message.mutable_eips() = to_proto(use.eips);
+  *message.mutable_rules() = to_proto(use.rules);
+  return message;
+}
+
+v1::EipQuota quota_of(const model::Model& model, const model::Eip& eip) {
+  v1::EipQuota message;
+  const model::EipQuotaUse use = model.quota_of(eip);
+  message.set_name(model::eip_name(eip.tenant, eip.address) + "/quota");
+  *message.mutable_rules() = to_proto(use.rules);
+  *message.mutable_flows() = to_proto(use.flows);
+  message.mutable_flows()->clear_used();
   return message;
 }
 

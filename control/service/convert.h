@@ -14,6 +14,7 @@
 #include "portcullis/v1/eip.pb.h"
 #include "portcullis/v1/permit.pb.h"
 #include "portcullis/v1/pool.pb.h"
+#include "portcullis/v1/quota.pb.h"
 #include "portcullis/v1/tenant_service.pb.h"
 #include "portcullis/v1/vm.pb.h"
 #include "src/base/expected.h"
@@ -29,6 +30,7 @@ struct EipKey {
 [[nodiscard]] Expected<model::VmKey> vm_key(const std::string& name, const std::string& field);
 [[nodiscard]] Expected<EipKey> eip_key(const std::string& name, const std::string& field);
 [[nodiscard]] Expected<std::string> pool_id(const std::string& name, const std::string& field);
+[[nodiscard]] Expected<model::TenantId> tenant_id(const std::string& name, const std::string& field);
 // The tenant of a list's parent; none for "tenants/-", all of them.
 [[nodiscard]] Expected<std::optional<model::TenantId>> parent_tenant(const std::string& parent);
 
@@ -57,5 +59,8 @@ struct EipKey {
 [[nodiscard]] v1::Eip to_proto(const model::Model& model, const model::Eip& eip);
 [[nodiscard]] v1::PermitRule to_proto(const model::PermitRule& rule);
 [[nodiscard]] v1::PermitList permit_list(const model::Eip& eip);
+[[nodiscard]] v1::TenantQuota quota_of(const model::Model& model, const model::TenantId& tenant);
+// Without the flows that are used, which workers know.
+[[nodiscard]] v1::EipQuota quota_of(const model::Model& model, const model::Eip& eip);
 
 }  // namespace portcullis::service

@@ -1,6 +1,7 @@
 #include "control/service/document.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "control/model/names.h"
@@ -31,8 +32,23 @@ Expected<model::DocumentEip> decode_eip(const v1::DocumentEip& message) {
                 quoted(message.vm()) + " is another tenant's; name a vm of " + key->tenant, "vm");
   auto rules = to_model(message.rules());
   if (!rules) return Unexpected(std::move(rules.error()));
-  return model::DocumentEip{std::move(key->tenant), key->address, vm->second, to_set(message.tags()),
-                            std::move(*rules)};
+  return model::DocumentEip{std::move(key->tenant),
+                            key->address,
+                            vm->second,
+                            to_set(message.tags()),
+                            std::move(*rules),
+                            {.rules = message.rule_quota(), .flows = message.flow_quota()}};
+}
+
+// "tenants/T/quota"
+Expected<model::TenantQuota> decode_quota(const v1::DocumentQuota& message) {
+  const std::string& name = message.name();
+  constexpr std::string_view suffix = "/quota";
+  if (!name.ends_with(suffix))
+    return fail(ErrorCode::invalid_argument, quoted(name) + " is not of the form tenants/T/quota", "name");
+  auto tenant = tenant_id(name.substr(0, name.size() - suffix.size()), "name");
+  if (!tenant) return Unexpected(std::move(tenant.error()));
+  return model::TenantQuota{std::move(*tenant), message.eips(), message.rules()};
 }
 
 Expected<model::Quarantine> decode_rest(const v1::RestingAddress& message) {
@@ -55,11 +71,19 @@ v1::Document to_document(const model::State& state) {
     message.set_vm(model::vm_name({eip.tenant, eip.vm}));
     message.mutable_tags()->Assign(eip.tags.begin(), eip.tags.end());
     for (const model::PermitRule& rule : eip.permit) *message.add_rules() = to_proto(rule);
+    message.set_rule_quota(eip.quota.rules);
+    message.set_flow_quota(eip.quota.flows);
   }
   for (const auto& [address, rest] : state.quarantine) {
     v1::RestingAddress& message = *document.add_resting();
     message.set_address(address.to_string());
     message.set_until_ms(rest.until_ms);
+  }
+  for (const auto& [key, quota] : state.quotas) {
+    v1::DocumentQuota& message = *document.add_quotas();
+    message.set_name(model::quota_name(key.tenant));
+    message.set_eips(quota.eips);
+    message.set_rules(quota.rules);
   }
   return document;
 }
@@ -87,6 +111,8 @@ Expected<model::Document> to_model(const v1::Document& message) {
   if (auto done = decode(message.eips(), "eips", "eip", document.eips, decode_eip); !done)
     return Unexpected(std::move(done.error()));
   if (auto done = decode(message.resting(), "resting", "rest", document.resting, decode_rest); !done)
+    return Unexpected(std::move(done.error()));
+  if (auto done = decode(message.quotas(), "quotas", "quota", document.quotas, decode_quota); !done)
     return Unexpected(std::move(done.error()));
   return document;
 }

@@ -41,6 +41,19 @@ Reply pool_of(const model::Model& model, const model::Pool& pool) {
   return reply;
 }
 
+template <typename Reply>
+Reply tenant_quota_of(const model::Model& model, const model::TenantQuota& quota) {
+  Reply reply;
+  *reply.mutable_quota() = quota_of(model, quota.tenant);
+  return reply;
+}
+template <typename Reply>
+Reply eip_quota_of(const model::Model& model, const model::Eip& eip) {
+  Reply reply;
+  *reply.mutable_quota() = quota_of(model, eip);
+  return reply;
+}
+
 // A pool's prefix is all that an update may change.
 Expected<void> check_mask(const v1::UpdatePoolRequest& request) {
   const auto& paths = request.update_mask().paths();
@@ -180,6 +193,32 @@ Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) 
           return model.plan_set_tag(eip.tenant, eip.address, tags);
         },
         eip_of<v1::SetTagResponse>};
+  });
+}
+
+Expected<QuotaEdit<v1::SetTenantQuotaResponse>> edit_of(const v1::SetTenantQuotaRequest& request) {
+  return tenant_id(request.tenant(), "tenant").map([&](model::TenantId tenant) {
+    model::TenantQuotaChange change;
+    if (request.has_eips()) change.eips = request.eips();
+    if (request.has_rules()) change.rules = request.rules();
+    return QuotaEdit<v1::SetTenantQuotaResponse>{
+        [tenant = std::move(tenant), change](const model::Model& model) {
+          return model.plan_set_tenant_quota(tenant, change);
+        },
+        tenant_quota_of<v1::SetTenantQuotaResponse>};
+  });
+}
+
+Expected<EipEdit<v1::SetEipQuotaResponse>> edit_of(const v1::SetEipQuotaRequest& request) {
+  return eip_key(request.eip(), "eip").map([&](EipKey eip) {
+    model::EipQuotaChange change;
+    if (request.has_rules()) change.rules = request.rules();
+    if (request.has_flows()) change.flows = request.flows();
+    return EipEdit<v1::SetEipQuotaResponse>{[eip = std::move(eip), change](const model::Model& model) {
+                                              return model.plan_set_eip_quota(eip.tenant, eip.address,
+                                                                              change);
+                                            },
+                                            eip_quota_of<v1::SetEipQuotaResponse>};
   });
 }
 

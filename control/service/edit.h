@@ -40,6 +40,8 @@ using PoolEdit = ObjectEdit<Reply, model::Pool>;
 template <typename Reply>
 using EipEdit = ObjectEdit<Reply, model::Eip>;
 template <typename Reply>
+using QuotaEdit = ObjectEdit<Reply, model::TenantQuota>;
+template <typename Reply>
 using Deletion = ObjectEdit<Reply, model::Nothing>;
 
 // What does not decode is refused by the path of its field.
@@ -56,6 +58,9 @@ using Deletion = ObjectEdit<Reply, model::Nothing>;
 [[nodiscard]] Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(
     const v1::RemovePermitRulesRequest& request);
 [[nodiscard]] Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request);
+[[nodiscard]] Expected<QuotaEdit<v1::SetTenantQuotaResponse>> edit_of(
+    const v1::SetTenantQuotaRequest& request);
+[[nodiscard]] Expected<EipEdit<v1::SetEipQuotaResponse>> edit_of(const v1::SetEipQuotaRequest& request);
 [[nodiscard]] Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request);
 [[nodiscard]] Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request);
 

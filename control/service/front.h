@@ -78,6 +78,14 @@ class TenantFront final : public Front<v1::TenantService::Service> {
                       v1::SetTagResponse* reply) override {
     return pass(&Service::SetTag, context, request, reply);
   }
+  grpc::Status GetTenantQuota(grpc::ServerContext* context, const v1::GetTenantQuotaRequest* request,
+                              v1::TenantQuota* reply) override {
+    return pass(&Service::GetTenantQuota, context, request, reply);
+  }
+  grpc::Status GetEipQuota(grpc::ServerContext* context, const v1::GetEipQuotaRequest* request,
+                           v1::EipQuota* reply) override {
+    return pass(&Service::GetEipQuota, context, request, reply);
+  }
 };
 
 class ProviderFront final
@@ -125,6 +133,18 @@ class ProviderFront final
   grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override {
     return pass(&Handlers::DeletePool, context, request, reply);
+  }
+  grpc::Status SetTenantQuota(grpc::ServerContext* context, const v1::SetTenantQuotaRequest* request,
+                              v1::SetTenantQuotaResponse* reply) override {
+    return pass(&Handlers::SetTenantQuota, context, request, reply);
+  }
+  grpc::Status ListTenantQuotas(grpc::ServerContext* context, const v1::ListTenantQuotasRequest* request,
+                                v1::ListTenantQuotasResponse* reply) override {
+    return pass(&Handlers::ListTenantQuotas, context, request, reply);
+  }
+  grpc::Status SetEipQuota(grpc::ServerContext* context, const v1::SetEipQuotaRequest* request,
+                           v1::SetEipQuotaResponse* reply) override {
+    return pass(&Handlers::SetEipQuota, context, request, reply);
   }
   // Read by hand, to be of one arena: ten thousand small parts of a request would be allocated one by one,
   // and given back so.

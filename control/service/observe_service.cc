@@ -131,6 +131,7 @@ grpc::Status ObserveService::GetEipStatistics(grpc::ServerContext*,
   if (!key) return to_status(key.error());
   const auto statistics = control_.run([&](View view) {
     return view.model.find_eip(key->tenant, key->address).map([&](const model::Eip* eip) {
+      reply->set_flow_quota(view.model.quota_of(*eip).flows.limit);
       return view.publisher.statistics(eip->address);
     });
   });
@@ -141,7 +142,6 @@ grpc::Status ObserveService::GetEipStatistics(grpc::ServerContext*,
   reply->set_out_packets(statistics->out_packets);
   reply->set_out_bytes(statistics->out_bytes);
   reply->set_flow_entries(statistics->flow_entries);
-  reply->set_flow_quota(sources_.flow_quota);
   for (const publish::RuleHits& hits : statistics->rules) {
     v1::RuleHits& rule = *reply->add_rules();
     rule.set_rule(hits.rule);

@@ -38,7 +38,6 @@ struct Sources {
   std::vector<const Worker*> workers;
   std::vector<PortFacts> ports;
   std::function<LinkState(PortId)> link;  // asks the driver; any thread
-  uint32_t flow_quota = 0;                // flow entries that one EIP may own
   Captures* captures = nullptr;           // null: there are none
   // Has an errand carried out by a worker; any thread but the worker's.
   std::function<Expected<void>(const Worker&, Errand&)> ask = [](const Worker& worker, Errand& errand) {

@@ -16,6 +16,7 @@ namespace {
 using View = Control::View;
 
 constexpr std::string_view pool_list = "pools";
+constexpr std::string_view quota_list = "quotas";
 
 // "T/ID" -> (T, ID), the key of a page of vms.
 model::VmKey vm_after(const std::string& key) {
@@ -117,6 +118,34 @@ grpc::Status ProviderService::UpdatePool(grpc::ServerContext* context, const v1:
 
 grpc::Status ProviderService::DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
                                          v1::DeletePoolResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status ProviderService::SetTenantQuota(grpc::ServerContext* context,
+                                             const v1::SetTenantQuotaRequest* request,
+                                             v1::SetTenantQuotaResponse* reply) {
+  return change(control_, context, *request, *reply);
+}
+
+grpc::Status ProviderService::ListTenantQuotas(grpc::ServerContext*,
+                                               const v1::ListTenantQuotasRequest* request,
+                                               v1::ListTenantQuotasResponse* reply) {
+  const Expected<Page> page = page_of(request->page_size(), request->page_token(), quota_list);
+  if (!page) return to_status(page.error());
+  const auto listed = control_.run([&](View view) {
+    const auto& quotas = view.model.state().quotas;
+    const auto begin = quotas.upper_bound(model::QuotaKey{page->after});
+    const auto show = [&](const auto& entry) {
+      *reply->add_quotas() = quota_of(view.model, entry.first.tenant);
+      return entry.first.tenant;
+    };
+    reply->set_next_page_token(fill_page(*page, quota_list, begin, quotas.end(), all_of_them, show));
+  });
+  return listed ? grpc::Status::OK : to_status(listed.error());
+}
+
+grpc::Status ProviderService::SetEipQuota(grpc::ServerContext* context, const v1::SetEipQuotaRequest* request,
+                                          v1::SetEipQuotaResponse* reply) {
   return change(control_, context, *request, *reply);
 }
 

@@ -29,6 +29,12 @@ class ProviderService final : public v1::ProviderService::Service {
                           v1::UpdatePoolResponse* reply) override;
   grpc::Status DeletePool(grpc::ServerContext*, const v1::DeletePoolRequest* request,
                           v1::DeletePoolResponse* reply) override;
+  grpc::Status SetTenantQuota(grpc::ServerContext*, const v1::SetTenantQuotaRequest* request,
+                              v1::SetTenantQuotaResponse* reply) override;
+  grpc::Status ListTenantQuotas(grpc::ServerContext*, const v1::ListTenantQuotasRequest* request,
+                                v1::ListTenantQuotasResponse* reply) override;
+  grpc::Status SetEipQuota(grpc::ServerContext*, const v1::SetEipQuotaRequest* request,
+                           v1::SetEipQuotaResponse* reply) override;
   grpc::Status Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
                      v1::ApplyResponse* reply) override;
   grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest*, v1::Document* reply) override;

@@ -100,4 +100,30 @@ grpc::Status TenantService::SetTag(grpc::ServerContext* context, const v1::SetTa
   return change(control_, context, *request, *reply);
 }
 
+grpc::Status TenantService::GetTenantQuota(grpc::ServerContext*, const v1::GetTenantQuotaRequest* request,
+                                           v1::TenantQuota* reply) {
+  const auto tenant = tenant_id(request->tenant(), "tenant");
+  if (!tenant) return to_status(tenant.error());
+  auto quota = control_.run([&](View view) { return quota_of(view.model, *tenant); });
+  if (!quota) return to_status(quota.error());
+  *reply = std::move(*quota);
+  return grpc::Status::OK;
+}
+
+grpc::Status TenantService::GetEipQuota(grpc::ServerContext*, const v1::GetEipQuotaRequest* request,
+                                        v1::EipQuota* reply) {
+  const Expected<EipKey> key = eip_key(request->eip(), "eip");
+  if (!key) return to_status(key.error());
+  auto quota = control_.run([&](View view) {
+    return view.model.find_eip(key->tenant, key->address).map([&](const model::Eip* found) {
+      v1::EipQuota message = quota_of(view.model, *found);
+      message.mutable_flows()->set_used(view.publisher.flows_of(found->address));
+      return message;
+    });
+  });
+  if (!quota) return to_status(quota.error());
+  *reply = std::move(*quota);
+  return grpc::Status::OK;
+}
+
 }  // namespace portcullis::service

@@ -29,6 +29,10 @@ class TenantService final : public v1::TenantService::Service {
                              v1::PermitList* reply) override;
   grpc::Status SetTag(grpc::ServerContext*, const v1::SetTagRequest* request,
                       v1::SetTagResponse* reply) override;
+  grpc::Status GetTenantQuota(grpc::ServerContext*, const v1::GetTenantQuotaRequest* request,
+                              v1::TenantQuota* reply) override;
+  grpc::Status GetEipQuota(grpc::ServerContext*, const v1::GetEipQuotaRequest* request,
+                           v1::EipQuota* reply) override;
 
  private:
   Control& control_;

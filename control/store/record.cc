@@ -105,10 +105,21 @@ struct Writer {
     eip.set_list_generation(change.eip.list_generation);
     eip.set_kept_from(change.eip.kept_from);
     eip.set_keep_established(change.eip.keep_established);
+    eip.set_rule_quota(change.eip.quota.rules);
+    eip.set_flow_quota(change.eip.quota.flows);
   }
   void operator()(const model::DeleteEip& change) const {
     write_address(change.address, *out.mutable_delete_eip());
     out.mutable_delete_eip()->set_quarantine_until_ms(change.quarantine_until_ms);
+  }
+  void operator()(const model::PutTenantQuota& change) const {
+    TenantQuota& quota = *out.mutable_put_tenant_quota();
+    quota.set_tenant(change.quota.tenant);
+    quota.set_eips(change.quota.eips);
+    quota.set_rules(change.quota.rules);
+  }
+  void operator()(const model::DeleteTenantQuota& change) const {
+    out.set_delete_tenant_quota(change.tenant);
   }
 };
 
@@ -282,6 +293,7 @@ Expected<model::Change> read(const Eip& in) {
   eip.list_generation = in.list_generation();
   eip.kept_from = in.kept_from();
   eip.keep_established = in.keep_established();
+  eip.quota = {.rules = in.rule_quota(), .flows = in.flow_quota()};
   return model::PutEip{std::move(eip)};
 }
 
@@ -305,6 +317,11 @@ Expected<model::Change> read(const Change& in) {
       return read(in.put_eip());
     case Change::kDeleteEip:
       return read(in.delete_eip());
+    case Change::kPutTenantQuota:
+      return model::PutTenantQuota{
+          {in.put_tenant_quota().tenant(), in.put_tenant_quota().eips(), in.put_tenant_quota().rules()}};
+    case Change::kDeleteTenantQuota:
+      return model::DeleteTenantQuota{in.delete_tenant_quota()};
     case Change::CHANGE_NOT_SET:
       break;
   }

@@ -31,6 +31,10 @@ std::string object_of(const model::Change& change) {
     return model::pool_name(pool->id) + " (deleted)";
   if (const auto* eip = std::get_if<model::PutEip>(&change))
     return model::eip_name(eip->eip.tenant, eip->eip.address);
+  if (const auto* quota = std::get_if<model::PutTenantQuota>(&change))
+    return model::quota_name(quota->quota.tenant);
+  if (const auto* quota = std::get_if<model::DeleteTenantQuota>(&change))
+    return model::quota_name(quota->tenant) + " (cleared)";
   return "EIP " + std::get<model::DeleteEip>(change).address.to_string() + " (released)";
 }
 

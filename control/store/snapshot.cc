@@ -19,6 +19,9 @@ model::Change put(const model::Quarantine& rest) {
 model::Change put(const model::Eip& eip) {
   return model::PutEip{eip};
 }
+model::Change put(const model::TenantQuota& quota) {
+  return model::PutTenantQuota{quota};
+}
 
 size_t weight_of(const model::Change& change) {
   const auto* eip = std::get_if<model::PutEip>(&change);
@@ -29,7 +32,8 @@ size_t weight_of(const model::Change& change) {
 bool makes_something(const model::Change& change) {
   if (const auto* rest = std::get_if<model::DeleteEip>(&change)) return rest->quarantine_until_ms != 0;
   return !std::holds_alternative<model::DeleteVm>(change) &&
-         !std::holds_alternative<model::DeletePool>(change);
+         !std::holds_alternative<model::DeletePool>(change) &&
+         !std::holds_alternative<model::DeleteTenantQuota>(change);
 }
 
 }  // namespace
@@ -55,6 +59,9 @@ model::ChangeSet Snapshot::next(const model::State& state, size_t most) {
         break;
       case Phase::eips:
         walk(state.eips, eip_, most, part);
+        break;
+      case Phase::quotas:
+        walk(state.quotas, quota_, most, part);
         break;
       case Phase::preserved:
         give_preserved(most, part);

@@ -28,7 +28,7 @@ class Snapshot {
   [[nodiscard]] model::ChangeSet next(const model::State& state, size_t most);
 
  private:
-  enum class Phase : uint8_t { vms, pools, quarantine, eips, preserved, done };
+  enum class Phase : uint8_t { vms, pools, quarantine, eips, quotas, preserved, done };
 
   template <typename Objects, typename Key>
   void walk(const Objects& objects, std::optional<Key>& last, size_t most, model::ChangeSet& part);
@@ -42,6 +42,7 @@ class Snapshot {
   std::optional<std::string> pool_;
   std::optional<IpAddr> quarantine_;
   std::optional<IpAddr> eip_;
+  std::optional<model::QuotaKey> quota_;
   // Of each object that has changed since, what it was. Given at the end; one that was read before its change
   // is given twice, alike.
   std::map<model::ChangeKey, model::Change> before_;

@@ -147,7 +147,8 @@ Expected<void> SqliteStore::raise_version() {
   if (!version) return explained(path_, version.error());
   const std::string to_5 =
       std::string("BEGIN IMMEDIATE;") + version_5 + (base_.parts > 0 ? set_base(base_) : "") + "COMMIT;";
-  const std::pair<int64_t, const char*> steps[] = {{4, version_4}, {5, to_5.c_str()}};
+  const std::pair<int64_t, const char*> steps[] = {
+      {4, version_4}, {5, to_5.c_str()}, {6, "PRAGMA user_version = 6"}};
   for (const auto& [to, sql] : steps) {
     if (*version >= to) continue;
     if (const int set = connection_.execute(sql); set != SQLITE_OK) {

@@ -44,7 +44,7 @@ struct alignas(64) BindingRecord {
   uint32_t binding_generation = 0;   // raised by set_tag, move
   uint32_t list_generation = 0;      // raised by every change of the permit list
   uint32_t kept_from = 0;            // entries with list generations from here on survive (keep_established)
-  uint32_t flow_quota = 0;           // most live flow entries of this EIP on a worker
+  uint32_t flow_quota = 0;           // most live flow entries of this EIP; read when one opens
   ChecksumDelta to_public;           // DIP -> EIP
   ChecksumDelta to_private;          // EIP -> DIP
   uint32_t rule_count = 0;           // inline and beyond

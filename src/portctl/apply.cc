@@ -61,7 +61,7 @@ void read_document(const std::string& path, v1::Document& document) {
     throw Failure{usage, std::string("portctl: no document is given; -f FILE names one") + hint};
   parse(path, document);
   if (document.pools().empty() && document.vms().empty() && document.eips().empty() &&
-      document.resting().empty())
+      document.resting().empty() && document.quotas().empty())
     throw Failure{usage, "portctl: " + path + " holds no object" + hint};
 }
 

@@ -20,6 +20,8 @@ void add_permit(CLI::App& app, const Options& options);
 void add_tag(CLI::App& app, const Options& options);
 // The calls by their names in the paper: request-eip, release-eip, set-permit-list, set-tag.
 void add_paper_names(CLI::App& app, const Options& options);
+// quota.cc
+void add_quota(CLI::App& app, const Options& options);
 // apply.cc: many changes as one, from a file.
 void add_apply(CLI::App& app, const Options& options);
 void add_export(CLI::App& app, const Options& options);

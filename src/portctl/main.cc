@@ -75,6 +75,7 @@ int run(int argc, char** argv) {
   add_eip(app, options);
   add_permit(app, options);
   add_tag(app, options);
+  add_quota(app, options);
   add_apply(app, options);
   add_export(app, options);
   add_import(app, options);

@@ -55,7 +55,6 @@ model::Limits limits_of(const config::Settings& settings) {
   model::Limits limits;
   limits.eips = capacity.eips;
   limits.ipv6_eips = capacity.ipv6_eips;
-  limits.eips_per_tenant = capacity.eips_per_tenant;
   limits.vms = capacity.vms;
   limits.index_pages = capacity.index_pages;
   limits.rules_per_eip = capacity.rules_per_eip;
@@ -64,7 +63,12 @@ model::Limits limits_of(const config::Settings& settings) {
   limits.tag_sets = capacity.tag_sets;
   limits.links = capacity.links;
   limits.tunnel_remotes = capacity.tunnel_remotes;
+  limits.flows = capacity.flows;
   limits.quarantine_ms = settings.quarantine_ms;
+  limits.eips_per_tenant = capacity.eips_per_tenant;
+  limits.rules_per_tenant = capacity.rules_per_tenant;
+  limits.default_rules_per_eip = capacity.default_rules_per_eip;
+  limits.flows_per_eip = capacity.flows_per_eip;
   return limits;
 }
 
@@ -337,7 +341,6 @@ Expected<void> Gateway::start_api() {
     const std::scoped_lock lock(*mutex);
     return service::LinkState{link_is_up(port), missed_frames(port)};
   };
-  sources.flow_quota = settings_.capacity.flows_per_eip;
   sources.captures = captures_.get();
   service::ServerConfig config{settings_.api.socket, std::nullopt, settings_.api.audit_log,
                                settings_.metrics_listen};

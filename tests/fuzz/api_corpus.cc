@@ -71,6 +71,15 @@ constexpr std::array calls{
     Line{provider, "UpdatePool",
          "pool { name: 'pools/public' prefix: '203.0.113.0/24' } update_mask { paths: 'prefix' }"},
     Line{provider, "DeletePool", "name: 'pools/far'"},
+    Line{provider, "SetTenantQuota", "tenant: 'tenants/acme' eips: 2 rules: 5"},
+    Line{provider, "SetEipQuota", "eip: 'tenants/acme/eips/203.0.113.1' rules: 2 flows: 7"},
+    Line{provider, "ListTenantQuotas", "page_size: 1"},
+    Line{acme, "GetTenantQuota", "tenant: 'tenants/acme'"},
+    Line{acme, "GetEipQuota", "eip: 'tenants/acme/eips/203.0.113.1'"},
+    Line{other, "SetTenantQuota", "tenant: 'tenants/other' eips: 8"},
+    Line{provider, "Apply",
+         "operations { set_tenant_quota { tenant: 'tenants/acme' eips: 0 } }"
+         "operations { set_eip_quota { eip: 'tenants/acme/eips/203.0.113.1' flows: 0 } }"},
     Line{provider, "Apply",
          "operations { create_vm { vm { name: 'tenants/acme/vms/db' location { port: 'vm0' mac:"
          " '02:00:00:00:00:04' } dip: '10.0.0.4' } } }"
@@ -89,8 +98,9 @@ constexpr std::array calls{
         " dip6: 'fd00::2' }"
         "eips { name: 'tenants/acme/eips/203.0.113.1' vm: 'tenants/acme/vms/web' tags: 'web' rules { name: "
         "'a'"
-        " direction: INBOUND remote { any: true } } }"
-        "resting { address: '203.0.113.3' until_ms: 99999999999999 } }"},
+        " direction: INBOUND remote { any: true } } flow_quota: 9 }"
+        "resting { address: '203.0.113.3' until_ms: 99999999999999 }"
+        "quotas { name: 'tenants/acme/quota' eips: 3 } }"},
     Line{provider, "ListDrops", ""},
     Line{provider, "ListPorts", ""},
     Line{provider, "ListWorkers", ""},

@@ -38,7 +38,12 @@ model::Model empty_model() {
   model::Limits limits;
   limits.eips = room_for_eips;
   limits.ipv6_eips = room_for_eips;
+  limits.flows = 1024;
+  limits.tenant_quotas = 3;
   limits.eips_per_tenant = 5;
+  limits.rules_per_tenant = 60;
+  limits.default_rules_per_eip = 30;
+  limits.flows_per_eip = flow_quota;
   limits.vms = 6;
   limits.index_pages = sizes.index_pages;
   limits.rules_per_eip = rules_per_eip;
@@ -115,6 +120,7 @@ service::Identity identity_of(Caller caller) {
 model::State beside(model::State state, const model::TenantId& tenant) {
   model::State rest;
   rest.pools = std::move(state.pools);
+  rest.quotas = std::move(state.quotas);
   for (const auto& [key, vm] : state.vms)
     if (vm.tenant != tenant) rest.vms.emplace(key, vm);
   for (const auto& [address, eip] : state.eips)
@@ -154,7 +160,6 @@ ApiWorld::Process::Process(Disk& disk)
                                   {vm0, "vm0", "net_ring1", 0},
                                   {vm1, "vm1", "net_ring2", 0}},
                         .link = [](PortId) { return service::LinkState{}; },
-                        .flow_quota = flow_quota,
                         .captures = captures.get(),
                         .ask =
                             [this](const Worker&, Errand& errand) {
@@ -240,6 +245,8 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"RemovePermitRules", handler(tenant, &T::RemovePermitRules)},
       {"GetPermitList", handler(tenant, &T::GetPermitList)},
       {"SetTag", handler(tenant, &T::SetTag)},
+      {"GetTenantQuota", handler(tenant, &T::GetTenantQuota)},
+      {"GetEipQuota", handler(tenant, &T::GetEipQuota)},
       {"CreateVm", handler(provider, &P::CreateVm)},
       {"GetVm", handler(provider, &P::GetVm)},
       {"ListVms", handler(provider, &P::ListVms)},
@@ -250,6 +257,9 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListPools", handler(provider, &P::ListPools)},
       {"UpdatePool", handler(provider, &P::UpdatePool)},
       {"DeletePool", handler(provider, &P::DeletePool)},
+      {"SetTenantQuota", handler(provider, &P::SetTenantQuota)},
+      {"ListTenantQuotas", handler(provider, &P::ListTenantQuotas)},
+      {"SetEipQuota", handler(provider, &P::SetEipQuota)},
       {"Apply", handler(provider, &P::Apply)},
       {"Export", handler(provider, &P::Export)},
       {"Import", handler(provider, &P::Import)},

@@ -21,10 +21,9 @@ T must(Expected<T> result) {
   return std::move(*result);
 }
 
-model::Limits limits_of(const Sizes& sizes) {
+model::Limits limits_of(const Sizes& sizes, const reference::Setup& setup) {
   return {.eips = sizes.eips,
           .ipv6_eips = sizes.eips,
-          .eips_per_tenant = sizes.eips,
           .vms = sizes.eips,
           .index_pages = sizes.index_pages,
           .rules_per_eip = sizes.rules_per_eip,
@@ -32,7 +31,9 @@ model::Limits limits_of(const Sizes& sizes) {
           .links = sizes.links,
           .tunnel_remotes = sizes.tunnel_remotes,
           .tag_sets = sizes.tag_sets,
-          .quarantine_ms = sizes.quarantine_ms};
+          .quarantine_ms = sizes.quarantine_ms,
+          .eips_per_tenant = sizes.eips,
+          .flows_per_eip = setup.flow_quota};
 }
 
 model::EndpointPorts endpoint_ports(const reference::Setup& setup) {
@@ -89,7 +90,7 @@ void compile_own_list(const std::vector<model::PermitRule>& rules, GatewayInfo& 
 
 GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vector<RingPort*>& ports,
                                    const Sizes& sizes, uint32_t punt_room)
-    : ports_(ports), model_(limits_of(sizes), endpoint_ports(setup), reserved(setup)) {
+    : ports_(ports), model_(limits_of(sizes, setup), endpoint_ports(setup), reserved(setup)) {
   model::State state;
   state.generation = sizes.generation;
   require(model_.restore(std::move(state)));

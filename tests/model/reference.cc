@@ -107,6 +107,13 @@ void Gateway::set_tag(const IpAddr& address, std::set<std::string> tags) {
   eip.binding_generation = ++state_.generation;
 }
 
+void Gateway::set_flow_quota(const IpAddr& address, uint32_t flows) {
+  Eip& eip = state_.eips.at(address);
+  if (flows == eip.quota.flows) return;
+  eip.quota.flows = flows;
+  ++state_.generation;
+}
+
 void Gateway::end_keep(const IpAddr& address) {
   Eip& eip = state_.eips.at(address);
   if (!eip.keep_established) return;

@@ -121,7 +121,7 @@ struct Setup {
   FlowShape flows;
   FragmentShape fragments;
   WorkerShape workers;
-  uint32_t flow_quota = 0;          // entries an EIP may own
+  uint32_t flow_quota = 0;          // entries an EIP may own that has no quota of its own
   uint32_t icmp_error_rate = 100;   // a second, of one EIP
   uint32_t hold_limit = 512;        // frames that wait for room on one port
   uint32_t punt_room = UINT32_MAX;  // frames the punt thread's ring takes between two collections
@@ -206,6 +206,7 @@ class Gateway {
   void release_eip(const IpAddr& address);
   void set_permit_list(const IpAddr& address, std::vector<model::PermitRule> rules, bool keep_established);
   void set_tag(const IpAddr& address, std::set<std::string> tags);
+  void set_flow_quota(const IpAddr& address, uint32_t flows);  // 0: the setup's
   void end_keep(const IpAddr& address);
   // FAILED_PRECONDITION of keep_established: some inbound rule that tracks nothing would be taken away.
   [[nodiscard]] bool may_keep(const IpAddr& address, const std::vector<model::PermitRule>& list) const;

@@ -95,7 +95,8 @@ bool Gateway::over_quota(const std::vector<std::pair<const Side*, FlowKey>>& ope
   std::map<IpAddr, uint64_t> owned;
   for (const auto& [side, key] : opens) {
     uint64_t& count = owned.try_emplace(key.local, flows_of(key.local)).first->second;
-    if (count >= setup_.flow_quota) return true;
+    const uint32_t own_quota = state_.eips.at(key.local).quota.flows;
+    if (count >= (own_quota == 0 ? setup_.flow_quota : own_quota)) return true;
     ++count;
   }
   return false;

@@ -138,6 +138,7 @@ void Scenario::populate() {
       const auto eip = world_->request_eip({vm.tenant, vm.id}, {}, family);
       if (!eip) continue;
       if (chance(60)) world_->set_tag(*eip, {pick(tags)});
+      if (chance(30)) set_some_flow_quota(*eip);
       if (!chance(15)) world_->set_permit_list(*eip, make_list(family));
     }
   }
@@ -242,7 +243,7 @@ std::vector<PermitRule> Scenario::make_list(IpFamily family) {
 
 void Scenario::change() {
   const auto eip = some_eip();
-  switch (below(12)) {
+  switch (below(13)) {
     case 0:
     case 1:
     case 2:
@@ -274,6 +275,9 @@ void Scenario::change() {
     case 9:
     case 10:
       if (!world_->state().vms.empty()) move_some_vm();
+      break;
+    case 11:
+      if (eip) set_some_flow_quota(*eip);
       break;
     default:
       if (eip && chance(60))
@@ -309,6 +313,10 @@ void Scenario::change_list(const IpAddr& eip) {
       rules.push_back(make_rule("x" + std::to_string(random_() % 1000), eip.family()));
   }
   world_->set_permit_list(eip, rules, chance(40));
+}
+
+void Scenario::set_some_flow_quota(const IpAddr& eip) {
+  world_->set_flow_quota(eip, pick<uint32_t>({0, 1, 2, 5, 300}));
 }
 
 void Scenario::change_pools() {

@@ -67,6 +67,7 @@ class Scenario {
   // calls
   void change();
   void change_list(const IpAddr& eip);
+  void set_some_flow_quota(const IpAddr& eip);
   void change_pools();
   void change_vms();
   void move_some_vm();

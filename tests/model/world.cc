@@ -311,6 +311,13 @@ bool World::set_tag(const IpAddr& eip, const std::set<std::string>& tags) {
               [&](const auto&) { reference_.set_tag(eip, tags); });
 }
 
+bool World::set_flow_quota(const IpAddr& eip, uint32_t flows) {
+  return call("flow quota of " + eip.to_string() + ": " + std::to_string(flows),
+              gateway_->model().plan_set_eip_quota(state().eips.at(eip).tenant, eip,
+                                                   {.rules = std::nullopt, .flows = flows}),
+              [&](const auto&) { reference_.set_flow_quota(eip, flows); });
+}
+
 void World::end_keep(const IpAddr& eip) {
   const Expected<model::Plan<model::Nothing>> plan = gateway_->model().plan_end_keep(eip);
   call("end keep of " + eip.to_string(), plan, [&](const auto&) { reference_.end_keep(eip); });

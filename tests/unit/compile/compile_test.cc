@@ -246,6 +246,16 @@ TEST(CompileChange, ARuleChangeTouchesOneBinding) {
   EXPECT_EQ(update.bindings.size(), 1u);
 }
 
+TEST(CompileChange, AnEipsFlowQuotaIsItsBindingsAndATenantsNobodys) {
+  model::State state = one_eip();
+  Image image = compile(state);
+  EXPECT_EQ(image.bindings.at(web_eip).flow_quota, 0u) << "the default";
+  state.eips.at(web_eip).quota = {.rules = 3, .flows = 7};
+  apply(image, compile_change(state, {10, {model::PutEip{state.eips.at(web_eip)}}}));
+  EXPECT_EQ(image.bindings.at(web_eip).flow_quota, 7u);
+  EXPECT_TRUE(compile_change(state, {11, {model::PutTenantQuota{{"acme", 1, 1}}}}).bindings.empty());
+}
+
 // Random calls on a model; after each, the image that was brought up to date step by step must be the
 // compiled one.
 class RandomCalls {
@@ -257,7 +267,11 @@ class RandomCalls {
 
   void step() {
     now_ms_ += 1;
-    switch (below(9)) {
+    switch (below(10)) {
+      case 9:
+        return with_eip([&](const model::Eip& eip) {
+          done(model_.plan_set_eip_quota(eip.tenant, eip.address, {.rules = {}, .flows = below(3)}));
+        });
       case 8:
         return done(model_.plan_move_vm(random_vm_key(), random_vm().location));
       case 0:

@@ -394,6 +394,10 @@ const Row rows[] = {
      6,
      "capacity { flows: 8 }",
      {"c:6:12: capacity.flows is 8, expected 16..268435456, or 0 for 65536"}},
+    {"default_rules_per_eip",
+     6,
+     "capacity { rules_per_eip: 64\n default_rules_per_eip: 65 }",
+     {"c:7:2: capacity.default_rules_per_eip is 65, expected 1..64, or 0 for 64"}},
     {"flows_per_eip",
      6,
      "capacity { flows: 1024\n flows_per_eip: 2048 }",
@@ -494,6 +498,8 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->capacity.permit_chunks, 65536u);
   EXPECT_EQ(settings->capacity.flows, 65536u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);
+  EXPECT_EQ(settings->capacity.rules_per_tenant, UINT32_MAX);
+  EXPECT_EQ(settings->capacity.default_rules_per_eip, 100'000u);
   EXPECT_EQ(settings->capacity.tag_sets, 65536u);
   EXPECT_EQ(settings->capacity.links, 4096u);
   EXPECT_EQ(settings->capacity.tunnel_remotes, 1024u);
@@ -517,7 +523,8 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
 TEST(Config, WhatIsGivenIsTaken) {
   auto lines = good_lines();
   lines.emplace_back(
-      "capacity { eips: 100 flows: 1024 } flows { udp: 5 other: 7 quarantine: 2 } denied_log { }");
+      "capacity { eips: 100 flows: 1024 rules_per_eip: 64 rules_per_tenant: 9 } flows { udp: 5 other: 7 "
+      "quarantine: 2 } denied_log { }");
   lines[3] = R"(gateway { addresses: "198.51.100.1/24" tap: "gw0"
                  permit { name: "ping" direction: INBOUND remote { any: true } protocol: "icmp" icmp_type: 8 } })";
   const auto settings = parse("c", join(lines), two_cores);
@@ -527,6 +534,8 @@ TEST(Config, WhatIsGivenIsTaken) {
   EXPECT_EQ(settings->capacity.vms, 100u);
   EXPECT_EQ(settings->capacity.eips_per_tenant, 100u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 1024u);
+  EXPECT_EQ(settings->capacity.rules_per_tenant, 9u);
+  EXPECT_EQ(settings->capacity.default_rules_per_eip, 64u);
   EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
   EXPECT_EQ(settings->timeouts.other_ms, 7'000u);
   EXPECT_EQ(settings->quarantine_ms, 2'000);

@@ -138,7 +138,7 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->binding_generation, b.binding_generation);
     EXPECT_EQ(record->list_generation, b.list_generation);
     EXPECT_EQ(record->kept_from, b.kept_from);
-    EXPECT_EQ(record->flow_quota, flow_quota);
+    EXPECT_EQ(record->flow_quota, b.flow_quota == 0 ? flow_quota : b.flow_quota);
     EXPECT_EQ(record->rule_count, b.rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
     EXPECT_EQ(record->rules, first_rules(b));

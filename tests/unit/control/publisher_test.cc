@@ -28,6 +28,19 @@ TEST_F(PublisherTest, ABindingIsFoundInBothViewsAndAtItsLocation) {
   EXPECT_TRUE(plane.is(View::local, eip_at(2), IndexEntry::local));
 }
 
+TEST_F(PublisherTest, AnEipsOwnFlowQuotaStandsInItsRecord) {
+  CompiledBinding b = binding(1, rules(1));
+  b.flow_quota = flow_quota + 5;
+  publish({b, binding(2, rules(1))});
+  expect_published(b, port_a);
+  const BindingId id = plane.find(View::local, b.eip.v4())->id;
+  b.flow_quota = 1;
+  publish({b});
+  expect_published(b, port_a);
+  EXPECT_EQ(plane.find(View::local, b.eip.v4())->id, id) << "its entries stay its own";
+  EXPECT_EQ(plane.find(View::local, eip_at(2))->flow_quota, flow_quota);
+}
+
 TEST_F(PublisherTest, LongListsGoOnInChunks) {
   for (const uint32_t count : {0u, 4u, 5u, 19u, 20u, 21u, 34u, 35u, 600u}) {
     const CompiledBinding b = binding(1, rules(count, static_cast<uint16_t>(count)));

@@ -37,13 +37,6 @@ class Ipv6Rows : public PipelineRows {
     publish(update);
   }
 
-  // The worker does not poll meanwhile.
-  void publish(const compile::Update& update) {
-    worker_->offline();
-    EXPECT_TRUE(publisher_->publish(update));
-    worker_->online();
-  }
-
   static compile::Image image6() {
     compile::Image image = PipelineRows::image();
     const Ipv6Prefix local = *Ipv6Prefix::parse("2001:db8:1::/112");

@@ -181,6 +181,13 @@ class PipelineRows : public ::testing::Test {
     return image;
   }
 
+  // The worker does not poll meanwhile.
+  void publish(const compile::Update& update) {
+    worker_->offline();
+    EXPECT_TRUE(publisher_->publish(update));
+    worker_->online();
+  }
+
   static testing::RingPort& uplink() { return ports().uplink; }
   static testing::RingPort& first() { return ports().first; }
   static testing::RingPort& second() { return ports().second; }

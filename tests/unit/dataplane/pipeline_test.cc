@@ -475,6 +475,54 @@ TEST_F(PipelineRows, QuotaRefusesByNameAndExistingFlowsGoOn) {
   EXPECT_EQ(worker_->flows().size(), 3u);
 }
 
+TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
+  const auto outbound_all = rule("all", {.flags = PermitRule::any_protocol | PermitRule::outbound});
+  compile::Image next = image();
+  next.bindings.at(web).flow_quota = 5;
+  next.bindings.at(same).flow_quota = 1;
+  next.bindings.at(same).rules = {outbound_all};
+  next.bindings.at(inner).rules = {outbound_all};
+  publish(
+      {.pools = std::nullopt,
+       .bindings = {
+           {web, next.bindings.at(web)}, {same, next.bindings.at(same)}, {inner, next.bindings.at(inner)}}});
+  Packet out = from_web();
+  out.flags = testing::syn;
+  const auto fill = [&](uint16_t entries, testing::RingPort& port, const char* row) {
+    for (out.source_port = 50000; out.source_port < 50000 + entries; ++out.source_port)
+      EXPECT_EQ(pass(port, build(out)).size(), 1u) << row << " " << out.source_port;
+    expect_drop(row, port, build(out), Drop::flow_quota);
+  };
+  out.destination_port = 443;
+  fill(5, first(), "raised above the default");
+  out.from = same_mac;
+  out.source = same;
+  fill(1, first(), "lowered below the default");
+  out.to = mac_of(second());
+  out.from = inner_mac;
+  out.source = inner_dip;
+  fill(3, second(), "the default");
+
+  // Below what is there: its flows go on, and nothing is added.
+  const auto set_quota_of_web = [&](uint32_t flows) {
+    next.bindings.at(web).flow_quota = flows;
+    publish({.pools = std::nullopt, .bindings = {{web, next.bindings.at(web)}}});
+  };
+  set_quota_of_web(2);
+  out.to = mac_of(first());
+  out.from = web_mac;
+  out.source = web_dip;
+  out.source_port = 50004;
+  EXPECT_EQ(pass(first(), build(out)).size(), 1u) << "an entry that is there";
+  EXPECT_EQ(worker_->flows().size(), 9u);
+  out.source_port = 50005;
+  expect_drop("lowered below what is there", first(), build(out), Drop::flow_quota);
+  set_quota_of_web(0);
+  expect_drop("back to the default, which is used up", first(), build(out), Drop::flow_quota);
+  set_quota_of_web(6);
+  EXPECT_EQ(pass(first(), build(out)).size(), 1u);
+}
+
 TEST_F(PipelineRows, RouteRefusesLast) {
   Packet packet = from_client();
   packet.ttl = 1;

@@ -133,6 +133,48 @@ TEST_F(DocumentTest, PoolsGrowAndShrinkInAnyOrder) {
   EXPECT_EQ(model_.state().pools.at("p").prefix, net("203.0.112.128/25"));
 }
 
+TEST_F(DocumentTest, QuotasAreAsItSays) {
+  Document document = town();
+  document.quotas = {{.tenant = "acme", .eips = 5, .rules = 0}, {.tenant = "idle", .eips = 0, .rules = 7}};
+  document.eips[0].quota = {.rules = 3, .flows = 9};
+  take(document);
+  EXPECT_EQ(model_.state().quotas.size(), 2u);
+  EXPECT_EQ(model_.quota_of("acme").eips.limit, 5u);
+  EXPECT_EQ(model_.state().eips.at(ip("203.0.113.7")).quota, (EipQuota{.rules = 3, .flows = 9}));
+  const State before = model_.state();
+  take(document);
+  EXPECT_EQ(model_.state(), before);
+  document.quotas.pop_back();
+  document.quotas[0].eips = 6;
+  document.eips[0].quota = {};
+  take(document);
+  EXPECT_EQ(model_.state().quotas, (std::map<QuotaKey, TenantQuota>{{{"acme"}, {"acme", 6, 0}}}));
+  EXPECT_EQ(model_.state().eips.at(ip("203.0.113.7")).quota, EipQuota());
+
+  Document bad = document;
+  bad.quotas.push_back(bad.quotas[0]);
+  EXPECT_TRUE(refuses(bad, ErrorCode::invalid_argument, "document.quotas[1].name", "twice"));
+  bad = document;
+  bad.quotas[0].eips = 65537;
+  EXPECT_TRUE(refuses(bad, ErrorCode::resource_exhausted, "document.quotas[0].eips", "65536"));
+  bad = document;
+  bad.eips[1].quota.flows = 65537;
+  EXPECT_TRUE(refuses(bad, ErrorCode::resource_exhausted, "document.eips[1].flow_quota", "65536"));
+  bad.eips[1].quota = {.rules = 100'001, .flows = 0};
+  EXPECT_TRUE(refuses(bad, ErrorCode::resource_exhausted, "document.eips[1].rule_quota", "100000"));
+}
+
+// What was above a quota when it was exported comes back, on an empty gateway too.
+TEST_F(DocumentTest, StandsAboveQuotas) {
+  Document document = town();
+  document.quotas = {{.tenant = "acme", .eips = 1, .rules = 1}};
+  document.eips[0].permit = {rule("a"), rule("b")};
+  document.eips[0].quota.rules = 1;
+  take(document);
+  EXPECT_EQ(model_.quota_of("acme").eips.used, 2u);
+  EXPECT_EQ(model_.quota_of("acme").rules.used, 2u);
+}
+
 TEST_F(DocumentTest, RestsGoOn) {
   Document document = town();
   document.resting = {{ip("203.0.113.20"), now + 5000}, {ip("203.0.113.21"), now - 1}};

@@ -337,12 +337,12 @@ TEST_F(EipTest, RestedAddressThatANewPoolKeepsBackStaysBack) {
 }
 
 TEST_F(EipTest, Capacity) {
-  use({.eips = 3, .eips_per_tenant = 2, .quarantine_ms = 0});
+  use({.eips = 3, .quarantine_ms = 0, .eips_per_tenant = 2});
   carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
   address_for("a");
   address_for("b");
   EXPECT_TRUE(refused(request("c"), ErrorCode::resource_exhausted, "vm", "tenants/acme/vms/c",
-                      "tenant acme has all of its 2 EIPs"));
+                      "tenants/acme has 2 EIPs, and its quota is 2"));
   EXPECT_TRUE(is_unchanged(request("a"), generation())) << "a repeat needs no room";
   add_eip("umbrella", "a");
   add_vm("stark", "a");
@@ -354,7 +354,7 @@ TEST_F(EipTest, Capacity) {
 
 // A /12 with 100,000 EIPs: no call may walk them.
 TEST_F(EipTest, LargePoolsAreCheap) {
-  use({.eips = 200'000, .eips_per_tenant = 200'000, .vms = 200'000, .quarantine_ms = 1000});
+  use({.eips = 200'000, .vms = 200'000, .quarantine_ms = 1000, .eips_per_tenant = 200'000});
   carry_out(model_.plan_create_pool(pool("p", "100.64.0.0/12")));
   const auto start = std::chrono::steady_clock::now();
   constexpr uint32_t count = 100'000;

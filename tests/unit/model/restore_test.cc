@@ -78,7 +78,6 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
       {"vms", {.vms = 2}, ports, {}, "tenants/umbrella/vms/gone", "all 2 vms"},
       {"pages", {.index_pages = 1}, ports, {}, "pools/q", "1 further /16s, and 0 of 1"},
       {"EIPs", {.eips = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "all 1 EIPs"},
-      {"EIPs of a tenant", {.eips_per_tenant = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "its 1 EIPs"},
       {"rules", {.rules_per_eip = 19}, ports, {}, "tenants/acme/eips/203.0.113.1", "20 rules"},
       {"chunks", {.permit_chunks = 0}, ports, {}, "tenants/acme/eips/203.0.113.1", "needs 1 permit chunks"},
       {"tag sets", {.tag_sets = 0}, ports, {}, "tenants/acme/eips/203.0.113.2", "tag sets"},
@@ -100,7 +99,6 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
   }
   EXPECT_TRUE(restore(state,
                       {.eips = 2,
-                       .eips_per_tenant = 2,
                        .vms = 3,
                        .index_pages = 2,
                        .rules_per_eip = 20,
@@ -246,7 +244,7 @@ TEST_F(RestoreTest, RandomHistories) {
 }
 
 TEST_F(RestoreTest, LargeStateIsCheap) {
-  const Limits limits{.eips = 200'000, .eips_per_tenant = 200'000, .vms = 200'000};
+  const Limits limits{.eips = 200'000, .vms = 200'000};
   State state;
   state.pools["p"] = pool("p", "100.64.0.0/12");
   state.generation = 1;

@@ -267,6 +267,17 @@ const Row rows[] = {
     {"tag set 203.0.113.1 web show get", "TenantService/SetTag",
      "eip: 'tenants/default/eips/203.0.113.1' tags: 'web' tags: 'show' tags: 'get'"},
     {"tag set 203.0.113.1", "TenantService/SetTag", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"quota set --tenant acme --eips 10 --rules 500", "ProviderService/SetTenantQuota",
+     "tenant: 'tenants/acme' eips: 10 rules: 500"},
+    {"quota set 203.0.113.1 --flows 20000", "ProviderService/SetEipQuota",
+     "eip: 'tenants/default/eips/203.0.113.1' flows: 20000"},
+    {"quota get --tenant acme", "TenantService/GetTenantQuota", "tenant: 'tenants/acme'"},
+    {"quota get 203.0.113.1", "TenantService/GetEipQuota", "eip: 'tenants/default/eips/203.0.113.1'"},
+    {"quota list", "ProviderService/ListTenantQuotas", ""},
+    {"quota clear --tenant acme", "ProviderService/SetTenantQuota",
+     "tenant: 'tenants/acme' eips: 0 rules: 0"},
+    {"quota clear 203.0.113.1", "ProviderService/SetEipQuota",
+     "eip: 'tenants/default/eips/203.0.113.1' rules: 0 flows: 0"},
     {"apply -f - --dry-run --expected-generation 7", "ProviderService/Apply",
      "dry_run: true expected_generation: 7"},
     {"vm delete web --request-id 6fa459ea-ee8a", "ProviderService/DeleteVm",
@@ -379,6 +390,44 @@ TEST_F(Cli, AnExplanationIsATableAndAnEnd) {
             "hand_over       0  handed over  to worker 1\n"
             "route           1  answered     TTL would reach zero\n"
             "answered by wan, 4 bytes: ttl_exceeded (TTL would reach zero)\n");
+}
+
+TEST_F(Cli, QuotasAreTables) {
+  v1::EipQuota of_eip;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "name: 'tenants/acme/eips/203.0.113.1/quota' rules { limit: 100000 used: 3 } flows { set: 20000 limit: "
+      "20000 used: 17 }",
+      &of_eip));
+  gateway_.answer("/portcullis.v1.TenantService/GetEipQuota", of_eip);
+  EXPECT_EQ(run("quota get 203.0.113.1 --tenant acme").out,
+            "QUOTA         USED      OF  FROM\n"
+            "rules            3  100000  default\n"
+            "flow entries    17   20000  set\n");
+  v1::ListTenantQuotasResponse list;
+  ASSERT_TRUE(
+      TextFormat::ParseFromString("quotas { name: 'tenants/acme/quota' eips { set: 10 limit: 10 used: 12 } "
+                                  "rules { limit: 4294967295 used: "
+                                  "7 } }",
+                                  &list));
+  gateway_.answer("/portcullis.v1.ProviderService/ListTenantQuotas", list);
+  EXPECT_EQ(run("quota list").out,
+            "TENANT  EIPS  OF  RULES  OF\n"
+            "acme      12  10      7   -\n");
+  v1::SetTenantQuotaResponse set;
+  *set.mutable_quota() = list.quotas(0);
+  set.set_generation(5);
+  gateway_.answer("/portcullis.v1.ProviderService/SetTenantQuota", set);
+  EXPECT_EQ(run("quota set --tenant acme --eips 10").out,
+            "acme: 10 EIPs, any number of rules at most (generation 5)\n");
+}
+
+TEST_F(Cli, AQuotaIsOfATenantOrOfAnEip) {
+  for (const auto* words : {"quota set", "quota set 203.0.113.1", "quota set 203.0.113.1 --eips 3",
+                            "quota set --flows 3", "quota set --eips 0", "quota set --eips many"}) {
+    SCOPED_TRACE(words);
+    EXPECT_EQ(run(words).status, 2);
+    EXPECT_TRUE(gateway_.take_calls().empty());
+  }
 }
 
 TEST_F(Cli, EveryMethodHasACommand) {

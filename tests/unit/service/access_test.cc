@@ -111,6 +111,8 @@ const std::map<std::string, Row> rows{
     {"TenantService/RemovePermitRules", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' names: 'web'")},
     {"TenantService/GetPermitList", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"TenantService/SetTag", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen'")},
+    {"TenantService/GetTenantQuota", for_its_tenant("tenant: 'tenants/acme'")},
+    {"TenantService/GetEipQuota", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
 
     {"ProviderService/CreateVm",
      for_the_provider("vm { name: 'tenants/acme/vms/x' location { port: 'vm0' mac: '02:00:00:00:00:09' } "
@@ -127,6 +129,9 @@ const std::map<std::string, Row> rows{
     {"ProviderService/UpdatePool",
      for_the_provider("pool { name: 'pools/public' prefix: '203.0.112.0/23' }")},
     {"ProviderService/DeletePool", for_the_provider("name: 'pools/spare'")},
+    {"ProviderService/SetTenantQuota", for_the_provider("tenant: 'tenants/acme' eips: 9")},
+    {"ProviderService/ListTenantQuotas", for_the_provider("")},
+    {"ProviderService/SetEipQuota", for_the_provider("eip: 'tenants/acme/eips/203.0.113.1' flows: 9")},
 
     {"ProviderService/Apply",
      for_its_tenant("operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'stolen' } }")},

@@ -118,10 +118,11 @@ class Api : public testing::Test {
                 .index_pages = 4,
                 .permit_chunks = 16,
                 .tag_sets = 16}),
-        control_({.tick = std::chrono::hours(1)},
-                 model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16},
-                              {{"vm0", {}}, {"hosts", tunnels()}}),
-                 std::make_unique<MemoryStore>(), publisher()) {}
+        control_(
+            {.tick = std::chrono::hours(1)},
+            model::Model({.eips = 16, .index_pages = 4, .permit_chunks = 16, .flows_per_eip = flow_quota},
+                         {{"vm0", {}}, {"hosts", tunnels()}}),
+            std::make_unique<MemoryStore>(), publisher()) {}
 
   void SetUp() override {
     char pattern[] = "/tmp/portcullis-api-XXXXXX";
@@ -163,7 +164,6 @@ class Api : public testing::Test {
                               [](PortId port) {
                                 return LinkState{port == uplink, uint64_t{port} + 40};
                               },
-                          .flow_quota = flow_quota,
                           .captures = captures_.get(),
                           .ask =
                               [this](const Worker&, Errand& errand) {

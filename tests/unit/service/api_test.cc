@@ -324,11 +324,55 @@ const Row rows[] = {
      grpc::FAILED_PRECONDITION, "pool.prefix"},
     {"ProviderService/UpdatePool", "pool { name: 'pools/none' prefix: '198.51.100.128/25' }", grpc::NOT_FOUND,
      "pool.name"},
+    {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 1 rules: 40", ok,
+     "quota { name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 } } "
+     "generation: 17"},
+    {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 1", ok, "generation: 17"},
+    {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme'", invalid, "eips"},
+    {"ProviderService/SetTenantQuota", "tenant: 'acme' eips: 1", invalid, "tenant"},
+    {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 17", grpc::RESOURCE_EXHAUSTED, "eips"},
+    {"ProviderService/Apply",
+     "operations { create_vm { vm { name: 'tenants/acme/vms/more' location { port: 'vm0' mac: "
+     "'02:00:00:00:00:09' } dip: '10.0.0.9' } } } operations { request_eip { vm: 'tenants/acme/vms/more' } }",
+     grpc::RESOURCE_EXHAUSTED, "operations[1].request_eip.vm"},
+    {"TenantService/GetTenantQuota", "tenant: 'tenants/acme'", ok,
+     "name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 }"},
+    {"TenantService/GetTenantQuota", "tenant: 'tenants/nobody'", ok,
+     "name: 'tenants/nobody/quota' eips { limit: 16 } rules { limit: 4294967295 }"},
+    {"TenantService/GetTenantQuota", "tenant: 'tenants/-'", invalid, "tenant"},
+    {"ProviderService/ListTenantQuotas", "", ok, "quotas { name: 'tenants/acme/quota' }"},
+    {"ProviderService/ListTenantQuotas", "page_token: 'x'", invalid, "page_token"},
+    {"ProviderService/SetEipQuota", "eip: 'tenants/acme/eips/198.51.100.1' flows: 7", ok,
+     "quota { name: 'tenants/acme/eips/198.51.100.1/quota' rules { limit: 100000 } flows { set: 7 limit: 7 } "
+     "} generation: 18"},
+    {"ProviderService/SetEipQuota", "eip: 'tenants/other/eips/198.51.100.1' flows: 7", grpc::NOT_FOUND,
+     "eip"},
+    {"ProviderService/SetEipQuota", "eip: 'tenants/acme/eips/198.51.100.1' rules: 100001",
+     grpc::RESOURCE_EXHAUSTED, "rules"},
+    {"TenantService/GetEipQuota", "eip: 'tenants/acme/eips/198.51.100.1'", ok,
+     "name: 'tenants/acme/eips/198.51.100.1/quota' rules { limit: 100000 } flows { set: 7 limit: 7 }"},
+    {"TenantService/GetEipQuota", "eip: '198.51.100.1'", invalid, "eip"},
+    {"ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/198.51.100.1'", ok,
+     "eip: 'tenants/acme/eips/198.51.100.1' flow_quota: 7"},
+    {"ProviderService/Apply",
+     "operations { set_tenant_quota { tenant: 'tenants/acme' eips: 2 } }"
+     "operations { set_eip_quota { eip: 'tenants/acme/eips/198.51.100.1' rules: 3 } }",
+     ok,
+     "results { name: 'tenants/acme/quota' changed: true }"
+     "results { name: 'tenants/acme/eips/198.51.100.1' changed: true }"
+     "changes { name: 'tenants/acme/quota' kind: CHANGED }"
+     "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CHANGED } generation: 19"},
+    {"ProviderService/Export", "", ok,
+     "generation: 19 eips { name: 'tenants/acme/eips/198.51.100.1' rule_quota: 3 flow_quota: 7 }"
+     "quotas { name: 'tenants/acme/quota' eips: 2 rules: 40 }"},
     {"ProviderService/Import", "", invalid, "document"},
+    {"ProviderService/Import", "document { quotas { name: 'tenants/acme' eips: 2 } }", invalid,
+     "document.quotas[0].name"},
     {"ProviderService/Import",
      "document { pools { name: 'pools/far' prefix: '198.18.0.0/15' kind: PROVIDER } }", ok,
      "changes { name: 'tenants/acme/eips/198.51.100.1' kind: DELETED } changes { name: 'tenants/acme/vms/db' "
-     "kind: DELETED } changes { name: 'pools/new' kind: DELETED } generation: 17"},
+     "kind: DELETED } changes { name: 'pools/new' kind: DELETED }"
+     "changes { name: 'tenants/acme/quota' kind: DELETED } generation: 20"},
 };
 
 TEST_F(Api, EveryMethodAllowsAndRefuses) {

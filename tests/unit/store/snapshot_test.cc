@@ -19,7 +19,7 @@ model::Change random_change(Random& random) {
   constexpr uint32_t objects = 12;
   const uint32_t number = static_cast<uint32_t>(random() % objects);
   const std::string id = std::to_string(number);
-  switch (random() % 7) {
+  switch (random() % 9) {
     case 0:
       return model::PutVm{{"acme", id, {"vms", Mac{}}, Ipv4Addr::from_host(static_cast<uint32_t>(random()))}};
     case 1:
@@ -31,6 +31,10 @@ model::Change random_change(Random& random) {
       return model::DeletePool{id};
     case 4:
       return model::DeleteEip{address(number), static_cast<int64_t>(random() % 3)};
+    case 5:
+      return model::PutTenantQuota{{id, static_cast<uint32_t>(random()), 0}};
+    case 6:
+      return model::DeleteTenantQuota{id};
     default: {
       model::Eip eip;
       eip.address = address(number);

@@ -103,9 +103,12 @@ model::ChangeSet change_set(model::Generation generation, size_t rules) {
   eip.created = eip.binding_generation = eip.list_generation = generation;
   eip.kept_from = generation - 1;
   eip.keep_established = generation % 2 == 0;
+  if (generation % 2 == 0) eip.quota = {.rules = 8, .flows = static_cast<uint32_t>(generation)};
   set.changes.push_back(model::PutEip{eip});
   switch (generation % 3) {
     case 0:
+      set.changes.push_back(model::PutTenantQuota{{id, static_cast<uint32_t>(generation), 0}});
+      set.changes.push_back(model::DeleteTenantQuota{marker(generation - 3)});
       set.changes.push_back(model::DeleteEip{address(generation - 1), static_cast<int64_t>(generation)});
       break;
     case 1:
