@@ -29,6 +29,6 @@ struct Document {
 // Drafts what makes the state be what the document says, no more and no less; what is so already is not
 // touched. Of addresses that rest those stay that the document does not name, and so do fixed pools. `field`
 // of an error is "document.eips[2].rules[0].protocol".
-[[nodiscard]] Expected<void> replace_state(Draft& draft, const Document& document, int64_t now_ms);
+[[nodiscard]] Expected<void> replace_state(Draft& draft, const Document& document);
 
 }  // namespace portcullis::model
