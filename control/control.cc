@@ -39,6 +39,7 @@ Expected<void> Control::start() {
   if (!state) return Unexpected(std::move(state.error()));
   if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
   if (auto made = make_pools_exist(); !made) return made;
+  if (auto shortened = shorten_rests(); !shortened) return shortened;
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
   if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
@@ -53,7 +54,7 @@ Expected<void> Control::start() {
 
 // In any order: one may take what another gives up.
 Expected<void> Control::make_pools_exist() {
-  model::Draft draft(model_);
+  model::Draft draft(model_, config_.now_ms());
   auto made = model::in_any_order(config_.pools.size(),
                                   [&](size_t i) { return make_exist(config_.pools[i], draft); });
   if (!made) return made;
@@ -62,6 +63,17 @@ Expected<void> Control::make_pools_exist() {
   for (const model::Pool& pool : config_.pools) fixed.insert(pool.id);
   model_.fix_pools(std::move(fixed));
   return {};
+}
+
+// None ends later than if it began now. Those that would were begun by a clock that was ahead of today's.
+Expected<void> Control::shorten_rests() {
+  model::Draft draft(model_, config_.now_ms());
+  const int64_t latest = draft.now_ms() + model_.limits().quarantine_ms;
+  std::vector<IpAddr> overlong;
+  for (const auto& [address, rest] : model_.state().quarantine)
+    if (rest.until_ms > latest) overlong.push_back(address);
+  for (const IpAddr& address : overlong) draft.make(model::DeleteEip{address, latest});
+  return record(draft, draft.changes(), nullptr);
 }
 
 // One that differs becomes what the configuration says, as long as no EIP of it is left outside.
@@ -131,12 +143,12 @@ Expected<void> Control::check(const Terms& terms) const {
               "expected_generation");
 }
 
-Expected<std::optional<std::string>> Control::recall(const RequestId& request) {
+Expected<std::optional<std::string>> Control::recall(const RequestId& request, int64_t now_ms) {
   if (unenforced_) return Unexpected(*unenforced_);
   auto known = store_->recall(request.caller, request.id);
   if (!known) return Unexpected(std::move(known.error()));
   constexpr int64_t remembered_ms = std::chrono::milliseconds(requests_remembered).count();
-  if (!*known || (*known)->answered_ms + remembered_ms <= request.now_ms) return std::nullopt;
+  if (!*known || (*known)->answered_ms + remembered_ms <= now_ms) return std::nullopt;
   if ((*known)->fingerprint == request.fingerprint) return std::move((*known)->answer);
   return fail(ErrorCode::invalid_argument,
               "request id '" + request.id + "' was that of another request, in the last " +
@@ -146,15 +158,15 @@ Expected<std::optional<std::string>> Control::recall(const RequestId& request) {
 
 Expected<std::string> Control::change_once(const Terms& terms, const RequestId& request,
                                            const std::function<Expected<std::string>(model::Draft&)>& edit) {
-  return run([&](View) -> Expected<std::string> {
-    auto known = recall(request);
+  return run([&](View view) -> Expected<std::string> {
+    auto known = recall(request, view.now_ms);
     if (!known) return Unexpected(std::move(known.error()));
     if (*known) return std::move(**known);
     if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
-    model::Draft draft(model_);
+    model::Draft draft(model_, view.now_ms);
     auto answer = edit(draft);
     if (!answer) return answer;
-    const store::AnsweredRequest answered{request.caller, request.id, request.fingerprint, request.now_ms,
+    const store::AnsweredRequest answered{request.caller, request.id, request.fingerprint, view.now_ms,
                                           *answer};
     if (auto done = commit(draft, &answered); !done) return Unexpected(std::move(done.error()));
     return answer;
@@ -213,7 +225,7 @@ void Control::tick() {
 // Kept entries only ever go, so an EIP without any entry has no kept one and gets none.
 Expected<void> Control::end_keeping() {
   if (unenforced_) return Unexpected(*unenforced_);
-  model::Draft draft(model_);
+  model::Draft draft(model_, config_.now_ms());
   for (const IpAddr& eip : keeping_) {
     if (publisher_.flows_of(eip) != 0) continue;
     if (auto ended = draft.carry_out<model::Nothing>(model_.plan_end_keep(eip)); !ended)
@@ -236,9 +248,7 @@ bool Control::compact_some() {
 }
 
 Expected<void> Control::forget_requests() {
-  using std::chrono::duration_cast, std::chrono::milliseconds;
-  const auto before = std::chrono::system_clock::now() - requests_remembered;
-  return store_->forget_requests(duration_cast<milliseconds>(before.time_since_epoch()).count());
+  return store_->forget_requests(config_.now_ms() - std::chrono::milliseconds(requests_remembered).count());
 }
 
 }  // namespace portcullis

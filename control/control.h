@@ -26,6 +26,7 @@
 #include "control/publish/publisher.h"
 #include "control/store/store.h"
 #include "src/base/expected.h"
+#include "src/base/wall_clock.h"
 
 namespace portcullis {
 
@@ -39,6 +40,9 @@ struct ControlConfig {
   uint64_t compact_after_bytes = 64ULL << 20;
   // How often what nobody calls for is done: ending keep_established, forgetting requests.
   std::chrono::milliseconds tick{1000};
+  // Unix milliseconds, by which addresses rest and requests are remembered. One that does not jump, and goes
+  // on from start to start: store::DurableClock. Any thread.
+  std::function<int64_t()> now_ms = wall_clock_ms;
 };
 
 // On what terms a change is made.
@@ -52,7 +56,6 @@ struct RequestId {
   std::string caller;  // whose id it is: no two callers share theirs
   std::string id;
   uint64_t fingerprint = 0;  // of the request
-  int64_t now_ms = 0;        // unix milliseconds
 };
 inline constexpr std::chrono::hours requests_remembered{24};
 
@@ -81,6 +84,7 @@ class Control {
   struct View {
     const model::Model& model;
     const publish::Publisher& publisher;
+    int64_t now_ms;  // by ControlConfig::now_ms
   };
 
   // `publisher` with all its workers, over empty tables that nobody else writes.
@@ -107,7 +111,7 @@ class Control {
     using Answer = Expected<typename detail::Carried<Result>::Type>;
     // Shared: the thread still holds the task when the answer has already let this caller go on.
     const auto task = std::make_shared<std::packaged_task<Answer()>>([this, &job]() -> Answer {
-      const View view{model_, publisher_};
+      const View view{model_, publisher_, config_.now_ms()};
       if constexpr (std::is_void_v<Result>) {
         job(view);
         return {};
@@ -127,9 +131,9 @@ class Control {
   template <typename Edit>
   [[nodiscard]] auto change(const Terms& terms, Edit&& edit) {
     using Reply = typename std::invoke_result_t<Edit&, model::Draft&>::value_type;
-    return run([this, &terms, &edit](View) -> Expected<Applied<Reply>> {
+    return run([this, &terms, &edit](View view) -> Expected<Applied<Reply>> {
       if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
-      model::Draft draft(model_);
+      model::Draft draft(model_, view.now_ms);
       Expected<Reply> reply = edit(draft);
       if (!reply) return Unexpected(std::move(reply.error()));
       if (!terms.dry_run)
@@ -156,10 +160,11 @@ class Control {
   void serve();
   // The rest runs on the control thread, or before there is one.
   [[nodiscard]] Expected<void> make_pools_exist();
+  [[nodiscard]] Expected<void> shorten_rests();
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);
   [[nodiscard]] Expected<void> check(const Terms& terms) const;
   // The answer to an earlier call of this id; none: it is the first.
-  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request);
+  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request, int64_t now_ms);
   [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
   [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
                                       const store::AnsweredRequest* request);

@@ -32,8 +32,7 @@ Error in_document(Error error, const std::string& field, const std::string& pref
 
 class Replacement {
  public:
-  Replacement(Draft& draft, const Document& document, int64_t now_ms)
-      : draft_(draft), document_(document), now_ms_(now_ms) {}
+  Replacement(Draft& draft, const Document& document) : draft_(draft), document_(document) {}
 
   Expected<void> carry_out() {
     for (const auto step : {&Replacement::index, &Replacement::release_eips, &Replacement::delete_vms,
@@ -92,7 +91,7 @@ class Replacement {
     for (const Eip* eip : gone) {
       const TenantId tenant = eip->tenant;
       const IpAddr address = eip->address;
-      auto released = draft_.carry_out(draft_.model().plan_release_eip(tenant, address, now_ms_));
+      auto released = draft_.carry_out(draft_.model().plan_release_eip(tenant, address, draft_.now_ms()));
       if (!released) return Unexpected(std::move(released.error()));
     }
     return {};
@@ -190,7 +189,8 @@ class Replacement {
 
   Expected<void> put_eip(const DocumentEip& eip) {
     if (!state().eips.contains(eip.address)) {
-      auto taken = draft_.carry_out(draft_.model().plan_take_eip({eip.tenant, eip.vm}, eip.address, now_ms_));
+      auto taken =
+          draft_.carry_out(draft_.model().plan_take_eip({eip.tenant, eip.vm}, eip.address, draft_.now_ms()));
       if (!taken) return Unexpected(std::move(taken.error()));
     }
     // The same list would end the keeping of flows, and the document does not ask for that.
@@ -216,7 +216,7 @@ class Replacement {
     return {};
   }
 
-  // One rest that has ended says nothing, and a longer one stands.
+  // One rest that has ended says nothing, and a longer one stands; none is longer than one that begins now.
   Expected<void> put_rests() {
     for (size_t i = 0; i < document_.resting.size(); ++i) {
       const Quarantine& rest = document_.resting[i];
@@ -225,17 +225,18 @@ class Replacement {
                     rest.address.to_string() + " is an EIP of the document, and cannot rest",
                     element("resting", i) + ".address");
       const auto known = state().quarantine.find(rest.address);
-      if (rest.until_ms <= now_ms_ ||
-          (known != state().quarantine.end() && known->second.until_ms >= rest.until_ms))
+      const int64_t until_ms =
+          std::min(rest.until_ms, draft_.now_ms() + draft_.model().limits().quarantine_ms);
+      if (until_ms <= draft_.now_ms() ||
+          (known != state().quarantine.end() && known->second.until_ms >= until_ms))
         continue;
-      draft_.make(DeleteEip{rest.address, rest.until_ms});
+      draft_.make(DeleteEip{rest.address, until_ms});
     }
     return {};
   }
 
   Draft& draft_;
   const Document& document_;
-  const int64_t now_ms_;
   std::map<std::string, size_t> pools_;
   std::map<VmKey, size_t> vms_;
   std::map<IpAddr, size_t> eips_;
@@ -244,8 +245,8 @@ class Replacement {
 
 }  // namespace
 
-Expected<void> replace_state(Draft& draft, const Document& document, int64_t now_ms) {
-  return Replacement(draft, document, now_ms).carry_out();
+Expected<void> replace_state(Draft& draft, const Document& document) {
+  return Replacement(draft, document).carry_out();
 }
 
 }  // namespace portcullis::model

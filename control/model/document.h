@@ -32,6 +32,6 @@ struct Document {
 // touched. Of addresses that rest those stay that the document does not name, and so do fixed pools. No quota
 // is asked: the document says both what there is and what may be, and may be of a state that was above one.
 // `field` of an error is "document.eips[2].rules[0].protocol".
-[[nodiscard]] Expected<void> replace_state(Draft& draft, const Document& document, int64_t now_ms);
+[[nodiscard]] Expected<void> replace_state(Draft& draft, const Document& document);
 
 }  // namespace portcullis::model

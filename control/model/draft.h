@@ -25,14 +25,16 @@ struct ChangedObject {
 
 class Draft {
  public:
-  // The model is the draft's alone while there is one.
-  explicit Draft(Model& model) : model_(model) {}
+  // The model is the draft's alone while there is one. `now_ms`: by which addresses rest (unix milliseconds).
+  Draft(Model& model, int64_t now_ms) : model_(model), now_ms_(now_ms) {}
   ~Draft();  // takes back what was not kept
   Draft(const Draft&) = delete;
   Draft& operator=(const Draft&) = delete;
 
   // As the plans so far have left it, but for its generation.
   [[nodiscard]] const Model& model() const { return model_; }
+  // One moment for all that is drafted.
+  [[nodiscard]] int64_t now_ms() const { return now_ms_; }
 
   template <typename Reply>
   [[nodiscard]] Expected<Reply> carry_out(Expected<Plan<Reply>> plan) {
@@ -67,6 +69,7 @@ class Draft {
   [[nodiscard]] bool is_nothing(const Step& step) const;
 
   Model& model_;
+  const int64_t now_ms_;
   std::vector<Step> steps_;  // one an object
   std::map<ChangeKey, size_t> step_of_;
   std::vector<Change> back_;  // what takes the changes back, in their order

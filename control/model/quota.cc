@@ -22,12 +22,6 @@ QuotaUse use_of(uint32_t set, uint32_t otherwise, uint32_t most, uint64_t used) 
   return {.set = set, .limit = std::min(set != 0 ? set : otherwise, most), .used = used};
 }
 
-// What the tables are made for.
-uint32_t most_rules(const Limits& limits, IpFamily family) {
-  return family == IpFamily::ipv4 ? limits.rules_per_eip
-                                  : std::min(limits.rules_per_eip, limits.ipv6_rules_per_eip);
-}
-
 // A value that a call wants.
 Expected<void> check_wanted(std::optional<uint32_t> wanted, const char* field, uint32_t most,
                             const char* capacity) {
@@ -49,8 +43,8 @@ TenantQuotaUse Model::quota_of(const TenantId& tenant) const {
 }
 
 EipQuotaUse Model::quota_of(const Eip& eip) const {
-  return {.rules = use_of(eip.quota.rules, limits_.default_rules_per_eip,
-                          most_rules(limits_, eip.address.family()), compiled_rules(eip.permit)),
+  return {.rules = use_of(eip.quota.rules, limits_.default_rules_per_eip, limits_.rules_per_eip,
+                          compiled_rules(eip.permit)),
           .flows = use_of(eip.quota.flows, limits_.flows_per_eip, limits_.flows, 0)};
 }
 
@@ -121,7 +115,7 @@ Expected<void> Model::check_rule_quota(const Eip& eip, const PermitList& rules) 
   const QuotaUse of_eip = quota_of(eip).rules;
   if (wanted <= of_eip.used) return {};
   // check_permit_room() says it of the capacity.
-  if (wanted > of_eip.limit && of_eip.limit < most_rules(limits_, eip.address.family()))
+  if (wanted > of_eip.limit && of_eip.limit < limits_.rules_per_eip)
     return fail(ErrorCode::resource_exhausted,
                 "the list has " + std::to_string(wanted) +
                     " rules, one for each prefix or tag; the EIP has " + std::to_string(of_eip.used) +

@@ -11,7 +11,6 @@
 #include "control/model/document.h"
 #include "control/model/names.h"
 #include "control/service/access.h"
-#include "control/service/clock.h"
 #include "control/service/document.h"
 #include "control/service/edit.h"
 
@@ -165,8 +164,7 @@ Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request) {
   if (!decoded) return Unexpected(std::move(decoded.error()));
   const auto document = std::make_shared<const model::Document>(std::move(*decoded));
   return [document](Draft& draft) -> Expected<v1::ImportResponse> {
-    if (auto done = model::replace_state(draft, *document, unix_ms()); !done)
-      return Unexpected(std::move(done.error()));
+    if (auto done = model::replace_state(draft, *document); !done) return Unexpected(std::move(done.error()));
     v1::ImportResponse reply;
     say_changes(draft, reply);
     return reply;

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "control/service/clock.h"
 #include "control/service/convert.h"
 #include "control/service/quote.h"
 
@@ -13,31 +12,31 @@ namespace portcullis::service {
 namespace {
 
 template <typename Reply>
-Reply nothing_of(const model::Model&, const model::Nothing&) {
+Reply nothing_of(const model::Draft&, const model::Nothing&) {
   return {};
 }
 template <typename Reply>
-Reply vm_of(const model::Model& model, const model::Vm& vm) {
+Reply vm_of(const model::Draft& draft, const model::Vm& vm) {
   Reply reply;
-  *reply.mutable_vm() = to_proto(model, vm);
+  *reply.mutable_vm() = to_proto(draft.model(), vm);
   return reply;
 }
 template <typename Reply>
-Reply eip_of(const model::Model& model, const model::Eip& eip) {
+Reply eip_of(const model::Draft& draft, const model::Eip& eip) {
   Reply reply;
-  *reply.mutable_eip() = to_proto(model, eip);
+  *reply.mutable_eip() = to_proto(draft.model(), eip);
   return reply;
 }
 template <typename Reply>
-Reply list_of(const model::Model&, const model::Eip& eip) {
+Reply list_of(const model::Draft&, const model::Eip& eip) {
   Reply reply;
   *reply.mutable_permit_list() = permit_list(eip);
   return reply;
 }
 template <typename Reply>
-Reply pool_of(const model::Model& model, const model::Pool& pool) {
+Reply pool_of(const model::Draft& draft, const model::Pool& pool) {
   Reply reply;
-  *reply.mutable_pool() = to_proto(model, pool, unix_ms());
+  *reply.mutable_pool() = to_proto(draft.model(), pool, draft.now_ms());
   return reply;
 }
 
@@ -73,7 +72,7 @@ Expected<void> check_mask(const v1::UpdatePoolRequest& request) {
 Expected<VmEdit<v1::CreateVmResponse>> edit_of(const v1::CreateVmRequest& request) {
   return to_model(request.vm()).map([](model::Vm vm) {
     return VmEdit<v1::CreateVmResponse>{
-        [vm = std::move(vm)](const model::Model& model) { return model.plan_create_vm(vm); },
+        [vm = std::move(vm)](const model::Draft& draft) { return draft.model().plan_create_vm(vm); },
         vm_of<v1::CreateVmResponse>};
   });
 }
@@ -83,8 +82,8 @@ Expected<VmEdit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request) {
   if (!key) return Unexpected(key.error());
   return to_model(request.location(), "location").map([&](model::Location location) {
     return VmEdit<v1::MoveVmResponse>{
-        [key = *key, location = std::move(location)](const model::Model& model) {
-          return model.plan_move_vm(key, location);
+        [key = *key, location = std::move(location)](const model::Draft& draft) {
+          return draft.model().plan_move_vm(key, location);
         },
         vm_of<v1::MoveVmResponse>};
   });
@@ -93,7 +92,7 @@ Expected<VmEdit<v1::MoveVmResponse>> edit_of(const v1::MoveVmRequest& request) {
 Expected<Deletion<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& request) {
   return vm_key(request.name(), "name").map([](model::VmKey key) {
     return Deletion<v1::DeleteVmResponse>{
-        [key = std::move(key)](const model::Model& model) { return model.plan_delete_vm(key); },
+        [key = std::move(key)](const model::Draft& draft) { return draft.model().plan_delete_vm(key); },
         nothing_of<v1::DeleteVmResponse>};
   });
 }
@@ -101,7 +100,7 @@ Expected<Deletion<v1::DeleteVmResponse>> edit_of(const v1::DeleteVmRequest& requ
 Expected<PoolEdit<v1::CreatePoolResponse>> edit_of(const v1::CreatePoolRequest& request) {
   return to_model(request.pool()).map([](model::Pool pool) {
     return PoolEdit<v1::CreatePoolResponse>{
-        [pool = std::move(pool)](const model::Model& model) { return model.plan_create_pool(pool); },
+        [pool = std::move(pool)](const model::Draft& draft) { return draft.model().plan_create_pool(pool); },
         pool_of<v1::CreatePoolResponse>};
   });
 }
@@ -112,7 +111,7 @@ Expected<PoolEdit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& 
   if (auto mask = check_mask(request); !mask) return Unexpected(std::move(mask.error()));
   return pool_prefix(request.pool()).map([&](const IpPrefix& prefix) {
     return PoolEdit<v1::UpdatePoolResponse>{
-        [id = *id, prefix](const model::Model& model) { return model.plan_update_pool(id, prefix); },
+        [id = *id, prefix](const model::Draft& draft) { return draft.model().plan_update_pool(id, prefix); },
         pool_of<v1::UpdatePoolResponse>};
   });
 }
@@ -120,7 +119,7 @@ Expected<PoolEdit<v1::UpdatePoolResponse>> edit_of(const v1::UpdatePoolRequest& 
 Expected<Deletion<v1::DeletePoolResponse>> edit_of(const v1::DeletePoolRequest& request) {
   return pool_id(request.name(), "name").map([](std::string id) {
     return Deletion<v1::DeletePoolResponse>{
-        [id = std::move(id)](const model::Model& model) { return model.plan_delete_pool(id); },
+        [id = std::move(id)](const model::Draft& draft) { return draft.model().plan_delete_pool(id); },
         nothing_of<v1::DeletePoolResponse>};
   });
 }
@@ -133,17 +132,17 @@ Expected<EipEdit<v1::RequestEipResponse>> edit_of(const v1::RequestEipRequest& r
   const auto family = to_model(request.family());
   if (!family) return Unexpected(family.error());
   return EipEdit<v1::RequestEipResponse>{
-      [vm = *vm, pool = *pool, family = *family](const model::Model& model) {
-        return model.plan_request_eip(vm, pool, unix_ms(), family);
+      [vm = *vm, pool = *pool, family = *family](const model::Draft& draft) {
+        return draft.model().plan_request_eip(vm, pool, draft.now_ms(), family);
       },
       eip_of<v1::RequestEipResponse>};
 }
 
 Expected<Deletion<v1::ReleaseEipResponse>> edit_of(const v1::ReleaseEipRequest& request) {
   return eip_key(request.name(), "name").map([](EipKey eip) {
-    return Deletion<v1::ReleaseEipResponse>{[eip = std::move(eip)](const model::Model& model) {
-                                              return model.plan_release_eip(eip.tenant, eip.address,
-                                                                            unix_ms());
+    return Deletion<v1::ReleaseEipResponse>{[eip = std::move(eip)](const model::Draft& draft) {
+                                              return draft.model().plan_release_eip(eip.tenant, eip.address,
+                                                                                    draft.now_ms());
                                             },
                                             nothing_of<v1::ReleaseEipResponse>};
   });
@@ -155,8 +154,8 @@ Expected<EipEdit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequ
   return to_model(request.rules()).map([&](model::PermitList rules) {
     return EipEdit<v1::SetPermitListResponse>{
         [eip = *eip, rules = std::move(rules),
-         keep_established = request.keep_established()](const model::Model& model) {
-          return model.plan_set_permit_list(eip.tenant, eip.address, rules, keep_established);
+         keep_established = request.keep_established()](const model::Draft& draft) {
+          return draft.model().plan_set_permit_list(eip.tenant, eip.address, rules, keep_established);
         },
         list_of<v1::SetPermitListResponse>};
   });
@@ -167,8 +166,8 @@ Expected<EipEdit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRe
   if (!eip) return Unexpected(eip.error());
   return to_model(request.rules()).map([&](model::PermitList rules) {
     return EipEdit<v1::AddPermitRulesResponse>{
-        [eip = *eip, rules = std::move(rules)](const model::Model& model) {
-          return model.plan_add_permit_rules(eip.tenant, eip.address, rules.rules());
+        [eip = *eip, rules = std::move(rules)](const model::Draft& draft) {
+          return draft.model().plan_add_permit_rules(eip.tenant, eip.address, rules.rules());
         },
         list_of<v1::AddPermitRulesResponse>};
   });
@@ -179,8 +178,8 @@ Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitR
     std::vector<std::string> names(request.names().begin(), request.names().end());
     return EipEdit<v1::RemovePermitRulesResponse>{
         [eip = std::move(eip), names = std::move(names),
-         keep_established = request.keep_established()](const model::Model& model) {
-          return model.plan_remove_permit_rules(eip.tenant, eip.address, names, keep_established);
+         keep_established = request.keep_established()](const model::Draft& draft) {
+          return draft.model().plan_remove_permit_rules(eip.tenant, eip.address, names, keep_established);
         },
         list_of<v1::RemovePermitRulesResponse>};
   });
@@ -189,8 +188,8 @@ Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitR
 Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) {
   return eip_key(request.eip(), "eip").map([&](EipKey eip) {
     return EipEdit<v1::SetTagResponse>{
-        [eip = std::move(eip), tags = to_set(request.tags())](const model::Model& model) {
-          return model.plan_set_tag(eip.tenant, eip.address, tags);
+        [eip = std::move(eip), tags = to_set(request.tags())](const model::Draft& draft) {
+          return draft.model().plan_set_tag(eip.tenant, eip.address, tags);
         },
         eip_of<v1::SetTagResponse>};
   });

@@ -22,15 +22,13 @@ using Edit = std::function<Expected<Reply>(model::Draft&)>;
 template <typename Reply, typename Object>
 struct ObjectEdit {
   using ObjectType = Object;
-  std::function<Expected<model::Plan<Object>>(const model::Model&)> plan;
-  Reply (*reply)(const model::Model&, const Object&);
+  std::function<Expected<model::Plan<Object>>(const model::Draft&)> plan;
+  Reply (*reply)(const model::Draft&, const Object&);
 
   // For who wants no reply.
-  [[nodiscard]] Expected<Object> carry_out(model::Draft& draft) const {
-    return draft.carry_out(plan(draft.model()));
-  }
+  [[nodiscard]] Expected<Object> carry_out(model::Draft& draft) const { return draft.carry_out(plan(draft)); }
   [[nodiscard]] Expected<Reply> operator()(model::Draft& draft) const {
-    return carry_out(draft).map([&](const Object& object) { return reply(draft.model(), object); });
+    return carry_out(draft).map([&](const Object& object) { return reply(draft, object); });
   }
 };
 template <typename Reply>

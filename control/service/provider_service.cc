@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "control/model/names.h"
-#include "control/service/clock.h"
 #include "control/service/convert.h"
 #include "control/service/document.h"
 #include "control/service/edit.h"
@@ -88,7 +87,7 @@ grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolReq
     const auto found = pools.find(*id);
     if (found == pools.end())
       return fail(ErrorCode::not_found, request->name() + " does not exist", "name", request->name());
-    return to_proto(view.model, found->second, unix_ms());
+    return to_proto(view.model, found->second, view.now_ms);
   });
   if (!pool) return to_status(pool.error());
   *reply = std::move(*pool);
@@ -103,7 +102,7 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
     const auto& pools = view.model.state().pools;
     const auto begin = pools.upper_bound(page->after);
     const auto show = [&](const auto& entry) {
-      *reply->add_pools() = to_proto(view.model, entry.second, unix_ms());
+      *reply->add_pools() = to_proto(view.model, entry.second, view.now_ms);
       return entry.first;
     };
     reply->set_next_page_token(fill_page(*page, pool_list, begin, pools.end(), all_of_them, show));

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "control/service/clock.h"
 #include "control/service/identity.h"
 #include "src/base/fnv.h"
 
@@ -35,8 +34,7 @@ Expected<std::optional<RequestId>> request_id_of(const grpc::ServerContextBase* 
   if (!caller) return Unexpected(caller.error());
   return RequestId{.caller = caller->name(),
                    .id = std::move(id),
-                   .fingerprint = fnv1a(type.full_name() + "\n" + request.SerializeAsString()),
-                   .now_ms = unix_ms()};
+                   .fingerprint = fnv1a(type.full_name() + "\n" + request.SerializeAsString())};
 }
 
 }  // namespace portcullis::service

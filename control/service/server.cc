@@ -1,5 +1,6 @@
 #include "control/service/server.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
@@ -157,7 +158,9 @@ void Server::stop() {
   metrics_ = nullptr;
   observe_.stop();
   if (server_ == nullptr) return;
-  server_->Shutdown(std::chrono::system_clock::now() + stop_patience);
+  // By the clock that does not jump.
+  server_->Shutdown(
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(stop_patience.count(), GPR_TIMESPAN)));
   server_->Wait();
   server_ = nullptr;
 }

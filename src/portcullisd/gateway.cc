@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "control/compile/compile.h"
+#include "control/store/durable_clock.h"
 #include "control/store/sqlite_store.h"
 #include "dataplane/ports/numa.h"
 #include "src/portcullisd/memory.h"
@@ -312,10 +313,17 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip);
   for (const Worker* worker : workers_->all()) publisher.add_worker(worker);
   publisher.set_handover(workers_->handover());
+  store::DurableClock clock(store::machine_clocks(), settings_.store_path + ".clock");
+  if (const auto saved = clock.save(); !saved)
+    spdlog::warn(
+        "{}; should the wall clock be set before the next start, addresses rest and requests are "
+        "remembered too long or too short by as much",
+        saved.error().message);
   control_.emplace(
       ControlConfig{.pools = settings_.pools,
                     .compact_after = settings_.compact_after,
-                    .compact_after_bytes = uint64_t{settings_.compact_after_mb} << 20},
+                    .compact_after_bytes = uint64_t{settings_.compact_after_mb} << 20,
+                    .now_ms = [clock] { return clock.now_ms(); }},
       model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved), std::move(own)),
       std::move(store), std::move(publisher));
   return control_->start();

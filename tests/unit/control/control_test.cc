@@ -305,9 +305,11 @@ struct Once {
 
 TEST(Control, ARequestIsCarriedOutOnce) {
   Disk disk;
-  const RequestId first{.caller = "provider", .id = "1", .fingerprint = 7, .now_ms = 1000};
+  std::atomic<int64_t> now_ms = 1000;
+  const ControlConfig config{.pools = {pool}, .tick = 1h, .now_ms = [&] { return now_ms.load(); }};
+  const RequestId first{.caller = "provider", .id = "1", .fingerprint = 7};
   {
-    Gateway gateway(disk);
+    Gateway gateway(disk, config);
     gateway.start();
     gateway.populate();
     Once once{gateway};
@@ -321,9 +323,10 @@ TEST(Control, ARequestIsCarriedOutOnce) {
     EXPECT_EQ(once.carried_out, 2);
     EXPECT_EQ(gateway.state().generation, 5u);
   }
-  Gateway gateway(disk);
+  Gateway gateway(disk, config);
   gateway.start();
   Once once{gateway};
+  now_ms = 999 + std::chrono::milliseconds(requests_remembered).count();
   EXPECT_EQ(once.set_tag("a", first).value(), "a at 4") << "a restart forgets none";
 
   RequestId another = first;
@@ -334,9 +337,111 @@ TEST(Control, ARequestIsCarriedOutOnce) {
   EXPECT_EQ(refused.error().field, "request_id");
   another.caller = "tenants/acme";
   EXPECT_EQ(once.set_tag("c", another).value(), "c at 6") << "each caller has ids of its own";
-  RequestId next_day = first;
-  next_day.now_ms += std::chrono::milliseconds(requests_remembered).count();
-  EXPECT_EQ(once.set_tag("a", next_day).value(), "a at 7");
+  ++now_ms;
+  EXPECT_EQ(once.set_tag("a", first).value(), "a at 7");
+}
+
+TEST(Control, RequestsAreForgottenByTheClockThatItIsGiven) {
+  Disk disk;
+  std::atomic<int64_t> now_ms = 1000;
+  Gateway gateway(disk, {.pools = {pool}, .tick = 1ms, .now_ms = [&] { return now_ms.load(); }});
+  gateway.start();
+  gateway.populate();
+  Once once{gateway};
+  EXPECT_EQ(once.set_tag("a", {.caller = "provider", .id = "1", .fingerprint = 7}).value(), "a at 4");
+  const auto remembered = [&] {
+    return *gateway.control.run([&](Control::View) { return disk.requests.size(); });
+  };
+  const int64_t day = std::chrono::milliseconds(requests_remembered).count();
+  now_ms = 1000 + day;
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(remembered(), 1u);
+  now_ms = 1001 + day;
+  const auto patience = std::chrono::steady_clock::now() + 5s;
+  while (remembered() != 0 && std::chrono::steady_clock::now() < patience) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(remembered(), 0u);
+}
+
+// --- addresses that rest ---
+
+// `web` gives its EIP back and asks for another from the pool of one address.
+struct Rest {
+  explicit Rest(Disk& disk) : disk(disk) {}
+  Disk& disk;
+  int64_t now_ms = 1'000'000;
+
+  [[nodiscard]] ControlConfig config() {
+    return {.pools = {{"one", *Ipv4Prefix::parse("203.0.113.1/32"), PoolKind::local}},
+            .tick = 1h,
+            .now_ms = [this] { return now_ms; }};
+  }
+  static bool request(Gateway& gateway) {
+    return gateway.control
+        .change({},
+                [](model::Draft& draft) {
+                  return draft.carry_out(draft.model().plan_request_eip(web, "", draft.now_ms()));
+                })
+        .has_value();
+  }
+  static bool release(Gateway& gateway) {
+    return gateway.control
+        .change({},
+                [](model::Draft& draft) {
+                  return draft.carry_out(draft.model().plan_release_eip("acme", web_eip, draft.now_ms()));
+                })
+        .has_value();
+  }
+};
+
+TEST(Control, AnAddressRestsByTheClockThatItIsGiven) {
+  Disk disk;
+  Rest rest(disk);
+  {
+    Gateway gateway(disk, rest.config());
+    gateway.start();
+    ASSERT_TRUE(gateway.create_vm("web", web_dip));
+    ASSERT_TRUE(Rest::request(gateway));
+    ASSERT_TRUE(Rest::release(gateway));
+    rest.now_ms += 599'999;
+    EXPECT_FALSE(Rest::request(gateway));
+  }
+  Gateway gateway(disk, rest.config());
+  gateway.start();
+  EXPECT_FALSE(Rest::request(gateway));
+  rest.now_ms += 1;
+  EXPECT_TRUE(Rest::request(gateway));
+}
+
+TEST(Control, ARestOfAClockThatWasAheadIsShortenedOnce) {
+  Disk disk;
+  Rest rest(disk);
+  {
+    Gateway gateway(disk, rest.config());
+    gateway.start();
+    ASSERT_TRUE(gateway.create_vm("web", web_dip));
+    ASSERT_TRUE(Rest::request(gateway));
+    ASSERT_TRUE(Rest::release(gateway));
+  }
+  const size_t records = disk.log.size();
+  {
+    Gateway gateway(disk, rest.config());
+    gateway.start();
+    EXPECT_EQ(disk.log.size(), records) << "one that began now is not too long";
+  }
+  rest.now_ms -= 900'000;
+  {
+    Gateway gateway(disk, rest.config());
+    gateway.start();
+    EXPECT_EQ(disk.log.size(), records + 1);
+    EXPECT_EQ(gateway.state(), disk.state());
+  }
+  rest.now_ms += 599'999;
+  Gateway gateway(disk, rest.config());
+  gateway.start();
+  EXPECT_EQ(disk.log.size(), records + 1) << "restarts do not draw it out";
+  EXPECT_FALSE(Rest::request(gateway));
+  rest.now_ms += 1;
+  EXPECT_TRUE(Rest::request(gateway));
 }
 
 TEST(Control, ARefusedRequestIsNotRemembered) {
@@ -345,7 +450,7 @@ TEST(Control, ARefusedRequestIsNotRemembered) {
   gateway.start();
   gateway.populate();
   Once once{gateway};
-  const RequestId request{.caller = "provider", .id = "1", .fingerprint = 7, .now_ms = 1000};
+  const RequestId request{.caller = "provider", .id = "1", .fingerprint = 7};
   EXPECT_FALSE(once.set_tag("Bad", request));
   disk.is_full = true;
   EXPECT_EQ(once.set_tag("a", request).error().code, ErrorCode::unavailable);

@@ -19,8 +19,8 @@ class DocumentTest : public ModelTest {
             .resting = {}};
   }
   Expected<void> import(const Document& document, int64_t at = now) {
-    Draft draft(model_);
-    auto done = replace_state(draft, document, at);
+    Draft draft(model_, at);
+    auto done = replace_state(draft, document);
     if (done) draft.keep();
     return done;
   }
@@ -187,6 +187,16 @@ TEST_F(DocumentTest, RestsGoOn) {
   document.eips[1].address = ip("203.0.113.20");
   EXPECT_TRUE(
       refuses(document, ErrorCode::failed_precondition, "document.eips[1].name", "rests for another 5 s"));
+}
+
+// Its time may be of another gateway's clock.
+TEST_F(DocumentTest, NoRestIsLongerThanOneThatBeginsNow) {
+  Document document = town();
+  document.resting = {{ip("203.0.113.20"), now + 86'400'000}};
+  take(document);
+  EXPECT_EQ(model_.state().quarantine.at(ip("203.0.113.20")).until_ms, now + 600'000);
+  ASSERT_TRUE(import(document, now + 1000));
+  EXPECT_EQ(model_.state().quarantine.at(ip("203.0.113.20")).until_ms, now + 601'000);
 }
 
 TEST_F(DocumentTest, ARefusalNamesItsPlace) {

@@ -28,7 +28,7 @@ class DraftTest : public ModelTest {
 
 TEST_F(DraftTest, PlansBuildOnEachOtherAndBecomeOneChangeSet) {
   const Generation before = generation();
-  Draft draft(model_);
+  Draft draft(model_, now);
   ASSERT_TRUE(draft.carry_out(draft.model().plan_create_vm(vm("acme", "db", "10.0.0.9"))));
   const auto eip = draft.carry_out(draft.model().plan_request_eip({"acme", "db"}, "", now));
   ASSERT_TRUE(eip);
@@ -50,7 +50,7 @@ TEST_F(DraftTest, PlansBuildOnEachOtherAndBecomeOneChangeSet) {
 TEST_F(DraftTest, WhatIsNotKeptIsTakenBack) {
   const State before = model_.state();
   {
-    Draft draft(model_);
+    Draft draft(model_, now);
     ASSERT_TRUE(
         draft.carry_out(draft.model().plan_set_permit_list("acme", web_.address, {rule("a")}, false)));
     ASSERT_TRUE(draft.carry_out(draft.model().plan_release_eip("acme", web_.address, now)));
@@ -67,7 +67,7 @@ TEST_F(DraftTest, WhatIsNotKeptIsTakenBack) {
 }
 
 TEST_F(DraftTest, WhatCameAndWentIsNoChange) {
-  Draft draft(model_);
+  Draft draft(model_, now);
   ASSERT_TRUE(draft.carry_out(draft.model().plan_create_vm(vm("acme", "db", "10.0.0.9"))));
   ASSERT_TRUE(draft.carry_out(draft.model().plan_delete_vm({"acme", "db"})));
   EXPECT_TRUE(draft.changed_objects().empty());
@@ -80,7 +80,7 @@ TEST_F(DraftTest, WhatCameAndWentIsNoChange) {
 TEST_F(DraftTest, AnEipThatCameAndWentRests) {
   carry_out(model_.plan_create_vm(vm("acme", "db", "10.0.0.9")));
   const Generation before = generation();
-  Draft draft(model_);
+  Draft draft(model_, now);
   const auto eip = draft.carry_out(draft.model().plan_request_eip({"acme", "db"}, "", now));
   ASSERT_TRUE(eip);
   ASSERT_TRUE(draft.carry_out(draft.model().plan_release_eip("acme", eip->address, now)));
@@ -93,7 +93,7 @@ TEST_F(DraftTest, AnEipThatCameAndWentRests) {
 TEST_F(DraftTest, CountsTheRulesThatItWrites) {
   const State before = model_.state();
   {
-    Draft draft(model_);
+    Draft draft(model_, now);
     ASSERT_TRUE(draft.carry_out(
         draft.model().plan_set_permit_list("acme", web_.address, {rule("a"), outbound("b")}, false)));
     for (const char* tag : {"x", "y", "z"})
@@ -106,7 +106,7 @@ TEST_F(DraftTest, CountsTheRulesThatItWrites) {
 
 TEST_F(DraftTest, AnEmptyOneKeepsTheGeneration) {
   const Generation before = generation();
-  Draft draft(model_);
+  Draft draft(model_, now);
   EXPECT_EQ(draft.changes(), (ChangeSet{before, {}}));
   draft.keep();
   EXPECT_EQ(generation(), before);
@@ -122,7 +122,7 @@ TEST_F(DraftTest, LeavesNoTrace) {
     const State before = model_.state();
     bool kept = false;
     {
-      Draft draft(model_);
+      Draft draft(model_, time);
       for (uint32_t step = below(6); step > 0; --step) {
         const VmKey key{"acme", name()};
         const Ipv4Addr host = Ipv4Addr::from_host(ip("203.0.113.1").host() + below(12));
