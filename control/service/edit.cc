@@ -41,15 +41,15 @@ Reply pool_of(const model::Draft& draft, const model::Pool& pool) {
 }
 
 template <typename Reply>
-Reply tenant_quota_of(const model::Model& model, const model::TenantQuota& quota) {
+Reply tenant_quota_of(const model::Draft& draft, const model::TenantQuota& quota) {
   Reply reply;
-  *reply.mutable_quota() = quota_of(model, quota.tenant);
+  *reply.mutable_quota() = quota_of(draft.model(), quota.tenant);
   return reply;
 }
 template <typename Reply>
-Reply eip_quota_of(const model::Model& model, const model::Eip& eip) {
+Reply eip_quota_of(const model::Draft& draft, const model::Eip& eip) {
   Reply reply;
-  *reply.mutable_quota() = quota_of(model, eip);
+  *reply.mutable_quota() = quota_of(draft.model(), eip);
   return reply;
 }
 
@@ -201,8 +201,8 @@ Expected<QuotaEdit<v1::SetTenantQuotaResponse>> edit_of(const v1::SetTenantQuota
     if (request.has_eips()) change.eips = request.eips();
     if (request.has_rules()) change.rules = request.rules();
     return QuotaEdit<v1::SetTenantQuotaResponse>{
-        [tenant = std::move(tenant), change](const model::Model& model) {
-          return model.plan_set_tenant_quota(tenant, change);
+        [tenant = std::move(tenant), change](const model::Draft& draft) {
+          return draft.model().plan_set_tenant_quota(tenant, change);
         },
         tenant_quota_of<v1::SetTenantQuotaResponse>};
   });
@@ -213,9 +213,9 @@ Expected<EipEdit<v1::SetEipQuotaResponse>> edit_of(const v1::SetEipQuotaRequest&
     model::EipQuotaChange change;
     if (request.has_rules()) change.rules = request.rules();
     if (request.has_flows()) change.flows = request.flows();
-    return EipEdit<v1::SetEipQuotaResponse>{[eip = std::move(eip), change](const model::Model& model) {
-                                              return model.plan_set_eip_quota(eip.tenant, eip.address,
-                                                                              change);
+    return EipEdit<v1::SetEipQuotaResponse>{[eip = std::move(eip), change](const model::Draft& draft) {
+                                              return draft.model().plan_set_eip_quota(eip.tenant, eip.address,
+                                                                                      change);
                                             },
                                             eip_quota_of<v1::SetEipQuotaResponse>};
   });

@@ -184,7 +184,7 @@ TEST_F(QuotaTest, ADraftSeesAndTakesBackQuotas) {
   add_vm("acme", "a");
   const State with_vm = model_.state();
   {
-    Draft draft(model_);
+    Draft draft(model_, now);
     ASSERT_TRUE(draft.carry_out(model_.plan_set_tenant_quota("acme", {.eips = 1, .rules = {}})));
     ASSERT_TRUE(draft.carry_out(request("a")));
     EXPECT_EQ(draft.changed_objects(),
@@ -194,7 +194,7 @@ TEST_F(QuotaTest, ADraftSeesAndTakesBackQuotas) {
   EXPECT_EQ(model_.state(), with_vm);
   EXPECT_TRUE(is(model_.quota_of("acme").eips, 0, 2, 0));
   set({.eips = 1, .rules = {}});
-  Draft draft(model_);
+  Draft draft(model_, now);
   ASSERT_TRUE(draft.carry_out(model_.plan_set_tenant_quota("acme", {.eips = 0, .rules = {}})));
   EXPECT_EQ(draft.changed_objects(),
             (std::vector<ChangedObject>{{"tenants/acme/quota", ChangeKind::deleted}}));
