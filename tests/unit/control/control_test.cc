@@ -366,8 +366,6 @@ TEST(Control, RequestsAreForgottenByTheClockThatItIsGiven) {
 
 // `web` gives its EIP back and asks for another from the pool of one address.
 struct Rest {
-  explicit Rest(Disk& disk) : disk(disk) {}
-  Disk& disk;
   int64_t now_ms = 1'000'000;
 
   [[nodiscard]] ControlConfig config() {
@@ -395,7 +393,7 @@ struct Rest {
 
 TEST(Control, AnAddressRestsByTheClockThatItIsGiven) {
   Disk disk;
-  Rest rest(disk);
+  Rest rest;
   {
     Gateway gateway(disk, rest.config());
     gateway.start();
@@ -414,7 +412,7 @@ TEST(Control, AnAddressRestsByTheClockThatItIsGiven) {
 
 TEST(Control, ARestOfAClockThatWasAheadIsShortenedOnce) {
   Disk disk;
-  Rest rest(disk);
+  Rest rest;
   {
     Gateway gateway(disk, rest.config());
     gateway.start();
