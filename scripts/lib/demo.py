@@ -352,6 +352,29 @@ def pings(demo: Demo, client: Host, address: str) -> Iterator[None]:
         process.wait()
 
 
+def bounded(demo: Demo, client: Host, web: Host, eip: str) -> None:
+    demo.step("A quota bounds what a vm keeps open", """\
+The provider sets how many flows this EIP may own: two. What would open a third is dropped, by that name.""")
+    demo.portctl("flows", "clear", eip)
+    demo.portctl("permit", "set", eip, "out udp to any port 9000")
+    demo.portctl("quota", "set", eip, "--flows", "2")
+    demo.moved()
+    with client.udp(9000) as peer:
+        for port in (4001, 4002, 4003):
+            with web.udp(port) as vm:
+                vm.sendto(b"hello", (CLIENT, 9000))
+        demo.expect([peer.recv(100) for _ in range(2)] == [b"hello"] * 2, "the first two reach the client")
+        demo.expect(nothing_arrives(peer), "the third does not")
+        demo.expect(demo.moved("flow_quota") == {"flow_quota": 1}, "it is dropped as above the quota")
+        demo.portctl("quota", "set", eip, "--flows", "3")
+        with web.udp(4003) as vm:
+            vm.sendto(b"hello", (CLIENT, 9000))
+        demo.expect(peer.recv(100) == b"hello", "with a quota of three it does")
+    demo.portctl("quota", "get", eip)
+    demo.portctl("quota", "clear", eip)
+    demo.portctl("permit", "set", eip, "--empty")
+
+
 def nothing_arrives(receiver: socket.socket) -> bool:
     receiver.settimeout(1)
     try:
@@ -387,6 +410,7 @@ def tour(demo: Demo) -> None:
     errors(demo, client, eip)
     explained(demo, client, web, eip)
     traced(demo, client, eip)
+    bounded(demo, client, web, eip)
     tags(demo, app, db)
     demo.portctl("eip", "release", eip)
     seen_live(demo, client, web)

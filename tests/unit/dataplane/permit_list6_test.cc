@@ -9,13 +9,14 @@
 #include <utility>
 #include <vector>
 
-#include "dataplane/stages/permit_match.h"
 #include "dataplane/tables/permit_build.h"
 #include "tests/unit/dataplane/permit_cases.h"
+#include "tests/unit/dataplane/stored_list.h"
 
 namespace portcullis {
 namespace {
 
+using testing::find_on;
 using testing::RandomPermits;
 
 constexpr Uint128 highest = ~Uint128{0};
@@ -77,53 +78,19 @@ class RandomPermits6 {
   RandomPermits random_;
 };
 
-// One list, stored, behind a record of `tables`.
-class Listed6 {
+// Behind a record of `tables`, which has the rest of its rules beside it.
+class Listed6 : public testing::StoredList<PermitRule6> {
  public:
-  Listed6(Tables& tables, const std::vector<PermitRule6>& rules) : tables_(tables), rules_(rules) {
-    auto place = tables.permit.store(std::span<const PermitRule6>(rules));
-    EXPECT_TRUE(place.has_value()) << place.error().message;
-    EXPECT_TRUE(tables.binding.take_slot(IpFamily::ipv6, record.slot));
-    if (!place) return;
-    place_ = std::move(*place);
-    record.rule_count = static_cast<uint32_t>(rules.size());
-    record.chunk = place_.first;
-    put_rules(rules, record.rules, tables.binding.writable_ipv6(record.slot).rests);
+  Listed6(Tables& tables, const std::vector<PermitRule6>& rules)
+      : StoredList(tables.permit, rules), binding_(tables.binding) {
+    EXPECT_TRUE(binding_.take_slot(IpFamily::ipv6, record.slot));
+    put_rules(rules, record.rules, binding_.writable_ipv6(record.slot).rests);
   }
-  ~Listed6() {
-    tables_.permit.free(place_);
-    tables_.binding.free_slot(record.slot);
-  }
-  Listed6(const Listed6&) = delete;
-  Listed6& operator=(const Listed6&) = delete;
-
-  [[nodiscard]] RuleHit hit_of(uint32_t rule) const {
-    return rule < inline_permit_rules ? RuleHit::of_inline(rule) : RuleHit::of_chunk(place_.chunk_hit(rule));
-  }
-  [[nodiscard]] size_t first_by_definition(const PermitQuery6& query) const {
-    size_t rule = 0;
-    while (rule < rules_.size() && !matches(rules_[rule], query, tables_.tags)) ++rule;
-    return rule;
-  }
-  [[nodiscard]] const PermitPlace& place() const { return place_; }
-  [[nodiscard]] const std::vector<PermitRule6>& rules() const { return rules_; }
-
-  BindingRecord record;
+  ~Listed6() { binding_.free_slot(record.slot); }
 
  private:
-  Tables& tables_;
-  const std::vector<PermitRule6>& rules_;
-  PermitPlace place_;
+  BindingTable& binding_;
 };
-
-stages::RuleMatch find_on(Isa isa, const BindingRecord& record, const PermitQuery6& query,
-                          const Tables& tables) {
-#if defined(__x86_64__)
-  if (isa == Isa::avx2) return stages::find_rule<Avx2Group>(record, query, tables);
-  if (isa == Isa::avx512) return stages::find_rule<Avx512Group>(record, query, tables);
-#endif
-  return stages::find_rule<ScalarGroup>(record, query, tables);
-}
 
 class PermitList6On : public ::testing::TestWithParam<Isa> {
  protected:
@@ -141,7 +108,7 @@ class PermitList6On : public ::testing::TestWithParam<Isa> {
   }
   // Whether the definition finds a rule.
   bool expect_as_defined(const Listed6& list, const PermitQuery6& query) {
-    const size_t expected = list.first_by_definition(query);
+    const size_t expected = list.first_by_definition(query, tables_->tags);
     const bool is_one = expected < list.rules().size();
     const auto found = find_on(GetParam(), list.record, query, *tables_);
     EXPECT_EQ(found.is_one(), is_one) << query.whole.to_string() << " rule " << expected;

@@ -8,60 +8,22 @@
 #include <set>
 #include <vector>
 
-#include "dataplane/stages/permit_match.h"
 #include "dataplane/tables/permit_build.h"
 #include "tests/unit/dataplane/permit_cases.h"
+#include "tests/unit/dataplane/stored_list.h"
 
 namespace portcullis {
 namespace {
 
+using testing::find_on;
 using testing::RandomPermits;
 
-// One list, stored, behind a record.
-class Listed {
+class Listed : public testing::StoredList<PermitRule> {
  public:
-  Listed(PermitTable& table, const std::vector<PermitRule>& rules) : table_(table), rules_(rules) {
-    auto place = table.store(rules);
-    EXPECT_TRUE(place.has_value()) << place.error().message;
-    if (!place) return;
-    place_ = std::move(*place);
-    record.rule_count = static_cast<uint32_t>(rules.size());
-    record.chunk = place_.first;
+  Listed(PermitTable& table, const std::vector<PermitRule>& rules) : StoredList(table, rules) {
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
   }
-  ~Listed() { table_.free(place_); }
-  Listed(const Listed&) = delete;
-  Listed& operator=(const Listed&) = delete;
-
-  // Where the hit of a rule is counted.
-  [[nodiscard]] RuleHit hit_of(uint32_t rule) const {
-    return rule < inline_permit_rules ? RuleHit::of_inline(rule) : RuleHit::of_chunk(place_.chunk_hit(rule));
-  }
-  // The number of the first rule that matches, rules_.size() if none does.
-  [[nodiscard]] size_t first_by_definition(const PermitQuery& query, const TagSetTable& tags) const {
-    size_t rule = 0;
-    while (rule < rules_.size() && !matches(rules_[rule], query, tags)) ++rule;
-    return rule;
-  }
-  [[nodiscard]] const PermitPlace& place() const { return place_; }
-  [[nodiscard]] const std::vector<PermitRule>& rules() const { return rules_; }
-
-  BindingRecord record;
-
- private:
-  PermitTable& table_;
-  const std::vector<PermitRule>& rules_;
-  PermitPlace place_;
 };
-
-stages::RuleMatch find_on(Isa isa, const BindingRecord& record, const PermitQuery& query,
-                          const Tables& tables) {
-#if defined(__x86_64__)
-  if (isa == Isa::avx2) return stages::find_rule<Avx2Group>(record, query, tables);
-  if (isa == Isa::avx512) return stages::find_rule<Avx512Group>(record, query, tables);
-#endif
-  return stages::find_rule<ScalarGroup>(record, query, tables);
-}
 
 class PermitListOn : public ::testing::TestWithParam<Isa> {
  protected:
