@@ -23,7 +23,7 @@ class StoredList {
     record.rule_count = static_cast<uint32_t>(rules.size());
     record.chunk = place_.first;
   }
-  ~StoredList() { table_.free(place_); }
+  ~StoredList() { table_.free(place_); }  // NOLINT(clang-analyzer-unix.Malloc): a member, not free(3)
   StoredList(const StoredList&) = delete;
   StoredList& operator=(const StoredList&) = delete;
 
