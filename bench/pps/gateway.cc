@@ -44,21 +44,66 @@ Expected<std::unique_ptr<Gateway>> Gateway::create(const Workload& workload, Por
     gateway->tables_->timeouts.tcp_established_ms = gateway->tables_->timeouts.tcp_transitory_ms =
         workload.idle_ms;
 
+  // The one that is alone, and the several.
+  const uint32_t readers = workload.workers + 1;
   gateway->rcu_ =
-      static_cast<rte_rcu_qsbr*>(rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(1), RTE_CACHE_LINE_SIZE));
-  if (gateway->rcu_ == nullptr || rte_rcu_qsbr_init(gateway->rcu_, 1) != 0)
+      static_cast<rte_rcu_qsbr*>(rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE));
+  if (gateway->rcu_ == nullptr || rte_rcu_qsbr_init(gateway->rcu_, readers) != 0)
     return fail(ErrorCode::resource_exhausted, "no memory for the RCU variable");
   if (auto done = gateway->fill(workload, endpoint); !done) return Unexpected(done.error());
+  if (auto done = gateway->add_workers(workload, isa); !done) return Unexpected(done.error());
+  return gateway;
+}
+
+Expected<void> Gateway::add_workers(const Workload& workload, Isa isa) {
   constexpr uint32_t unused = 64;
   const uint32_t slots = flow_slots_of(workload);
-  auto worker = Worker::create({.flow_capacity = workload.ipv6 ? unused : slots,
-                                .ipv6_flow_capacity = workload.ipv6 ? slots : unused,
-                                .isa = isa},
-                               *gateway->tables_, gateway->rcu_);
+  WorkerConfig config{.flow_capacity = workload.ipv6 ? unused : slots,
+                      .ipv6_flow_capacity = workload.ipv6 ? slots : unused,
+                      .isa = isa};
+  if (workload.workers > 1)
+    if (auto done = add_several(workload.workers, config); !done) return done;
+  config.id = static_cast<uint32_t>(several_.size());  // as a reader: nobody hands over to it
+  auto worker = Worker::create(config, *tables_, rcu_);
   if (!worker) return Unexpected(worker.error());
-  gateway->worker_ = std::move(*worker);
-  gateway->worker_->online();
-  return gateway;
+  worker_ = std::move(*worker);
+  worker_->online();
+  return {};
+}
+
+// As the daemon's Workers do it.
+Expected<void> Gateway::add_several(uint32_t count, const WorkerConfig& common) {
+  auto handover = Handover::create(count, SOCKET_ID_ANY);
+  if (!handover) return Unexpected(handover.error());
+  handover_ = std::move(*handover);
+  auto rate = ErrorRate::create(tables_->gateway.icmp_error_rate, tables_->binding.capacity(), SOCKET_ID_ANY);
+  if (!rate) return Unexpected(rate.error());
+  error_rate_ = std::move(*rate);
+  for (uint32_t n = 0; n < count; ++n) {
+    WorkerConfig config = common;
+    config.id = n;
+    config.handover = handover_.get();
+    config.error_rate = &*error_rate_;
+    for (const PortId port : tables_->ports.in_use)
+      config.queues[port] = {.receive = queue_of(n), .transmit = queue_of(n), .receivers = count};
+    auto worker = Worker::create(config, *tables_, rcu_);
+    if (!worker) return Unexpected(worker.error());
+    several_.push_back(std::move(*worker));
+  }
+  for (const auto& worker : several_) {
+    std::vector<const Worker*> peers;
+    for (const auto& other : several_)
+      if (other != worker) peers.push_back(other.get());
+    worker->set_peers(peers);
+    worker->online();
+  }
+  return {};
+}
+
+size_t Gateway::bytes() const {
+  size_t bytes = tables_->bytes() + worker_->bytes();
+  for (const auto& worker : several_) bytes += worker->bytes();
+  return bytes;
 }
 
 Expected<void> Gateway::fill(const Workload& workload, PortId endpoint) {
@@ -83,7 +128,9 @@ Expected<void> Gateway::fill(const Workload& workload, PortId endpoint) {
 
 Gateway::~Gateway() {
   if (worker_) worker_->offline();
+  for (const auto& worker : several_) worker->offline();
   worker_.reset();
+  several_.clear();
   rte_free(rcu_);
 }
 

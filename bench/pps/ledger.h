@@ -20,7 +20,9 @@ class Ledger {
   void sent(std::span<const Packet> packets);
   void came_out(uint64_t frames) { came_out_ += frames; }
   // internal, saying what does not agree. Between bursts.
-  [[nodiscard]] Expected<void> balance() const;
+  [[nodiscard]] Expected<void> balance() const { return balance({this, 1}); }
+  // Of workers that hand packets over to each other, together: what one was sent may come out of another.
+  [[nodiscard]] static Expected<void> balance(std::span<const Ledger> ledgers);
   // Packets since open() that the flow table had no room or no quota for.
   [[nodiscard]] uint64_t refused() const;
 

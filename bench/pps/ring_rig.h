@@ -9,33 +9,44 @@
 #include <vector>
 
 #include "bench/pps/rig.h"
+#include "bench/pps/ring_ports.h"
 #include "dataplane/burst.h"
 
-struct rte_mempool;
 struct rte_mbuf;
-struct rte_ring;
 
 namespace portcullis::bench {
 
 class RingRig : public Rig {
  public:
-  // `cold`: the headers that the generator wrote are in no cache when the worker polls.
+  // Of the worker that is alone. `cold`: the headers that the generator wrote are in no cache when the worker
+  // polls.
   [[nodiscard]] static Expected<std::unique_ptr<RingRig>> create(const Workload& workload, Isa isa,
                                                                  bool cold);
+  // Of the `n`-th of workload.workers, with queues of its own at the same ports of the same gateway.
+  [[nodiscard]] std::unique_ptr<RingRig> of_worker(uint32_t n) const;
   ~RingRig() override;
 
   [[nodiscard]] std::string_view name() const override { return "B"; }
   [[nodiscard]] Gateway& gateway() override { return *gateway_; }
+  [[nodiscard]] Worker& worker() { return worker_; }
   Turn turn(Source& source, Poller& poller, uint32_t limit) override;
   Turn empty_turn(Source& source) override;
-  [[nodiscard]] Expected<void> balance() override { return ledger_->balance(); }
-  void reset_balance() override { ledger_->open(); }
-  [[nodiscard]] uint64_t refused() override { return ledger_->refused(); }
+  [[nodiscard]] Expected<void> balance() override { return ledger_.balance(); }
+  void reset_balance() override { ledger_.open(); }
+  [[nodiscard]] uint64_t refused() override { return ledger_.refused(); }
+  [[nodiscard]] const Ledger& ledger() const { return ledger_; }
   [[nodiscard]] size_t ways() const { return ways_.size(); }
 
-  // The parts of a turn, for verification and for a load below the most.
+  // The parts of a turn, for verification, for a load below the most, and for workers that poll side by side.
+  // Packets that were sent.
+  uint32_t feed(Source& source, uint32_t limit);
   void send(Way way, std::span<const Packet> packets);
+  // These two return the clocks that they took.
   uint64_t poll(Poller& poller);
+  uint64_t poll_empty();
+  // Shows the source what came out.
+  void take_back(Source& source);
+  void discard();
   // What came out for packets of `way`; good until release().
   std::span<rte_mbuf* const> collect(Way way);
   [[nodiscard]] std::span<rte_mbuf* const> collected() const { return std::span(out_).first(out_count_); }
@@ -46,25 +57,19 @@ class RingRig : public Rig {
   void advance_to(uint64_t clock) { clock_ = std::max(clock_, clock); }
 
  private:
-  struct RingPort {
-    PortId id = 0;
-    bool is_open = false;
-    rte_ring* to_worker = nullptr;
-    rte_ring* from_worker = nullptr;
-  };
   static constexpr uint32_t most_out = 1024;
-  RingRig() = default;
-  [[nodiscard]] Expected<void> open(RingPort& port, const char* name);
-  [[nodiscard]] RingPort& port_in(Way way) { return ports_[static_cast<size_t>(way)]; }
-  [[nodiscard]] RingPort& port_out(Way way) { return ports_[1 - static_cast<size_t>(way)]; }
+  RingRig(const Workload& workload, bool cold, std::shared_ptr<RingPorts> ports,
+          std::shared_ptr<Gateway> gateway, Worker& worker, uint16_t queue);
 
+  Workload workload_;
   std::vector<Way> ways_;
-  bool cold_ = false;
-  bool drops_ = false;  // nothing is meant to come out
-  rte_mempool* pool_ = nullptr;
-  std::array<RingPort, 2> ports_;  // uplink, endpoint: by the way that arrives there
-  std::unique_ptr<Gateway> gateway_;
-  std::unique_ptr<Ledger> ledger_;
+  bool cold_;
+  bool drops_;  // nothing is meant to come out
+  std::shared_ptr<RingPorts> ports_;
+  std::shared_ptr<Gateway> gateway_;  // gone before the ports are
+  Worker& worker_;
+  uint16_t queue_;
+  Ledger ledger_;
   uint64_t clock_ = 0;
   std::array<rte_mbuf*, most_out> out_{};
   uint32_t out_count_ = 0;

@@ -41,6 +41,8 @@ struct Workload {
   uint32_t idle_ms = 0;     // TCP idle times; 0: those of the product
   double pace = 0;          // storm: millions of new flows a second; 0: as fast as the worker can
   Flood flood = Flood::tracked;
+  uint32_t workers = 1;   // that share the gateway
+  bool unspread = false;  // of several workers: a packet arrives at any of them; else at the one that owns it
 
   [[nodiscard]] bool has_long_list() const { return rules > 4 || shapes != 0; }
   [[nodiscard]] uint16_t smallest() const { return ipv6 ? smallest_ipv6_frame : smallest_frame; }
