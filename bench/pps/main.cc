@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "bench/pps/measure.h"
 #include "bench/pps/rows.h"
 #include "bench/pps/session.h"
 
@@ -28,9 +30,19 @@ struct Options {
   bool json = false;
 };
 
+// The CPUs of all workers, as DPDK takes them.
+std::string cpus_of(const Plan& plan) {
+  std::string cpus;
+  for (uint32_t n = 0; n < plan.workload.workers; ++n)
+    cpus += (n == 0 ? "" : ",") + std::to_string(cpu_of_worker(plan.core, n));
+  return cpus;
+}
+
 bool start_eal(const Options& options) {
   std::vector<std::string> arguments{"bench-pps",
                                      "-l",
+                                     cpus_of(options.plan),
+                                     "--main-lcore",
                                      std::to_string(options.plan.core),
                                      "--no-pci",
                                      "--no-telemetry",
@@ -124,6 +136,13 @@ void add_work_options(CLI::App& app, Options& options) {
   app.add_flag("--ipv6", work.ipv6, "IPv6 packets, listed or tracked")->group(group);
   app.add_flag("--zipf", work.zipf, "flows by Zipf's law, s = 1.1, instead of all alike")->group(group);
   app.add_flag("--sizes", work.sizes, "frames of 60 to 1514 bytes instead of 60")->group(group);
+  app.add_option("--workers", work.workers, "that share a gateway, against one: row 12")
+      ->check(CLI::Range(1u, Gateway::most_workers))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--unspread", work.unspread,
+               "of several workers: packets arrive at any of them, and are handed over to their owners")
+      ->group(group);
   app.add_flag("--cold", options.plan.cold, "headers are in no cache when the worker polls")->group(group);
   app.add_option("--flow-slots", work.flow_slots,
                  "capacity of the flow table, a power of two; 0: for the flows")
@@ -162,6 +181,20 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_flag("--no-huge", options.no_huge, "without hugepages; the figure is then not one to quote")
       ->group(group);
   app.add_flag("--json", options.json, "one JSON object instead of text")->group(group);
+}
+
+std::string several_mean_nothing(const Plan& plan) {
+  const Workload& work = plan.workload;
+  if (plan.rig == 'A' || (work.work != Work::listed && work.work != Work::tracked) || work.miss)
+    return "--workers: several take lists or --tracked, packets that come out, and rig B";
+  if (work.workers > std::thread::hardware_concurrency())
+    return "--workers: there is no CPU for each of " + std::to_string(work.workers);
+  // Of each worker's some for each owner, whatever the hashes.
+  constexpr uint32_t enough = 64;
+  if (work.flows < enough * work.workers * work.workers)
+    return "--workers " + std::to_string(work.workers) + " need " +
+           std::to_string(enough * work.workers * work.workers) + " flows";
+  return {};
 }
 
 // What options mean together; a message if they mean nothing.
@@ -204,6 +237,11 @@ std::string settle(Options& options) {
     if (work.work == Work::storm || work.work == Work::flood)
       return "rig A repeats a file: it has neither --storm nor --flood";
     if (work.zipf || plan.cold) return "rig A has neither --zipf nor --cold";
+  }
+  if (work.workers > 1) {
+    if (std::string message = several_mean_nothing(plan); !message.empty()) return message;
+  } else if (work.unspread) {
+    return "--unspread needs several --workers";
   }
   plan.isa = widest_isa();
   if (!options.isa.empty()) plan.isa = isa_of(options.isa).value_or(plan.isa);

@@ -6,17 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <optional>
 #include <thread>
 
 namespace portcullis::bench {
 namespace {
-
-constexpr double window_seconds = 0.01;
-
-uint64_t clocks_of(double seconds) {
-  return static_cast<uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));
-}
 
 // A thread that keeps another CPU busy: arithmetic and its own L1.
 class Neighbour {
@@ -47,17 +40,14 @@ class Neighbour {
   std::thread thread_;
 };
 
-std::optional<uint32_t> another_cpu(uint32_t core) {
-  const unsigned cpus = std::thread::hardware_concurrency();
-  for (uint32_t cpu = 0; cpu < cpus; ++cpu)
-    if (cpu != core) return cpu;
-  return std::nullopt;
-}
-
 }  // namespace
 
-double Sum::useful_per_second() const {
-  return static_cast<double>(useful) / static_cast<double>(clocks) * static_cast<double>(rte_get_tsc_hz());
+uint64_t clocks_of(double seconds) {
+  return static_cast<uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));
+}
+
+uint32_t cpu_of_worker(uint32_t core, uint32_t n) {
+  return (core + n) % std::max(1u, std::thread::hardware_concurrency());
 }
 
 template <typename Run>
@@ -121,8 +111,8 @@ Summary summarise(std::vector<double> values) {
 }
 
 Expected<double> neighbour_factor(Meter& meter, Source& source, uint32_t core) {
-  const auto other = another_cpu(core);
-  if (!other) return 0.0;
+  const uint32_t other = cpu_of_worker(core, 1);
+  if (other == core) return 0.0;
   constexpr double seconds = 0.15;
   constexpr uint32_t rounds = 3;
   PlainPoller poller;
@@ -131,7 +121,7 @@ Expected<double> neighbour_factor(Meter& meter, Source& source, uint32_t core) {
     auto sample = meter.measure(source, poller, seconds);
     if (!sample) return Unexpected(sample.error());
     alone.push_back(sample->all.clocks_per_packet());
-    const Neighbour neighbour(*other);
+    const Neighbour neighbour(other);
     sample = meter.measure(source, poller, seconds);
     if (!sample) return Unexpected(sample.error());
     beside.push_back(sample->all.clocks_per_packet());

@@ -8,8 +8,16 @@
 
 #include "bench/pps/calibration.h"
 #include "bench/pps/ring_rig.h"
+#include "bench/pps/sum.h"
 
 namespace portcullis::bench {
+
+inline constexpr double window_seconds = 0.01;
+inline constexpr double floor_share = 0.25;   // of a trial's time
+inline constexpr uint64_t fewest_alone = 20;  // windows, for a figure of them
+[[nodiscard]] uint64_t clocks_of(double seconds);
+// The CPU of the n-th worker, when the first has `core`. The neighbour's is that of the second.
+[[nodiscard]] uint32_t cpu_of_worker(uint32_t core, uint32_t n);
 
 struct Windows {
   uint64_t all = 0;
@@ -17,21 +25,11 @@ struct Windows {
   uint64_t alone = 0;  // of those not discarded: before and after them the worker had its core to itself
   // More than a tenth discarded: the machine was not quiet enough for a figure to be quoted.
   [[nodiscard]] bool disturbed() const { return discarded * 10 > all; }
-};
-
-// What went through the worker, and the worker's time for it.
-struct Sum {
-  uint64_t clocks = 0, packets = 0, useful = 0;
-  void add(const Sum& more) {
-    clocks += more.clocks;
-    packets += more.packets;
-    useful += more.useful;
+  void add(const Windows& more) {
+    all += more.all;
+    discarded += more.discarded;
+    alone += more.alone;
   }
-  [[nodiscard]] double clocks_per_packet() const {
-    return static_cast<double>(clocks) / static_cast<double>(packets);
-  }
-  // Source::useful, by worker time.
-  [[nodiscard]] double useful_per_second() const;
 };
 
 struct Sample {

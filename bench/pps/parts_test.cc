@@ -3,16 +3,22 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <set>
+#include <thread>
+#include <tuple>
 #include <vector>
 
 #include "bench/pps/histogram.h"
+#include "bench/pps/ledger.h"
 #include "bench/pps/order.h"
 #include "bench/pps/packet.h"
 #include "bench/pps/rows.h"
 #include "bench/pps/source.h"
+#include "bench/pps/step.h"
+#include "bench/pps/sum.h"
 #include "bench/pps/workload.h"
 #include "src/net/checksum.h"
 
@@ -181,6 +187,127 @@ TEST(FlowSource, RefusedFlowsAreNotSent) {
   ASSERT_EQ(source.fill(Way::in, packets), 64u);
   for (const Packet& packet : packets) EXPECT_EQ(packet.number % 2, 1u);
   EXPECT_EQ(source.refused(), 32u);
+}
+
+// What two workers are sent in some bursts, by the worker.
+std::array<std::vector<Packet>, 2> shares_of(const FlowSource& flows, const Workload& workload, Way way) {
+  std::array<std::vector<Packet>, 2> shares;
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    ShareSource source(flows, workload, worker);
+    for (uint64_t sent = 0; sent < 2 * flows.period(); sent += 64) {
+      std::vector<Packet> burst(64);
+      EXPECT_EQ(source.fill(way, burst), 64u);
+      shares[worker].insert(shares[worker].end(), burst.begin(), burst.end());
+    }
+  }
+  return shares;
+}
+
+std::set<uint32_t> numbers_of(const std::vector<Packet>& packets) {
+  std::set<uint32_t> numbers;
+  for (const Packet& packet : packets) numbers.insert(packet.number);
+  return numbers;
+}
+
+class ShareTest : public testing::TestWithParam<std::tuple<bool, bool>> {};
+
+TEST_P(ShareTest, EachFlowArrivesAtOneWorker) {
+  const auto [unspread, ipv6] = GetParam();
+  const Workload workload{
+      .flows = 4096, .ways = {Way::in, Way::out}, .ipv6 = ipv6, .workers = 2, .unspread = unspread};
+  const FlowSource flows(workload);
+  for (const Way way : workload.ways) {
+    const auto shares = shares_of(flows, workload, way);
+    std::set<uint32_t> all;
+    for (uint32_t worker = 0; worker < 2; ++worker) {
+      const std::set<uint32_t> numbers = numbers_of(shares[worker]);
+      EXPECT_NEAR(static_cast<double>(numbers.size()), 2048, 200);
+      for (const uint32_t number : numbers) EXPECT_TRUE(all.insert(number).second) << number;
+    }
+    EXPECT_EQ(all.size(), workload.flows);
+  }
+}
+
+TEST_P(ShareTest, ArrivesAtItsOwnerOrAtAnyByTurns) {
+  const auto [unspread, ipv6] = GetParam();
+  const Workload workload{.flows = 4096, .ipv6 = ipv6, .workers = 2, .unspread = unspread};
+  const FlowSource flows(workload);
+  const auto shares = shares_of(flows, workload, Way::in);
+  for (uint32_t worker = 0; worker < 2; ++worker)
+    for (size_t n = 0; n < shares[worker].size(); ++n)
+      ASSERT_EQ(owner_of(shares[worker][n], 2), unspread ? n % 2 : worker) << n;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ShareTest, testing::Combine(testing::Bool(), testing::Bool()));
+
+TEST(ShareSource, RefusedFlowsAreNotSent) {
+  const Workload workload{.work = Work::tracked, .flows = 1024, .workers = 2, .unspread = true};
+  FlowSource flows(workload);
+  for (uint32_t flow = 0; flow < 1024; flow += 2) flows.refuse(flow);
+  for (const auto& share : shares_of(flows, workload, Way::out))
+    for (const Packet& packet : share) ASSERT_EQ(packet.number % 2, 1u);
+}
+
+// A thread counts what it has done in each turn and finds, behind the next meeting, that the other has too.
+TEST(Step, NobodyIsATurnAheadAndAllStopTogether) {
+  constexpr uint64_t turns = 20000;
+  Step step(2);
+  std::array<std::atomic<uint64_t>, 2> done{};
+  std::array<uint64_t, 2> looks{}, wrong{};
+  const auto work = [&](uint32_t self) {
+    for (uint64_t turn = 1;; ++turn) {
+      done[self].store(turn, std::memory_order_relaxed);
+      const Step::Then then = step.wait(self, turn == turns     ? Step::Then::stop
+                                              : turn % 100 == 0 ? Step::Then::look
+                                                                : Step::Then::go_on);
+      const uint64_t others = done[1 - self].load(std::memory_order_relaxed);
+      wrong[self] += others < turn || others > turn + 1 ? 1 : 0;
+      looks[self] += then == Step::Then::look ? 1 : 0;
+      if (then == Step::Then::stop) {
+        wrong[self] += turn == turns ? 0 : 1;
+        return;
+      }
+    }
+  };
+  std::thread other(work, 1);
+  work(0);
+  other.join();
+  for (const uint32_t self : {0u, 1u}) {
+    EXPECT_EQ(wrong[self], 0u) << self;
+    EXPECT_EQ(looks[self], turns / 100 - 1) << self;
+  }
+}
+
+TEST(Sum, RatesOfWorkersAddUp) {
+  const std::array<Sum, 2> alike{Sum{.clocks = 5000, .packets = 100}, Sum{.clocks = 10000, .packets = 200}};
+  EXPECT_DOUBLE_EQ(clocks_per_packet(alike), 50);
+  // 1/40 + 1/60 packets a clock are 2/48.
+  const std::array<Sum, 2> apart{Sum{.clocks = 40, .packets = 1}, Sum{.clocks = 60, .packets = 1}};
+  EXPECT_DOUBLE_EQ(clocks_per_packet(apart), 48);
+  const std::array<Sum, 2> idle{Sum{.clocks = 40, .packets = 1}, Sum{.clocks = 60}};
+  EXPECT_DOUBLE_EQ(clocks_per_packet(idle), 0);
+}
+
+TEST(Ledger, WhatOneWasSentMayComeOutOfAnother) {
+  const std::array<WorkerCounters, 2> counters{};
+  std::array<Ledger, 2> ledgers{Ledger(counters[0]), Ledger(counters[1])};
+  const std::vector<Packet> packets(10);
+  ledgers[0].sent(packets);
+  ledgers[1].came_out(9);
+  EXPECT_FALSE(Ledger::balance(ledgers));
+  ledgers[1].came_out(1);
+  EXPECT_TRUE(Ledger::balance(ledgers));
+  EXPECT_FALSE(ledgers[0].balance());
+  EXPECT_FALSE(ledgers[1].balance());
+}
+
+TEST(Ledger, ADropElsewhereCountsToo) {
+  std::array<WorkerCounters, 2> counters{};
+  std::array<Ledger, 2> ledgers{Ledger(counters[0]), Ledger(counters[1])};
+  ledgers[0].sent(std::vector<Packet>(10));
+  ledgers[1].came_out(9);
+  counters[1].dropped[static_cast<size_t>(Drop::handover_full)].add(1);
+  EXPECT_FALSE(Ledger::balance(ledgers));
 }
 
 TEST(Rows, HaveNamesOfTheirOwn) {

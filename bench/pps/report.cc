@@ -25,6 +25,55 @@ double rounded(double value, double unit) {
   return std::round(value * scale) / scale;
 }
 
+std::string text_of(const Scaling& scaling, const Report& r) {
+  std::string text = line("  %u workers    %7.2f Mpps together: %.2f times one worker  (IQR %.2f)",
+                          r.workload.workers, r.mpps(), scaling.gain.median, scaling.gain.iqr);
+  if (scaling.gain_alone) text += line("    cores alone %6.2f times one worker", *scaling.gain_alone);
+  const auto step = [&](const char* what, const Scaling::Case& of, double floor,
+                        std::optional<double> floor_alone) {
+    std::string said = line("    G %-46s %7.1f  (IQR %.1f)", what, of.total.median - floor, of.total.iqr);
+    said.pop_back();
+    if (of.alone && floor_alone) {
+      said += line(", cores alone %.1f", *of.alone - *floor_alone);
+      said.pop_back();
+    }
+    return said + "\n";
+  };
+  text += step("one worker", scaling.one, scaling.one_floor, scaling.one_floor_alone);
+  text += step("one, the flows that are the first's of several", scaling.share, scaling.one_floor,
+               scaling.one_floor_alone);
+  text += step("the first of several, the others not polling", scaling.of_several, scaling.one_floor,
+               scaling.one_floor_alone);
+  text += step("each of several", scaling.each, r.floor.median,
+               r.alone ? std::optional(r.alone->floor) : std::nullopt);
+  return text + line("    handed over %4.1f %% of the packets; polls side by side for %.0f %% of their time",
+                     scaling.handed_over * 100, scaling.overlap * 100);
+}
+
+nlohmann::ordered_json json_of(const Scaling::Case& of, double floor, std::optional<double> floor_alone) {
+  nlohmann::ordered_json json = {{"median", rounded(of.total.median, 0.01)},
+                                 {"iqr", rounded(of.total.iqr, 0.01)},
+                                 {"floor", rounded(floor, 0.01)},
+                                 {"g", rounded(of.total.median - floor, 0.01)},
+                                 {"g_alone", nullptr}};
+  if (of.alone && floor_alone) json["g_alone"] = rounded(*of.alone - *floor_alone, 0.01);
+  return json;
+}
+
+void add_to(nlohmann::ordered_json& json, const Scaling& scaling) {
+  const auto told = [&](const Scaling::Case& of) {
+    return json_of(of, scaling.one_floor, scaling.one_floor_alone);
+  };
+  json["scaling"] = rounded(scaling.gain.median, 0.001);
+  json["scaling_iqr"] = rounded(scaling.gain.iqr, 0.001);
+  if (scaling.gain_alone) json["scaling_alone"] = rounded(*scaling.gain_alone, 0.001);
+  json["one"] = told(scaling.one);
+  json["one_share"] = told(scaling.share);
+  json["one_of_several"] = told(scaling.of_several);
+  json["handed_over"] = rounded(scaling.handed_over, 0.0001);
+  json["overlap"] = rounded(scaling.overlap, 0.001);
+}
+
 std::string ways_of(const Workload& workload) {
   if (workload.ways.size() == 2) return "both";
   return workload.ways.front() == Way::in ? "in" : "out";
@@ -52,6 +101,7 @@ std::string text_of(const Report& r) {
     text += line("  established  %7.2f Mpps in the flood, %.2f beside unmatched traffic: %.0f %%",
                  *r.established_pps / 1e6, *r.established_pps_unmatched / 1e6,
                  100 * *r.established_pps / *r.established_pps_unmatched);
+  if (r.scaling) text += text_of(*r.scaling, r);
   if (!r.stages.empty()) {
     text += "  by stage    ";
     double sum = 0;
@@ -131,6 +181,8 @@ std::string json_of(const Report& r) {
                                  {"flows", r.workload.flows},
                                  {"rules", r.workload.rules},
                                  {"way", ways_of(r.workload)},
+                                 {"workers", r.workload.workers},
+                                 {"unspread", r.workload.unspread},
                                  {"flow_capacity", r.flow_capacity},
                                  {"flow_entries", r.flows_open},
                                  {"flows_refused", r.flows_refused},
@@ -156,6 +208,7 @@ std::string json_of(const Report& r) {
     json["established_mpps_unmatched"] = rounded(*r.established_pps_unmatched / 1e6, 0.001);
     json["established_ratio"] = rounded(*r.established_pps / *r.established_pps_unmatched, 0.001);
   }
+  if (r.scaling) add_to(json, *r.scaling);
   return json.dump(2) + "\n";
 }
 

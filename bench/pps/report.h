@@ -17,6 +17,24 @@ struct Alone {
   [[nodiscard]] double g() const { return total - floor; }
 };
 
+// Several workers against one, clocks a packet of a worker.
+struct Scaling {
+  struct Case {
+    Summary total;
+    std::optional<double> alone;  // of windows in which each worker had its core to itself
+  };
+  Case one;         // the worker that is alone, all flows
+  Case share;       // the same, only the flows that are the first's of several
+  Case of_several;  // the first of several, the same flows, while the others do not poll
+  Case each;        // of all, while all poll
+  double one_floor = 0;
+  std::optional<double> one_floor_alone;
+  Summary gain;  // by trial: what all send a second, of what one sends
+  std::optional<double> gain_alone;
+  double handed_over = 0;  // of the packets that arrive
+  double overlap = 0;      // of the time of the polls: all poll
+};
+
 struct Report {
   std::string row;  // of the table of targets; empty: none
   std::string rig;
@@ -42,6 +60,7 @@ struct Report {
   std::optional<double> neighbour;
   Stages stages;
   std::optional<Residence> residence;
+  std::optional<Scaling> scaling;  // several workers: `total`, `floor` and `alone` are of each
   // storm: flows opened a second, and the share of attempts that the table refused
   std::optional<double> new_flows_per_second;
   double refused_share = 0;
@@ -49,7 +68,8 @@ struct Report {
   std::optional<double> established_pps, established_pps_unmatched;
 
   [[nodiscard]] double g() const { return total.median - floor.median; }
-  [[nodiscard]] double mpps() const { return tsc_hz / total.median / 1e6; }
+  // Of all workers.
+  [[nodiscard]] double mpps() const { return workload.workers * tsc_hz / total.median / 1e6; }
   [[nodiscard]] double ns() const { return total.median / tsc_hz * 1e9; }
 };
 

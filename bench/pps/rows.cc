@@ -62,6 +62,18 @@ const std::vector<Row>& rows() {
       {"11a-full",
        "the same as 11a with the flow table full before",
        {.work = Work::flood, .flows = k64, .flow_slots = million, .flood = Flood::full}},
+      {"12a", "2 workers, row 1a's work, each packet arrives at its owner", {.workers = 2}},
+      {"12a-1b", "the same with row 1b's", {.eips = k64, .flows = k64, .ways = both, .workers = 2}},
+      {"12a-3",
+       "the same with row 3's",
+       {.work = Work::tracked, .eips = k64, .flows = million, .ways = both, .workers = 2}},
+      {"12b", "2 workers, row 1a's work, half is handed over", {.workers = 2, .unspread = true}},
+      {"12b-1b",
+       "the same with row 1b's",
+       {.eips = k64, .flows = k64, .ways = both, .workers = 2, .unspread = true}},
+      {"12b-3",
+       "the same with row 3's",
+       {.work = Work::tracked, .eips = k64, .flows = million, .ways = both, .workers = 2, .unspread = true}},
       {"16a", "drop: bound to nobody, random sources", {.work = Work::unbound, .flows = k64}},
       {"16b", "drop: not permitted, random sources", {.work = Work::not_permitted, .flows = k64}},
   };
@@ -101,6 +113,8 @@ std::string describe(const Workload& workload) {
   if (workload.zipf) text += ", Zipf";
   if (workload.sizes) text += ", frames of " + std::to_string(workload.smallest()) + " to 1514";
   if (workload.ipv6) text += ", IPv6";
+  if (workload.workers > 1) text += ", " + std::to_string(workload.workers) + " workers";
+  if (workload.unspread) text += ", packets at any of them";
   return text;
 }
 

@@ -7,14 +7,13 @@
 #include "bench/pps/feed_rig.h"
 #include "bench/pps/progress.h"
 #include "bench/pps/rows.h"
+#include "bench/pps/scaling.h"
 #include "bench/pps/verify.h"
 
 namespace portcullis::bench {
 namespace {
 
 constexpr double stages_seconds = 0.5;
-constexpr double floor_share = 0.25;   // of a trial's time
-constexpr uint64_t fewest_alone = 20;  // windows, for a figure of them
 
 // Figures of the trials, the floor's beside the worker's; and what all of them did with the core to
 // themselves.
@@ -92,12 +91,8 @@ struct Sources {
 Expected<void> verify(RingRig& rig, Sources& sources, const Plan& plan) {
   constexpr uint32_t storm_turns = 4096;
   if (sources.storm) return verify_storm(rig, *sources.storm, storm_turns);
-  if (auto done = verify_flows(rig, sources.flows, plan.workload); !done) return done;
-  if (sources.flows.refused() * 100 > plan.workload.flows)
-    return fail(ErrorCode::resource_exhausted,
-                std::to_string(sources.flows.refused()) +
-                    " flows found no room in the flow table; raise --flow-slots");
-  return {};
+  RingRig* const rigs[] = {&rig};
+  return verify_flows(rigs, sources.flows, plan.workload);
 }
 
 Expected<void> measure(Meter& meter, Sources& sources, const Plan& plan, Report& report) {
@@ -204,7 +199,7 @@ Expected<Report> run(const Plan& plan) {
                 .hugepages = plan.hugepages,
                 .tsc_hz = static_cast<double>(rte_get_tsc_hz()),
                 .trials = plan.trials};
-  auto done = run_ring(plan, report);
+  auto done = plan.workload.workers > 1 ? run_several(plan, report) : run_ring(plan, report);
   if (done && plan.rig == 'A') done = run_feed(plan, report);
   if (!done) return fail(done.error().code, "no figure: " + done.error().message);
   return report;

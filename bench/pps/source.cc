@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/burst.h"
+#include "dataplane/spread.h"
 
 namespace portcullis::bench {
 namespace {
@@ -27,7 +28,13 @@ FlowSource::FlowSource(const Workload& workload)
 }
 
 Packet FlowSource::at(Way way, uint64_t n) const {
-  const uint32_t flow = order_(n);
+  Packet packet = of_flow(way, order_(n));
+  if (workload_.work == Work::unbound || workload_.work == Work::not_permitted)
+    packet.remote = random_source(mix(n));
+  return packet;
+}
+
+Packet FlowSource::of_flow(Way way, uint32_t flow) const {
   const uint64_t random = mix(flow + 1);
   const bool at_nobody = workload_.work == Work::unbound;
   const uint32_t endpoint = at_nobody ? workload_.eips + flow : flow % workload_.eips;
@@ -45,11 +52,9 @@ Packet FlowSource::at(Way way, uint64_t n) const {
       .number = flow};
   switch (workload_.work) {
     case Work::unbound:
-      packet.remote = random_source(mix(n));
       packet.drop = Drop::unbound;
       break;
     case Work::not_permitted:
-      packet.remote = random_source(mix(n));
       packet.local_port = forbidden_port;
       packet.drop = Drop::destination_not_permitted;
       break;
@@ -114,6 +119,34 @@ void FlowSource::refuse(uint32_t flow) {
   if (refused_[flow]) return;
   refused_[flow] = true;
   ++refused_count_;
+}
+
+uint32_t owner_of(const Packet& packet, uint32_t workers) {
+  const uint16_t folded =
+      packet.ipv6 ? Spread::fold(ipv6_remote(packet.remote)) : Spread::fold(packet.remote);
+  return Spread::worker_of_bucket(Spread::bucket(folded), workers);
+}
+
+uint32_t arrives_at(const Packet& packet, uint32_t workers, bool unspread) {
+  if (!unspread) return owner_of(packet, workers);
+  return static_cast<uint32_t>(mix(uint64_t{packet.number} * 2 + static_cast<uint64_t>(packet.way)) %
+                               workers);
+}
+
+ShareSource::ShareSource(const FlowSource& flows, const Workload& workload, uint32_t worker)
+    : flows_(flows), workers_(workload.workers), worker_(worker), unspread_(workload.unspread) {
+  sent_.fill(std::vector<uint64_t>(workers_));
+}
+
+uint32_t ShareSource::fill(Way way, std::span<Packet> packets) {
+  for (Packet& packet : packets) {
+    const uint32_t owner = unspread_ ? turn_++ % workers_ : worker_;
+    uint64_t& sent = sent_[static_cast<size_t>(way)][owner];
+    do packet = flows_.at(way, sent++);
+    while (owner_of(packet, workers_) != owner || arrives_at(packet, workers_, unspread_) != worker_ ||
+           flows_.is_refused(packet.number));
+  }
+  return static_cast<uint32_t>(packets.size());
 }
 
 StormSource::StormSource(const Workload& workload, uint64_t tsc_hz)

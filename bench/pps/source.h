@@ -36,6 +36,8 @@ class FlowSource : public Source {
 
   // The n-th packet of a way, whether refused or not; packet.number is its flow.
   [[nodiscard]] Packet at(Way way, uint64_t n) const;
+  // The packet of a flow: at(), but for sources that are random.
+  [[nodiscard]] Packet of_flow(Way way, uint32_t flow) const;
   // One like it that must be dropped, and is told from it by one port only.
   [[nodiscard]] Packet denied(Packet packet) const;
   [[nodiscard]] uint64_t period() const { return order_.period(); }
@@ -53,6 +55,29 @@ class FlowSource : public Source {
   std::array<uint64_t, 2> sent_{};  // by way
   std::vector<bool> refused_;
   uint64_t refused_count_ = 0;
+};
+
+// Which of so many workers a packet belongs to.
+[[nodiscard]] uint32_t owner_of(const Packet& packet, uint32_t workers);
+// Where it arrives: at its owner, or, unspread, at any: always the same for a flow's packets of one way, as
+// with devices that hash something else.
+[[nodiscard]] uint32_t arrives_at(const Packet& packet, uint32_t workers, bool unspread);
+
+// What of the flows arrives at one of several workers. Unspread, the owners take turns: a worker takes over a
+// burst from each other in a turn and no more, and at random that many would not always be enough.
+class ShareSource : public Source {
+ public:
+  // `flows` outlives it, and is read only: each worker's thread has a source of its own.
+  ShareSource(const FlowSource& flows, const Workload& workload, uint32_t worker);
+  uint32_t fill(Way way, std::span<Packet> packets) override;
+
+ private:
+  const FlowSource& flows_;
+  uint32_t workers_;
+  uint32_t worker_;
+  bool unspread_;
+  uint32_t turn_ = 0;
+  std::array<std::vector<uint64_t>, 2> sent_;  // by way and owner
 };
 
 // New flows all the time: a SYN from the endpoint, and for each that came out a SYN+ACK from outside.

@@ -5,6 +5,7 @@ and linked before the library that has the good one.
 """
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -34,10 +35,17 @@ FAULTS = [
     ("source_not_permitted is let through", STAGES + "admit.h",
      r"drop\([^;]*Drop::source_not_permitted\);", "static_cast<void>(i);",
      ["--tracked", "--eips", "16", "--flows", "1000"]),
+    ("packets are lost on their way to their owner", STAGES + "hand_over.h",
+     r"rte_ring_sp_enqueue_burst\([^;]*;", "count;", ["--workers", "2", "--unspread"]),
+    ("whoever receives a packet judges it", STAGES + "hand_over.h",
+     r"if \(owner == worker\.config\.id \|\| of_worker\[owner\] == 0\) continue;", "continue;",
+     ["--workers", "2", "--unspread"]),
 ]
 
 
 def measure(program: pathlib.Path, options: list[str]) -> subprocess.CompletedProcess:
+    if "--workers" in options and os.cpu_count() < 2:
+        pytest.skip("two workers need two CPUs")
     return subprocess.run([program, *SHORT, *options], stdin=subprocess.DEVNULL, text=True, capture_output=True,
                           timeout=60, check=False)
 
@@ -53,7 +61,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> mutants.Workshop:
                                      ["--storm", "--flow-slots", "65536", "--warm-up", "0.05"],
                                      ["--flood", "tracked", "--flows", "1000", "--flow-slots", "65536"],
                                      ["--shapes", "16", "--rules", "64", "--miss"], ["--isa", "scalar"],
-                                     ["--tracked", "--eips", "16", "--flows", "1000", "--rig", "A"]])
+                                     ["--tracked", "--eips", "16", "--flows", "1000", "--rig", "A"],
+                                     ["--workers", "2", "--way", "both"]])
 def test_sound_packets_make_a_figure(workshop: mutants.Workshop, options: list[str]) -> None:
     done = measure(workshop.build / PROGRAM, options)
     assert done.returncode == 0, done.stderr
@@ -61,6 +70,25 @@ def test_sound_packets_make_a_figure(workshop: mutants.Workshop, options: list[s
     assert report["verified"] is True
     assert report["g"] > 0
     assert report["hugepages"] is False
+
+
+def test_what_is_handed_over_is_what_does_not_arrive_at_its_owner(workshop: mutants.Workshop) -> None:
+    for options, handed_over in (([], 0.0), (["--unspread"], 0.5)):
+        done = measure(workshop.build / PROGRAM, ["--workers", "2", "--tracked", "--flows", "1024", *options])
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["handed_over"] == handed_over
+        assert report["workers"] == 2
+        assert 0 < report["overlap"] <= 1
+        assert report["scaling"] > 0
+
+
+@pytest.mark.parametrize("options", [["--unspread"], ["--workers", "2", "--rig", "A"], ["--workers", "2", "--storm"],
+                                     ["--workers", "2", "--flows", "64"]])
+def test_options_that_mean_nothing(workshop: mutants.Workshop, options: list[str]) -> None:
+    done = subprocess.run([workshop.build / PROGRAM, *options], text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--workers" in done.stderr
 
 
 @pytest.mark.parametrize(("file", "old", "new", "options"), [pytest.param(*fault[1:], id=fault[0]) for fault in FAULTS])
