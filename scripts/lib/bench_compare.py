@@ -14,8 +14,8 @@ def of_own_core(result: dict) -> dict:
         return result
     alone = {"g": result["g_alone"], "median": round(result["g_alone"] + result["floor"], 2), "disturbed": False}
     alone["ns"] = round(alone["median"] / result["tsc_hz"] * 1e9, 2)
-    alone["mpps"] = round(result["tsc_hz"] / alone["median"] / 1e6, 3)
-    for key in ("new_flows_mps", "established_ratio"):
+    alone["mpps"] = round(result.get("workers", 1) * result["tsc_hz"] / alone["median"] / 1e6, 3)
+    for key in ("new_flows_mps", "established_ratio", "scaling"):
         if f"{key}_alone" in result:
             alone[key] = result[f"{key}_alone"]
     return result | {"all_windows": {key: result[key] for key in alone}} | alone

@@ -19,9 +19,12 @@ def figure(value: float | None) -> str:
 def targets(verdicts: list[Verdict]) -> str:
     met = sum(verdict.met() for verdict in verdicts)
     without = sum(verdict.figure is None for verdict in verdicts)
+    not_judged = sum(bool(verdict.not_judged) for verdict in verdicts)
     rows = [[verdict.target.row, verdict.target.work, verdict.target.text(), figure(verdict.figure), verdict.words()]
             for verdict in verdicts]
-    return (f"{met} of {len(verdicts)} met, {len(verdicts) - met - without} missed, {without} without a figure.\n\n"
+    missed = len(verdicts) - met - without - not_judged
+    return (f"{met} of {len(verdicts)} met, {missed} missed, {without} without a figure"
+            + (f", {not_judged} not judged" if not_judged else "") + ".\n\n"
             + table(["row", "work", "target", "figure", "verdict"], rows))
 
 
@@ -54,6 +57,19 @@ def stages(rows: list[dict]) -> str:
     names = list(dict.fromkeys(name for row in measured for name in row["stages"]))
     return table(["run", *names], [[row["run"], *(f"{row['stages'].get(name, 0):.1f}" for name in names)]
                                    for row in measured])
+
+
+def several(rows: list[dict]) -> str:
+    def g(case: dict) -> str:
+        return f"{case['g'] if case['g_alone'] is None else case['g_alone']:.1f}"
+
+    lines = [[row["run"], f"{row['scaling']:.2f} ({row['scaling_iqr']:.2f})", f"{row['mpps']:.1f}", g(row["one"]),
+              g(row["one_share"]), g(row["one_of_several"]), f"{row['g']:.1f}", f"{row['handed_over']:.0%}",
+              f"{row['overlap']:.0%}", f"{row['neighbour']:.2f}" if row["neighbour"] else ""]
+             for row in rows if "scaling" in row]
+    return table(["run", "times one worker (IQR)", "Mpps together", "G of one", "of its flows that are the first's",
+                  "of the first of several, the same flows", "of each, all polling", "handed over", "side by side",
+                  "neighbour"], lines) if lines else ""
 
 
 def residence(rows: list[dict]) -> str:
@@ -99,6 +115,7 @@ def page(about: dict, rows: list[dict], verdicts: list[Verdict], failures: dict[
     for title, file in plots:
         text.append(f"![{title}]({file})\n")
     for title, body in (("Clocks by stage", stages(rows)), ("Residence time", residence(rows)),
+                        ("Several workers", several(rows)),
                         ("Peers, by turns on rig A", peers), ("Compared with the previous run", compared)):
         if body:
             text += [f"## {title}\n", body]

@@ -50,6 +50,37 @@ def test_long_lists_are_judged_beyond_lists_of_four():
     assert verdict("9b", {"9b": result("9b", 70.0)}).figure is None
 
 
+def scaled(scaling, neighbour):
+    case = {"g": 50.0, "g_alone": None}
+    return result("12a", scaling=scaling, scaling_iqr=0.01, neighbour=neighbour, workers=2, one=case, one_share=case,
+                  one_of_several=case | {"g_alone": 49.0}, handed_over=0.0, overlap=0.9)
+
+
+@pytest.mark.parametrize(("scaling", "neighbour", "words"), [
+    (1.95, 1.02, "met"), (1.8, 1.02, "MISSED by 0.1 (5%)"),
+    (1.2, 1.62, "not judged: neighbour factor 1.62, and the target is for less than 1.1"),
+    (1.95, None, "not judged: no neighbour factor")])
+def test_several_workers_are_judged_where_they_share_no_core(scaling, neighbour, words):
+    found = verdict("12a", {"12a": scaled(scaling, neighbour)})
+    assert found.words() == words
+    assert found.figure == scaling
+    assert found.met() == (words == "met")
+
+
+def test_the_page_shows_what_several_workers_are_made_of():
+    row = scaled(1.2, 1.62)
+    assert ("| 12a | 1.20 (0.01) | 20.0 | 50.0 | 50.0 | 49.0 | 40.0 | 0% | 90% | 1.62 |"
+            in bench_page.several([result(), row]))
+    assert bench_page.several([result()]) == ""
+    assert bench_page.targets([verdict("12a", {"12a": row})]).startswith(
+        "0 of 1 met, 0 missed, 0 without a figure, 1 not judged.")
+
+
+def test_mpps_of_cores_alone_are_those_of_all_workers():
+    alone = bench_compare.of_own_core(scaled(1.9, 1.0) | {"g_alone": 35.0, "scaling_alone": 1.96})
+    assert (alone["mpps"], alone["scaling"], alone["all_windows"]["scaling"]) == (130.0, 1.96, 1.9)
+
+
 def test_every_target_can_be_measured():
     measured = {run.name for run in bench_rows.RUNS} | {"memory"}
     assert {name for one in bench_rows.TARGETS for name in one.needs} <= measured
@@ -68,6 +99,7 @@ def test_rows_by_number_and_by_name():
     assert rows(["3"]) == {"3", "3b"}
     assert rows(["9"]) == {"9a", "9b", "9c", "9a-miss", "9b-miss", "9c-miss"}
     assert rows(["16", "14"]) == {"16a", "16b", "14"}
+    assert rows(["12"]) == {"12a", "12a-1b", "12a-3", "12b", "12b-1b", "12b-3"}
     assert len(bench_rows.selected([])) == len(bench_rows.TARGETS)
     with pytest.raises(KeyError):
         bench_rows.selected(["1a", "17"])
