@@ -1,9 +1,9 @@
 #include "control/store/reader.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <future>
-#include <optional>
 #include <utility>
 
 #include "control/store/errors.h"
@@ -88,19 +88,24 @@ struct Record {
   }
 };
 
-// Calls `take` with each row's number and record. To decode records is half of the work of a start, and to
-// apply them the other half: while one is taken the next is decoded. Gives how SQLite ended.
+// Calls `take` with each row's number and record. To decode records is three quarters of the work of a start,
+// and to apply them the rest: while one is taken the next two are decoded. Gives how SQLite ended.
 Expected<int> for_each_record(Statement& rows, const std::function<Expected<void>(int64_t, Record&)>& take) {
-  std::optional<std::pair<int64_t, Record>> last;
+  constexpr size_t decoded_ahead = 2;
+  std::deque<std::pair<int64_t, Record>> coming;
+  const auto take_first = [&] {
+    auto taken = take(coming.front().first, coming.front().second);
+    coming.pop_front();
+    return taken;
+  };
   int result = rows.step();
   for (; result == SQLITE_ROW; result = rows.step()) {
-    std::pair<int64_t, Record> next(rows.integer(0), rows);
-    if (last)
-      if (auto taken = take(last->first, last->second); !taken) return Unexpected(std::move(taken.error()));
-    last = std::move(next);
+    coming.emplace_back(rows.integer(0), rows);
+    if (coming.size() > decoded_ahead)
+      if (auto taken = take_first(); !taken) return Unexpected(std::move(taken.error()));
   }
-  if (last)
-    if (auto taken = take(last->first, last->second); !taken) return Unexpected(std::move(taken.error()));
+  while (!coming.empty())
+    if (auto taken = take_first(); !taken) return Unexpected(std::move(taken.error()));
   return result;
 }
 

@@ -328,17 +328,26 @@ Expected<model::Change> read(const Change& in) {
   return refuse("it holds a change of a kind that this release does not know");
 }
 
+// A record of a thousand lists is a megabyte of messages.
+google::protobuf::ArenaOptions in_large_blocks() {
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = 4096;
+  options.max_block_size = size_t{256} << 10;
+  return options;
+}
+
 }  // namespace
 
 std::string encode(const model::ChangeSet& changes) {
-  ChangeSet out;
+  google::protobuf::Arena arena(in_large_blocks());
+  ChangeSet& out = *google::protobuf::Arena::CreateMessage<ChangeSet>(&arena);
   out.set_generation(changes.generation);
   for (const model::Change& change : changes.changes) std::visit(Writer{*out.add_changes()}, change);
   return out.SerializeAsString();
 }
 
 Expected<model::ChangeSet> decode(std::string_view record) {
-  google::protobuf::Arena arena;
+  google::protobuf::Arena arena(in_large_blocks());
   ChangeSet& in = *google::protobuf::Arena::CreateMessage<ChangeSet>(&arena);
   if (record.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
       !in.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
