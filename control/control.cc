@@ -9,6 +9,7 @@
 
 #include "control/compile/compile.h"
 #include "control/model/in_any_order.h"
+#include "src/base/wider_affinity.h"
 
 namespace portcullis {
 namespace {
@@ -35,20 +36,33 @@ Control::~Control() {
 }
 
 Expected<void> Control::start() {
-  Expected<model::State> state = store_->load();
-  if (!state) return Unexpected(std::move(state.error()));
-  if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
-  if (auto made = make_pools_exist(); !made) return made;
-  if (auto shortened = shorten_rests(); !shortened) return shortened;
-  for (const auto& [address, eip] : model_.state().eips)
-    if (eip.keep_established) keeping_.insert(address);
-  if (auto published = publisher_.publish_all(compile::compile(model_.state())); !published) return published;
-
+  if (auto published = publish_stored(); !published) return published;
   history_.begin(model_.state().generation);
   const std::scoped_lock lock(mutex_);
   is_open_ = true;
   next_tick_ = Clock::now() + config_.tick;
   thread_ = std::jthread([this] { serve(); });
+  return {};
+}
+
+Expected<void> Control::publish_stored() {
+  const WiderAffinity affinity(config_.start_cpus);
+  const Clock::time_point began = Clock::now();
+  Expected<model::State> state = store_->load();
+  if (!state) return Unexpected(std::move(state.error()));
+  const Clock::time_point loaded = Clock::now();
+  if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
+  if (auto made = make_pools_exist(); !made) return made;
+  if (auto shortened = shorten_rests(); !shortened) return shortened;
+  for (const auto& [address, eip] : model_.state().eips)
+    if (eip.keep_established) keeping_.insert(address);
+  const Clock::time_point checked = Clock::now();
+  if (auto published = publisher_.publish_all(compile::ImageParts(model_.state())); !published)
+    return published;
+  const auto seconds = [](Clock::duration taken) { return std::chrono::duration<double>(taken).count(); };
+  spdlog::info("store: {} vms and {} EIPs read in {:.1f} s, checked in {:.1f} s, published in {:.1f} s",
+               model_.state().vms.size(), model_.state().eips.size(), seconds(loaded - began),
+               seconds(checked - loaded), seconds(Clock::now() - checked));
   return {};
 }
 

@@ -43,6 +43,8 @@ struct ControlConfig {
   // Unix milliseconds, by which addresses rest and requests are remembered. One that does not jump, and goes
   // on from start to start: store::DurableClock. Any thread.
   std::function<int64_t()> now_ms = wall_clock_ms;
+  // The workers', which do not run yet when the start reads, checks and publishes: it may use them too.
+  std::vector<uint32_t> start_cpus = {};
 };
 
 // On what terms a change is made.
@@ -159,6 +161,7 @@ class Control {
   [[nodiscard]] bool hand_over(std::function<void()> job);
   void serve();
   // The rest runs on the control thread, or before there is one.
+  [[nodiscard]] Expected<void> publish_stored();
   [[nodiscard]] Expected<void> make_pools_exist();
   [[nodiscard]] Expected<void> shorten_rests();
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);

@@ -23,6 +23,7 @@
 #include "tests/model/frames.h"
 #include "tests/model/ring_port.h"
 #include "tests/support/eal.h"
+#include "tests/support/model_rule.h"
 
 namespace portcullis::bench {
 
@@ -69,9 +70,9 @@ compile::Image image() {
                                      .binding_generation = 1,
                                      .list_generation = 1,
                                      .kept_from = 1};
-    const auto add = [&binding](PermitRule rule) {
-      binding.rules.push_back(
-          {.rule = rule, .tag = std::nullopt, .name = "rule-" + std::to_string(binding.rules.size())});
+    std::vector<model::PermitRule> permit;
+    const auto add = [&permit](const PermitRule& rule) {
+      permit.push_back(model_rule("rule-" + std::to_string(permit.size()), rule));
     };
     const bool is_long = n + 1 == eips;
     const uint16_t services = is_long ? long_list_rules : 3;
@@ -85,6 +86,7 @@ compile::Image image() {
     out.flags = PermitRule::outbound;
     out.remote_ports = {443, 443};
     add(out);
+    binding.permit = std::move(permit);
     image.bindings[binding.eip] = std::move(binding);
   }
   return image;
@@ -218,7 +220,8 @@ class Bench {
     rcu_ = static_cast<rte_rcu_qsbr*>(rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(1), RTE_CACHE_LINE_SIZE));
     if (rcu_ == nullptr || rte_rcu_qsbr_init(rcu_, 1) != 0) throw std::runtime_error("no memory for RCU");
     publish::Publisher publisher(*tables_, rcu_, {{"endpoint", endpoint_.id()}}, UINT32_MAX);
-    if (auto done = publisher.publish_all(image()); !done) throw std::runtime_error(done.error().message);
+    if (auto done = publisher.publish(compile::update_of(image())); !done)
+      throw std::runtime_error(done.error().message);
     worker_ = must(
         Worker::create({.flow_capacity = 32768, .flow_secret = flow_secret, .isa = isa}, *tables_, rcu_));
     worker_->online();

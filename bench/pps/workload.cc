@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/pps/order.h"
+#include "tests/support/model_rule.h"
 
 namespace portcullis::bench {
 namespace {
@@ -109,12 +110,12 @@ compile::CompiledBinding binding_of(uint32_t n, const std::vector<PermitRule>& l
                                    .binding_generation = 1,
                                    .list_generation = 1,
                                    .kept_from = 1};
-  binding.rules.reserve(list.size());
+  std::vector<model::PermitRule> permit;
+  permit.reserve(list.size());
   for (const PermitRule& rule : list)
-    binding.rules.push_back({.rule = rule,
-                             .tag = std::nullopt,
-                             .name = "r" + std::to_string(binding.rules.size()),
-                             .remote = ipv6 ? IpPrefix(ipv6_prefix(rule)) : IpPrefix()});
+    permit.push_back(model_rule("r" + std::to_string(permit.size()), rule,
+                                ipv6 ? IpPrefix(ipv6_prefix(rule)) : IpPrefix()));
+  binding.permit = std::move(permit);
   return binding;
 }
 

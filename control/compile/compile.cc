@@ -8,7 +8,6 @@
 #include "src/net/headers.h"
 
 namespace portcullis::compile {
-namespace {
 
 // The union of the local pools, as disjoint ranges that do not touch: a prefix lies inside it exactly if it
 // lies inside one of them, also when it spans several pools.
@@ -48,6 +47,8 @@ class LocalSpace {
   std::vector<Range> ranges_;
 };
 
+namespace {
+
 // Semantics, "The calls": external is `any` and what reaches outside the local pools. A tag names EIPs only.
 bool is_external(const LocalSpace& local, const model::Remote& remote) {
   if (std::holds_alternative<model::AnyRemote>(remote)) return true;
@@ -82,14 +83,13 @@ bool concerns(const model::PermitRule& rule, IpFamily family) {
                                   : !ip_protocol::has_no_meaning_in_ipv6(*rule.protocol);
 }
 
-void compile_rule(const model::TenantId& tenant, const model::PermitRule& rule, IpFamily family,
-                  std::vector<CompiledRule>& compiled) {
+void compile_rule(const model::PermitRule& rule, IpFamily family, std::vector<CompiledRule>& compiled) {
   if (!concerns(rule, family)) return;
   const PermitRule match = compile_match(rule);
   const IpPrefix any = family == IpFamily::ipv4 ? IpPrefix(Ipv4Prefix()) : Ipv6Prefix();
   const auto add_prefix = [&](const IpPrefix& prefix) {
     if (prefix.family() != family) return;
-    CompiledRule& added = compiled.emplace_back(CompiledRule{match, std::nullopt, rule.name, prefix});
+    CompiledRule& added = compiled.emplace_back(CompiledRule{match, &rule, nullptr, prefix});
     if (prefix.is_v6()) return;
     added.rule.remote = prefix.v4().address().host();
     added.rule.prefix_length = prefix.length();
@@ -98,11 +98,8 @@ void compile_rule(const model::TenantId& tenant, const model::PermitRule& rule, 
   if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote))
     for (const IpPrefix& prefix : *prefixes) add_prefix(prefix);
   if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
-    for (const std::string& tag : *tags) {
-      CompiledRule& added =
-          compiled.emplace_back(CompiledRule{match, model::TagKey{tenant, tag}, rule.name, any});
-      added.rule.flags |= PermitRule::remote_tag;
-    }
+    for (const std::string& tag : *tags)
+      compiled.emplace_back(CompiledRule{match, &rule, &tag, any}).rule.flags |= PermitRule::remote_tag;
 }
 
 // What the data plane compares: the low half. It wraps after four thousand million changes.
@@ -134,8 +131,8 @@ CompiledBinding compile_binding(const model::State& state, const LocalSpace& loc
   binding.kept_from = wire_generation(eip.kept_from);
   binding.flow_quota = eip.quota.flows;
   for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
-
-  binding.rules = compile_rules(eip.tenant, eip.permit, eip.address.family());
+  binding.tenant = eip.tenant;
+  binding.permit = eip.permit;
   return binding;
 }
 
@@ -173,14 +170,13 @@ bool depends_on_pools(const model::Eip& eip) {
 
 }  // namespace
 
-std::vector<CompiledRule> compile_rules(const model::TenantId& tenant, const model::PermitList& list,
-                                        IpFamily family) {
+std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily family) {
   std::vector<CompiledRule> compiled;
   compiled.reserve(model::compiled_rules(list));
   // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
   for (const bool tracked : {false, true})
     for (const model::PermitRule& rule : list)
-      if (rule.tracked == tracked) compile_rule(tenant, rule, family, compiled);
+      if (rule.tracked == tracked) compile_rule(rule, family, compiled);
   return compiled;
 }
 
@@ -226,6 +222,47 @@ void apply(Image& image, const Update& update) {
     else
       image.bindings.erase(address);
   }
+}
+
+Update update_of(Image image) {
+  Update update{.pools = std::move(image.pools), .bindings = {}};
+  for (auto& [eip, binding] : image.bindings)
+    update.bindings.emplace_hint(update.bindings.end(), eip, std::move(binding));
+  return update;
+}
+
+ImageParts::ImageParts(const model::State& state)
+    : state_(&state), local_(std::make_unique<const LocalSpace>(state)), left_(state.eips.begin()) {
+  compile_one();
+}
+
+ImageParts::~ImageParts() = default;
+ImageParts::ImageParts(ImageParts&&) noexcept = default;
+
+std::map<IpAddr, CompiledPool> ImageParts::pools() const {
+  return compile_pools(*state_);
+}
+
+std::vector<CompiledBinding> ImageParts::next() {
+  std::vector<CompiledBinding> part = coming_.get();
+  compile_one();
+  return part;
+}
+
+// Worth a thread, and small enough for the caches.
+void ImageParts::compile_one() {
+  constexpr size_t size = 1000;
+  const auto first = left_;
+  size_t count = 0;
+  for (; count < size && left_ != state_->eips.end(); ++count) ++left_;
+  coming_ = std::async(count == size ? std::launch::async : std::launch::deferred,
+                       [state = state_, local = local_.get(), first, last = left_, count] {
+                         std::vector<CompiledBinding> part;
+                         part.reserve(count);
+                         for (auto eip = first; eip != last; ++eip)
+                           part.push_back(compile_binding(*state, *local, eip->second));
+                         return part;
+                       });
 }
 
 }  // namespace portcullis::compile

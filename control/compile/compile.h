@@ -3,8 +3,11 @@
 // "PRDO bindings"), never set by hand.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <future>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,15 +17,17 @@
 
 namespace portcullis::compile {
 
-// One compiled rule and the named rule it came from. A tag is still a name: publish numbers tags.
+// What a named rule says of one of its remotes. It refers to the list that it was compiled from. A tag is
+// still a name: publish numbers tags.
 struct CompiledRule {
   PermitRule rule;  // with the remote of an IPv4 rule; 0 when `tag` is set
-  std::optional<model::TagKey> tag;
-  std::string name;
-  IpPrefix remote = {};  // of meaning only when `tag` is not set; `any` is all of the family
-  friend bool operator==(const CompiledRule&, const CompiledRule&) = default;
+  const model::PermitRule* of = nullptr;
+  const std::string* tag = nullptr;  // of the list's tenant
+  IpPrefix remote = {};              // of meaning only when `tag` is not set; `any` is all of the family
 };
 
+// Its list is the model's own, shared: a million EIPs have each of their rules once. compile_rules() says
+// what the data plane compares.
 struct CompiledBinding {
   IpAddr eip;
   IpAddr dip;
@@ -36,7 +41,8 @@ struct CompiledBinding {
   uint32_t kept_from = 0;
   uint32_t flow_quota = 0;          // 0: the default
   std::vector<model::TagKey> tags;  // ascending
-  std::vector<CompiledRule> rules;  // rules that track nothing before those that do, then by name
+  model::TenantId tenant;           // whose tags the rules name
+  model::PermitList permit;
   friend bool operator==(const CompiledBinding&, const CompiledBinding&) = default;
 };
 
@@ -59,11 +65,9 @@ struct Update {
   std::map<IpAddr, std::optional<CompiledBinding>> bindings;
 };
 
-// A list of `tenant`, whose tags its rules name, for packets of `family`: rules that track nothing before
-// those that do, then by name. What a rule says of the other family is left out, which only the gateway's own
-// list has.
-[[nodiscard]] std::vector<CompiledRule> compile_rules(const model::TenantId& tenant,
-                                                      const model::PermitList& list, IpFamily family);
+// A list for packets of `family`: rules that track nothing before those that do, then by name. What a rule
+// says of the other family is left out, which only the gateway's own list has. `list` outlives the result.
+[[nodiscard]] std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily family);
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
 // What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, and those whose
@@ -72,5 +76,34 @@ struct Update {
 [[nodiscard]] Update compile_change(const model::State& state, const model::ChangeSet& changes);
 // Applies an update to an image: image(before) + update = image(after).
 void apply(Image& image, const Update& update);
+// What makes the image of nothing.
+[[nodiscard]] Update update_of(Image image);
+
+class LocalSpace;
+
+// What compile() gives, part by part in the order of EIPs: while one is published, another thread compiles
+// the next. `state` outlives this, and does not change meanwhile.
+class ImageParts {
+ public:
+  explicit ImageParts(const model::State& state);
+  ~ImageParts();
+  ImageParts(ImageParts&&) noexcept;
+  ImageParts(const ImageParts&) = delete;
+  ImageParts& operator=(const ImageParts&) = delete;
+  ImageParts& operator=(ImageParts&&) = delete;
+
+  [[nodiscard]] std::map<IpAddr, CompiledPool> pools() const;
+  [[nodiscard]] size_t bindings() const { return state_->eips.size(); }  // of all parts
+  // None: there are no more.
+  [[nodiscard]] std::vector<CompiledBinding> next();
+
+ private:
+  void compile_one();
+
+  const model::State* state_;
+  std::unique_ptr<const LocalSpace> local_;
+  decltype(model::State::eips)::const_iterator left_;  // from here on nothing is compiled
+  std::future<std::vector<CompiledBinding>> coming_;   // last: its thread uses all of the above
+};
 
 }  // namespace portcullis::compile

@@ -1,6 +1,10 @@
 #include "control/model/model.h"
 
 #include <cassert>
+#include <functional>
+#include <future>
+#include <optional>
+#include <utility>
 
 #include "control/model/names.h"
 
@@ -39,13 +43,28 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
                 "the configuration takes this address for the gateway itself or for a next hop");
   }
   if (auto room = check_room_for_eip(family); !room) return room;
-  if (auto check = check_rules(eip.permit, family); !check) return check;
   if (auto room = check_permit_room(family, eip.permit, {}); !room) return room;
   return check_tags(eip.tags, false);
 }
 
+namespace {
+
+// What is wrong with a list whatever else there is, and whose it is.
+struct BadList {
+  const Eip* eip;
+  Error error;
+};
+std::optional<BadList> first_bad_list(const State& state) {
+  for (const auto& [address, eip] : state.eips)
+    if (auto check = check_rules(eip.permit, address.family()); !check)
+      return BadList{&eip, std::move(check.error())};
+  return std::nullopt;
+}
+
+}  // namespace
+
 // Each object meets the checks that a call would meet which made it after those before it, so that what is
-// restored could have been made.
+// restored could have been made. Another thread looks at what lists are in themselves meanwhile.
 Expected<void> Model::restore(State state) {
   // What a former release took, and this one would not: a tunnel to the gateway itself. (`own_` comes at
   // last.)
@@ -56,6 +75,8 @@ Expected<void> Model::restore(State state) {
                 object);
   };
   fresh.state_ = std::move(state);
+  auto lists = std::async(std::launch::async, first_bad_list, std::cref(fresh.state_));
+  fresh.usage_.expect(fresh.state_);
   for (const auto& [key, vm] : fresh.state_.vms) {
     if (auto check = fresh.check_new_vm(vm); !check) return misfit(vm_name(key), check.error());
     fresh.usage_.count(vm);
@@ -64,7 +85,9 @@ Expected<void> Model::restore(State state) {
     if (auto check = fresh.check_new_pool(pool); !check) return misfit(pool_name(id), check.error());
     fresh.usage_.count(fresh.state_, pool);
   }
+  const auto bad_list = lists.get();
   for (const auto& [address, eip] : fresh.state_.eips) {
+    if (bad_list && bad_list->eip == &eip) return misfit(eip_name(eip.tenant, address), bad_list->error);
     if (auto check = fresh.check_restored_eip(eip); !check) {
       return misfit(eip_name(eip.tenant, address), check.error());
     }

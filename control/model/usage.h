@@ -57,6 +57,8 @@ class Usage {
 
   // Applies one change to `state`, and keeps the totals of it.
   void apply(State& state, const Change& change);
+  // Makes room for what a state holds.
+  void expect(const State& state) { eip_of_vm_.reserve(state.eips.size()); }
   // Counts what a state holds that came as a whole: its vms first, then its pools, which count their
   // addresses, then its EIPs.
   void count(const Vm& vm);

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "control/model/model.h"
+
 namespace portcullis::publish {
 namespace {
 
@@ -18,38 +20,24 @@ using compile::CompiledRule;
 // How many resting ids are looked at for one whose last owner's flow entries are all gone.
 constexpr size_t id_search = 64;
 
-// The compiled rules of one name.
-using NamedRule = std::span<const CompiledRule>;
-
-// They lie side by side.
-std::vector<NamedRule> named_rules(const std::vector<CompiledRule>& rules) {
-  std::vector<NamedRule> named;
-  named.reserve(rules.size());
-  for (size_t first = 0; first < rules.size();) {
-    size_t last = first + 1;
-    while (last < rules.size() && rules[last].name == rules[first].name) ++last;
-    named.push_back(std::span(rules).subspan(first, last - first));
-    first = last;
+// Finds rules of a list by their names.
+class NamedRules {
+ public:
+  explicit NamedRules(const model::PermitList& list) {
+    rules_.reserve(list.size());
+    for (const model::PermitRule& rule : list) rules_.push_back(&rule);
+    std::ranges::sort(rules_, {}, name_of);
   }
-  return named;
-}
-
-// For each compiled rule of `before`, the name under which its hits go on in `after`; empty if the rule of
-// that name is gone or another one.
-std::vector<std::string> heirs_of(const std::vector<CompiledRule>& before,
-                                  const std::vector<CompiledRule>& after) {
-  const auto name = [](const NamedRule& rule) -> const std::string& { return rule.front().name; };
-  std::vector<NamedRule> next = named_rules(after);
-  std::ranges::sort(next, {}, name);
-  std::vector<std::string> heirs;
-  heirs.reserve(before.size());
-  for (const NamedRule& rule : named_rules(before)) {
-    const auto heir = std::ranges::lower_bound(next, name(rule), {}, name);
-    const bool same = heir != next.end() && std::ranges::equal(rule, *heir);
-    heirs.insert(heirs.end(), rule.size(), same ? name(rule) : std::string());
+  // Whether that very rule is among them.
+  [[nodiscard]] bool has(const model::PermitRule& rule) const {
+    const auto found = std::ranges::lower_bound(rules_, rule.name, {}, name_of);
+    return found != rules_.end() && **found == rule;
   }
-  return heirs;
-}
+
+ private:
+  static const std::string& name_of(const model::PermitRule* rule) { return rule->name; }
+  std::vector<const model::PermitRule*> rules_;
+};
 
 uint32_t unbound_value_in(const CompiledPool& pool) {
   return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
@@ -78,11 +66,11 @@ std::vector<Ipv6PoolUse> ipv6_uses(const Pools& pools) {
 // As the data plane compares it; `tag`: the number of the one that it names, if it names one.
 void append(std::vector<PermitRule>& rules, const CompiledRule& compiled, TagId tag) {
   PermitRule& rule = rules.emplace_back(compiled.rule);
-  if (compiled.tag) rule.remote = tag;
+  if (compiled.tag != nullptr) rule.remote = tag;
 }
 void append(std::vector<PermitRule6>& rules, const CompiledRule& compiled, TagId tag) {
   PermitRule6& rule = rules.emplace_back(PermitRule6{compiled.rule, {}});
-  if (compiled.tag)
+  if (compiled.tag != nullptr)
     rule.match.remote = tag;
   else
     rule.remote = compiled.remote.v6();
@@ -133,13 +121,16 @@ Expected<void> Publisher::publish(compile::Update update) {
 }
 
 // Without what publish() does for what is there before: there is nothing.
-Expected<void> Publisher::publish_all(compile::Image image) {
-  if (auto set = set_pools(image.pools); !set) return set;
-  std::vector<CompiledBinding*> coming;
-  coming.reserve(image.bindings.size());
-  bindings_.reserve(image.bindings.size());
-  for (auto& [eip, binding] : image.bindings) coming.push_back(&binding);
-  auto put = put_all(std::move(coming));
+Expected<void> Publisher::publish_all(compile::ImageParts image) {
+  if (auto set = set_pools(image.pools()); !set) return set;
+  bindings_.reserve(image.bindings());
+  Expected<void> put;
+  for (auto part = image.next(); put && !part.empty(); part = image.next()) {
+    std::vector<CompiledBinding*> coming;
+    coming.reserve(part.size());
+    for (CompiledBinding& binding : part) coming.push_back(&binding);
+    put = put_all(std::move(coming));
+  }
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
   return put;
@@ -326,7 +317,10 @@ Expected<void> Publisher::put(CompiledBinding& binding) {
     known->second.id = id;
   }
   Bound& bound = known->second;
-  if (!is_new) leave_placement(bound, binding);
+  if (!is_new) {
+    forget_hits(bound, binding.permit);
+    leave_placement(bound);
+  }
   bound.placement = std::move(*placement);
   bound.key.reset();
   if (has_key) {
@@ -338,15 +332,32 @@ Expected<void> Publisher::put(CompiledBinding& binding) {
   return refused("the endpoint table is full");
 }
 
-// Its counters go on in those of `next`.
-void Publisher::leave_placement(Bound& bound, const CompiledBinding& next) {
+// Its counters go on in those of what comes.
+void Publisher::leave_placement(Bound& bound) {
   if (bound.placement.slot == no_slot) return;
-  std::vector<std::string> heirs = heirs_of(bound.binding.rules, next.rules);
-  if (!bound.earlier_hits.empty()) {
-    const std::unordered_set<std::string_view> unchanged(heirs.begin(), heirs.end());
-    std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
-  }
-  retire({std::exchange(bound.placement, {}), next.eip, bound.id, std::move(heirs)});
+  retire({std::exchange(bound.placement, {}), bound.binding.eip, bound.id, bound.binding.permit});
+}
+
+void Publisher::forget_hits(Bound& bound, const model::PermitList& next) {
+  if (bound.earlier_hits.empty()) return;
+  const NamedRules stay(next);
+  std::unordered_set<std::string_view> unchanged;
+  for (const model::PermitRule& rule : bound.binding.permit)
+    if (stay.has(rule)) unchanged.insert(rule.name);
+  std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+}
+
+// Hits of a rule that is gone, or is another one now, are nobody's.
+void Publisher::inherit(Bound& bound, const Retired& retired) const {
+  const Placement& placement = retired.placement;
+  bound.earlier_traffic += traffic_of(placement.slot) - placement.traffic_before;
+  const std::vector<uint64_t> hits = hits_of(placement, placement.hits_before.size());
+  if (hits == placement.hits_before) return;
+  const NamedRules now(bound.binding.permit);
+  const std::vector<CompiledRule> rules = compile::compile_rules(retired.permit, retired.eip.family());
+  for (size_t i = 0; i < rules.size(); ++i)
+    if (hits[i] != placement.hits_before[i] && now.has(*rules[i].of))
+      bound.earlier_hits[rules[i].of->name] += hits[i] - placement.hits_before[i];
 }
 
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow
@@ -355,7 +366,8 @@ void Publisher::leave_placement(Bound& bound, const CompiledBinding& next) {
 Expected<void> Publisher::put_all(std::vector<CompiledBinding*> coming) {
   std::stable_partition(coming.begin(), coming.end(), [&](const CompiledBinding* next) {
     const auto known = bindings_.find(next->eip);
-    return known != bindings_.end() && next->rules.size() <= known->second.binding.rules.size();
+    return known != bindings_.end() &&
+           model::compiled_rules(next->permit) <= known->second.placement.hits_before.size();
   });
   while (true) {
     Expected<void> first;
@@ -381,7 +393,7 @@ Expected<void> Publisher::put_in_place(const std::vector<CompiledBinding*>& comi
     if (known == bindings_.end()) continue;
     old.emplace(next->eip, known->second.binding);
     lead_nowhere(known->second);
-    leave_placement(known->second, *next);
+    leave_placement(known->second);
   }
   wait_for_readers();
   Expected<void> first;
@@ -437,6 +449,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     record.to_public.replace(record.dip, record.eip);
     record.to_private.replace(record.eip, record.dip);
     for (const PermitRule& rule : all) record.kinds.add(rule);
+    record.rule_count = static_cast<uint32_t>(all.size());
   } else {
     const auto rules = place_rules<PermitRule6>(binding, placement);
     if (!rules) return Unexpected(rules.error());
@@ -447,6 +460,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     record.to_public.replace(more.dip, more.eip);
     record.to_private.replace(more.eip, more.dip);
     for (const PermitRule6& rule : *rules) record.kinds.add(rule.match);
+    record.rule_count = static_cast<uint32_t>(rules->size());
     tables_->binding.writable_ipv6(placement.slot) = more;
   }
   record.mac = binding.mac;
@@ -457,23 +471,23 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.list_generation = binding.list_generation;
   record.kept_from = binding.kept_from;
   record.flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_;
-  record.rule_count = static_cast<uint32_t>(binding.rules.size());
   record.chunk = placement.permit.first;
   record.slot = placement.slot;
   tables_->binding.writable(placement.slot) = record;
   placement.traffic_before = traffic_of(placement.slot);
-  placement.hits_before = hits_of(placement, binding.rules.size());
+  placement.hits_before = hits_of(placement, record.rule_count);
   return {};
 }
 
 // A list as workers read it, of which what no record holds is stored.
 template <typename Rule>
 Expected<std::vector<Rule>> Publisher::place_rules(const CompiledBinding& binding, Placement& placement) {
+  const std::vector<CompiledRule> compiled = compile::compile_rules(binding.permit, binding.eip.family());
   std::vector<Rule> rules;
-  rules.reserve(binding.rules.size());
-  for (const CompiledRule& compiled : binding.rules) {
-    append(rules, compiled, compiled.tag ? acquire_tag(*compiled.tag) : TagId{});
-    if (compiled.tag) placement.rule_tags.push_back(*compiled.tag);
+  rules.reserve(compiled.size());
+  for (const CompiledRule& rule : compiled) {
+    if (rule.tag != nullptr) placement.rule_tags.emplace_back(binding.tenant, *rule.tag);
+    append(rules, rule, rule.tag != nullptr ? acquire_tag(placement.rule_tags.back()) : TagId{});
   }
   auto place = with_room([&] { return tables_->permit.store(std::span<const Rule>(rules)); });
   if (!place) return Unexpected(std::move(place.error()));
@@ -510,13 +524,7 @@ void Publisher::wait_for_readers() {
   Limbo done = std::exchange(limbo_, {});
   for (const Retired& retired : done.placements) {
     const auto bound = bindings_.find(retired.eip);
-    if (bound != bindings_.end() && bound->second.id == retired.id) {
-      bound->second.earlier_traffic += traffic_of(retired.placement.slot) - retired.placement.traffic_before;
-      const std::vector<uint64_t> hits = hits_of(retired.placement, retired.heirs.size());
-      for (size_t i = 0; i < retired.heirs.size(); ++i)
-        if (!retired.heirs[i].empty())
-          bound->second.earlier_hits[retired.heirs[i]] += hits[i] - retired.placement.hits_before[i];
-    }
+    if (bound != bindings_.end() && bound->second.id == retired.id) inherit(bound->second, retired);
     tables_->permit.free(retired.placement.permit);
     if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
   }

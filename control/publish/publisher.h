@@ -57,7 +57,7 @@ class Publisher {
   // published in steps, with a grace period between them.
   [[nodiscard]] Expected<void> publish(compile::Update update);
   // The whole image onto empty tables: at start, before the receive side opens.
-  [[nodiscard]] Expected<void> publish_all(compile::Image image);
+  [[nodiscard]] Expected<void> publish_all(compile::ImageParts image);
 
   // Zeroes if `eip` is not bound. Hits carry over when a list is replaced, for a rule that stays the same.
   [[nodiscard]] EipStatistics statistics(const IpAddr& eip) const;
@@ -115,13 +115,12 @@ class Publisher {
     uint32_t users;  // records
   };
 
-  // A placement that no index leads to any more, and whose hits go to which rule: by compiled rule, empty if
-  // the rule is gone or is another one now.
+  // A placement that no index leads to any more, and the list that it was of.
   struct Retired {
     Placement placement;
     IpAddr eip;
     BindingId id;
-    std::vector<std::string> heirs;
+    model::PermitList permit;
   };
 
   // What workers may still see, until a grace period has passed.
@@ -136,7 +135,11 @@ class Publisher {
   void leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
   void unbind(Bound& bound);
   void lead_nowhere(Bound& bound);
-  void leave_placement(Bound& bound, const compile::CompiledBinding& next);
+  void leave_placement(Bound& bound);
+  // Of rules that `next` has not, or has otherwise.
+  static void forget_hits(Bound& bound, const model::PermitList& next);
+  // What a placement has counted goes on in its EIP's totals.
+  void inherit(Bound& bound, const Retired& retired) const;
   using Pools = std::map<IpAddr, compile::CompiledPool>;
   [[nodiscard]] Expected<void> set_pools(const Pools& next);
   [[nodiscard]] Expected<void> set_ipv4_pools(const Pools& before, const Pools& next);

@@ -24,10 +24,10 @@ EipStatistics Publisher::statistics(const IpAddr& eip) const {
                            .flow_entries = flows_of(bound.id),
                            .rules = {}};
   std::map<std::string, uint64_t> hits_by_rule = bound.earlier_hits;
-  const std::vector<CompiledRule>& rules = bound.binding.rules;
+  const std::vector<CompiledRule> rules = compile::compile_rules(bound.binding.permit, eip.family());
   const std::vector<uint64_t> hits = hits_of(bound.placement, rules.size());
   for (size_t i = 0; i < rules.size(); ++i)
-    hits_by_rule[rules[i].name] += hits[i] - bound.placement.hits_before[i];
+    hits_by_rule[rules[i].of->name] += hits[i] - bound.placement.hits_before[i];
   for (auto& [rule, packets] : hits_by_rule) statistics.rules.push_back({rule, packets});
   return statistics;
 }
@@ -36,11 +36,11 @@ std::string Publisher::rule_at(const IpAddr& eip, RuleHit hit) const {
   const auto found = bindings_.find(eip);
   if (found == bindings_.end() || !hit.is_one()) return {};
   const Bound& bound = found->second;
-  const std::vector<CompiledRule>& rules = bound.binding.rules;
+  const std::vector<CompiledRule> rules = compile::compile_rules(bound.binding.permit, eip.family());
   for (uint32_t i = 0; i < rules.size(); ++i) {
     const bool is_inline = i < inline_permit_rules;
     const uint32_t counter = is_inline ? i : bound.placement.permit.chunk_hit(i);
-    if (hit.is_inline() == is_inline && hit.counter() == counter) return rules[i].name;
+    if (hit.is_inline() == is_inline && hit.counter() == counter) return rules[i].of->name;
   }
   return {};
 }

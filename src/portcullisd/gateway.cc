@@ -228,10 +228,10 @@ Expected<void> Gateway::create_tables() {
     tables_->gateway.addresses6.push_back(address.v6());
   tables_->gateway.icmp_error_rate = settings_.gateway.icmp_error_rate;
   for (const compile::CompiledRule& rule :
-       compile::compile_rules({}, settings_.gateway.permit, IpFamily::ipv4))
+       compile::compile_rules(settings_.gateway.permit, IpFamily::ipv4))
     tables_->gateway.permit.push_back(rule.rule);
   for (const compile::CompiledRule& rule :
-       compile::compile_rules({}, settings_.gateway.permit, IpFamily::ipv6))
+       compile::compile_rules(settings_.gateway.permit, IpFamily::ipv6))
     tables_->gateway.permit6.push_back({rule.rule, rule.remote.v6()});
 
   const size_t size = rte_rcu_qsbr_get_memsize(rcu_readers);
@@ -323,7 +323,8 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
       ControlConfig{.pools = settings_.pools,
                     .compact_after = settings_.compact_after,
                     .compact_after_bytes = uint64_t{settings_.compact_after_mb} << 20,
-                    .now_ms = [clock] { return clock.now_ms(); }},
+                    .now_ms = [clock] { return clock.now_ms(); },
+                    .start_cpus = settings_.workers.cores},
       model::Model(limits_of(settings_), std::move(endpoint_ports), std::move(reserved), std::move(own)),
       std::move(store), std::move(publisher));
   return control_->start();

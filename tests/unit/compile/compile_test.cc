@@ -50,7 +50,8 @@ CompiledBinding binding_with(std::vector<model::PermitRule> permit) {
 
 std::vector<PermitRule> rules_of(std::vector<model::PermitRule> permit) {
   std::vector<PermitRule> rules;
-  for (const CompiledRule& compiled : binding_with(std::move(permit)).rules) rules.push_back(compiled.rule);
+  const model::PermitList list = permit;
+  for (const CompiledRule& compiled : compile_rules(list, IpFamily::ipv4)) rules.push_back(compiled.rule);
   return rules;
 }
 
@@ -65,7 +66,8 @@ TEST(CompileBinding, TakesPlaceTagsAndGenerations) {
   EXPECT_EQ(binding.list_generation, 7u);
   EXPECT_EQ(binding.kept_from, 6u);
   EXPECT_EQ(binding.tags, (std::vector<TagKey>{{"acme", "blue"}, {"acme", "front"}}));
-  EXPECT_TRUE(binding.rules.empty());
+  EXPECT_EQ(binding.tenant, "acme");
+  EXPECT_TRUE(binding.permit.empty());
   EXPECT_FALSE(binding.edge);
 }
 
@@ -90,12 +92,11 @@ TEST(CompileRule, TcpFromAny) {
 }
 
 TEST(CompileRule, OnePerPrefixInTheGivenOrder) {
-  const std::vector<CompiledRule> rules =
-      binding_with({{.name = "a",
-                     .direction = Direction::outbound,
-                     .remote = std::vector{prefix("10.9.0.0/16"), prefix("10.1.2.3/32")},
-                     .protocol = ip_protocol::udp}})
-          .rules;
+  const model::PermitList list{{.name = "a",
+                                .direction = Direction::outbound,
+                                .remote = std::vector{prefix("10.9.0.0/16"), prefix("10.1.2.3/32")},
+                                .protocol = ip_protocol::udp}};
+  const std::vector<CompiledRule> rules = compile_rules(list, IpFamily::ipv4);
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_EQ(
       rules[0].rule,
@@ -103,16 +104,19 @@ TEST(CompileRule, OnePerPrefixInTheGivenOrder) {
   EXPECT_EQ(
       rules[1].rule,
       (PermitRule{.remote = 0x0a010203, .prefix_length = 32, .flags = PermitRule::outbound, .protocol = 17}));
-  EXPECT_EQ(rules[0].name, "a");
-  EXPECT_EQ(rules[1].name, "a");
+  EXPECT_EQ(rules[0].of, &list[0]);
+  EXPECT_EQ(rules[1].of, &list[0]);
+  EXPECT_EQ(rules[0].tag, nullptr);
 }
 
 TEST(CompileRule, TagsAreTheTenantsOwn) {
-  const std::vector<CompiledRule> rules =
-      binding_with({{.name = "a", .remote = std::vector<std::string>{"db", "cache"}, .protocol = 6}}).rules;
+  const CompiledBinding binding =
+      binding_with({{.name = "a", .remote = std::vector<std::string>{"db", "cache"}, .protocol = 6}});
+  EXPECT_EQ(binding.tenant, "acme");
+  const std::vector<CompiledRule> rules = compile_rules(binding.permit, IpFamily::ipv4);
   ASSERT_EQ(rules.size(), 2u);
-  EXPECT_EQ(rules[0].tag, (TagKey{"acme", "db"}));
-  EXPECT_EQ(rules[1].tag, (TagKey{"acme", "cache"}));
+  EXPECT_EQ(*rules[0].tag, "db");
+  EXPECT_EQ(*rules[1].tag, "cache");
   EXPECT_EQ(rules[0].rule, (PermitRule{.flags = PermitRule::remote_tag, .protocol = 6}));
 }
 
@@ -136,13 +140,13 @@ TEST(CompileRule, AnyProtocolIsAFlag) {
 }
 
 TEST(CompileRule, RulesThatTrackNothingComeFirstThenByName) {
+  const model::PermitList list{{.name = "a", .remote = AnyRemote{}, .tracked = true},
+                               {.name = "b", .remote = AnyRemote{}},
+                               {.name = "c", .remote = AnyRemote{}, .tracked = true},
+                               {.name = "d", .direction = Direction::outbound}};
   std::vector<std::string> names;
-  for (const CompiledRule& rule : binding_with({{.name = "a", .remote = AnyRemote{}, .tracked = true},
-                                                {.name = "b", .remote = AnyRemote{}},
-                                                {.name = "c", .remote = AnyRemote{}, .tracked = true},
-                                                {.name = "d", .direction = Direction::outbound}})
-                                      .rules)
-    names.push_back(rule.name + (rule.rule.is_tracked() ? "!" : ""));
+  for (const CompiledRule& rule : compile_rules(list, IpFamily::ipv4))
+    names.push_back(rule.of->name + (rule.rule.is_tracked() ? "!" : ""));
   EXPECT_EQ(names, (std::vector<std::string>{"b", "d", "a!", "c!"}));
 }
 
@@ -222,6 +226,32 @@ TEST(CompileChange, APoolMayFlipThousands) {
   apply(image, compile_change(state, {11, {model::DeletePool{"new"}}}));
   EXPECT_EQ(edges(), count);
   EXPECT_EQ(image, compile(state));
+}
+
+TEST(Compile, ThePartsAreTheImage) {
+  for (const uint32_t count : {0u, 1u, 999u, 1000u, 1001u, 2500u}) {
+    model::State state;
+    state.pools["big"] = {"big", prefix("192.168.0.0/16"), PoolKind::local};
+    for (uint32_t n = 0; n < count; ++n) {
+      const std::string vm = "vm" + std::to_string(n);
+      const Ipv4Addr eip = Ipv4Addr::from_host(0xc0a80001 + n);
+      state.vms[{"acme", vm}] = {"acme", vm, {"vms", {}}, Ipv4Addr::from_host(0x0a010000 + n)};
+      state.eips[eip] = {.address = eip, .tenant = "acme", .vm = vm, .list_generation = n};
+      if (n % 3 == 0) state.eips[eip].permit = {{.name = "a", .remote = AnyRemote{}}};
+    }
+    ImageParts parts(state);
+    EXPECT_EQ(parts.bindings(), count);
+    Image image{.pools = parts.pools(), .bindings = {}};
+    uint32_t of_parts = 0;
+    for (auto part = parts.next(); !part.empty(); part = parts.next())
+      for (CompiledBinding& binding : part) {
+        ++of_parts;
+        image.bindings.emplace(binding.eip, std::move(binding));
+      }
+    EXPECT_EQ(of_parts, count);
+    EXPECT_EQ(image, compile(state));
+    EXPECT_TRUE(parts.next().empty()) << "also when asked once more";
+  }
 }
 
 TEST(CompileChange, AMovedVmTakesItsBindingAlong) {

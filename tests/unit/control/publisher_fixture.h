@@ -13,6 +13,7 @@
 
 #include "control/publish/publisher.h"
 #include "dataplane/stages/permit_match.h"
+#include "tests/support/model_rule.h"
 #include "tests/unit/control/data_plane.h"
 
 namespace portcullis::publish {
@@ -46,21 +47,21 @@ inline std::map<IpAddr, CompiledPool> pools(const std::vector<CompiledPool>& lis
 }
 
 // A rule whose match is told apart by `mark`.
-inline CompiledRule rule(const std::string& name, uint16_t mark) {
-  return {.rule = {.protocol = 6, .local_ports = {mark, mark}}, .tag = std::nullopt, .name = name};
+inline model::PermitRule rule(const std::string& name, uint16_t mark) {
+  return {.name = name, .protocol = 6, .local_ports = {mark, mark}};
 }
-inline CompiledRule tag_rule(const std::string& name, const TagKey& tag) {
-  return {.rule = {.flags = PermitRule::remote_tag, .protocol = 6}, .tag = tag, .name = name};
+inline model::PermitRule tag_rule(const std::string& name, const std::string& tag) {
+  return {.name = name, .remote = std::vector<std::string>{tag}, .protocol = 6};
 }
 // The nth of a list whose rules are each for one remote, next to the last one's.
 inline PermitRule nth_rule(uint32_t n, uint16_t mark) {
   return {.remote = 0x0a010000 + n, .prefix_length = 32, .protocol = 6, .local_ports = {mark, mark}};
 }
 // `count` of them, of names of their own.
-inline std::vector<CompiledRule> rules(uint32_t count, uint16_t mark = 1) {
-  std::vector<CompiledRule> list;
+inline std::vector<model::PermitRule> rules(uint32_t count, uint16_t mark = 1) {
+  std::vector<model::PermitRule> list;
   for (uint32_t n = 0; n < count; ++n)
-    list.push_back({.rule = nth_rule(n, mark), .tag = std::nullopt, .name = "r" + std::to_string(1000 + n)});
+    list.push_back(model_rule("r" + std::to_string(1000 + n), nth_rule(n, mark)));
   return list;
 }
 
@@ -75,7 +76,7 @@ inline PermitQuery query_of(const PermitRule& rule) {
 // The inline part of a list.
 inline PermitQuad first_rules(const CompiledBinding& binding) {
   std::vector<PermitRule> first;
-  for (const CompiledRule& compiled : binding.rules)
+  for (const CompiledRule& compiled : compile::compile_rules(binding.permit, IpFamily::ipv4))
     if (first.size() < inline_permit_rules) first.push_back(compiled.rule);
   return PermitQuad(first);
 }
@@ -88,7 +89,7 @@ class PublisherTest : public testing::Test {
   }
 
   // Generations rise with each binding that is made, as the model's do.
-  CompiledBinding binding(uint32_t n, std::vector<CompiledRule> list = {}) {
+  CompiledBinding binding(uint32_t n, model::PermitList list = {}) {
     ++generation_;
     return {.eip = eip_at(n),
             .dip = dip_at(n),
@@ -100,12 +101,13 @@ class PublisherTest : public testing::Test {
             .list_generation = generation_,
             .kept_from = generation_,
             .tags = {},
-            .rules = std::move(list)};
+            .tenant = "acme",
+            .permit = std::move(list)};
   }
   // The same binding with another list.
-  CompiledBinding relist(CompiledBinding before, std::vector<CompiledRule> list) {
+  CompiledBinding relist(CompiledBinding before, model::PermitList list) {
     before.list_generation = before.kept_from = ++generation_;
-    before.rules = std::move(list);
+    before.permit = std::move(list);
     return before;
   }
 
@@ -139,16 +141,17 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->list_generation, b.list_generation);
     EXPECT_EQ(record->kept_from, b.kept_from);
     EXPECT_EQ(record->flow_quota, b.flow_quota == 0 ? flow_quota : b.flow_quota);
-    EXPECT_EQ(record->rule_count, b.rules.size());
+    const std::vector<CompiledRule> rules = compile::compile_rules(b.permit, IpFamily::ipv4);
+    EXPECT_EQ(record->rule_count, rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
     EXPECT_EQ(record->rules, first_rules(b));
     std::set<std::pair<bool, uint32_t>> hits;
-    for (uint32_t i = 0; i < b.rules.size(); ++i) {
-      const RuleHit hit = find(*record, b.rules[i].rule);
+    for (const CompiledRule& rule : rules) {
+      const RuleHit hit = find(*record, rule.rule);
       EXPECT_TRUE(hit.is_one());
       hits.emplace(hit.is_inline(), hit.counter());
     }
-    EXPECT_EQ(hits.size(), b.rules.size()) << "each rule has a counter of its own";
+    EXPECT_EQ(hits.size(), rules.size()) << "each rule has a counter of its own";
     EXPECT_FALSE(find(*record, {.remote = 0xffffffff, .protocol = 6, .local_ports = {1, 1}}).is_one());
   }
 
@@ -160,7 +163,8 @@ class PublisherTest : public testing::Test {
   // Counts hits of compiled rule `i` of a binding, as a worker's commit would.
   void hit(uint32_t n, uint32_t i, uint64_t packets) {
     const BindingRecord& record = *plane.find(View::local, eip_at(n));
-    const RuleHit rule = find(record, published_.at(eip_at(n)).rules.at(i).rule);
+    const model::PermitList& list = published_.at(eip_at(n)).permit;
+    const RuleHit rule = find(record, compile::compile_rules(list, IpFamily::ipv4).at(i).rule);
     ASSERT_TRUE(rule.is_one());
     if (rule.is_inline())
       plane.counters().slots[record.slot].rule_hits[rule.counter()].add(packets);
@@ -204,11 +208,11 @@ class Ipv6PublisherTest : public PublisherTest {
     CompiledBinding made = binding(n);
     made.eip = six(n);
     made.dip = Ipv6Addr::of(0xfd00000000000000, n);
+    std::vector<model::PermitRule> list;
     for (uint32_t i = 0; i < rules; ++i)
-      made.rules.push_back({.rule = {.protocol = 6},
-                            .tag = std::nullopt,
-                            .name = "r" + std::to_string(i),
-                            .remote = remote6(i)});
+      list.push_back(
+          {.name = "r" + std::to_string(i), .remote = std::vector<IpPrefix>{remote6(i)}, .protocol = 6});
+    made.permit = std::move(list);
     return made;
   }
   // Of the nth rule, next to the last one's.

@@ -176,7 +176,7 @@ TEST_F(PublisherTest, APlacePassesFromOneEipToAnother) {
 
 TEST_F(PublisherTest, ARuleMeetsTheSetsOfItsTag) {
   const TagKey red{"acme", "red"}, blue{"acme", "blue"}, foreign{"umbrella", "red"};
-  CompiledBinding listener = binding(1, {tag_rule("a", red)});
+  CompiledBinding listener = binding(1, {tag_rule("a", "red")});
   CompiledBinding both = binding(2), only_blue = binding(3), other_tenant = binding(4);
   both.tags = {blue, red};
   only_blue.tags = {blue};
@@ -222,7 +222,7 @@ TEST_F(PublisherTest, EqualSetsAreOne) {
 
 TEST_F(PublisherTest, ATagKeepsItsNumberWhileAnythingNamesIt) {
   const TagKey red{"acme", "red"};
-  const CompiledBinding listener = binding(1, {tag_rule("a", red)});
+  const CompiledBinding listener = binding(1, {tag_rule("a", "red")});
   publish({listener});
   const TagId number = plane.find(View::local, eip_at(1))->rules.remote[0];
   for (uint32_t n = 2; n < 50; ++n) {  // others come and go, and use up numbers
@@ -235,7 +235,7 @@ TEST_F(PublisherTest, ATagKeepsItsNumberWhileAnythingNamesIt) {
   publish({carrier});
   publish({relist(listener, {})});
   EXPECT_TRUE(plane.tables->tags.contains(plane.find(View::local, eip_at(60))->tags, number));
-  publish({relist(listener, {tag_rule("b", red)})});
+  publish({relist(listener, {tag_rule("b", "red")})});
   EXPECT_EQ(plane.find(View::local, eip_at(1))->rules.remote[0], number);
 }
 
@@ -243,7 +243,7 @@ TEST_F(PublisherTest, NumbersOfForgottenTagsAreUsedAgain) {
   CompiledBinding b = binding(1);
   for (int n = 0; n < 100; ++n) {
     const std::string text = std::to_string(n);
-    b = relist(b, {tag_rule("a", {"acme", "x" + text}), tag_rule("b", {"acme", "y" + text})});
+    b = relist(b, {tag_rule("a", "x" + text), tag_rule("b", "y" + text)});
     b.tags = {{"acme", "s" + text}, {"acme", "t" + text}, {"acme", "u" + text}};
     publish({b});
     const BindingRecord& record = *plane.find(View::local, b.eip.v4());
@@ -304,8 +304,10 @@ TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
 
 TEST_F(PublisherTest, HitsCarryOverForARuleThatStays) {
   // "many" is compiled into several rules, inline and beyond.
-  std::vector<CompiledRule> list{rule("first", 1), rule("goes", 2)};
-  for (uint16_t mark = 10; mark < 40; ++mark) list.push_back(rule("many", mark));
+  std::vector<IpPrefix> remotes;
+  for (uint32_t n = 0; n < 30; ++n) remotes.push_back(IpPrefix::of_host(Ipv4Addr::from_host(0x0a010000 + n)));
+  std::vector<model::PermitRule> list{rule("first", 1), rule("goes", 2), rule("many", 3)};
+  list[2].remote = remotes;
   CompiledBinding b = binding(1, list);
   publish({b});
   hit(1, 0, 5);
@@ -331,7 +333,8 @@ TEST_F(PublisherTest, HitsCarryOverForARuleThatStays) {
   EXPECT_EQ(hits(1, "many"), 64u);
 
   // The same name for another match counts from zero; so does a name that comes back.
-  list.pop_back();
+  remotes.pop_back();
+  list[2].remote = remotes;
   publish({b = relist(b, list)});
   EXPECT_EQ(hits(1, "first"), 6u);
   EXPECT_EQ(hits(1, "many"), 0u);
@@ -459,7 +462,7 @@ class Reader {
 TEST_F(PublisherTest, ReadersSeeWholeRecordsAndNoOldOneAfterPublication) {
   const auto marked = [&](CompiledBinding b) {
     b.list_generation = ++generation_;
-    b.rules = rules(25 + generation_ % 20, static_cast<uint16_t>(generation_));
+    b.permit = rules(25 + generation_ % 20, static_cast<uint16_t>(generation_));
     return b;
   };
   CompiledBinding b = marked(binding(1));
@@ -480,14 +483,29 @@ TEST_F(PublisherTest, ReadersSeeWholeRecordsAndNoOldOneAfterPublication) {
 TEST_F(PublisherTest, PublishAllIsWhatStepsWouldHaveMade) {
   DataPlane other{{.eips = eips, .spare = spare, .spare_chunks = 8, .index_pages = 2, .permit_chunks = 200}};
   Publisher second{*other.tables, other.rcu.get(), {{"a", port_a}}, flow_quota};
-  compile::Image image{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local}}), .bindings = {}};
-  for (uint32_t n = 1; n <= eips; ++n) image.bindings[eip_at(n)] = binding(n, rules(n % 30));
-  ASSERT_TRUE(second.publish_all(image));
-  EXPECT_EQ(second.totals().local, eips);
+  model::State state;
+  state.pools["p"] = {"p", prefix("203.0.113.0/24"), PoolKind::local};
   for (uint32_t n = 1; n <= eips; ++n) {
-    ASSERT_NE(other.find(View::edge, eip_at(n)), nullptr);
-    EXPECT_EQ(other.find(View::edge, eip_at(n))->list_generation, image.bindings[eip_at(n)].list_generation);
+    const std::string vm = "vm" + std::to_string(n);
+    state.vms[{"acme", vm}] = {"acme", vm, {"a", {}}, dip_at(n)};
+    state.eips[eip_at(n)] = {
+        .address = eip_at(n), .tenant = "acme", .vm = vm, .permit = rules(n % 30), .list_generation = n};
   }
+  ASSERT_TRUE(second.publish_all(compile::ImageParts(state)));
+  EXPECT_EQ(second.totals().local, eips);
+  publish(compile::update_of(compile::compile(state)));
+  EXPECT_EQ(publisher.totals().permit_chunks_used, second.totals().permit_chunks_used);
+  for (uint32_t n = 1; n <= eips; ++n)
+    for (const View view : {View::edge, View::local}) {
+      const BindingRecord* const whole = other.find(view, eip_at(n));
+      const BindingRecord* const step = plane.find(view, eip_at(n));
+      ASSERT_EQ(whole == nullptr, step == nullptr);
+      if (whole == nullptr) continue;
+      EXPECT_EQ(whole->list_generation, n);
+      EXPECT_EQ(whole->rule_count, n % 30);
+      EXPECT_EQ(whole->rules, step->rules);
+      EXPECT_EQ(whole, other.find(port_a, dip_at(n)));
+    }
 }
 
 }  // namespace

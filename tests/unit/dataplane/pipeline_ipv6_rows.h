@@ -20,8 +20,8 @@ inline const Ipv6Addr elsewhere6 = address("2001:db8:ff::7");  // in a provider 
 inline const Ipv6Addr stranger6 = address("2001:db8:abcd::77");
 inline const Mac router6_mac = *Mac::parse("02:00:00:00:01:06");
 
-inline compile::CompiledRule rule6(const char* name, PermitRule match, const char* remote = "::/0") {
-  return {.rule = match, .tag = std::nullopt, .name = name, .remote = *Ipv6Prefix::parse(remote)};
+inline model::PermitRule rule6(const char* name, const PermitRule& match, const char* remote = "::/0") {
+  return model_rule(name, match, *Ipv6Prefix::parse(remote));
 }
 
 class Ipv6Rows : public PipelineRows {

@@ -151,7 +151,9 @@ TEST_F(Ipv6Rows, AgeingTakesWhatCountsNoMore) {
   worker_->age_all(now_ms_);
   EXPECT_EQ(worker_->flows6().size(), 1u);
   compile::CompiledBinding narrower = image6().bindings.at(web6);
-  narrower.rules.erase(narrower.rules.begin() + 4);
+  std::vector<model::PermitRule> fewer = narrower.permit.rules();
+  fewer.erase(fewer.begin() + 4);
+  narrower.permit = std::move(fewer);
   narrower.list_generation = 2;
   narrower.kept_from = 2;
   publish({.pools = std::nullopt, .bindings = {{web6, narrower}}});

@@ -18,6 +18,7 @@
 #include "dataplane/worker_state.h"
 #include "tests/model/frames.h"
 #include "tests/model/ring_port.h"
+#include "tests/support/model_rule.h"
 #include "tests/unit/control/data_plane.h"
 
 namespace portcullis {
@@ -95,8 +96,8 @@ inline Ports& ports() {
   return *all;
 }
 
-inline compile::CompiledRule rule(const char* name, PermitRule compiled) {
-  return {.rule = compiled, .tag = std::nullopt, .name = name};
+inline model::PermitRule rule(const char* name, const PermitRule& compiled) {
+  return model_rule(name, compiled);
 }
 
 class PipelineRows : public ::testing::Test {
@@ -132,7 +133,7 @@ class PipelineRows : public ::testing::Test {
                        /*flow_quota=*/3);
     worker_ = *Worker::create({.flow_capacity = 64, .ipv6_flow_capacity = 64, .to_punt = punt_.get()},
                               *tables_, rcu_.get());
-    EXPECT_TRUE(publisher_->publish_all(image()));
+    EXPECT_TRUE(publisher_->publish(compile::update_of(image())));
     worker_->online();
     before_ = take();
   }
@@ -148,7 +149,7 @@ class PipelineRows : public ::testing::Test {
 
   // One on the second port is only for other EIPs: not in the edge view.
   static void bind(compile::Image& image, const IpAddr& eip, const IpAddr& dip, const char* port, Mac mac,
-                   uint32_t incarnation, std::vector<compile::CompiledRule> rules) {
+                   uint32_t incarnation, model::PermitList permit) {
     image.bindings[eip] = {.eip = eip,
                            .dip = dip,
                            .port = port,
@@ -158,7 +159,7 @@ class PipelineRows : public ::testing::Test {
                            .binding_generation = 1,
                            .list_generation = 1,
                            .kept_from = 1,
-                           .rules = std::move(rules)};
+                           .permit = std::move(permit)};
   }
   static compile::Image image() {
     compile::Image image;

@@ -480,8 +480,8 @@ TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
   compile::Image next = image();
   next.bindings.at(web).flow_quota = 5;
   next.bindings.at(same).flow_quota = 1;
-  next.bindings.at(same).rules = {outbound_all};
-  next.bindings.at(inner).rules = {outbound_all};
+  next.bindings.at(same).permit = {outbound_all};
+  next.bindings.at(inner).permit = {outbound_all};
   publish(
       {.pools = std::nullopt,
        .bindings = {
