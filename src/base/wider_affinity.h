@@ -1,5 +1,5 @@
-// Lets the calling thread, and those that it starts, run on more CPUs for as long as this lives. What cannot be
-// had is left out: the work takes longer then.
+// Lets the calling thread, and those that it starts, run on more CPUs for as long as this lives. What cannot
+// be had is left out: the work takes longer then.
 #pragma once
 
 #include <sched.h>
