@@ -23,6 +23,10 @@ constexpr uint64_t age_sweep_ms = 10'000;
 // Most buckets aged in one turn: what bounds the longest gap between two bursts.
 constexpr uint64_t age_step_buckets = 256;
 
+// The same of a fragment table, and most places of a turn.
+constexpr uint64_t fragment_sweep_ms = 5'000;
+constexpr uint64_t fragment_step = 256;
+
 // ARP replies of an uplink's next hop, a second. The punt thread asks once a second at the most.
 constexpr uint32_t next_hop_replies_a_second = 64;
 
@@ -68,12 +72,29 @@ void age_flows(WorkerState& worker, AgeSweep& sweep, uint64_t now_ms) {
   }
 }
 
+// The same of places in the fragment table, as long as there is something in it.
+template <typename Family>
+void age_fragments(WorkerState& worker, uint64_t& swept, uint64_t now_ms) {
+  auto& fragments = Family::fragments(worker);
+  if (fragments.size() == 0) return;
+  const uint64_t until = now_ms * fragments.capacity() / fragment_sweep_ms;
+  if (until <= swept) return;
+  fragments.age(static_cast<uint32_t>(std::min(until - swept, fragment_step)), now_ms);
+  swept = until;
+}
+
 template <typename Family>
 void age_all_flows(WorkerState& worker, uint64_t now_ms) {
   auto& flows = Family::flows(worker);
   using Visit = typename std::remove_reference_t<decltype(flows)>::Visit;
   flows.age(flows.bucket_count(), Visit::all, now_ms,
             [&](const auto& entry) { return is_dead<Family>(entry, worker.tables, now_ms); });
+}
+
+template <typename Family>
+void age_all_fragments(WorkerState& worker, uint64_t now_ms) {
+  auto& fragments = Family::fragments(worker);
+  fragments.age(fragments.capacity(), now_ms);
 }
 
 }  // namespace
@@ -186,11 +207,15 @@ uint32_t Worker::poll(uint64_t now_ms) noexcept {
 void Worker::age(uint64_t now_ms) noexcept {
   age_flows<stages::Ipv4>(*state_, state_->sweep, now_ms);
   age_flows<stages::Ipv6>(*state_, state_->sweep6, now_ms);
+  age_fragments<stages::Ipv4>(*state_, state_->fragments_swept, now_ms);
+  age_fragments<stages::Ipv6>(*state_, state_->fragments6_swept, now_ms);
 }
 
 void Worker::age_all(uint64_t now_ms) noexcept {
   age_all_flows<stages::Ipv4>(*state_, now_ms);
   age_all_flows<stages::Ipv6>(*state_, now_ms);
+  age_all_fragments<stages::Ipv4>(*state_, now_ms);
+  age_all_fragments<stages::Ipv6>(*state_, now_ms);
 }
 
 void Worker::carry_out(Errand& errand, uint64_t now_ms) noexcept {
@@ -236,6 +261,12 @@ const FlowTable& Worker::flows() const {
 }
 const FlowTable6& Worker::flows6() const {
   return state_->flows6;
+}
+const FragmentTable& Worker::fragments() const {
+  return state_->fragments;
+}
+const FragmentTable6& Worker::fragments6() const {
+  return state_->fragments6;
 }
 uint64_t Worker::flows_of(BindingId binding) const {
   return state_->flows.of_binding(binding) + state_->flows6.of_binding(binding);

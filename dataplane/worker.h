@@ -13,6 +13,7 @@
 #include "dataplane/poll_gap.h"
 #include "dataplane/port_queues.h"
 #include "dataplane/tables/flow.h"
+#include "dataplane/tables/fragment.h"
 #include "dataplane/tables/tables.h"
 #include "src/base/expected.h"
 
@@ -66,10 +67,10 @@ class Worker {
   uint32_t poll(uint64_t now_ms) noexcept;
   // Polls until `stop`, idling as configured.
   void run(const std::atomic<bool>& stop) noexcept;
-  // Ages as many buckets of the flow table as the time since the last call makes due; `run` calls it every
-  // turn.
+  // Ages as much of the flow and fragment tables as the time since the last call makes due; `run` calls it
+  // every turn.
   void age(uint64_t now_ms) noexcept;
-  // Ages the whole flow table now.
+  // Ages all of them now.
   void age_all(uint64_t now_ms) noexcept;
   // Carries an errand out at once, to its end. On the polling thread, or while nobody polls.
   void carry_out(Errand& errand, uint64_t now_ms) noexcept;
@@ -83,6 +84,8 @@ class Worker {
   [[nodiscard]] const WorkerCounters& counters() const;
   [[nodiscard]] const FlowTable& flows() const;
   [[nodiscard]] const FlowTable6& flows6() const;
+  [[nodiscard]] const FragmentTable& fragments() const;
+  [[nodiscard]] const FragmentTable6& fragments6() const;
   // Entries of both families that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(BindingId binding) const;
   // As of now. Of a worker that run() has not begun: nothing.

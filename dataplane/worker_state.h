@@ -66,6 +66,8 @@ struct WorkerState {
   std::vector<const FlowTable6*> peers_flows6;
   AgeSweep sweep;
   AgeSweep sweep6;
+  uint64_t fragments_swept = 0;  // places until which ageing has come, of each family
+  uint64_t fragments6_swept = 0;
   PollGap poll_gap{tsc_hz};
   std::array<PuntMeter, max_ports> punt_meters;
   // ARP replies of next hops have one of their own: a flood of what the gateway's list permits must not make

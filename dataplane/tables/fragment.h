@@ -5,12 +5,13 @@
 // EIP has its place in one bucket, and there at most `share` datagrams. A further one takes the place of that
 // EIP's oldest, or where the bucket is full by others, of the oldest in it.
 //
-// Thread: the worker's.
+// Thread: the worker's; `size` any.
 #pragma once
 
 #include <array>
 #include <cstdint>
 
+#include "dataplane/counter.h"
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/memory.h"
 #include "src/net/address.h"
@@ -144,17 +145,25 @@ class BasicFragmentTable {
   // Its serial is given here.
   void insert(const Entry& entry, const Address& eip, uint64_t now_ms) {
     Entry& place = entries_[place_for(entry.owner, eip, now_ms)];
+    if (place.expires_ms == 0) size_.add(1);
     place = entry;
     place.serial = ++serial_;
   }
-  void erase(uint32_t index) { entries_[index].expires_ms = 0; }
-  // Datagrams under way, those that have expired since they were last asked for not among them.
-  [[nodiscard]] uint64_t live(uint64_t now_ms) const {
-    uint64_t count = 0;
-    for (uint32_t index = 0; index < entries_.size(); ++index)
-      count += entries_[index].expires_ms > now_ms ? 1 : 0;
-    return count;
+  // Of one that find() has found.
+  void erase(uint32_t index) {
+    entries_[index].expires_ms = 0;
+    size_.set(size_.get() - 1);
   }
+  // Frees what has expired of the next `places`. An insert would take it anyway: this is for size().
+  void age(uint32_t places, uint64_t now_ms) {
+    for (uint32_t n = 0; n < places; ++n) {
+      const uint32_t index = age_cursor_++ & (entries_.size() - 1);
+      const uint64_t expires_ms = entries_[index].expires_ms;
+      if (expires_ms != 0 && expires_ms <= now_ms) erase(index);
+    }
+  }
+  // Datagrams under way, expired ones that ageing has not met yet among them.
+  [[nodiscard]] uint64_t size() const { return size_.get(); }
   [[nodiscard]] uint32_t capacity() const { return entries_.size(); }
   [[nodiscard]] size_t bytes() const { return entries_.bytes(); }
 
@@ -187,7 +196,9 @@ class BasicFragmentTable {
 
   TableArray<Entry> entries_;
   uint64_t secret_ = 0;
+  Counter size_;
   uint32_t serial_ = 0;
+  uint32_t age_cursor_ = 0;
 };
 
 using FragmentEntry = BasicFragmentEntry<FragmentKey>;

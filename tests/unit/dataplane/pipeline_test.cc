@@ -740,7 +740,11 @@ class FragmentRows : public PipelineRows {
   void expect_in(const char* row, const Bytes& fragment, const Bytes& expected) {
     expect_out(row, uplink(), fragment, first(), expected, {{binding("in", web), 1}, {"rule hits", 1}});
   }
-  [[nodiscard]] uint64_t under_way() { return worker_->state().fragments.live(now_ms_); }
+  uint64_t under_way() {
+    FragmentTable& fragments = worker_->state().fragments;
+    fragments.age(fragments.capacity(), now_ms_);
+    return fragments.size();
+  }
 };
 
 TEST_F(FragmentRows, LaterOnesFollowTheirFirst) {
@@ -786,6 +790,33 @@ TEST_F(FragmentRows, AnOverlapEndsTheDatagram) {
   expect_drop("another first", uplink(), in[0], Drop::fragment_overlap);
   now_ms_ += 15'000;
   expect_in("when it is forgotten", in[0], out[0]);
+}
+
+TEST_F(FragmentRows, WhatNeverComesWholeIsAgedAway) {
+  worker_->age(now_ms_);
+  for (uint8_t id = 0; id < 10; ++id) EXPECT_EQ(pass(uplink(), sent(53, id)[0]).size(), 1u);
+  const auto age_for = [&](uint64_t ms) {
+    for (const uint64_t until = now_ms_ + ms; now_ms_ != until; worker_->age(++now_ms_)) {
+    }
+  };
+  age_for(14'999);
+  EXPECT_EQ(worker_->fragments().size(), 10u);
+  expect_drop("it is there until then", uplink(), sent(53, 3)[0], Drop::fragment_overlap);
+  age_for(5'001);
+  EXPECT_EQ(worker_->fragments().size(), 0u);
+  EXPECT_EQ(worker_->fragments6().size(), 0u);
+}
+
+TEST_F(FragmentRows, ATakenPlaceIsCountedOnce) {
+  const auto expect_size = [&](uint64_t expected) { EXPECT_EQ(worker_->fragments().size(), expected); };
+  EXPECT_EQ(pass(uplink(), sent()[0]).size(), 1u);
+  expect_size(1);
+  now_ms_ += 15'000;  // expired, and nobody has met it
+  expect_size(1);
+  EXPECT_EQ(pass(uplink(), sent()[0]).size(), 1u);
+  expect_size(1);
+  for (const size_t part : {1, 2}) EXPECT_EQ(pass(uplink(), sent()[part]).size(), 1u);
+  expect_size(0);
 }
 
 TEST_F(FragmentRows, AnEipHasItsShareAndNoMore) {
