@@ -135,7 +135,7 @@ bool PuntThread::learn_next_hop(const NeighborKey& sender, Mac mac, uint64_t now
     std::optional<NextHopResolver>& resolver = is_v4 ? resolver_ : resolver6_;
     if (!resolver || sender.address != (is_v4 ? IpAddr(uplink.next_hop) : IpAddr(uplink.next_hop6)))
       return false;
-    (is_v4 ? tables_.next_hop : tables_.next_hop6).set(sender.port, mac);
+    (is_v4 ? tables_.next_hop : tables_.next_hop6).set(sender.port, mac, now_ms);
     resolver->answered(now_ms);
     return true;
   }
@@ -143,7 +143,7 @@ bool PuntThread::learn_next_hop(const NeighborKey& sender, Mac mac, uint64_t now
   rte_rcu_qsbr_thread_online(rcu_, config_.rcu_id);
   tables_.neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t) {
     if (key != sender) return;
-    tables_.neighbors.set(id, mac);
+    tables_.neighbors.set(id, mac, now_ms);
     neighbors_[id].resolver.answered(now_ms);
     is_known = true;
   });

@@ -7,6 +7,9 @@ Expected<NeighborTable> NeighborTable::create(uint32_t capacity, int numa_node) 
   auto macs = TableArray<std::atomic<uint64_t>>::create("MACs of next hops of tunnels", capacity, numa_node);
   if (!macs) return tl::unexpected(macs.error());
   table.macs_ = std::move(*macs);
+  auto answered = TableArray<Counter>::create("answers of next hops of tunnels", capacity, numa_node);
+  if (!answered) return tl::unexpected(answered.error());
+  table.answered_ms_ = std::move(*answered);
   auto states = TableArray<std::atomic<uint32_t>>::create("next hops of tunnels", capacity, numa_node);
   if (!states) return tl::unexpected(states.error());
   table.states_ = std::move(*states);
@@ -22,6 +25,7 @@ bool NeighborTable::take(const NeighborKey& key, NeighborId& id) {
   if (!free_.take(index)) return false;
   id = static_cast<NeighborId>(index);
   clear(id);
+  answered_ms_[id].set(0);
   keys_[index] = key;
   states_[index].fetch_add(in_use, std::memory_order_release);
   return true;

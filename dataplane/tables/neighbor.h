@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/counter.h"
 #include "dataplane/tables/memory.h"
 #include "dataplane/tables/next_hop.h"
 #include "src/base/expected.h"
@@ -33,6 +34,13 @@ class NeighborTable {
     mac = MacWord::of_load(word);
     return (word & resolved) != 0;
   }
+  [[nodiscard]] bool find(NeighborId id, Mac& mac) const {
+    const uint64_t word = macs_[id].load(std::memory_order_acquire);
+    std::memcpy(mac.bytes.data(), &word, sizeof mac.bytes);
+    return (word & resolved) != 0;
+  }
+  // When it last answered, also if that was so long ago that its MAC has been cleared; 0: never.
+  [[nodiscard]] uint64_t answered_ms(NeighborId id) const { return answered_ms_[id].get(); }
 
   // --- the punt thread, as a reader under RCU ---
   // body(id, key, incarnation) for each that is in use; the incarnation differs between two users of one id.
@@ -43,10 +51,12 @@ class NeighborTable {
       if ((state & in_use) != 0) body(static_cast<NeighborId>(id), keys_[id], state);
     }
   }
-  void set(NeighborId id, Mac mac) {
+  // `answered_ms`: now, of a steady clock.
+  void set(NeighborId id, Mac mac, uint64_t answered_ms) {
     uint64_t word = 0;
     std::memcpy(&word, mac.bytes.data(), sizeof mac.bytes);
     macs_[id].store(word | resolved, std::memory_order_release);
+    answered_ms_[id].set(answered_ms);
   }
   void clear(NeighborId id) { macs_[id].store(0, std::memory_order_release); }
   [[nodiscard]] uint32_t capacity() const { return states_.size(); }
@@ -56,16 +66,19 @@ class NeighborTable {
   [[nodiscard]] bool take(const NeighborKey& key, NeighborId& id);
   void retire(NeighborId id);  // nobody asks for it any more
   void free(NeighborId id);    // after grace
-  [[nodiscard]] size_t bytes() const { return macs_.bytes() + states_.bytes() + keys_.bytes(); }
+  [[nodiscard]] size_t bytes() const {
+    return macs_.bytes() + answered_ms_.bytes() + states_.bytes() + keys_.bytes();
+  }
   // What create() takes for each of `capacity`.
   static constexpr size_t bytes_each =
-      sizeof(std::atomic<uint64_t>) + sizeof(std::atomic<uint32_t>) + sizeof(NeighborKey);
+      sizeof(std::atomic<uint64_t>) + sizeof(Counter) + sizeof(std::atomic<uint32_t>) + sizeof(NeighborKey);
 
  private:
   static constexpr uint64_t resolved = uint64_t{1} << 63;
   static constexpr uint32_t in_use = 1;  // of a state, the lowest bit; the others count users
 
   TableArray<std::atomic<uint64_t>> macs_;
+  TableArray<Counter> answered_ms_;
   TableArray<std::atomic<uint32_t>> states_;
   TableArray<NeighborKey> keys_;
   IndexPool free_;

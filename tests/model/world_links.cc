@@ -25,7 +25,7 @@ void World::resolve_underlay() {
   NeighborTable& neighbors = gateway_->tables().neighbors;
   neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t) {
     for (const auto& [station, mac] : underlay_)
-      if (key == NeighborKey{gateway_->port_id(station.first), station.second}) neighbors.set(id, mac);
+      if (key == NeighborKey{gateway_->port_id(station.first), station.second}) neighbors.set(id, mac, 0);
   });
 }
 

@@ -93,7 +93,7 @@ class LinkRows : public Ipv6Rows {
   void resolve() {
     tables_->neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t) {
       EXPECT_EQ(key.port, second().id());
-      tables_->neighbors.set(id, key.address.is_v4() ? remote_mac : remote6_mac);
+      tables_->neighbors.set(id, key.address.is_v4() ? remote_mac : remote6_mac, 0);
     });
   }
 

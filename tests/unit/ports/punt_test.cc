@@ -180,6 +180,21 @@ TEST_F(PuntTest, LearnsItFromAReplyAndForgetsItWhenSilent) {
   EXPECT_EQ(next_hop(), std::nullopt);
 }
 
+TEST_F(PuntTest, SaysWhenItHasLastAnswered) {
+  start();
+  EXPECT_EQ(tables_->next_hop.answered_ms(uplink), 0u);
+  for (const uint64_t now : {1'000, 31'000}) {
+    punt(arp_reply());
+    punt_->turn(now);
+    EXPECT_EQ(tables_->next_hop.answered_ms(uplink), now);
+  }
+  punt_->turn(61'000);
+  EXPECT_EQ(tables_->next_hop.answered_ms(uplink), 31'000u) << "asked again, and silent";
+  for (const uint64_t now : {91'000, 121'000, 151'000}) punt_->turn(now);
+  ASSERT_EQ(next_hop(), std::nullopt);
+  EXPECT_EQ(tables_->next_hop.answered_ms(uplink), 31'000u) << "and forgotten";
+}
+
 TEST_F(PuntTest, LearnsFromNothingElse) {
   start();
   punt_->turn(0);
@@ -358,10 +373,11 @@ TEST_F(TunnelPuntTest, LearnsFromNobodyElseAndForgetsWhoIsSilent) {
 // A number that another next hop gets begins anew.
 TEST_F(TunnelPuntTest, WhoIsGoneIsAskedForNoMore) {
   const NeighborId id = take(remote);
-  punt(reply(), endpoint);
   punt_->turn(0);
+  punt(reply(), endpoint);
   punt_->turn(1);
   ASSERT_EQ(mac_of(id), MacWord(remote_mac));
+  EXPECT_EQ(tables_->neighbors.answered_ms(id), 1u);
   tables_->neighbors.retire(id);
   (void)sent(endpoint);
   punt(reply(), endpoint);
@@ -371,6 +387,7 @@ TEST_F(TunnelPuntTest, WhoIsGoneIsAskedForNoMore) {
   const NeighborId next = take(Ipv4Addr::of(192, 0, 2, 10));
   ASSERT_EQ(next, id);
   EXPECT_EQ(mac_of(next), std::nullopt);
+  EXPECT_EQ(tables_->neighbors.answered_ms(next), 0u);
   punt_->turn(60'001);
   EXPECT_EQ(sent(endpoint).size(), 1u) << "at once";
 }
