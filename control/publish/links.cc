@@ -15,7 +15,7 @@ Expected<LinkId> Links::acquire(const LinkPlace& place) {
   NeighborId neighbor_id = 0;
   if (const auto* tunnel = std::get_if<Tunnel>(&encapsulation)) {
     neighbor = NeighborKey{port, info.tunnel.next_hop_to(tunnel->remote)};
-    const auto acquired = acquire_neighbor(*neighbor);
+    const auto acquired = acquire_neighbor(*neighbor, tunnel->remote);
     if (!acquired) return Unexpected(acquired.error());
     neighbor_id = *acquired;
   }
@@ -24,7 +24,7 @@ Expected<LinkId> Links::acquire(const LinkPlace& place) {
   if (link)
     links_.emplace(place, Link{*link, neighbor, 1});
   else if (neighbor)
-    release_neighbor(*neighbor);
+    release_neighbor(*neighbor, std::get<Tunnel>(encapsulation).remote);
   return link;
 }
 
@@ -34,26 +34,29 @@ void Links::release(const LinkPlace& place) {
   if (--link->second.users != 0) return;
   tables_->links.erase(LinkKey::of(place.first, place.second));
   released_.links.push_back(link->second.id);
-  if (link->second.neighbor) release_neighbor(*link->second.neighbor);
+  if (link->second.neighbor) release_neighbor(*link->second.neighbor, std::get<Tunnel>(place.second).remote);
   links_.erase(link);
 }
 
-Expected<NeighborId> Links::acquire_neighbor(const NeighborKey& key) {
+Expected<NeighborId> Links::acquire_neighbor(const NeighborKey& key, const IpAddr& remote) {
   if (const auto known = neighbors_.find(key); known != neighbors_.end()) {
-    ++known->second.users;
+    ++known->second.users[remote];
     return known->second.id;
   }
   NeighborId id = 0;
   if (!tables_->neighbors.take(key, id))
     return fail(ErrorCode::resource_exhausted,
                 "every next hop of tunnels is taken; raise capacity.tunnel_remotes");
-  neighbors_.emplace(key, Neighbor{id, 1});
+  neighbors_.emplace(key, Neighbor{id, {{remote, 1}}});
   return id;
 }
 
-void Links::release_neighbor(const NeighborKey& key) {
+void Links::release_neighbor(const NeighborKey& key, const IpAddr& remote) {
   const auto neighbor = neighbors_.find(key);
-  if (--neighbor->second.users != 0) return;
+  auto& users = neighbor->second.users;
+  const auto user = users.find(remote);
+  if (--user->second == 0) users.erase(user);
+  if (!users.empty()) return;
   tables_->neighbors.retire(neighbor->second.id);
   released_.neighbors.push_back(neighbor->second.id);
   neighbors_.erase(neighbor);
@@ -66,6 +69,23 @@ Links::Released Links::take_released() {
 void Links::free(const Released& released) {
   for (const LinkId link : released.links) tables_->links.free(link);
   for (const NeighborId neighbor : released.neighbors) tables_->neighbors.free(neighbor);
+}
+
+std::vector<TunnelNextHop> Links::next_hops(const std::optional<NeighborKey>& after, size_t most) const {
+  std::vector<TunnelNextHop> next_hops;
+  auto at = after ? neighbors_.upper_bound(*after) : neighbors_.begin();
+  for (; at != neighbors_.end() && next_hops.size() < most; ++at) {
+    const auto& [key, neighbor] = *at;
+    TunnelNextHop& next_hop = next_hops.emplace_back();
+    next_hop.key = key;
+    if (Mac mac; tables_->neighbors.find(neighbor.id, mac)) next_hop.mac = mac;
+    next_hop.answered_ms = tables_->neighbors.answered_ms(neighbor.id);
+    for (const auto& [remote, tunnels] : neighbor.users) {
+      next_hop.tunnels += tunnels;
+      next_hop.remotes.push_back(remote);
+    }
+  }
+  return next_hops;
 }
 
 }  // namespace portcullis::publish

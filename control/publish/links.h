@@ -17,6 +17,14 @@ namespace portcullis::publish {
 // A VLAN or tunnel.
 using LinkPlace = std::pair<PortId, Encapsulation>;
 
+struct TunnelNextHop {
+  NeighborKey key;
+  std::optional<Mac> mac;    // none: it does not answer
+  uint64_t answered_ms = 0;  // when it last has, as NeighborTable says it
+  uint32_t tunnels = 0;
+  std::vector<IpAddr> remotes;  // of these tunnels, in order
+};
+
 class Links {
  public:
   explicit Links(Tables& tables) : tables_(&tables) {}
@@ -34,6 +42,10 @@ class Links {
   [[nodiscard]] Released take_released();
   void free(const Released& released);
 
+  // At most `most` next hops of tunnels, in order of their keys: those after `after`, or the first ones.
+  [[nodiscard]] std::vector<TunnelNextHop> next_hops(const std::optional<NeighborKey>& after,
+                                                     size_t most) const;
+
  private:
   struct Link {
     LinkId id;
@@ -42,11 +54,11 @@ class Links {
   };
   struct Neighbor {
     NeighborId id;
-    uint32_t users;  // links
+    std::map<IpAddr, uint32_t> users;  // links, by their remote
   };
 
-  [[nodiscard]] Expected<NeighborId> acquire_neighbor(const NeighborKey& key);
-  void release_neighbor(const NeighborKey& key);
+  [[nodiscard]] Expected<NeighborId> acquire_neighbor(const NeighborKey& key, const IpAddr& remote);
+  void release_neighbor(const NeighborKey& key, const IpAddr& remote);
 
   Tables* tables_;
   std::map<LinkPlace, Link> links_;

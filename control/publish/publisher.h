@@ -66,6 +66,11 @@ class Publisher {
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
   [[nodiscard]] Totals totals() const;
+  // As Links::next_hops().
+  [[nodiscard]] std::vector<TunnelNextHop> tunnel_next_hops(const std::optional<NeighborKey>& after,
+                                                            size_t most) const {
+    return links_.next_hops(after, most);
+  }
 
  private:
   static constexpr Slot no_slot = IndexEntry::outside;  // below IndexEntry::first_slot

@@ -279,6 +279,48 @@ TEST_F(PublisherTest, PoolsSayWhoseAnAddressIs) {
 
 // --- statistics ---
 
+TEST_F(PublisherTest, NextHopsOfTunnelsAreToldWithWhomTheyServe) {
+  const Ipv4Addr near = Ipv4Addr::of(192, 0, 2, 7), router = Ipv4Addr::of(192, 0, 2, 254);
+  const Ipv4Addr far = Ipv4Addr::of(198, 18, 0, 1), farther = Ipv4Addr::of(198, 18, 0, 2);
+  plane.tables->ports.ports[port_a].tunnel = {
+      .ipv4 = Ipv4Addr::of(192, 0, 2, 1), .ipv4_length = 24, .next_hop = router};
+  std::vector<CompiledBinding> vms;
+  for (const Ipv4Addr remote : {near, farther, far, far}) {
+    CompiledBinding vm = binding(static_cast<uint32_t>(vms.size() + 1));
+    vm.encapsulation = Tunnel{TunnelProtocol::vxlan, remote, vms.size() < 3 ? 1u : 2u};
+    vms.push_back(vm);
+  }
+  publish(vms);
+  const NeighborKey of_near{port_a, near}, of_router{port_a, router};
+  auto told = publisher.tunnel_next_hops(std::nullopt, 9);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0].key, of_near);
+  EXPECT_EQ(told[0].tunnels, 1u);
+  EXPECT_EQ(told[0].mac, std::nullopt);
+  EXPECT_EQ(told[1].key, of_router);
+  EXPECT_EQ(told[1].tunnels, 3u);
+  EXPECT_EQ(told[1].remotes, (std::vector<IpAddr>{far, farther}));
+
+  const Mac mac{{2, 0, 0, 0, 0, 9}};
+  plane.tables->neighbors.for_each([&](NeighborId id, const NeighborKey& key, uint32_t) {
+    if (key == of_router) plane.tables->neighbors.set(id, mac, 1234);
+  });
+  told = publisher.tunnel_next_hops(of_near, 9);
+  ASSERT_EQ(told.size(), 1u) << "from there on";
+  EXPECT_EQ(told[0].mac, mac);
+  EXPECT_EQ(told[0].answered_ms, 1234u);
+  EXPECT_EQ(publisher.tunnel_next_hops(std::nullopt, 1).size(), 1u);
+
+  Update gone{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local}}), .bindings = {}};
+  for (const uint32_t n : {1, 3, 4}) take_away(gone, n);
+  publish(gone);
+  told = publisher.tunnel_next_hops(std::nullopt, 9);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].key, of_router);
+  EXPECT_EQ(told[0].tunnels, 1u);
+  EXPECT_EQ(told[0].remotes, (std::vector<IpAddr>{farther}));
+}
+
 TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
   publish({binding(1)});
   const auto count = [&] {
