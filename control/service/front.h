@@ -186,6 +186,10 @@ class ObserveFront final : public Front<v1::ObserveService::Service> {
                            v1::ListWorkersResponse* reply) override {
     return pass(&Service::ListWorkers, context, request, reply);
   }
+  grpc::Status ListNextHops(grpc::ServerContext* context, const v1::ListNextHopsRequest* request,
+                            v1::ListNextHopsResponse* reply) override {
+    return pass(&Service::ListNextHops, context, request, reply);
+  }
   grpc::Status GetEipStatistics(grpc::ServerContext* context, const v1::GetEipStatisticsRequest* request,
                                 v1::EipStatistics* reply) override {
     return pass(&Service::GetEipStatistics, context, request, reply);

@@ -10,6 +10,7 @@
 #include "control/service/document.h"
 #include "control/service/explain.h"
 #include "control/service/flows.h"
+#include "control/service/next_hops.h"
 #include "control/service/status.h"
 #include "dataplane/drop.h"
 
@@ -117,10 +118,23 @@ grpc::Status ObserveService::ListWorkers(grpc::ServerContext*, const v1::ListWor
     statistics.set_busy_polls(counters.busy_polls.get());
     statistics.set_flow_entries(worker->flows().size());
     statistics.set_flow_capacity(worker->flows().capacity());
+    statistics.set_ipv6_flow_entries(worker->flows6().size());
+    statistics.set_ipv6_flow_capacity(worker->flows6().capacity());
+    statistics.set_fragmented_datagrams(worker->fragments().size());
+    statistics.set_ipv6_fragmented_datagrams(worker->fragments6().size());
+    statistics.set_fragment_capacity(worker->fragments().capacity());
     const PollGap::Longest gap = worker->longest_gap();
     statistics.set_longest_gap_nanoseconds(static_cast<uint64_t>(gap.ever.count()));
     statistics.set_recent_longest_gap_nanoseconds(static_cast<uint64_t>(gap.recent.count()));
   }
+  return grpc::Status::OK;
+}
+
+grpc::Status ObserveService::ListNextHops(grpc::ServerContext*, const v1::ListNextHopsRequest* request,
+                                          v1::ListNextHopsResponse* reply) {
+  auto listed = list_next_hops(control_, sources_, *request);
+  if (!listed) return to_status(listed.error());
+  *reply = std::move(*listed);
   return grpc::Status::OK;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct PortFacts {
   std::string name;
   std::string device;  // as DPDK calls it
   int numa_node = -1;
+  // Of an uplink, as configured: the tables have none of which the MAC is fixed.
+  std::optional<Ipv4Addr> next_hop = std::nullopt;
+  std::optional<Ipv6Addr> next_hop6 = std::nullopt;
 };
 
 struct LinkState {
@@ -55,6 +59,8 @@ class ObserveService final : public v1::ObserveService::Service {
                          v1::ListPortsResponse* reply) override;
   grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
                            v1::ListWorkersResponse* reply) override;
+  grpc::Status ListNextHops(grpc::ServerContext*, const v1::ListNextHopsRequest* request,
+                            v1::ListNextHopsResponse* reply) override;
   grpc::Status GetEipStatistics(grpc::ServerContext*, const v1::GetEipStatisticsRequest* request,
                                 v1::EipStatistics* reply) override;
   grpc::Status GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*, v1::Gateway* reply) override;

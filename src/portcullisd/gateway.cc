@@ -340,9 +340,11 @@ Expected<void> Gateway::start_api() {
   service::Sources sources;
   sources.tables = tables_.get();
   sources.workers = workers_->all();
-  for (size_t i = 0; i < ports_.size(); ++i)
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const auto& port = settings_.ports[i];
     sources.ports.push_back(
-        {ports_[i].id(), settings_.ports[i].name, settings_.ports[i].device, ports_[i].numa_node()});
+        {ports_[i].id(), port.name, port.device, ports_[i].numa_node(), port.next_hop, port.next_hop6});
+  }
   // Drivers keep their statistics for one reader at a time; handlers are many.
   sources.link = [mutex = std::make_shared<std::mutex>()](PortId port) {
     const std::scoped_lock lock(*mutex);

@@ -104,6 +104,7 @@ constexpr std::array calls{
     Line{provider, "ListDrops", ""},
     Line{provider, "ListPorts", ""},
     Line{provider, "ListWorkers", ""},
+    Line{provider, "ListNextHops", "page_size: 1"},
     Line{provider, "GetGateway", ""},
     Line{provider, "ListFlows",
          "filter { remote: '192.0.2.0/24' protocol: 'tcp' remote_port: 80 } page_size: 1"},

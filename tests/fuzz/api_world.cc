@@ -266,6 +266,7 @@ Handlers handlers_of(service::TenantService& tenant, service::ProviderService& p
       {"ListDrops", handler(observe, &O::ListDrops)},
       {"ListPorts", handler(observe, &O::ListPorts)},
       {"ListWorkers", handler(observe, &O::ListWorkers)},
+      {"ListNextHops", handler(observe, &O::ListNextHops)},
       {"GetEipStatistics", handler(observe, &O::GetEipStatistics)},
       {"GetGateway", handler(observe, &O::GetGateway)},
       {"ListFlows", handler(observe, &O::ListFlows)},

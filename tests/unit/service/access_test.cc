@@ -141,6 +141,7 @@ const std::map<std::string, Row> rows{
     {"ObserveService/ListDrops", for_the_provider("")},
     {"ObserveService/ListPorts", for_the_provider("")},
     {"ObserveService/ListWorkers", for_the_provider("")},
+    {"ObserveService/ListNextHops", for_the_provider("")},
     {"ObserveService/GetEipStatistics", for_its_tenant("eip: 'tenants/acme/eips/203.0.113.1'")},
     {"ObserveService/GetGateway", for_the_provider("")},
     {"ObserveService/Capture", for_the_provider("seconds: 1")},

@@ -201,7 +201,13 @@ const Row rows[] = {
      "        missed_packets: 40 next_hop: '198.51.100.254' }"
      "ports { name: 'ports/vm0' role: ENDPOINT device: 'net_ring1' mtu: 1500 numa_node: -1 missed_packets: "
      "41 }"},
-    {"ObserveService/ListWorkers", "", ok, "workers { numa_node: -1 flow_capacity: 1024 }"},
+    {"ObserveService/ListWorkers", "", ok,
+     "workers { numa_node: -1 flow_capacity: 1024 ipv6_flow_capacity: 1024 fragment_capacity: 64 }"},
+    // See next_hops_test.cc.
+    {"ObserveService/ListNextHops", "", ok,
+     "next_hops { port: 'ports/wan' family: IPV4 address: '198.51.100.254' state: UNRESOLVED }"},
+    {"ObserveService/ListNextHops", "page_size: 10001", invalid, "page_size"},
+    {"ObserveService/ListNextHops", "page_token: 'x'", invalid, "page_token"},
     {"ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/203.0.113.1'", ok,
      "eip: 'tenants/acme/eips/203.0.113.1' flow_quota: 100 rules { rule: 'dns' } rules { rule: 'web' }"},
     {"ObserveService/GetEipStatistics", "eip: 'tenants/other/eips/203.0.113.1'", grpc::NOT_FOUND, "eip"},
@@ -578,6 +584,15 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   counters.slots[record->slot].in_packets.add(5);
   counters.slots[record->slot].in_bytes.add(500);
   plane_.open_flows(record->id, 4);
+  FlowTable6& flows6 = plane_.worker->state().flows6;
+  ASSERT_NE(flows6.insert({.expires_ms = now_ms, .owner = record->id}, 0, 0), FlowTable6::none);
+  FragmentTable& fragments = plane_.worker->state().fragments;
+  for (uint16_t id = 1; id <= 2; ++id)
+    fragments.insert({.key = {.identification = Be16::from_host(id)}, .expires_ms = now_ms},
+                     Ipv4Addr::of(203, 0, 113, 1), 0);
+  for (const uint32_t id : {1, 2, 3})
+    plane_.worker->state().fragments6.insert(
+        {.key = {.identification = Be32::from_host(id)}, .expires_ms = now_ms}, Ipv6Addr(), 0);
 
   const auto drops = get<v1::ListDropsResponse, v1::ListDropsRequest>("ObserveService/ListDrops", "");
   ASSERT_EQ(static_cast<size_t>(drops.drops_size()), drop_count);
@@ -615,13 +630,16 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   EXPECT_NEAR(static_cast<double>(workers.workers(0).longest_gap_nanoseconds()), 100e9, 100);
   EXPECT_NEAR(static_cast<double>(workers.workers(0).recent_longest_gap_nanoseconds()), 61e9, 100);
   EXPECT_EQ(workers.workers(0).flow_entries(), 4u);
+  EXPECT_EQ(workers.workers(0).ipv6_flow_entries(), 1u);
+  EXPECT_EQ(workers.workers(0).fragmented_datagrams(), 2u);
+  EXPECT_EQ(workers.workers(0).ipv6_fragmented_datagrams(), 3u);
 
   const auto eip = get<v1::EipStatistics, v1::GetEipStatisticsRequest>(
       "ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/203.0.113.1'");
   EXPECT_EQ(eip.in_packets(), 5u);
   EXPECT_EQ(eip.in_bytes(), 500u);
   EXPECT_EQ(eip.out_packets(), 0u);
-  EXPECT_EQ(eip.flow_entries(), 4u);
+  EXPECT_EQ(eip.flow_entries(), 5u) << "of both families";
 }
 
 TEST_F(Api, AStoppedControlThreadIsUnavailable) {
