@@ -4,7 +4,11 @@
 #include <prometheus/metric_type.h>
 
 #include <exception>
+#include <map>
+#include <optional>
 #include <utility>
+
+#include "control/service/page.h"
 
 namespace portcullis::service {
 namespace {
@@ -31,7 +35,8 @@ struct Column {
   const char* help;
   MetricType type;
   uint64_t (Message::*value)() const;
-  double units_a_second = 0;  // of a time, which a page has in seconds
+  double units_a_second = 0;     // of a time, which a page has in seconds
+  const char* family = nullptr;  // of addresses, a label; columns of one name stand side by side
 };
 constexpr double nanoseconds = 1e9;
 
@@ -70,9 +75,19 @@ constexpr Column<Worker> worker_columns[] = {
     {"portcullis_worker_busy_polls_total", "Turns in which a packet was received or taken over.",
      MetricType::Counter, &Worker::busy_polls},
     {"portcullis_worker_flow_entries", "Flow entries, expired ones that ageing has not met among them.",
-     MetricType::Gauge, &Worker::flow_entries},
+     MetricType::Gauge, &Worker::flow_entries, 0, "ipv4"},
+    {"portcullis_worker_flow_entries", nullptr, MetricType::Gauge, &Worker::ipv6_flow_entries, 0, "ipv6"},
     {"portcullis_worker_flow_capacity", "Flow entries that there is room for.", MetricType::Gauge,
-     &Worker::flow_capacity},
+     &Worker::flow_capacity, 0, "ipv4"},
+    {"portcullis_worker_flow_capacity", nullptr, MetricType::Gauge, &Worker::ipv6_flow_capacity, 0, "ipv6"},
+    {"portcullis_worker_fragmented_datagrams", "Datagrams under way in fragments.", MetricType::Gauge,
+     &Worker::fragmented_datagrams, 0, "ipv4"},
+    {"portcullis_worker_fragmented_datagrams", nullptr, MetricType::Gauge, &Worker::ipv6_fragmented_datagrams,
+     0, "ipv6"},
+    {"portcullis_worker_fragment_capacity", "Datagrams in fragments that there is room for.",
+     MetricType::Gauge, &Worker::fragment_capacity, 0, "ipv4"},
+    {"portcullis_worker_fragment_capacity", nullptr, MetricType::Gauge, &Worker::fragment_capacity, 0,
+     "ipv6"},
     {"portcullis_worker_longest_gap_seconds",
      "The longest time in which the worker looked at no port, since it began.", MetricType::Gauge,
      &Worker::longest_gap_nanoseconds, nanoseconds},
@@ -98,21 +113,44 @@ constexpr Column<Gateway> gateway_columns[] = {
      &Gateway::table_bytes},
 };
 
-// A family a column, a metric a message.
+// A family a column, or several side by side; a metric a message.
 template <typename Message, size_t count, typename Messages, typename LabelsOf>
 void add_columns(std::vector<MetricFamily>& families, const Column<Message> (&columns)[count],
                  const Messages& messages, LabelsOf&& labels_of) {
   for (const Column<Message>& column : columns) {
-    MetricFamily& made = families.emplace_back(new_family(column.name, column.help, column.type));
+    if (column.help != nullptr) families.push_back(new_family(column.name, column.help, column.type));
     for (const Message& message : messages) {
       const auto value = static_cast<double>((message.*column.value)());
-      add(made, labels_of(message), column.units_a_second == 0 ? value : value / column.units_a_second);
+      Labels labels = labels_of(message);
+      if (column.family != nullptr) labels.push_back({"family", column.family});
+      add(families.back(), std::move(labels),
+          column.units_a_second == 0 ? value : value / column.units_a_second);
     }
   }
 }
 
 std::string bare(const std::string& port_name) {
   return port_name.substr(port_name.find('/') + 1);
+}
+
+using NextHop = v1::NextHop;
+constexpr std::pair<NextHop::State, const char*> next_hop_states[] = {
+    {NextHop::UNRESOLVED, "unresolved"}, {NextHop::RESOLVED, "resolved"}, {NextHop::FIXED, "fixed"}};
+
+using NextHopCounts = std::map<std::pair<std::string, NextHop::State>, uint64_t>;
+
+// By port and state, of all pages.
+std::optional<NextHopCounts> count_next_hops(v1::ObserveService::Service& observe) {
+  NextHopCounts counts;
+  v1::ListNextHopsRequest request;
+  request.set_page_size(static_cast<int32_t>(max_page_size));
+  do {
+    v1::ListNextHopsResponse reply;
+    if (!observe.ListNextHops(nullptr, &request, &reply).ok()) return std::nullopt;
+    for (const NextHop& next_hop : reply.next_hops()) ++counts[{next_hop.port(), next_hop.state()}];
+    request.set_page_token(reply.next_page_token());
+  } while (!request.page_token().empty());
+  return counts;
 }
 
 }  // namespace
@@ -136,6 +174,15 @@ std::vector<MetricFamily> Metrics::Collect() const {
     MetricFamily& up =
         families.emplace_back(new_family("portcullis_port_up", "1: the link is up.", MetricType::Gauge));
     for (const Port& port : ports.ports()) add(up, labels(port), port.link_up() ? 1 : 0);
+    if (auto counts = count_next_hops(observe_)) {
+      MetricFamily& next_hops = families.emplace_back(new_family(
+          "portcullis_next_hops", "Next hops of the uplink and of tunnels, by what is known of their MAC.",
+          MetricType::Gauge));
+      for (const Port& port : ports.ports())
+        for (const auto& [state, name] : next_hop_states)
+          add(next_hops, {{"port", bare(port.name())}, {"state", name}},
+              static_cast<double>((*counts)[{port.name(), state}]));
+    }
   }
 
   v1::ListWorkersResponse workers;

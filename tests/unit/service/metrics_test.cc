@@ -45,6 +45,7 @@ TEST_F(MetricsTest, SaysWhatTheApiSays) {
   populate();
   plane_.counters().dropped[static_cast<size_t>(Drop::unbound)].add(7);
   plane_.counters().ports[vm0].received_bytes.add(1234567890123);
+  plane_.worker->state().fragments.insert({.expires_ms = now_ms}, Ipv4Addr(), 0);
   const uint64_t hz = rte_get_tsc_hz(), began = rte_rdtsc() + 3600 * hz;  // so that no gap is under way
   plane_.worker->state().poll_gap.begin(began);
   plane_.worker->state().poll_gap.turn(began + hz / 4);
@@ -57,7 +58,16 @@ TEST_F(MetricsTest, SaysWhatTheApiSays) {
            "portcullis_port_up{port=\"wan\"} 1",
            "portcullis_port_up{port=\"vm0\"} 0",
            "portcullis_worker_dropped_packets_total{worker=\"0\"} 7",
-           "portcullis_worker_flow_capacity{worker=\"0\"} 1024",
+           "portcullis_worker_flow_entries{worker=\"0\",family=\"ipv6\"} 0",
+           "portcullis_worker_flow_capacity{worker=\"0\",family=\"ipv4\"} 1024",
+           "portcullis_worker_flow_capacity{worker=\"0\",family=\"ipv6\"} 1024",
+           "portcullis_worker_fragmented_datagrams{worker=\"0\",family=\"ipv4\"} 1",
+           "portcullis_worker_fragmented_datagrams{worker=\"0\",family=\"ipv6\"} 0",
+           "portcullis_worker_fragment_capacity{worker=\"0\",family=\"ipv6\"} 64",
+           "portcullis_next_hops{port=\"wan\",state=\"resolved\"} 0",
+           "portcullis_next_hops{port=\"wan\",state=\"unresolved\"} 1",
+           "portcullis_next_hops{port=\"wan\",state=\"fixed\"} 0",
+           "portcullis_next_hops{port=\"vm0\",state=\"unresolved\"} 0",
            "portcullis_generation 3",
            "portcullis_eips 1",
            "portcullis_eip_capacity 16",
