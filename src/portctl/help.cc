@@ -71,6 +71,9 @@ constexpr std::array examples{
     Word{"show drops", "portctl show drops\n  portctl show drops --all"},
     Word{"show ports", "portctl show ports"},
     Word{"show workers", "portctl show workers"},
+    Word{"show next-hops",
+         "portctl show next-hops\n"
+         "  portctl show next-hops --json | jq '.nextHops[] | select(.state == \"UNRESOLVED\")'"},
     Word{"show eip", "portctl show eip 203.0.113.1"},
     Word{"show gateway", "portctl show gateway --json"},
     Word{"release-eip", "portctl release-eip 203.0.113.1"},

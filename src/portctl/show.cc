@@ -1,4 +1,5 @@
 // What the gateway has done.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -68,33 +69,76 @@ std::string duration_text(uint64_t nanoseconds) {
 }
 
 std::string worker_table(const v1::ListWorkersResponse& reply) {
-  Table table({{"WORKER", right},
-               {"CORE", right},
-               {"NUMA", right},
-               {"RECEIVED", right},
-               {"ORIGINATED", right},
-               {"TRANSMITTED", right},
-               {"DROPPED", right},
-               {"PUNTED", right},
-               {"HELD", right},
-               {"HANDED", right},
-               {"TAKEN", right},
-               {"BUSY", right},
-               {"FLOWS", right},
-               {"OF", right},
-               {"LONGEST-GAP", right},
-               {"RECENT-GAP", right}});
+  Table table({{"WORKER", right},   {"CORE", right},        {"NUMA", right},
+               {"RECEIVED", right}, {"ORIGINATED", right},  {"TRANSMITTED", right},
+               {"DROPPED", right},  {"PUNTED", right},      {"HELD", right},
+               {"HANDED", right},   {"TAKEN", right},       {"BUSY", right},
+               {"FLOWS", right},    {"OF", right},          {"IPV6-FLOWS", right},
+               {"OF", right},       {"FRAGMENTED", right},  {"IPV6-FRAGMENTED", right},
+               {"OF", right},       {"LONGEST-GAP", right}, {"RECENT-GAP", right}});
   for (const v1::WorkerStatistics& worker : reply.workers()) {
     const uint64_t busy = worker.polls() == 0 ? 0 : worker.busy_polls() * 100 / worker.polls();
-    table.add({text(worker.worker()), text(worker.core()),
-               worker.numa_node() < 0 ? "" : std::to_string(worker.numa_node()), text(worker.received()),
-               text(worker.originated()), text(worker.transmitted()), text(worker.dropped()),
-               text(worker.punted()), text(worker.held()), text(worker.handed_over()),
-               text(worker.taken_over()), text(busy) + "%", text(worker.flow_entries()),
-               text(worker.flow_capacity()), duration_text(worker.longest_gap_nanoseconds()),
+    table.add({text(worker.worker()),
+               text(worker.core()),
+               worker.numa_node() < 0 ? "" : std::to_string(worker.numa_node()),
+               text(worker.received()),
+               text(worker.originated()),
+               text(worker.transmitted()),
+               text(worker.dropped()),
+               text(worker.punted()),
+               text(worker.held()),
+               text(worker.handed_over()),
+               text(worker.taken_over()),
+               text(busy) + "%",
+               text(worker.flow_entries()),
+               text(worker.flow_capacity()),
+               text(worker.ipv6_flow_entries()),
+               text(worker.ipv6_flow_capacity()),
+               text(worker.fragmented_datagrams()),
+               text(worker.ipv6_fragmented_datagrams()),
+               text(worker.fragment_capacity()),
+               duration_text(worker.longest_gap_nanoseconds()),
                duration_text(worker.recent_longest_gap_nanoseconds())});
   }
   return table.to_string();
+}
+
+std::string state_text(v1::NextHop::State state) {
+  switch (state) {
+    case v1::NextHop::UNRESOLVED:
+      return "unresolved";
+    case v1::NextHop::RESOLVED:
+      return "resolved";
+    case v1::NextHop::FIXED:
+      return "fixed";
+    default:
+      return "";
+  }
+}
+
+// The first of them; JSON has all.
+std::string remotes_text(const v1::NextHop& next_hop) {
+  constexpr int most = 3;
+  const int count = next_hop.remotes_size();
+  std::string text;
+  for (int i = 0; i < std::min(count, most); ++i) text += (i == 0 ? "" : ",") + next_hop.remotes(i);
+  return count > most ? text + ",+" + std::to_string(count - most) : text;
+}
+
+std::string next_hop_table(const v1::ListNextHopsResponse& reply) {
+  Table table(
+      {{"PORT"}, {"NEXT-HOP"}, {"STATE"}, {"MAC"}, {"ANSWERED", right}, {"TUNNELS", right}, {"REMOTES"}});
+  for (const v1::NextHop& next_hop : reply.next_hops()) {
+    const bool is_of_tunnels = next_hop.tunnels() != 0;
+    const std::string family = next_hop.family() == v1::NextHop::IPV6 ? "IPv6" : "IPv4";
+    table.add({id_of(next_hop.port()), next_hop.address().empty() ? family : next_hop.address(),
+               state_text(next_hop.state()), next_hop.mac(),
+               next_hop.has_answered_seconds_ago()
+                   ? duration_text(static_cast<uint64_t>(next_hop.answered_seconds_ago() * 1e9))
+                   : "",
+               is_of_tunnels ? text(next_hop.tunnels()) : "", remotes_text(next_hop)});
+  }
+  return table.empty() ? "no next hop\n" : table.to_string();
 }
 
 std::string eip_text(const v1::EipStatistics& reply) {
@@ -142,6 +186,13 @@ void add_show(CLI::App& app, const Options& options) {
         const v1::ListWorkersResponse reply =
             Client(options).call(&Observe::ListWorkers, v1::ListWorkersRequest());
         print(options, reply, [&] { return worker_table(reply); });
+      });
+
+  noun.add_subcommand("next-hops", "Next hops of the uplink and of tunnels: who has answered ARP or ND")
+      ->callback([&options] {
+        Client client(options);
+        const auto reply = list_all(client, &Observe::ListNextHops, v1::ListNextHopsRequest());
+        print(options, reply, [&] { return next_hop_table(reply); });
       });
 
   auto eip = std::make_shared<std::string>();

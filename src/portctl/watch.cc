@@ -142,7 +142,9 @@ Json worker_rates(const Reading& before, const Reading& after, const Rate& rate)
                     {"punted", rate(was.punted(), now.punted())},
                     {"busy", std::round(busy * 1000) / 1000},
                     {"flowEntries", now.flow_entries()},
-                    {"flowCapacity", now.flow_capacity()}});
+                    {"flowCapacity", now.flow_capacity()},
+                    {"ipv6FlowEntries", now.ipv6_flow_entries()},
+                    {"ipv6FlowCapacity", now.ipv6_flow_capacity()}});
   }
   return rows;
 }
@@ -254,7 +256,9 @@ std::string text_of(const Json& sample, const Arguments& args) {
                                                 {"PUNTED", "punted"},
                                                 {"BUSY", "busy"},
                                                 {"FLOWS", "flowEntries"},
-                                                {"OF", "flowCapacity"}});
+                                                {"OF", "flowCapacity"},
+                                                {"IPV6-FLOWS", "ipv6FlowEntries"},
+                                                {"OF", "ipv6FlowCapacity"}});
   if (sample.contains("eips")) {
     const Json eips = args.eips.empty() ? busy_ones(sample["eips"]) : sample["eips"];
     text += eips.empty() ? "\nno EIP had traffic\n"

@@ -125,4 +125,6 @@ class Gateway:
         return total
 
     def flow_entries(self) -> int:
-        return self.workers().get("flowEntries", 0)
+        """Of both families."""
+        workers = self.workers()
+        return workers.get("flowEntries", 0) + workers.get("ipv6FlowEntries", 0)

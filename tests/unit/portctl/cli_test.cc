@@ -308,6 +308,7 @@ const Row rows[] = {
     {"show drops", "ObserveService/ListDrops", ""},
     {"show ports", "ObserveService/ListPorts", ""},
     {"show workers", "ObserveService/ListWorkers", ""},
+    {"show next-hops", "ObserveService/ListNextHops", ""},
     {"show eip 203.0.113.1", "ObserveService/GetEipStatistics", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"show gateway", "ObserveService/GetGateway", ""},
     {"flows list", "ObserveService/ListFlows", ""},
@@ -684,6 +685,50 @@ TEST_F(Cli, TablesAreAligned) {
   gateway_.answer("/portcullis.v1.ObserveService/ListDrops", reply);
   EXPECT_NE(run("show drops --all").out.find("fragment"), std::string::npos);
   EXPECT_EQ(run("show drops").out, "no packet was dropped\n");
+}
+
+TEST_F(Cli, NextHopsAreShownByWhatIsKnownOfThem) {
+  v1::ListNextHopsResponse reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "next_hops { port: 'ports/wan' family: IPV4 address: '198.51.100.254' state: RESOLVED "
+      "            mac: '02:00:00:00:00:fe' answered_seconds_ago: 12.3 }"
+      "next_hops { port: 'ports/wan' family: IPV6 state: FIXED mac: '02:00:00:00:00:fe' }"
+      "next_hops { port: 'ports/hv' family: IPV4 address: '192.0.2.7' state: UNRESOLVED tunnels: 1 "
+      "            remotes: '192.0.2.7' }"
+      "next_hops { port: 'ports/hv' family: IPV4 address: '192.0.2.9' state: RESOLVED "
+      "            mac: '02:00:00:00:00:09' answered_seconds_ago: 0.5 tunnels: 6 remotes: '198.51.100.1' "
+      "            remotes: '198.51.100.2' remotes: '198.51.100.3' remotes: '198.51.100.4' "
+      "            remotes: '198.51.100.5' }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ObserveService/ListNextHops", reply);
+  EXPECT_EQ(run("show next-hops").out,
+            "PORT  NEXT-HOP        STATE       MAC                ANSWERED  TUNNELS  REMOTES\n"
+            "wan   198.51.100.254  resolved    02:00:00:00:00:fe    12.3 s        -  -\n"
+            "wan   IPv6            fixed       02:00:00:00:00:fe         -        -  -\n"
+            "hv    192.0.2.7       unresolved  -                         -        1  192.0.2.7\n"
+            "hv    192.0.2.9       resolved    02:00:00:00:00:09    500 ms        6  "
+            "198.51.100.1,198.51.100.2,198.51.100.3,+2\n");
+  gateway_.answer("/portcullis.v1.ObserveService/ListNextHops", reply);
+  const std::string json = run("--json show next-hops").out;
+  EXPECT_NE(json.find("\"198.51.100.5\""), std::string::npos) << json;
+  EXPECT_EQ(run("show next-hops").out, "no next hop\n");
+}
+
+TEST_F(Cli, AWorkersTablesAreShownByFamily) {
+  v1::ListWorkersResponse reply;
+  ASSERT_TRUE(TextFormat::ParseFromString(
+      "workers { core: 1 numa_node: -1 flow_entries: 1 flow_capacity: 16384 ipv6_flow_entries: 2 "
+      "          ipv6_flow_capacity: 8192 fragmented_datagrams: 3 ipv6_fragmented_datagrams: 4 "
+      "          fragment_capacity: 4096 }",
+      &reply));
+  gateway_.answer("/portcullis.v1.ObserveService/ListWorkers", reply);
+  const std::string out = run("show workers").out;
+  EXPECT_NE(out.find("FLOWS     OF  IPV6-FLOWS    OF  FRAGMENTED  IPV6-FRAGMENTED    OF  "),
+            std::string::npos)
+      << out;
+  EXPECT_NE(out.find("    1  16384           2  8192           3                4  4096  "),
+            std::string::npos)
+      << out;
 }
 
 TEST_F(Cli, AWorkersGapsAreShownInUnitsOfTheirSize) {
