@@ -2,6 +2,7 @@
 the gateway sees them."""
 
 import contextlib
+import time
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP, fragment
@@ -120,6 +121,32 @@ def test_a_later_fragment_alone_reaches_nobody(lab, dns):
                 watch[host.name].send(parts(packet, marker())[1])
             watch.assert_silent()
         assert drops.moved == {"fragment_first_unseen": 1}
+
+
+def wait_until_under_way(lab, count: int) -> None:
+    """Those of the tests before count until their time is over."""
+    deadline = time.monotonic() + 25
+    while (now := lab.gateway.workers()["fragmentedDatagrams"]) != count:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.02)
+
+
+def test_datagrams_under_way_are_counted(lab, dns):
+    wait_until_under_way(lab, 0)
+    datagrams = []
+    for identification in range(1000, 1005):
+        packet = inward(lab, dns)
+        packet[IP].id = identification
+        datagrams.append(parts(packet, marker()))
+    with lab.watch() as watch:
+        for first, *_ in datagrams:
+            watch["client"].send(first)
+        wait_until_under_way(lab, 5)
+        for _, *later in datagrams:
+            for frame in later:
+                watch["client"].send(frame)
+        wait_until_under_way(lab, 0)
+    assert lab.gateway.workers()["fragmentCapacity"] == 4096
 
 
 def test_a_fragment_that_overlaps_ends_its_datagram(lab, dns):
