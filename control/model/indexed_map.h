@@ -2,13 +2,15 @@
 // misses. What is found stays where it is until it is erased.
 #pragma once
 
+#include <absl/container/flat_hash_set.h>
+#include <absl/hash/hash.h>
+
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <map>
 #include <stdexcept>
-#include <unordered_set>
 #include <utility>
 
 namespace portcullis::model {
@@ -87,11 +89,11 @@ class IndexedMap {
   friend bool operator==(const IndexedMap& a, const IndexedMap& b) { return a.ordered_ == b.ordered_; }
 
  private:
-  // Not noexcept: so the table keeps the hashes, and looks at no key that has another.
+  // Mixed: the table goes by all bits of it.
   struct KeyHash {
     using is_transparent = void;
-    size_t operator()(const Key& key) const { return Hash()(key); }
-    size_t operator()(const iterator& entry) const { return Hash()(entry->first); }
+    size_t operator()(const Key& key) const { return absl::HashOf(Hash()(key)); }
+    size_t operator()(const iterator& entry) const { return (*this)(entry->first); }
   };
   struct SameKey {
     using is_transparent = void;
@@ -106,7 +108,7 @@ class IndexedMap {
   }
 
   Ordered ordered_;
-  std::unordered_set<iterator, KeyHash, SameKey> index_;
+  absl::flat_hash_set<iterator, KeyHash, SameKey> index_;
 };
 
 }  // namespace portcullis::model

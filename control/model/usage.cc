@@ -1,5 +1,7 @@
 #include "control/model/usage.h"
 
+#include <absl/hash/hash.h>
+
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -107,7 +109,7 @@ uint64_t PoolUsage::free(int64_t now_ms) const {
 }
 
 size_t Usage::OwnerHash::operator()(const std::pair<VmKey, IpFamily>& owner) const {
-  return VmKeyHash()(owner.first) * 2 + static_cast<size_t>(owner.second);
+  return absl::HashOf(VmKeyHash()(owner.first), owner.second);
 }
 
 Usage::Usage(std::set<IpAddr> reserved) : reserved_(std::move(reserved)) {}

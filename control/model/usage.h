@@ -2,13 +2,14 @@
 // lives where, and which address a pool hands out next.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -128,7 +129,7 @@ class Usage {
   struct OwnerHash {
     size_t operator()(const std::pair<VmKey, IpFamily>& owner) const;
   };
-  std::unordered_map<std::pair<VmKey, IpFamily>, IpAddr, OwnerHash> eip_of_vm_;
+  absl::flat_hash_map<std::pair<VmKey, IpFamily>, IpAddr, OwnerHash> eip_of_vm_;
   using Link = std::pair<std::string, Encapsulation>;  // of a port
   using Remote = std::pair<IpAddr, std::string>;       // of a port; by address, to find those of a prefix
   std::map<std::pair<IpAddr, Link>, VmKey> vm_at_;     // by DIP

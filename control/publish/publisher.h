@@ -4,12 +4,14 @@
 // the sense of RCU. Room was reserved at validation (model Limits), so publishing does not fail.
 #pragma once
 
+#include <absl/container/node_hash_map.h>
+#include <absl/hash/hash.h>
+
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -191,7 +193,10 @@ class Publisher {
   const Handover* handover_ = nullptr;
 
   Pools pools_;
-  std::unordered_map<IpAddr, Bound> bindings_;
+  struct EipHash {
+    size_t operator()(const IpAddr& eip) const { return absl::HashOf(std::hash<IpAddr>()(eip)); }
+  };
+  absl::node_hash_map<IpAddr, Bound, EipHash> bindings_;
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
   Links links_;
