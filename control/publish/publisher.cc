@@ -179,18 +179,14 @@ Expected<void> Publisher::set_pools(const Pools& next) {
   return ipv4 ? std::move(ipv6) : std::move(ipv4);
 }
 
-// Takes index pages. What it may lack beside what is in limbo: those of IPv6 pools that `next` has no more,
+// Takes index pages. What it may lack beside what is in limbo: those that IPv6 pools have no more in `next`,
 // which are given up with the list of all, after IPv4's. Nothing is bound in them.
 template <typename Take>
-auto Publisher::with_pages(const Pools& before, const Pools& next, Take&& take) {
+auto Publisher::with_pages(const Pools& next, Take&& take) {
   auto taken = with_room(take);
   if (taken) return taken;
-  Pools staying;
-  for (const auto& pool : before)
-    if (const auto same = next.find(pool.first); same != next.end() && same->second == pool.second)
-      staying.insert(pool);
-  // Takes no page: each has its own.
-  if (auto left = tables_->binding.set_ipv6_pools(ipv6_uses(staying)); !left) return left;
+  if (auto left = tables_->binding.set_ipv6_pools(ipv6_uses(next), Ipv6Index::NewPages::none); !left)
+    return left;
   wait_for_readers();
   return take();
 }
@@ -208,7 +204,7 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
   });
   Expected<void> result;
   const auto take = [&](const Ipv4Prefix prefix) {
-    const auto reserved = with_pages(before, next, [&] { return tables_->binding.reserve_pages(prefix); });
+    const auto reserved = with_pages(next, [&] { return tables_->binding.reserve_pages(prefix); });
     if (reserved) return fill(prefix);
     pools_.erase(IpAddr(prefix.first()));
     if (result)
@@ -225,17 +221,21 @@ Expected<void> Publisher::set_ipv4_pools(const Pools& before, const Pools& next)
   return result;
 }
 
-// All at once: the index takes the list of them or keeps the one that it has.
+// All at once. Those that are refused stay as they were, with the pages that they still have.
 Expected<void> Publisher::set_ipv6_pools(const Pools& before, const Pools& next) {
-  const std::vector<Ipv6PoolUse> uses = ipv6_uses(next);
-  if (uses == ipv6_uses(before)) return {};
-  const auto taken = with_pages(before, next, [&] { return tables_->binding.set_ipv6_pools(uses); });
+  const auto taken = with_pages(next, [&] { return tables_->binding.set_ipv6_pools(ipv6_uses(next)); });
   if (taken) return {};
-  std::erase_if(pools_, [&](const auto& pool) {
-    const auto same = before.find(pool.first);
-    return pool.first.is_v6() && (same == before.end() || same->second != pool.second);
-  });
-  return fail(ErrorCode::internal, "IPv6 pools could not be published: " + taken.error().message);
+  const auto stays = [&](const CompiledPool& pool) {
+    return std::ranges::any_of(next,
+                               [&](const auto& other) { return other.second.prefix.overlaps(pool.prefix); });
+  };
+  std::erase_if(pools_, [](const auto& pool) { return pool.first.is_v6(); });
+  for (const auto& pool : before)
+    if (pool.first.is_v6() && stays(pool.second)) pools_.insert(pool);
+  Error error{ErrorCode::internal, "IPv6 pools could not be published: " + taken.error().message, {}, {}};
+  if (auto left = tables_->binding.set_ipv6_pools(ipv6_uses(pools_), Ipv6Index::NewPages::none); !left)
+    error.message += "; " + left.error().message;
+  return Unexpected(std::move(error));
 }
 
 // Gives every address under `prefix` that is not bound in a view the value that the pools say. Its pages

@@ -171,7 +171,7 @@ class Publisher {
   template <typename Take>
   [[nodiscard]] auto with_room(Take&& take);
   template <typename Take>
-  [[nodiscard]] auto with_pages(const Pools& before, const Pools& next, Take&& take);
+  [[nodiscard]] auto with_pages(const Pools& next, Take&& take);
   void wait_for_readers();
   void wait_until_quiescent();
 

@@ -98,8 +98,9 @@ Ipv6Index::PageSource BindingTable::page_source() {
               }};
 }
 
-Expected<void> BindingTable::set_ipv6_pools(std::span<const Ipv6PoolUse> pools) {
-  return ipv6_.set_pools(pools, page_source());
+Expected<void> BindingTable::set_ipv6_pools(std::span<const Ipv6PoolUse> pools,
+                                            Ipv6Index::NewPages new_pages) {
+  return ipv6_.set_pools(pools, new_pages, page_source());
 }
 
 void BindingTable::release_unlinked_pages() {

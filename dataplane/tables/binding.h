@@ -129,7 +129,8 @@ class BindingTable {
   void set(View view, Ipv4Addr address, uint32_t value);
   void set(View view, const Ipv6Addr& address, uint32_t value) { ipv6_.set(view, address, value); }
   // The IPv6 pools from now on (Ipv6Index::set_pools).
-  [[nodiscard]] Expected<void> set_ipv6_pools(std::span<const Ipv6PoolUse> pools);
+  [[nodiscard]] Expected<void> set_ipv6_pools(std::span<const Ipv6PoolUse> pools,
+                                              Ipv6Index::NewPages new_pages = Ipv6Index::NewPages::take);
   // Makes the pages under `prefix` exist; resource_exhausted (nothing taken) when there are too few.
   [[nodiscard]] Expected<void> reserve_pages(Ipv4Prefix prefix);
   // Gives up the pages that only `prefix` uses, whose entries are all `outside` by now: readers leave them at

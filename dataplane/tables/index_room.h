@@ -21,7 +21,7 @@ constexpr uint64_t ipv6_pool_addresses(const Ipv6Prefix& prefix) {
   return host_bits >= 64 ? most : std::min(uint64_t{1} << host_bits, most);
 }
 
-// Pages that they take: a pool's own, for it shares none.
+// Pages that they take, if the pool shares none.
 constexpr uint32_t ipv6_pool_pages_of(const Ipv6Prefix& prefix) {
   return static_cast<uint32_t>((ipv6_pool_addresses(prefix) + index_page_addresses - 1) /
                                index_page_addresses);

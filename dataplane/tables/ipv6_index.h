@@ -2,6 +2,10 @@
 // a page of 65,536. A pool hands out addresses from its first upwards, so only its first million have
 // entries; of all others the pool itself says what they are.
 //
+// A page is of a block, 65,536 addresses from a multiple of that on, whichever local pools lie in it. So a
+// pool that grows or shrinks keeps the entries of the addresses that it had. Entries say IndexEntry::local
+// or a slot.
+//
 // A change of pools is one store: readers see the old ones or the new ones. Thread: control changes, any
 // reads.
 #pragma once
@@ -10,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,11 +33,14 @@ struct Ipv6PoolUse {
 
 class Ipv6Index {
  public:
-  // Of both views. Pages of the caller's: taken one by one, given back after a grace period.
+  // Pages of the caller's: taken one by one, given back after a grace period.
   struct PageSource {
     std::function<IndexPage*()> take;  // nullptr: none is left
     std::function<void(const IndexPage*)> give;
   };
+
+  // Whether blocks that had none get pages. Addresses of blocks without stay what their pool says.
+  enum class NewPages : uint8_t { take, none };
 
   Ipv6Index() : pools_(std::make_unique<Pools>()), published_(pools_.get()) {}
 
@@ -53,9 +61,10 @@ class Ipv6Index {
     std::atomic<uint32_t>* const entry = pool == nullptr ? nullptr : pool->entry(view, address);
     if (entry != nullptr) entry->store(value, std::memory_order_release);
   }
-  // The pools from now on. Those that stay keep their entries, of others all entries say `unbound`. On
-  // resource_exhausted nothing has changed.
-  [[nodiscard]] Expected<void> set_pools(std::span<const Ipv6PoolUse> next, const PageSource& source);
+  // The pools from now on. Blocks that they had already keep their entries. On resource_exhausted nothing has
+  // changed.
+  [[nodiscard]] Expected<void> set_pools(std::span<const Ipv6PoolUse> next, NewPages new_pages,
+                                         const PageSource& source);
   // After grace: what the pools had that are gone may be used again.
   void release_retired(const PageSource& source);
 
@@ -63,11 +72,10 @@ class Ipv6Index {
   struct Pool {
     uint64_t high = 0, low = 0;  // of the prefix, as on the wire
     uint64_t mask_high = 0, mask_low = 0;
-    uint64_t first_low = 0;  // host order
-    uint64_t indexed = 0;
+    uint64_t first_low = 0;  // of its first block, host order
+    uint64_t indexed = 0;    // addresses from there on that have entries
     std::atomic<uint32_t> unbound{IndexEntry::outside};
     std::array<std::array<IndexPage*, ipv6_pool_pages>, view_count> pages{};
-    Ipv6Prefix prefix;
 
     [[nodiscard]] bool contains(const Ipv6Addr& address) const {
       return (((address.wire_high() & mask_high) ^ high) | ((address.wire_low() & mask_low) ^ low)) == 0;
@@ -76,12 +84,8 @@ class Ipv6Index {
     [[nodiscard]] std::atomic<uint32_t>* entry(View view, const Ipv6Addr& address) const {
       const uint64_t offset = address.low() - first_low;
       if (address.wire_high() != high || offset >= indexed) return nullptr;
-      return &pages[static_cast<uint32_t>(view)][offset / index_page_addresses]
-                  ->entries[offset % index_page_addresses];
-    }
-    void copy(const Pool& other);
-    [[nodiscard]] bool is(const Ipv6PoolUse& use) const {
-      return prefix == use.prefix && unbound.load(std::memory_order_relaxed) == use.unbound;
+      IndexPage* const page = pages[static_cast<uint32_t>(view)][offset / index_page_addresses];
+      return page == nullptr ? nullptr : &page->entries[offset % index_page_addresses];
     }
   };
   struct Pools {
@@ -94,9 +98,12 @@ class Ipv6Index {
       if (pools.of[n].contains(address)) return &pools.of[n];
     return nullptr;
   }
-  // With its pages, filled; false if there are too few, and none is taken.
-  static bool make(Pool& pool, const Ipv6PoolUse& use, const PageSource& source);
-  static void give_pages(const Pool& pool, const PageSource& source);
+  using Pages = std::array<IndexPage*, view_count>;
+  using Blocks = std::map<Ipv6Addr, Pages>;  // by their first address
+  // The blocks of `next`, as far as they have pages; those that are new get theirs, if that is wanted.
+  [[nodiscard]] Expected<Blocks> blocks_of(std::span<const Ipv6PoolUse> next, NewPages new_pages,
+                                           const PageSource& source) const;
+  static void fill(Pool& pool, const Ipv6PoolUse& use, const Blocks& blocks);
 
   struct Atomic : std::atomic<const Pools*> {
     using std::atomic<const Pools*>::atomic;
@@ -107,6 +114,8 @@ class Ipv6Index {
     }
   };
 
+  std::vector<Ipv6PoolUse> uses_;
+  Blocks blocks_;
   std::unique_ptr<Pools> pools_;
   std::vector<std::unique_ptr<Pools>> retired_;
   std::vector<const IndexPage*> retired_pages_;

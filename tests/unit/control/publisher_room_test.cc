@@ -1,4 +1,7 @@
 // Updates of tables that are nearly full: whatever the model has accepted is published.
+#include <atomic>
+#include <thread>
+
 #include "tests/unit/control/publisher_fixture.h"
 
 namespace portcullis::publish {
@@ -158,6 +161,14 @@ TEST_F(Ipv6PublisherTest, PoolsWithoutPagesLeaveThoseThatAreThere) {
   EXPECT_EQ(done.error().code, ErrorCode::internal);
   EXPECT_TRUE(index(View::local, six(1)).is_bound());
   EXPECT_FALSE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_any_pool());
+  // One that is refused more addresses keeps those that it has.
+  EXPECT_FALSE(
+      publisher.publish(Update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local},
+                                               {*IpPrefix::parse("2001:db8::/64"), PoolKind::local}}),
+                               .bindings = {}}));
+  EXPECT_TRUE(index(View::local, six(1)).is_bound());
+  EXPECT_TRUE(index(View::edge, six(2)).in_local_pool());
+  EXPECT_FALSE(index(View::edge, six(0x10001)).in_any_pool());
 }
 
 TEST_F(PublisherTest, ListsThatShrinkMakeRoomBeforeThoseThatGrow) {
@@ -259,6 +270,68 @@ TEST_F(Ipv6PublisherTest, APoolTakesThePagesOfOneThatGoes) {
   EXPECT_TRUE(index(View::edge, *IpAddr::parse("2001:db8:1::1")).in_local_pool());
   EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 0, 1), IndexEntry::outside));
   EXPECT_NE(plane.find(View::edge, eip_at(1)), nullptr);
+}
+
+// Watches that an address is bound in both views, from the first look to the last.
+class BoundAllAlong {
+ public:
+  BoundAllAlong(const DataPlane& plane, const Ipv6Addr& eip)
+      : thread_([this, &plane, eip](const std::stop_token& stop) {
+          rte_rcu_qsbr_thread_register(plane.rcu.get(), 1);
+          rte_rcu_qsbr_thread_online(plane.rcu.get(), 1);
+          while (!stop.stop_requested()) {
+            for (const View view : {View::edge, View::local})
+              if (!plane.tables->binding.find(view, eip).is_bound()) ++missed_;
+            rte_rcu_qsbr_quiescent(plane.rcu.get(), 1);
+          }
+          rte_rcu_qsbr_thread_offline(plane.rcu.get(), 1);
+          rte_rcu_qsbr_thread_unregister(plane.rcu.get(), 1);
+        }) {}
+  uint64_t missed() {
+    thread_.request_stop();
+    thread_.join();
+    return missed_;
+  }
+
+ private:
+  std::atomic<uint64_t> missed_{0};
+  std::jthread thread_;
+};
+
+TEST_F(Ipv6PublisherTest, APoolGrowsAndShrinksAroundWhatIsBound) {
+  const auto local = [](const char* text) { return CompiledPool{*IpPrefix::parse(text), PoolKind::local}; };
+  const IpAddr in_second_block = six(0x10001);
+  publish({binding6(1)});
+  const Slot slot = index(View::local, six(1)).slot();
+  BoundAllAlong reader(plane, six(1).v6());
+  // All pages are in use: 203.0.113.0/24 has the other one.
+  for (const auto& [prefix, holds_four] :
+       {std::pair{"2001:db8::/120", true}, {"2001:db8::/126", false}, {"2001:db8::/112", true}}) {
+    publish_pools({local("203.0.113.0/24"), local(prefix)});
+    EXPECT_EQ(index(View::edge, six(1)).slot(), slot) << prefix;
+    EXPECT_EQ(index(View::edge, six(4)).in_any_pool(), holds_four) << prefix;
+  }
+  // Pages pass between the families.
+  for (int round = 0; round < 3; ++round) {
+    publish_pools({local("2001:db8::/111")});
+    EXPECT_EQ(index(View::local, six(1)).slot(), slot);
+    CompiledBinding second = binding6(2);
+    second.eip = in_second_block;
+    publish({second});
+    EXPECT_TRUE(index(View::edge, in_second_block).is_bound());
+    publish(Update{.pools = pools({local("2001:db8::/112"), local("100.64.0.0/16")}),
+                   .bindings = {{in_second_block, std::nullopt}}});
+    EXPECT_EQ(index(View::local, six(1)).slot(), slot);
+    EXPECT_FALSE(index(View::edge, in_second_block).in_any_pool());
+    EXPECT_TRUE(plane.is(View::edge, Ipv4Addr::of(100, 64, 1, 1), IndexEntry::local));
+  }
+  // One grows into the block of another that goes, and back.
+  publish_pools({local("2001:db8::/112"), local("2001:db8::1:0/112")});
+  publish_pools({local("2001:db8::/111")});
+  publish_pools({local("2001:db8::/112"), local("2001:db8:9::/112")});
+  EXPECT_TRUE(index(View::edge, *IpAddr::parse("2001:db8:9::1")).in_local_pool());
+  EXPECT_EQ(index(View::local, six(1)).slot(), slot);
+  EXPECT_EQ(reader.missed(), 0u);
 }
 
 }  // namespace

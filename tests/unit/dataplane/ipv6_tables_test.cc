@@ -84,6 +84,97 @@ TEST(Ipv6Index, PagesAreBoundedAndComeBackAfterGrace) {
   EXPECT_EQ(table.set_ipv6_pools(many).error().code, ErrorCode::resource_exhausted);
 }
 
+// Binds the address in both views; the slot.
+Slot bind(BindingTable& table, const char* text) {
+  Slot slot = 0;
+  EXPECT_TRUE(table.take_slot(IpFamily::ipv6, slot));
+  for (const View view : {View::edge, View::local}) table.set(view, address(text), slot);
+  return slot;
+}
+void expect_bound(const BindingTable& table, const char* text, Slot slot) {
+  for (const View view : {View::edge, View::local})
+    EXPECT_EQ(table.find(view, address(text)).slot(), slot) << text;
+}
+Expected<void> set_local(BindingTable& table, const std::vector<const char*>& prefixes) {
+  std::vector<Ipv6PoolUse> uses;
+  for (const char* text : prefixes) uses.push_back({prefix(text), IndexEntry::local});
+  auto set = table.set_ipv6_pools(uses);
+  table.release_unlinked_pages();
+  return set;
+}
+
+TEST(Ipv6Index, APoolThatGrowsOrShrinksKeepsItsEntries) {
+  BindingTable table = binding_table(16);
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/112"}));
+  const Slot five = bind(table, "2001:db8:1::5");
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/64"})) << "to all 16 pages";
+  expect_bound(table, "2001:db8:1::5", five);
+  const Slot second = bind(table, "2001:db8:1::1:7");
+  for (const char* narrower : {"2001:db8:1::/108", "2001:db8:1::/111"}) {
+    ASSERT_TRUE(set_local(table, {narrower}));
+    expect_bound(table, "2001:db8:1::5", five);
+    expect_bound(table, "2001:db8:1::1:7", second);
+  }
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/48"}));
+  expect_bound(table, "2001:db8:1::1:7", second);
+  for (const View view : {View::edge, View::local})
+    table.set(view, address("2001:db8:1::1:7"), IndexEntry::local);
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/125"}));
+  expect_bound(table, "2001:db8:1::5", five);
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:1::8")).in_any_pool());
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:1::1:7")).in_any_pool());
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/111", "2001:db8:2::/109"})) << "2 pages and 8";
+  expect_bound(table, "2001:db8:1::5", five);
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:1::1:7")).is_bound()) << "as on the day before";
+  EXPECT_FALSE(set_local(table, {"2001:db8:1::/64", "2001:db8:2::/109"}));
+  expect_bound(table, "2001:db8:1::5", five);
+}
+
+TEST(Ipv6Index, APoolMayGrowToTheFront) {
+  BindingTable table = binding_table(4);
+  ASSERT_TRUE(set_local(table, {"2001:db8::43a0/124"}));
+  const Slot slot = bind(table, "2001:db8::43ab");
+  for (const char* pool : {"2001:db8::4300/120", "2001:db8::4000/116", "2001:db8::/112", "2001:db8::/110",
+                           "2001:db8::43ab/128"}) {
+    ASSERT_TRUE(set_local(table, {pool})) << pool;
+    expect_bound(table, "2001:db8::43ab", slot);
+  }
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8::43aa")).in_any_pool());
+}
+
+TEST(Ipv6Index, PoolsOfOneBlockAreApart) {
+  BindingTable table = binding_table(1);
+  ASSERT_TRUE(set_local(table, {"2001:db8::4300/120", "2001:db8::4400/120"})) << "on one page";
+  const Slot first = bind(table, "2001:db8::43ff"), next = bind(table, "2001:db8::4400");
+  ASSERT_TRUE(set_local(table, {"2001:db8::4400/124", "2001:db8::4300/121"}));
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8::43ff")).in_any_pool());
+  expect_bound(table, "2001:db8::4400", next);
+  ASSERT_TRUE(
+      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8::4300/120"), IndexEntry::local},
+                                                    {prefix("2001:db8::4400/120"), IndexEntry::provider}}));
+  expect_bound(table, "2001:db8::43ff", first);
+  EXPECT_EQ(table.find(View::edge, address("2001:db8::4400")).slot(), IndexEntry::provider);
+}
+
+TEST(Ipv6Index, PagesThatAreGivenUpFirstMakeRoom) {
+  BindingTable table = binding_table(2);
+  ASSERT_TRUE(set_local(table, {"2001:db8:1::/111"}));
+  const Slot slot = bind(table, "2001:db8:1::5");
+  const std::vector<Ipv6PoolUse> next{{prefix("2001:db8:1::/112"), IndexEntry::local},
+                                      {prefix("2001:db8:2::/112"), IndexEntry::local}};
+  EXPECT_FALSE(table.set_ipv6_pools(next));
+  ASSERT_TRUE(table.set_ipv6_pools(next, Ipv6Index::NewPages::none));
+  expect_bound(table, "2001:db8:1::5", slot);
+  EXPECT_EQ(table.find(View::edge, address("2001:db8:2::5")).slot(), IndexEntry::local);
+  table.set(View::edge, address("2001:db8:2::5"), slot);  // nowhere
+  EXPECT_FALSE(table.find(View::edge, address("2001:db8:2::5")).is_bound());
+  table.release_unlinked_pages();
+  ASSERT_TRUE(table.set_ipv6_pools(next));
+  expect_bound(table, "2001:db8:1::5", slot);
+  bind(table, "2001:db8:2::5");
+  EXPECT_TRUE(table.find(View::edge, address("2001:db8:2::5")).is_bound());
+}
+
 TEST(BindingTable, SlotsOfFamiliesAreApart) {
   BindingTable table = binding_table(1);
   std::set<Slot> slots;
