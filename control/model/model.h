@@ -166,7 +166,7 @@ class Model {
   [[nodiscard]] Expected<void> check_new_vm(const Vm& vm) const;
   [[nodiscard]] Expected<void> check_new_pool(const Pool& pool) const;
   // The prefix of a pool that is new, or gets it instead of another.
-  [[nodiscard]] Expected<void> check_pool_space(const Pool& pool) const;
+  [[nodiscard]] Expected<void> check_pool_space(const Pool& pool, const Pool* now) const;
   [[nodiscard]] Expected<void> check_pool_off_tunnels(const Pool& pool) const;
   [[nodiscard]] Expected<void> check_pool_keeps_eips(const Pool& now, const Pool& next) const;
   [[nodiscard]] Expected<void> check_pool_not_fixed(const std::string& id, const std::string& field) const;

@@ -37,7 +37,7 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
   if (!is_valid_id(pool.id)) {
     return fail(ErrorCode::invalid_argument, describe_invalid_id("pool id", pool.id), "pool.name", name);
   }
-  if (auto check = check_pool_space(pool); !check) return check;
+  if (auto check = check_pool_space(pool, nullptr); !check) return check;
   if (pool.prefix.is_v6() && usage_.ipv6_pools() >= limits_.ipv6_pools) {
     return fail(
         ErrorCode::resource_exhausted,
@@ -49,7 +49,7 @@ Expected<void> Model::check_new_pool(const Pool& pool) const {
   return {};
 }
 
-Expected<void> Model::check_pool_space(const Pool& pool) const {
+Expected<void> Model::check_pool_space(const Pool& pool, const Pool* now) const {
   const std::string name = pool_name(pool.id);
   if (auto check = check_pool_prefix(pool.prefix); !check) {
     check.error().object = name;
@@ -68,11 +68,11 @@ Expected<void> Model::check_pool_space(const Pool& pool) const {
                     ", the remote end of a vm's tunnel; move those vms first, or give another prefix",
                 "pool.prefix", name);
   }
-  const uint32_t needed = usage_.new_pages(pool);
+  const uint32_t needed = usage_.new_pages(pool, now);
   const uint32_t free = limits_.index_pages - usage_.index_pages();
   if (needed > free) {
     const std::string what = pool.prefix.is_v4() ? "touches " + std::to_string(needed) + " further /16s"
-                                                 : "takes " + std::to_string(needed) + " index pages";
+                                                 : "takes " + std::to_string(needed) + " further index pages";
     return fail(ErrorCode::resource_exhausted,
                 "the pool " + what + ", and " + std::to_string(free) + " of " +
                     std::to_string(limits_.index_pages) +
@@ -117,7 +117,8 @@ Expected<void> Model::check_pool_keeps_eips(const Pool& now, const Pool& next) c
     return fail(ErrorCode::failed_precondition,
                 "prefix " + next.prefix.to_string() + " does not hand out " +
                     eip_name(eip->second.tenant, eip->first) +
-                    ", which has its address of this pool; release that first, or give a wider prefix",
+                    ", which has its address of this pool; release that first, or give a prefix that does" +
+                    (next.prefix.is_v6() ? ": an IPv6 one hands out its first 1,048,576 addresses" : ""),
                 "pool.prefix", pool_name(now.id));
   }
   return {};
@@ -131,7 +132,7 @@ Expected<void> Model::check_pool_not_fixed(const std::string& id, const std::str
 }
 
 bool may_resize(const Pool& now, const Pool& next) {
-  return now.kind == next.kind && now.prefix.is_v4() && next.prefix.is_v4();
+  return now.kind == next.kind && now.prefix.family() == next.prefix.family();
 }
 
 Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPrefix& prefix) const {
@@ -143,11 +144,13 @@ Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPref
   if (next.prefix == prefix) return unchanged(next);
   if (auto free = check_pool_not_fixed(id, "pool.name"); !free) return Unexpected(std::move(free.error()));
   next.prefix = prefix;
-  if (prefix.is_v6() || pool->second.prefix.is_v6())
+  if (!may_resize(pool->second, next))
     return fail(ErrorCode::failed_precondition,
-                "an IPv6 pool keeps its prefix; create another pool beside it, or delete it first",
+                "prefix " + prefix.to_string() + " is of " + std::string(family_name(prefix.family())) +
+                    ", and " + name + " is an " + std::string(family_name(pool->second.prefix.family())) +
+                    " pool; create another pool beside it, or delete it first",
                 "pool.prefix", name);
-  if (auto space = check_pool_space(next); !space) return Unexpected(std::move(space.error()));
+  if (auto space = check_pool_space(next, &pool->second); !space) return Unexpected(std::move(space.error()));
   if (auto check = check_pool_off_tunnels(next); !check) return Unexpected(std::move(check.error()));
   if (auto kept = check_pool_keeps_eips(pool->second, next); !kept)
     return Unexpected(std::move(kept.error()));

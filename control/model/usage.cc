@@ -380,8 +380,11 @@ PoolUsage* Usage::local_pool_of(const IpAddr& address) {
   return found == local_pools_.end() ? nullptr : &found->second;
 }
 
-uint32_t Usage::new_pages(const Pool& pool) const {
-  if (pool.prefix.is_v6()) return ipv6_pages_of(pool);
+uint32_t Usage::new_pages(const Pool& pool, const Pool* now) const {
+  if (pool.prefix.is_v6()) {
+    const uint32_t had = now == nullptr ? 0 : ipv6_pages_of(*now);
+    return std::max(ipv6_pages_of(pool), had) - had;
+  }
   const auto [first_page, last_page] = pages_of(pool.prefix.v4());
   const auto shared = std::distance(page_users_.lower_bound(first_page), page_users_.upper_bound(last_page));
   return last_page - first_page + 1 - static_cast<uint32_t>(shared);

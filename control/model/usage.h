@@ -49,7 +49,7 @@ class PoolUsage {
   std::set<IpAddr> passed_;  // below next_, free and at no rest: they were kept for vms that are gone
 };
 
-// Pages of the binding index that an IPv6 pool takes: its own, for it shares none.
+// Pages of the binding index that are reserved for an IPv6 pool.
 [[nodiscard]] uint32_t ipv6_pages_of(const Pool& pool);
 
 class Usage {
@@ -95,8 +95,8 @@ class Usage {
                                                     const std::string& except = {}) const;
   // Of a local pool; null for others.
   [[nodiscard]] const PoolUsage* pool(const std::string& id) const;
-  // Pages that a further pool would take.
-  [[nodiscard]] uint32_t new_pages(const Pool& pool) const;
+  // Further pages that a pool would take; `now`: what it is, if it is one that gets another prefix.
+  [[nodiscard]] uint32_t new_pages(const Pool& pool, const Pool* now) const;
   [[nodiscard]] bool is_reserved(const IpAddr& address) const { return reserved_.contains(address); }
 
  private:

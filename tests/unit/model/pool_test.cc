@@ -61,10 +61,10 @@ TEST_F(PoolTest, Ipv6PoolsTakePagesOfTheirOwn) {
   carry_out(model_.plan_create_pool(pool("c", "2001:db8:2::/128")));  // 1
   EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/111"))) << "2: 131,072 addresses";
   EXPECT_TRUE(refused(model_.plan_create_pool(pool("d", "2001:db8:3::/110")), ErrorCode::resource_exhausted,
-                      "pool.prefix", "pools/d", "takes 4 index pages, and 2 of 19 are free"));
+                      "pool.prefix", "pools/d", "takes 4 further index pages, and 2 of 19 are free"));
   carry_out(model_.plan_create_pool(pool("e", "203.0.113.0/24")));
   EXPECT_TRUE(refused(model_.plan_create_pool(pool("d", "2001:db8:3::/111")), ErrorCode::resource_exhausted,
-                      "pool.prefix", "pools/d", "takes 2 index pages, and 1 of 19 are free"));
+                      "pool.prefix", "pools/d", "takes 2 further index pages, and 1 of 19 are free"));
   EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/112"))) << "1";
   carry_out(model_.plan_delete_pool("a"));
   EXPECT_TRUE(model_.plan_create_pool(pool("d", "2001:db8:3::/108")));
@@ -210,7 +210,7 @@ TEST_F(ResizedPool, KeepsToItsPlaceAmongOthers) {
   EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.113.0/27")), ErrorCode::already_exists,
                       "pool.prefix", "pools/p", "of pools/q"));
   EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8::/64")), ErrorCode::failed_precondition,
-                      "pool.prefix", "pools/p", "keeps its prefix"));
+                      "pool.prefix", "pools/p", "is of IPv6, and pools/p is an IPv4 pool"));
   EXPECT_TRUE(refused(model_.plan_update_pool("p", net("0.0.0.0/8")), ErrorCode::invalid_argument,
                       "pool.prefix", "pools/p", "unicast"));
   EXPECT_TRUE(refused(model_.plan_update_pool("none", net("203.0.113.0/27")), ErrorCode::not_found,
@@ -220,6 +220,86 @@ TEST_F(ResizedPool, KeepsToItsPlaceAmongOthers) {
   carry_out(model_.plan_delete_pool("q"));
   EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.0.0/8")), ErrorCode::resource_exhausted,
                       "pool.prefix", "pools/p", "capacity.index_pages"));
+}
+
+class ResizedIpv6Pool : public ModelTest {
+ protected:
+  void SetUp() override {
+    use({.index_pages = 17});
+    carry_out(model_.plan_create_pool(pool("p", "2001:db8:5::/120")));
+    first_ = add_eip6("web");
+  }
+  Eip add_eip6(const std::string& id) {
+    carry_out(model_.plan_create_vm(vm6("acme", id, ("fd00::" + std::to_string(++vms_)).c_str())));
+    return carry_out(model_.plan_request_eip({"acme", id}, "", now));
+  }
+  Eip first_;
+
+ private:
+  int vms_ = 0;
+};
+
+TEST_F(ResizedIpv6Pool, GrowsAndShrinksAroundItsEips) {
+  EXPECT_TRUE(is_unchanged(model_.plan_update_pool("p", net("2001:db8:5::/120")), generation()));
+  EXPECT_EQ(model_.pool_use("p", now).free, 254u);
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/64")));
+  EXPECT_EQ(model_.pool_use("p", now).used, 1u);
+  EXPECT_EQ(model_.pool_use("p", now).free, (1u << 20) - 2);
+  const Eip second = add_eip6("two");
+  EXPECT_EQ(second.address, ip6("2001:db8:5::2"));
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/48")));
+  EXPECT_EQ(model_.pool_use("p", now).used, 2u);
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8:4::/47")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "does not hand out tenants/acme/eips/2001:db8:5::1"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8:4::/47")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "hands out its first 1,048,576 addresses"));
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/126")));
+  EXPECT_EQ(model_.pool_use("p", now).free, 1u);
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8:5::/127")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "does not hand out tenants/acme/eips/2001:db8:5::2"));
+  carry_out(model_.plan_release_eip("acme", second.address, now));
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/127")));
+  EXPECT_EQ(model_.pool_use("p", now).free, 1u) << "::, which a /127 hands out";
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/112")));
+  EXPECT_EQ(add_eip6("three").address, ip6("2001:db8:5::3")) << "the second rests on";
+}
+
+TEST_F(ResizedIpv6Pool, GrowsToTheFrontAsFarAsItHandsOutWhatItHas) {
+  carry_out(model_.plan_create_pool(pool("q", "2001:db8:6::43a0/124")));
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::1/128")));
+  const Eip eip = add_eip6("two");
+  EXPECT_EQ(eip.address, ip6("2001:db8:6::43a1"));
+  carry_out(model_.plan_update_pool("q", net("2001:db8:6::4000/116")));
+  EXPECT_EQ(add_eip6("three").address, ip6("2001:db8:6::4001")) << "the lowest that is free";
+  carry_out(model_.plan_release_eip("acme", ip6("2001:db8:6::4001"), now));
+  carry_out(model_.plan_update_pool("q", net("2001:db8:6::43a1/128")));
+  EXPECT_EQ(model_.pool_use("q", now).used, 1u);
+}
+
+TEST_F(ResizedIpv6Pool, TakesPagesAndGivesThemBack) {
+  carry_out(model_.plan_create_pool(pool("a", "2001:db8:7::/64")));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8:5::/111")), ErrorCode::resource_exhausted,
+                      "pool.prefix", "pools/p", "takes 1 further index pages, and 0 of 17 are free"));
+  EXPECT_TRUE(model_.plan_update_pool("p", net("2001:db8:5::/112"))) << "it has this one";
+  EXPECT_TRUE(model_.plan_update_pool("a", net("2001:db8:8::/64"))) << "nothing is in it";
+  carry_out(model_.plan_update_pool("a", net("2001:db8:7::/109")));
+  carry_out(model_.plan_update_pool("p", net("2001:db8:5::/111")));
+  EXPECT_TRUE(refused(model_.plan_update_pool("a", net("2001:db8:7::/64")), ErrorCode::resource_exhausted,
+                      "pool.prefix", "pools/a", "takes 8 further index pages, and 7 of 17 are free"));
+}
+
+TEST_F(ResizedIpv6Pool, KeepsToItsPlaceAmongOthers) {
+  carry_out(model_.plan_create_pool(pool("q", "2001:db8:5::1:0/112")));
+  carry_out(model_.plan_create_pool(pool("far", "2001:db8:6::/48", PoolKind::provider)));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2001:db8:5::/64")), ErrorCode::already_exists,
+                      "pool.prefix", "pools/p", "of pools/q"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("203.0.113.0/24")), ErrorCode::failed_precondition,
+                      "pool.prefix", "pools/p", "is of IPv4, and pools/p is an IPv6 pool"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("2000::/8")), ErrorCode::invalid_argument,
+                      "pool.prefix", "pools/p", "too short"));
+  EXPECT_TRUE(refused(model_.plan_update_pool("p", net("fe80::/64")), ErrorCode::invalid_argument,
+                      "pool.prefix", "pools/p", "unicast"));
+  carry_out(model_.plan_update_pool("far", net("2001:db8:8000::/33")));
 }
 
 TEST_F(ResizedPool, AFixedOneStaysAsItIs) {
