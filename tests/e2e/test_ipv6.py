@@ -11,6 +11,8 @@ import netns
 from gateway import Refused
 from lab import CLIENT6, CLIENT6_ALIAS, GATEWAY6, VMS6, Host
 from programs import curl, iperf, iperf_running, iperf_server, path_mtu, ping, traceroute, web_server
+from tenant import Endpoint
+from test_revocation import assert_flows
 
 LAB = {"ipv6": True, "mtus": {"ep-app": 1400},
        "gateway_permit": 'permit { name: "ping" direction: INBOUND protocol: "icmpv6" remote { any: true } }'}
@@ -114,6 +116,34 @@ def test_an_address_of_the_pool_is_its_own_eip(lab, request_eip):
         assert curl(lab.client, db.address) == f"hello {CLIENT6}"
         assert ping(lab.client, db.address)
         assert curl(lab.client, db.address, 81) is None
+
+
+def test_a_pool_grows_and_shrinks_under_traffic(lab, tenant):
+    more = "2001:db8:2::"
+    netns.ip("-n", lab.client.namespace, "route", "add", f"{more}/64", "dev", "eth0", "src", CLIENT6)
+    lab.gateway.portctl("pool", "create", "more", f"{more}/126")
+    try:
+        host = lab.vms["web"]
+        lab.gateway.portctl("vm", "create", "web", "--port", host.port, "--mac", host.mac, "--dip6", host.address6)
+        web = Endpoint(host, lab.gateway.portctl("eip", "request", "web", "--pool", "more", "--family", "6")["eip"]["address"],
+                       lab.gateway)
+        assert web.address == f"{more}1"
+        web.permit("perf=in tcp 5201 from any", "in tcp 80 from any")
+        with (iperf_server(web.host), web_server(web.host, address="::"),
+              iperf_running(lab.client, web.address)):
+            assert_flows(web)
+            for length in (64, 112, 48, 126):
+                lab.gateway.portctl("pool", "update", "more", f"{more}/{length}")
+                assert_flows(web)
+                assert curl(lab.client, web.address) == f"hello {CLIENT6}"
+            with pytest.raises(Refused, match="does not hand out"):
+                lab.gateway.portctl("pool", "update", "more", f"{more}2/127")
+            assert_flows(web)
+        web.release()
+    finally:
+        tenant.clear()
+        lab.gateway.portctl("pool", "delete", "more")
+        netns.ip("-n", lab.client.namespace, "route", "del", f"{more}/64", "dev", "eth0")
 
 
 @pytest.mark.parametrize("other", ["app", "db"])
