@@ -34,24 +34,33 @@ std::string now_text() {
   return std::string(text, length) + "." + digits.substr(1) + "Z";
 }
 
-std::string text_of(const nlohmann::ordered_json& line) {
-  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+std::string text_of(const nlohmann::ordered_json& value) {
+  return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+// One for the call and one for each object. They differ in the object alone: a batch has thousands.
 std::string lines_of(const AuditRecord& record, const std::vector<std::string>& objects) {
-  nlohmann::ordered_json line{{"time", now_text()}, {"who", record.who}};
-  if (!record.certificate.empty()) line["certificate"] = record.certificate.substr(0, longest_text);
-  line["peer"] = record.peer;
-  line["call"] = record.call;
-  line["object"] = record.object.substr(0, longest_text);
-  line["status"] = record.status;
-  if (!record.message.empty()) line["message"] = record.message.substr(0, longest_text);
-  if (record.generation != 0) line["generation"] = record.generation;
-  std::string lines = text_of(line);
-  for (const std::string& object : objects) {
-    line["object"] = object.substr(0, longest_text);
-    lines += text_of(line);
-  }
+  nlohmann::ordered_json head{{"time", now_text()}, {"who", record.who}};
+  if (!record.certificate.empty()) head["certificate"] = record.certificate.substr(0, longest_text);
+  head["peer"] = record.peer;
+  head["call"] = record.call;
+  nlohmann::ordered_json tail{{"status", record.status}};
+  if (!record.message.empty()) tail["message"] = record.message.substr(0, longest_text);
+  if (record.generation != 0) tail["generation"] = record.generation;
+
+  std::string before = text_of(head), after = text_of(tail);
+  before.back() = ',';
+  after.front() = ',';
+  before += "\"object\":";
+  after += '\n';
+  std::string lines;
+  const auto add = [&](const std::string& object) {
+    lines += before;
+    lines += text_of(object.substr(0, longest_text));
+    lines += after;
+  };
+  add(record.object);
+  for (const std::string& object : objects) add(object);
   return lines;
 }
 

@@ -120,6 +120,9 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(max_message_bytes));
+  // By default a thread ends that has made a call when two others wait for one, and the next call begins one.
+  constexpr int waiting_threads = 16;
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, waiting_threads);
   set_terms(builder, config.connections);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
   int socket_port = 0;                                      // gRPC's word that it listens
