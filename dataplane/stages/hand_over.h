@@ -8,6 +8,7 @@
 
 #include <rte_ring.h>
 
+#include <bit>
 #include <string_view>
 
 #include "dataplane/handover.h"
@@ -37,21 +38,27 @@ struct HandOver {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
       const Handover& handover = *worker.config.handover;
-      uint64_t of_worker[max_workers] = {};
+      // A mask for each owner would be written by one packet after the other, also if all are our own.
+      uint8_t owners[burst_size];
+      uint64_t leaving = 0;
       const auto find = [&]<typename Family>(Family) {
         for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
-          of_worker[owner_of<Family>(burst, i, tables, handover)] |= uint64_t{1} << i;
+          owners[i] = static_cast<uint8_t>(owner_of<Family>(burst, i, tables, handover));
+          leaving |= uint64_t{owners[i] != worker.config.id} << i;
         });
       };
       find(Ipv4());
       find(Ipv6());
-      for (uint32_t owner = 0; owner < handover.workers(); ++owner) {
-        if (owner == worker.config.id || of_worker[owner] == 0) continue;
+      while (leaving != 0) {
+        const uint32_t owner = owners[std::countr_zero(leaving)];
+        uint64_t of_owner = 0;
+        for_each_packet(leaving, [&](uint32_t i) { of_owner |= uint64_t{owners[i] == owner} << i; });
+        leaving &= ~of_owner;
         rte_ring* const ring = handover.to_owner(worker.config.id, owner);
         if (burst.rehearsal != nullptr) [[unlikely]]
           rehearse(burst, worker, owner, ring);
         else
-          send(burst, worker, of_worker[owner], ring);
+          send(burst, worker, of_owner, ring);
       }
     }
   };
