@@ -172,7 +172,7 @@ struct Bed {
   }
   void put(const std::vector<PermitRule6>& rules) {
     if (!tables->binding.take_slot(IpFamily::ipv6, record.slot)) std::abort();
-    put_rules(rules, record.rules, tables->binding.writable_ipv6(record.slot).rests);
+    put_rules(rules, record.rules, tables->binding.writable_rests(record.slot));
   }
 };
 

@@ -456,7 +456,10 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     Ipv6Binding more;
     more.eip = binding.eip.v6();
     more.dip = binding.dip.v6();
-    put_rules(*rules, record.rules, more.rests);
+    put_rules(*rules, record.rules, tables_->binding.writable_rests(placement.slot));
+    for (const PermitRule6& rule :
+         std::span(*rules).first(std::min<size_t>(rules->size(), inline_permit_rules)))
+      if (PermitRests::has(rule)) record.kinds.add_rests();
     record.to_public.replace(more.dip, more.eip);
     record.to_private.replace(more.eip, more.dip);
     for (const PermitRule6& rule : *rules) record.kinds.add(rule.match);

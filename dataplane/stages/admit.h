@@ -14,6 +14,7 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 
 #include "dataplane/stages/admit_entries.h"
 #include "dataplane/stages/admit_errors.h"
@@ -66,7 +67,12 @@ struct Admit {
     uint64_t refused = 0;
     uint64_t longer = 0;
     const uint64_t has_side = leaves ? burst.has_source : burst.has_destination;
-    for_each_packet(live_of<Family>(burst) & ~burst.errors & has_side, [&](uint32_t i) {
+    const uint64_t asked = live_of<Family>(burst) & ~burst.errors & has_side;
+    if constexpr (std::is_same_v<Family, Ipv6>)
+      for_each_packet(asked, [&](uint32_t i) {
+        if (sides[i]->kinds.needs_rests()) prefetch_line(&tables.binding.rests(*sides[i]));
+      });
+    for_each_packet(asked, [&](uint32_t i) {
       const BindingRecord& side = *sides[i];
       if (side.has_long_list()) [[unlikely]] {
         longer |= uint64_t{1} << i;

@@ -160,17 +160,14 @@ struct Identify {
     burst.has_source |= live_of<Family>(burst);
   }
 
-  // Both lines of the record, what of an IPv6 one lies elsewhere, and the line of its counters, which commit
+  // Both lines of the record, the addresses of an IPv6 one, and the line of its counters, which commit
   // writes.
   template <typename Family>
   static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
     const BindingRecord& record = tables.binding.record(slot);
     prefetch_line(&record);
     prefetch_line(&record.rules);
-    if constexpr (std::is_same_v<Family, Ipv6>) {
-      prefetch_line(&tables.binding.ipv6(slot));
-      prefetch_line(&tables.binding.ipv6(slot).rests);
-    }
+    if constexpr (std::is_same_v<Family, Ipv6>) prefetch_line(&tables.binding.ipv6(slot));
     prefetch_line(&worker.counters.slots[slot]);
     return &record;
   }

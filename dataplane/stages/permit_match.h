@@ -23,7 +23,7 @@ inline uint32_t matching_inline(const BindingRecord& record, const PermitQuery& 
 template <typename Group>
 inline uint32_t matching_inline(const BindingRecord& record, const PermitQuery6& query,
                                 const Tables& tables) {
-  return matching_lanes<Group>(record.rules, tables.binding.ipv6(record).rests, query, tables.tags);
+  return matching_lanes<Group>(record.rules, tables.binding.rests(record), query, tables.tags);
 }
 
 // The first rule that matches of a list that lies in its record.

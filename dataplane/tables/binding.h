@@ -58,14 +58,13 @@ struct alignas(64) BindingRecord {
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);
 
-// What an IPv6 endpoint's record has no room for; its `eip`, `dip` and `rules` are of no meaning then but for
-// what PermitQuad6 takes of them.
-struct alignas(64) Ipv6Binding {
+// What an IPv6 endpoint's record has no room for; its `eip` and `dip` are of no meaning then. Two share a
+// line. What its first four rules lack lies apart (permit6.h): most lists need none of it.
+struct alignas(32) Ipv6Binding {
   Ipv6Addr eip;
   Ipv6Addr dip;
-  PermitRests rests;  // of the first four rules
 };
-static_assert(sizeof(Ipv6Binding) == 128);
+static_assert(sizeof(Ipv6Binding) == 32);
 
 class BindingTable {
  public:
@@ -105,6 +104,10 @@ class BindingTable {
     return ipv6_records_[record.slot - first_ipv6_slot_];
   }
   [[nodiscard]] const Ipv6Binding& ipv6(Slot slot) const { return ipv6_records_[slot - first_ipv6_slot_]; }
+  // Of an IPv6 endpoint's first four rules; of meaning if RuleKinds::needs_rests().
+  [[nodiscard]] const PermitRests& rests(const BindingRecord& record) const {
+    return ipv6_rests_[record.slot - first_ipv6_slot_];
+  }
   // Of a record of either family.
   [[nodiscard]] IpAddr eip(Slot slot) const {
     return slot < first_ipv6_slot_ ? IpAddr(records_[slot].eip) : IpAddr(ipv6(slot).eip);
@@ -123,6 +126,7 @@ class BindingTable {
   }
   [[nodiscard]] uint32_t free_slots() const { return free_slots_.size(); }
   [[nodiscard]] Ipv6Binding& writable_ipv6(Slot slot) { return ipv6_records_[slot - first_ipv6_slot_]; }
+  [[nodiscard]] PermitRests& writable_rests(Slot slot) { return ipv6_rests_[slot - first_ipv6_slot_]; }
   void set_slot_of(BindingId id, uint32_t value) { slot_of_[id].store(value, std::memory_order_release); }
   [[nodiscard]] BindingRecord& writable(Slot slot) { return records_[slot]; }  // before publication only
   // Points `address` at a slot, or at IndexEntry::local, ::provider or ::outside. Its page must exist.
@@ -147,6 +151,7 @@ class BindingTable {
 
   TableArray<BindingRecord> records_;      // IPv4's, then IPv6's
   TableArray<Ipv6Binding> ipv6_records_;   // from slot first_ipv6_slot_ on
+  TableArray<PermitRests> ipv6_rests_;     // as these
   TableArray<std::atomic<Slot>> slot_of_;  // by binding id
   TableArray<IndexPageStorage> pages_;     // page 0 stays empty: what addresses outside every pool share
   Slot first_ipv6_slot_ = 0;

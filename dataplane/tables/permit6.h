@@ -69,8 +69,12 @@ struct alignas(64) PermitRests {
   std::array<uint8_t, PermitQuad::lanes> length{};  // from 32 on; of a tag 32
   uint32_t next = no_permit_chunk;                  // in a chunk: the one that goes on
 
+  // Whether a rule has something here: its prefix is longer than what lies in its quad.
+  [[nodiscard]] static constexpr bool has(const PermitRule6& rule) {
+    return !rule.match.names_tag() && rule.remote.length() > 32;
+  }
   constexpr void put(uint32_t lane, const PermitRule6& rule) {
-    const bool is_long = !rule.match.names_tag() && rule.remote.length() > 32;
+    const bool is_long = has(rule);
     length[lane] = is_long ? rule.remote.length() : uint8_t{32};
     second[lane] = is_long ? static_cast<uint32_t>(rule.remote.address().high()) : 0;
     low[lane] = is_long ? rule.remote.address().low() : 0;
@@ -103,14 +107,14 @@ inline void put_rules(std::span<const PermitRule6> rules, PermitQuad& quad, Perm
   quad = PermitQuad(std::span(made).first(count));
 }
 
-// Which lanes match, as bits 0..3.
+// Which lanes match, as bits 0..3. The rests are read only of those rules that may have some.
 template <typename Group>
 inline uint32_t matching_lanes(const PermitQuad& quad, const PermitRests& rests, const PermitQuery6& query,
                                const TagSetTable& tags) {
   uint32_t found = matching_lanes<Group>(quad, query, tags);
   for (uint32_t left = found; left != 0; left &= left - 1) {
     const auto lane = static_cast<uint32_t>(std::countr_zero(left));
-    if (!rests.covers(lane, query.whole)) found &= ~(1u << lane);
+    if (quad.compares_whole_remote(lane) && !rests.covers(lane, query.whole)) found &= ~(1u << lane);
   }
   return found;
 }

@@ -39,6 +39,10 @@ struct alignas(64) PermitQuad {
   }
   [[nodiscard]] constexpr bool is_tracked(uint32_t lane) const { return (meta[lane] & tracked) != 0; }
   [[nodiscard]] constexpr bool names_tag(uint32_t lane) const { return (meta[lane] & needs_tags) != 0; }
+  // No host bits: all 32 of `remote` must be equal, and it is no tag.
+  [[nodiscard]] constexpr bool compares_whole_remote(uint32_t lane) const {
+    return meta[lane] >> host_bits_shift == 0;
+  }
   friend constexpr bool operator==(const PermitQuad&, const PermitQuad&) = default;
 
  private:

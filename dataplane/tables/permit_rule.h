@@ -47,6 +47,9 @@ class RuleKinds {
   constexpr void add(const PermitRule& rule) {
     bits_ |= rule.direction() == Direction::outbound ? outbound : rule.is_tracked() ? tracked : untracked;
   }
+  constexpr void add_rests() { bits_ |= rests; }
+  // Of an IPv6 list: what its first rules say is not all in the record (PermitRests).
+  [[nodiscard]] constexpr bool needs_rests() const { return (bits_ & rests) != 0; }
   [[nodiscard]] constexpr bool has_inbound() const { return (bits_ & (tracked | untracked)) != 0; }
   [[nodiscard]] constexpr bool has_untracked() const { return (bits_ & untracked) != 0; }
   [[nodiscard]] constexpr bool has_outbound() const { return (bits_ & outbound) != 0; }
@@ -54,7 +57,7 @@ class RuleKinds {
   [[nodiscard]] constexpr bool opens() const { return (bits_ & (outbound | tracked)) != 0; }
 
  private:
-  static constexpr uint32_t untracked = 1, tracked = 2, outbound = 4;
+  static constexpr uint32_t untracked = 1, tracked = 2, outbound = 4, rests = 8;
   uint32_t bits_ = 0;
 };
 

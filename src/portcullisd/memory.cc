@@ -97,7 +97,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       denied == 0 ? 0 : workers * CopyRing::bytes_for(DeniedLog::copies, DeniedLog::frame_bytes);
   return {{
       {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
-      {"IPv6 binding records", ipv6_records, ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding))},
+      {"IPv6 binding records", ipv6_records,
+       ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding) + sizeof(PermitRests))},
       {"binding ids", records, records * sizeof(Slot)},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
       {"endpoints", ipv4_records, EndpointTable::bytes_for(static_cast<uint32_t>(ipv4_records))},

@@ -33,6 +33,7 @@ struct Disk {
   uint64_t snapshot_bytes = 0;
   std::atomic<bool> is_full = false;
   std::function<void()> on_append = [] {};
+  std::function<void()> on_load = [] {};
 
   [[nodiscard]] model::State state() const {
     model::State state = snapshot;
@@ -44,7 +45,10 @@ struct Disk {
 class MemoryStore final : public store::Store {
  public:
   explicit MemoryStore(Disk& disk) : disk_(disk) {}
-  Expected<model::State> load() override { return disk_.state(); }
+  Expected<model::State> load() override {
+    disk_.on_load();
+    return disk_.state();
+  }
   Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request) override {
     disk_.on_append();
     if (disk_.is_full) return fail(ErrorCode::unavailable, "the disk is full; make room and try again");

@@ -1,3 +1,5 @@
+#include <sched.h>
+
 #include "tests/unit/control/control_fixture.h"
 
 namespace portcullis {
@@ -404,6 +406,39 @@ TEST(Control, CompactionGoesOnBetweenJobs) {
   EXPECT_EQ(disk.state(), state);
   ASSERT_FALSE(disk.preserved.empty());
   EXPECT_TRUE(std::holds_alternative<model::PutEip>(disk.preserved.back()));
+}
+
+TEST(Control, TheWorkersCpusAreOnlyTheStarts) {
+  const auto affinity = [] {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    EXPECT_EQ(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    return cpus;
+  };
+  const cpu_set_t all = affinity();
+  if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "one CPU";
+  std::vector<uint32_t> cpus;
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
+  cpu_set_t own;
+  CPU_ZERO(&own);
+  CPU_SET(cpus[0], &own);
+  ASSERT_EQ(sched_setaffinity(0, sizeof own, &own), 0);
+  Disk disk;
+  int count_while_reading = 0;
+  disk.on_load = [&] {
+    const cpu_set_t now = affinity();
+    count_while_reading = CPU_COUNT(&now);
+  };
+  Gateway gateway(disk, {.pools = {pool}, .tick = 1h, .start_cpus = {cpus[1]}});
+  gateway.start();
+  const auto of_control = gateway.control.run([&](Control::View) { return affinity(); });
+  const cpu_set_t after = affinity();
+  EXPECT_EQ(sched_setaffinity(0, sizeof all, &all), 0);
+  EXPECT_EQ(count_while_reading, 2);
+  EXPECT_TRUE(CPU_EQUAL(&after, &own));
+  ASSERT_TRUE(of_control);
+  EXPECT_TRUE(CPU_EQUAL(&*of_control, &own)) << "the control thread stays where it belongs";
 }
 
 TEST(Control, ACompactionThatFailsRests) {

@@ -84,7 +84,7 @@ class Listed6 : public testing::StoredList<PermitRule6> {
   Listed6(Tables& tables, const std::vector<PermitRule6>& rules)
       : StoredList(tables.permit, rules), binding_(tables.binding) {
     EXPECT_TRUE(binding_.take_slot(IpFamily::ipv6, record.slot));
-    put_rules(rules, record.rules, binding_.writable_ipv6(record.slot).rests);
+    put_rules(rules, record.rules, binding_.writable_rests(record.slot));
   }
   ~Listed6() { binding_.free_slot(record.slot); }
 
