@@ -13,7 +13,7 @@ namespace {
 
 model::PermitRule rule(size_t number) {
   model::PermitRule r;
-  char name[16];
+  char name[32];
   std::snprintf(name, sizeof name, "rule-%05zu", number);
   r.name = name;
   switch (number % 4) {
