@@ -131,12 +131,26 @@ struct Identify {
       prefetch_line(places.of[i]);
     });
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
-      const Slot slot =
-          tables.endpoint6.find<Group>({.dip = burst.source6[i], .link = link_of(burst, i)}, buckets[i]);
+      const EndpointKey6 key{.dip = burst.source6[i], .link = link_of(burst, i)};
+      const Slot slot = tables.endpoint6.find_likely<Group>(key, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
       burst.source[i] = prefetched<Ipv6>(slot, tables, worker);
     });
+    for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
+      if (tables.binding.ipv6(*burst.source[i]).dip != burst.source6[i]) [[unlikely]]
+        find_whole<Group>(burst, i, buckets[i], tables, worker);
+    });
     send<Ipv6>(burst, burst.ipv6, places, tables, worker);
+  }
+
+  // Another endpoint of the link has a DIP that ends alike.
+  template <typename Group>
+  [[gnu::noinline, gnu::cold]] static void find_whole(Burst& burst, uint32_t i, uint32_t bucket,
+                                                      const Tables& tables, WorkerState& worker) {
+    const Slot slot =
+        tables.endpoint6.find<Group>({.dip = burst.source6[i], .link = link_of(burst, i)}, bucket);
+    if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
+    burst.source[i] = &tables.binding.record(slot);
   }
 
   // Packets of endpoints that are who they say: their MACs, and whether they go to another endpoint.

@@ -72,18 +72,13 @@ class BasicEndpointTable {
   // 0 when the key is unknown. `bucket` is bucket_of(key).
   template <typename Group>
   [[nodiscard]] Slot find(const Key& key, uint32_t bucket) const {
-    for (;;) {
-      const Bucket* b = &buckets_[bucket];
-      for (uint32_t found = Group::equal8(b->words, key.group_word()) & all_ways; found != 0;
-           found &= found - 1) {
-        const auto way = static_cast<uint32_t>(std::countr_zero(found));
-        const Slot slot = b->slot(way).load(std::memory_order_acquire);
-        if (slot >= IndexEntry::first_slot && holds(bucket, way, key)) return slot;
-      }
-      const uint32_t next = b->next.load(std::memory_order_acquire);
-      if (next == 0) return 0;
-      bucket = next;
-    }
+    return find_if<Group>(key, bucket, [&](uint32_t at, uint32_t way) { return holds(at, way, key); });
+  }
+  // By what lies in the bucket, and no further line is read: 0 when the key is unknown, else mostly its slot.
+  // Whether it is, the record of the slot tells; if it is not, find() does.
+  template <typename Group>
+  [[nodiscard]] Slot find_likely(const Key& key, uint32_t bucket) const {
+    return find_if<Group>(key, bucket, [&](uint32_t at, uint32_t way) { return resembles(at, way, key); });
   }
 
   // --- control only ---
@@ -130,16 +125,34 @@ class BasicEndpointTable {
     std::atomic<uint64_t> low[ways];
   };
 
-  [[nodiscard]] bool holds(uint32_t bucket, uint32_t way, const Key& key) const {
+  [[nodiscard]] bool resembles(uint32_t bucket, uint32_t way, const Key& key) const {
     const Bucket& b = buckets_[bucket];
-    if (b.dip(way).load(std::memory_order_relaxed) != key.group_word() ||
-        b.links[way].load(std::memory_order_relaxed) != key.link)
-      return false;
+    return b.dip(way).load(std::memory_order_relaxed) == key.group_word() &&
+           b.links[way].load(std::memory_order_relaxed) == key.link;
+  }
+  [[nodiscard]] bool holds(uint32_t bucket, uint32_t way, const Key& key) const {
+    if (!resembles(bucket, way, key)) return false;
     if constexpr (has_wide_keys)
       return dips_[bucket].high[way].load(std::memory_order_relaxed) == key.dip.wire_high() &&
              dips_[bucket].low[way].load(std::memory_order_relaxed) == key.dip.wire_low();
     return true;
   }
+  template <typename Group, typename Is>
+  [[nodiscard]] Slot find_if(const Key& key, uint32_t bucket, Is&& is) const {
+    for (;;) {
+      const Bucket* b = &buckets_[bucket];
+      for (uint32_t found = Group::equal8(b->words, key.group_word()) & all_ways; found != 0;
+           found &= found - 1) {
+        const auto way = static_cast<uint32_t>(std::countr_zero(found));
+        const Slot slot = b->slot(way).load(std::memory_order_acquire);
+        if (slot >= IndexEntry::first_slot && is(bucket, way)) return slot;
+      }
+      const uint32_t next = b->next.load(std::memory_order_acquire);
+      if (next == 0) return 0;
+      bucket = next;
+    }
+  }
+
   [[nodiscard]] Key key_at(uint32_t bucket, uint32_t way) const;
   void write_key(uint32_t bucket, uint32_t way, const Key& key);
 

@@ -167,6 +167,35 @@ TEST_F(Ipv6Rows, AgeingTakesWhatCountsNoMore) {
   EXPECT_EQ(worker_->flows6().size(), 0u) << "nobody owns it";
 }
 
+// So many that some share a bucket, where four bytes of a DIP lie.
+TEST_F(Ipv6Rows, EndpointsWhoseDipsEndAlikeAreToldApart) {
+  constexpr uint32_t count = 10;
+  const auto eip = [](uint32_t n) { return Ipv6Addr::of(web6.high(), web6.low() + 0x10 + n); };
+  const auto dip = [](uint32_t n) { return Ipv6Addr::of(web6_dip.high(), uint64_t{n} << 32 | 0x10); };
+  compile::Image image;
+  for (uint32_t n = 1; n <= count; ++n)
+    bind(image, eip(n), dip(n), "first", web_mac, 30 + n,
+         {rule6("out", {.flags = PermitRule::outbound | PermitRule::any_protocol})});
+  compile::Update update;
+  for (const auto& [address, binding] : image.bindings) update.bindings.emplace(address, binding);
+  publish(update);
+  Packet6 out = from_web();
+  out.destination_port = 443;
+  out.flags = testing::syn;
+  for (uint32_t n = 1; n <= count; ++n) {
+    out.source = dip(n);
+    const Bytes sent = pass(first(), build(out)).at(uplink().id()).at(0);
+    Packet6 expected = out;
+    expected.to = router6_mac;
+    expected.from = mac_of(uplink());
+    expected.source = eip(n);
+    --expected.hop_limit;
+    EXPECT_EQ(sent, build(expected)) << n;
+  }
+  out.source = dip(count + 1);
+  expect_drop("nobody's, of the same end", first(), build(out), Drop::spoofed_source);
+}
+
 // An error that the gateway makes itself about the packet in `frame`.
 Bytes answer_about(const Bytes& frame, Mac port, const Ipv6Addr& own, uint8_t type, uint16_t mtu) {
   Packet6 error{.to = testing::get_mac(frame, 6),
