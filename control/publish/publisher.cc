@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <iterator>
 #include <span>
-#include <string_view>
-#include <unordered_set>
 
 #include "control/model/model.h"
 
@@ -19,25 +17,6 @@ using compile::CompiledRule;
 
 // How many resting ids are looked at for one whose last owner's flow entries are all gone.
 constexpr size_t id_search = 64;
-
-// Finds rules of a list by their names.
-class NamedRules {
- public:
-  explicit NamedRules(const model::PermitList& list) {
-    rules_.reserve(list.size());
-    for (const model::PermitRule& rule : list) rules_.push_back(&rule);
-    std::ranges::sort(rules_, {}, name_of);
-  }
-  // Whether that very rule is among them.
-  [[nodiscard]] bool has(const model::PermitRule& rule) const {
-    const auto found = std::ranges::lower_bound(rules_, rule.name, {}, name_of);
-    return found != rules_.end() && **found == rule;
-  }
-
- private:
-  static const std::string& name_of(const model::PermitRule* rule) { return rule->name; }
-  std::vector<const model::PermitRule*> rules_;
-};
 
 uint32_t unbound_value_in(const CompiledPool& pool) {
   return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
@@ -336,28 +315,6 @@ Expected<void> Publisher::put(CompiledBinding& binding) {
 void Publisher::leave_placement(Bound& bound) {
   if (bound.placement.slot == no_slot) return;
   retire({std::exchange(bound.placement, {}), bound.binding.eip, bound.id, bound.binding.permit});
-}
-
-void Publisher::forget_hits(Bound& bound, const model::PermitList& next) {
-  if (bound.earlier_hits.empty()) return;
-  const NamedRules stay(next);
-  std::unordered_set<std::string_view> unchanged;
-  for (const model::PermitRule& rule : bound.binding.permit)
-    if (stay.has(rule)) unchanged.insert(rule.name);
-  std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
-}
-
-// Hits of a rule that is gone, or is another one now, are nobody's.
-void Publisher::inherit(Bound& bound, const Retired& retired) const {
-  const Placement& placement = retired.placement;
-  bound.earlier_traffic += traffic_of(placement.slot) - placement.traffic_before;
-  const std::vector<uint64_t> hits = hits_of(placement, placement.hits_before.size());
-  if (hits == placement.hits_before) return;
-  const NamedRules now(bound.binding.permit);
-  const std::vector<CompiledRule> rules = compile::compile_rules(retired.permit, retired.eip.family());
-  for (size_t i = 0; i < rules.size(); ++i)
-    if (hits[i] != placement.hits_before[i] && now.has(*rules[i].of))
-      bound.earlier_hits[rules[i].of->name] += hits[i] - placement.hits_before[i];
 }
 
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow

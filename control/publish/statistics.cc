@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "control/publish/publisher.h"
@@ -9,6 +11,51 @@
 namespace portcullis::publish {
 
 using compile::CompiledRule;
+
+namespace {
+
+// Finds rules of a list by their names.
+class NamedRules {
+ public:
+  explicit NamedRules(const model::PermitList& list) {
+    rules_.reserve(list.size());
+    for (const model::PermitRule& rule : list) rules_.push_back(&rule);
+    std::ranges::sort(rules_, {}, name_of);
+  }
+  // Whether that very rule is among them.
+  [[nodiscard]] bool has(const model::PermitRule& rule) const {
+    const auto found = std::ranges::lower_bound(rules_, rule.name, {}, name_of);
+    return found != rules_.end() && **found == rule;
+  }
+
+ private:
+  static const std::string& name_of(const model::PermitRule* rule) { return rule->name; }
+  std::vector<const model::PermitRule*> rules_;
+};
+
+}  // namespace
+
+void Publisher::forget_hits(Bound& bound, const model::PermitList& next) {
+  if (bound.earlier_hits.empty()) return;
+  const NamedRules stay(next);
+  std::unordered_set<std::string_view> unchanged;
+  for (const model::PermitRule& rule : bound.binding.permit)
+    if (stay.has(rule)) unchanged.insert(rule.name);
+  std::erase_if(bound.earlier_hits, [&](const auto& hits) { return !unchanged.contains(hits.first); });
+}
+
+// Hits of a rule that is gone, or is another one now, are nobody's.
+void Publisher::inherit(Bound& bound, const Retired& retired) const {
+  const Placement& placement = retired.placement;
+  bound.earlier_traffic += traffic_of(placement.slot) - placement.traffic_before;
+  const std::vector<uint64_t> hits = hits_of(placement, placement.hits_before.size());
+  if (hits == placement.hits_before) return;
+  const NamedRules now(bound.binding.permit);
+  const std::vector<CompiledRule> rules = compile::compile_rules(retired.permit, retired.eip.family());
+  for (size_t i = 0; i < rules.size(); ++i)
+    if (hits[i] != placement.hits_before[i] && now.has(*rules[i].of))
+      bound.earlier_hits[rules[i].of->name] += hits[i] - placement.hits_before[i];
+}
 
 EipStatistics Publisher::statistics(const IpAddr& eip) const {
   const auto found = bindings_.find(eip);

@@ -227,9 +227,10 @@ Expected<void> Gateway::create_tables() {
   for (const IpAddr& address : settings_.gateway.addresses_of(IpFamily::ipv6))
     tables_->gateway.addresses6.push_back(address.v6());
   tables_->gateway.icmp_error_rate = settings_.gateway.icmp_error_rate;
-  for (const compile::CompiledRule& rule : compile::compile_rules(settings_.gateway.permit, IpFamily::ipv4))
+  const model::PermitList permit(settings_.gateway.permit);
+  for (const compile::CompiledRule& rule : compile::compile_rules(permit, IpFamily::ipv4))
     tables_->gateway.permit.push_back(rule.rule);
-  for (const compile::CompiledRule& rule : compile::compile_rules(settings_.gateway.permit, IpFamily::ipv6))
+  for (const compile::CompiledRule& rule : compile::compile_rules(permit, IpFamily::ipv6))
     tables_->gateway.permit6.push_back({rule.rule, rule.remote.v6()});
 
   const size_t size = rte_rcu_qsbr_get_memsize(rcu_readers);

@@ -79,10 +79,10 @@ std::set<IpAddr> reserved(const reference::Setup& setup) {
 }
 
 // The gateway's own list compiles like anybody's.
-void compile_own_list(const std::vector<model::PermitRule>& rules, GatewayInfo& gateway) {
-  for (const compile::CompiledRule& rule : compile::compile_rules(rules, IpFamily::ipv4))
+void compile_own_list(const model::PermitList& list, GatewayInfo& gateway) {
+  for (const compile::CompiledRule& rule : compile::compile_rules(list, IpFamily::ipv4))
     gateway.permit.push_back(rule.rule);
-  for (const compile::CompiledRule& rule : compile::compile_rules(rules, IpFamily::ipv6))
+  for (const compile::CompiledRule& rule : compile::compile_rules(list, IpFamily::ipv6))
     gateway.permit6.push_back({rule.rule, rule.remote.v6()});
 }
 
