@@ -21,10 +21,6 @@ namespace {
 // A chunk is sent when it holds so many bytes.
 constexpr size_t chunk_bytes = 256 << 10;
 
-Unexpected refuse(std::string message, std::string field) {
-  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
-}
-
 std::string element(const char* field, int index) {
   return std::string(field) + "[" + std::to_string(index) + "]";
 }

@@ -13,10 +13,6 @@
 namespace portcullis::service {
 namespace {
 
-Unexpected refuse(std::string message, std::string field) {
-  return fail(ErrorCode::invalid_argument, std::move(message), std::move(field));
-}
-
 // Where in a message something is: "rules[2].remote.prefixes[0]". Written down for a refusal only.
 struct FieldPath {
   const FieldPath* outer = nullptr;
@@ -30,7 +26,7 @@ struct FieldPath {
   }
 };
 
-Unexpected refuse(std::string message, const FieldPath& field) {
+Unexpected refuse_at(const FieldPath& field, std::string message) {
   return refuse(std::move(message), field.text());
 }
 
@@ -66,7 +62,7 @@ std::string protocol_text(std::optional<uint8_t> protocol) {
 }
 
 Expected<uint16_t> decode_port(uint32_t port, const FieldPath& field) {
-  if (port > 65535) return refuse(std::to_string(port) + " is no port; the highest is 65535", field);
+  if (port > 65535) return refuse_at(field, std::to_string(port) + " is no port; the highest is 65535");
   return static_cast<uint16_t>(port);
 }
 
@@ -79,7 +75,7 @@ Expected<PortRange> decode_ports(const v1::PortRange& range, const FieldPath& fi
 }
 
 Expected<uint8_t> decode_byte(uint32_t value, const FieldPath& field) {
-  if (value > 255) return refuse(std::to_string(value) + " is out of range; the highest is 255", field);
+  if (value > 255) return refuse_at(field, std::to_string(value) + " is out of range; the highest is 255");
   return static_cast<uint8_t>(value);
 }
 
@@ -87,7 +83,7 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const FieldPath&
   switch (remote.remote_case()) {
     case v1::Remote::kAny:
       if (!remote.any())
-        return refuse("any is false; make it true, or give prefixes or tags", FieldPath{&field, "any"});
+        return refuse_at({&field, "any"}, "any is false; make it true, or give prefixes or tags");
       return model::AnyRemote{};
     case v1::Remote::kPrefixes: {
       std::vector<IpPrefix> prefixes;
@@ -96,11 +92,11 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const FieldPath&
         const std::string& text = remote.prefixes().prefixes(i);
         const std::optional<IpPrefix> prefix = IpPrefix::parse(text);
         if (!prefix.has_value())
-          return refuse(
+          return refuse_at(
+              {&field, "prefixes", i},
               quoted(text) +
                   " is no prefix; give 198.51.100.0/24, 2001:db8:1::/48 or a bare address, with no bit "
-                  "set beyond the length",
-              FieldPath{&field, "prefixes", i});
+                  "set beyond the length");
         prefixes.push_back(*prefix);
       }
       return prefixes;
@@ -112,7 +108,7 @@ Expected<model::Remote> decode_remote(const v1::Remote& remote, const FieldPath&
     case v1::Remote::REMOTE_NOT_SET:
       break;
   }
-  return refuse("the rule has no remote; set any, prefixes or tags", field);
+  return refuse_at(field, "the rule has no remote; set any, prefixes or tags");
 }
 
 Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const FieldPath& field) {
@@ -121,7 +117,7 @@ Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const Fie
   rule.tracked = message.tracked();
 
   if (message.direction() != v1::PermitRule::INBOUND && message.direction() != v1::PermitRule::OUTBOUND)
-    return refuse("the rule has no direction; give INBOUND or OUTBOUND", FieldPath{&field, "direction"});
+    return refuse_at({&field, "direction"}, "the rule has no direction; give INBOUND or OUTBOUND");
   rule.direction =
       message.direction() == v1::PermitRule::INBOUND ? model::Direction::inbound : model::Direction::outbound;
 
@@ -130,7 +126,7 @@ Expected<model::PermitRule> decode_rule(const v1::PermitRule& message, const Fie
   rule.remote = std::move(*remote);
 
   const auto protocol = decode_protocol(message.protocol(), {});
-  if (!protocol) return refuse(protocol.error().message, FieldPath{&field, "protocol"});
+  if (!protocol) return refuse_at({&field, "protocol"}, protocol.error().message);
   rule.protocol = *protocol;
 
   if (message.has_local_ports()) {

@@ -23,8 +23,8 @@ constexpr uint32_t longest_packet = Rehearsal::longest_frame - ethernet_bytes - 
 constexpr size_t other_payload = 8;    // of protocols that the gateway knows nothing of
 constexpr size_t sctp_init_rest = 16;  // RFC 9260, 3.3.2: what follows the chunk's header
 
-Unexpected refuse(std::string message, const std::string& field) {
-  return fail(ErrorCode::invalid_argument, std::move(message), "fields." + field);
+Unexpected refuse_field(std::string message, const std::string& field) {
+  return refuse(std::move(message), "fields." + field);
 }
 
 template <typename Header>
@@ -48,7 +48,8 @@ Expected<void> take(bool has, uint32_t value, const std::string& field, Number& 
   if (!has) return {};
   constexpr uint32_t most = std::numeric_limits<Number>::max();
   if (value > most)
-    return refuse(std::to_string(value) + " is too large; the highest is " + std::to_string(most), field);
+    return refuse_field(std::to_string(value) + " is too large; the highest is " + std::to_string(most),
+                        field);
   to = static_cast<Number>(value);
   return {};
 }
@@ -57,12 +58,14 @@ Expected<void> take_transport(const v1::PacketFields& fields, AskedPacket& packe
   const bool has_ports = ip_protocol::has_ports(packet.protocol);
   const bool is_icmp = ip_protocol::is_icmp(packet.protocol);
   if (!has_ports && (fields.has_source_port() || fields.has_destination_port()))
-    return refuse(quoted(fields.protocol()) + " has no ports; leave them out, or ask about tcp, udp or sctp",
-                  fields.has_source_port() ? "source_port" : "destination_port");
+    return refuse_field(
+        quoted(fields.protocol()) + " has no ports; leave them out, or ask about tcp, udp or sctp",
+        fields.has_source_port() ? "source_port" : "destination_port");
   if (packet.protocol != ip_protocol::tcp && fields.has_tcp_flags())
-    return refuse("only tcp has flags; leave them out", "tcp_flags");
+    return refuse_field("only tcp has flags; leave them out", "tcp_flags");
   if (!is_icmp && (fields.has_icmp_type() || fields.has_icmp_code() || fields.has_icmp_identifier()))
-    return refuse("only icmp and icmpv6 have types, codes and identifiers; leave them out", "icmp_type");
+    return refuse_field("only icmp and icmpv6 have types, codes and identifiers; leave them out",
+                        "icmp_type");
   packet.icmp_type =
       packet.protocol == ip_protocol::icmpv6 ? icmpv6_type::echo_request : icmp_type::echo_request;
   for (auto taken : {take(fields.has_source_port(), fields.source_port(), "source_port", packet.source_port),
@@ -156,22 +159,22 @@ Expected<AskedPacket> asked_packet(const v1::PacketFields& fields) {
   AskedPacket packet;
   const auto destination = IpAddr::parse(fields.destination());
   if (!destination)
-    return refuse(quoted(fields.destination()) + " is no address; give the one that the packet is for",
-                  "destination");
+    return refuse_field(quoted(fields.destination()) + " is no address; give the one that the packet is for",
+                        "destination");
   packet.destination = *destination;
   const auto protocol = decode_protocol(fields.protocol(), "fields.protocol");
   if (!protocol) return Unexpected(protocol.error());
   if (!protocol->has_value())
-    return refuse("a packet is of one protocol; give its name, or its number", "protocol");
+    return refuse_field("a packet is of one protocol; give its name, or its number", "protocol");
   packet.protocol = **protocol;
   if (auto taken = take_transport(fields, packet); !taken) return Unexpected(taken.error());
   if (!fields.has_length()) return packet;
   const size_t least =
       (destination->is_v4() ? sizeof(Ipv4Header) : sizeof(Ipv6Header)) + transport(packet).size();
   if (fields.length() < least || fields.length() > longest_packet)
-    return refuse("such a packet has from " + std::to_string(least) + " to " +
-                      std::to_string(longest_packet) + " bytes, not " + std::to_string(fields.length()),
-                  "length");
+    return refuse_field("such a packet has from " + std::to_string(least) + " to " +
+                            std::to_string(longest_packet) + " bytes, not " + std::to_string(fields.length()),
+                        "length");
   packet.length = fields.length();
   return packet;
 }

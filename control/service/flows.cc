@@ -17,7 +17,7 @@ namespace {
 
 using View = Control::View;
 
-constexpr std::string_view list_name = "flows";
+constexpr std::string_view flows_list = "flows";
 
 Expected<std::optional<uint16_t>> port_of(bool is_set, uint32_t port, const std::string& field) {
   if (!is_set) return std::nullopt;
@@ -128,7 +128,7 @@ Expected<Place> place_of(const std::string& key) {
 
 Expected<v1::ListFlowsResponse> list_flows(Control& control, const Sources& sources,
                                            const v1::ListFlowsRequest& request) {
-  const auto page = page_of(request.page_size(), request.page_token(), list_name);
+  const auto page = page_of(request.page_size(), request.page_token(), flows_list);
   if (!page) return Unexpected(page.error());
   auto place = place_of(page->after);
   if (!place) return Unexpected(place.error());
@@ -143,7 +143,7 @@ Expected<v1::ListFlowsResponse> list_flows(Control& control, const Sources& sour
     for (const FlowInfo& info : visit.flows()) add(reply, info, worker.config().id);
     if (const auto next = visit.next()) {
       place->cursor = *next;
-      reply.set_next_page_token(page_token(list_name, key_of(*place)));
+      reply.set_next_page_token(page_token(flows_list, key_of(*place)));
       return reply;
     }
     place = Place{.worker = place->worker + 1, .cursor = {}};

@@ -14,7 +14,7 @@
 namespace portcullis::service {
 namespace {
 
-constexpr std::string_view list_name = "next-hops";
+constexpr std::string_view next_hops_list = "next-hops";
 
 // By the clock of the punt thread, which hears the answers.
 uint64_t steady_ms() {
@@ -91,7 +91,7 @@ Expected<std::optional<NeighborKey>> key_of(const std::string& text) {
 
 Expected<v1::ListNextHopsResponse> list_next_hops(Control& control, const Sources& sources,
                                                   const v1::ListNextHopsRequest& request) {
-  const auto page = page_of(request.page_size(), request.page_token(), list_name);
+  const auto page = page_of(request.page_size(), request.page_token(), next_hops_list);
   if (!page) return Unexpected(page.error());
   const auto after = key_of(page->after);
   if (!after) return Unexpected(after.error());
@@ -117,7 +117,7 @@ Expected<v1::ListNextHopsResponse> list_next_hops(Control& control, const Source
     *reply.add_next_hops() = std::move(entry.second);
     return text_of(entry.first);
   };
-  reply.set_next_page_token(fill_page(*page, list_name, begin, next_hops.end(), all_of_them, show));
+  reply.set_next_page_token(fill_page(*page, next_hops_list, begin, next_hops.end(), all_of_them, show));
   return reply;
 }
 

@@ -103,10 +103,11 @@ inline uint32_t match_families_portable(const PermitHeader& header, const Permit
   const uint32_t any = shape_key_of_any(query.direction) | kind;
   uint32_t found = 0;
   for (uint32_t s = 0; s < permit_header_families; ++s) {
-    const bool matches = ((header.key[s] == exact) | (header.key[s] == any)) &
-                         PortRange{header.local_low[s], header.local_high[s]}.contains(query.local_port) &
-                         PortRange{header.remote_low[s], header.remote_high[s]}.contains(query.remote_port);
-    found |= uint32_t{matches} << s;
+    const uint32_t matches =
+        (uint32_t{header.key[s] == exact} | uint32_t{header.key[s] == any}) &
+        uint32_t{PortRange{header.local_low[s], header.local_high[s]}.contains(query.local_port)} &
+        uint32_t{PortRange{header.remote_low[s], header.remote_high[s]}.contains(query.remote_port)};
+    found |= matches << s;
   }
   return found;
 }

@@ -217,8 +217,9 @@ def reporting(label: str, report: pathlib.Path, command: Callable[[pathlib.Path]
     return cases
 
 
-def pytest(label: str, directory: pathlib.Path, seconds: float, options: tuple[str, ...] = ()) -> list[Case]:
-    return reporting(label, BUILD / f"{directory.name}.junit.xml",
+def pytest(label: str, directory: pathlib.Path, seconds: float, options: tuple[str, ...] = (),
+           report: str = "") -> list[Case]:
+    return reporting(label, BUILD / f"{report or directory.name}.junit.xml",
                      lambda report: [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--tb=short",
                                      f"--junit-xml={report}", *options, directory], seconds)
 
@@ -230,16 +231,20 @@ SANITIZERS = {
 }
 
 
-# GCC 12 warns of uninitialised values in its own headers when it instruments them, so warnings are errors in the
-# ordinary build only.
-INSTRUMENTED = ["-Db_lundef=false", "-Dwerror=false"]
-# With UBSan's null, alignment and object-size checks at -O1 GCC 12 makes permit look-ups with AVX-512 that miss rules
-# by tags, and says nothing; at -O2 and -O3, and without these checks, they are right (docs/testing.md).
-ADDRESS = [*INSTRUMENTED, "-Doptimization=2"]
-QUICKLY_BUILT = [*INSTRUMENTED, "-Doptimization=1"]
+# Warnings are errors in the ordinary build, and no matter here: GCC 12 warns of uninitialised values in its own
+# headers when it instruments them. Several files at a time are compiled as one: most of what takes long is headers.
+INSTRUMENTED = ["-Db_lundef=false", "-Dcpp_args=-w", "-Doptimization=1", "--unity=on", "--unity-size=6"]
 
 # What sanitizers find is found below gRPC; building all that includes it once more takes longer than all else.
 WITH_GRPC = ("unit-service", "unit-portctl", "unit-config")
+
+# Tests and fuzz targets share one build: libFuzzer comes with clang, and its sanitizers do for the tests, too.
+ASAN_BUILD = ROOT / "build-asan"
+
+
+def configure_asan() -> Case | None:
+    return configure(ASAN_BUILD, ["-Dfuzz=true", "-Db_sanitize=address,undefined", *INSTRUMENTED],
+                     {"CC": "clang", "CXX": "clang++"})
 
 
 def sanitized(kind: str, full: bool) -> list[Case]:
@@ -247,11 +252,10 @@ def sanitized(kind: str, full: bool) -> list[Case]:
     def wanted(test: dict) -> bool:
         return in_suites(kind)(test) and (full or not test["name"].startswith(WITH_GRPC))
 
-    directory = ROOT / "build-asan"
-    failure = configure(directory, ["-Db_sanitize=address,undefined", *ADDRESS])
+    failure = configure_asan()
     if failure:
         return [failure]
-    return meson_tests(f"{kind} (ASan, UBSan)", directory, wanted, build=True, environment=SANITIZERS)
+    return meson_tests(f"{kind} (ASan, UBSan)", ASAN_BUILD, wanted, build=True, environment=SANITIZERS)
 
 
 def unit(full: bool) -> list[Case]:
@@ -294,7 +298,7 @@ def mutants(full: bool) -> list[Case]:
 def tsan(full: bool) -> list[Case]:
     del full
     directory = ROOT / "build-tsan"
-    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *QUICKLY_BUILT])
+    failure = configure(directory, ["-Dtsan_workers_only=true", "-Db_sanitize=thread", *INSTRUMENTED])
     if failure:
         return [failure]
     cases = meson_tests("threads (TSan)", directory, in_suites("tsan"), build=True, environment=SANITIZERS)
@@ -309,9 +313,19 @@ def tsan(full: bool) -> list[Case]:
 # --- end to end ---
 
 
+LABORATORIES = "3"
+
+
 def e2e(full: bool) -> list[Case]:
-    say("End to end")
-    return pytest("e2e", ROOT / "tests/e2e", seconds=2400 if full else 1500, options=("--full",) if full else ())
+    """Hosts wait more than they work, and laboratories know nothing of one another: a few at a time, a module in one
+    piece. What is marked `alone` follows."""
+    options = ("--full",) if full else ()
+    seconds = 2400 if full else 1500
+    say(f"End to end, {LABORATORIES} laboratories at a time")
+    together = pytest("e2e", ROOT / "tests/e2e", seconds,
+                      ("-m", "not alone", "-n", LABORATORIES, "--dist", "loadfile", *options))
+    say("End to end, alone")
+    return together + pytest("e2e", ROOT / "tests/e2e", seconds, ("-m", "alone", *options), report="e2e-alone")
 
 
 # --- fuzzing ---
@@ -324,10 +338,9 @@ FUZZ_TARGETS = {"frames": [], "config": ["-entropic=0"], "api": ["-entropic=0"]}
 
 
 def fuzz(full: bool) -> list[Case]:
-    """Each target for a while, from the inputs it begins with; what it finds is kept in build-fuzz/."""
-    directory = ROOT / "build-fuzz"
-    failure = configure(directory, ["-Dfuzz=true", "-Db_sanitize=address,undefined", *QUICKLY_BUILT],
-                        {"CC": "clang", "CXX": "clang++"})
+    """Each target for a while, from the inputs it begins with; what it finds is kept in build-asan/."""
+    directory = ASAN_BUILD
+    failure = configure_asan()
     if failure:
         return [failure]
     programs = [f"tests/fuzz/{target}-{part}" for target in FUZZ_TARGETS for part in ("fuzz", "corpus")]

@@ -17,6 +17,10 @@ def pytest_addoption(parser) -> None:
     parser.addoption("--full", action="store_true", help="what takes long, too: 1,000 kills, not 100")
 
 
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "alone: needs the machine for itself; scripts/test runs it without company")
+
+
 def pytest_collection_modifyitems(items) -> None:
     if os.geteuid() != 0:
         for item in items:

@@ -17,6 +17,7 @@
 #include "control/model/model.h"
 #include "control/publish/publisher.h"
 #include "dataplane/handover.h"
+#include "dataplane/passage.h"
 #include "dataplane/tables/error_rate.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
@@ -27,6 +28,13 @@ namespace portcullis::testing {
 
 // Keys the hash of every flow table under test, so that a failing run can be run again.
 inline constexpr uint64_t flow_secret = 0x5ec2e7'0f'7e575;
+
+// In the reference's words.
+inline reference::Fate fate_of(Verdict verdict) {
+  if (verdict == Verdict::transmitted) return reference::Fate::transmitted;
+  if (verdict == Verdict::answered) return reference::Fate::answered;
+  return verdict == Verdict::punted ? reference::Fate::punted : reference::Fate::dropped;
+}
 
 struct Sizes {
   uint32_t eips = 32;

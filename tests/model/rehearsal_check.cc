@@ -59,12 +59,6 @@ class Trace {
   uint64_t sum_ = 0;
 };
 
-Fate fate_of(Verdict verdict) {
-  if (verdict == Verdict::transmitted) return Fate::transmitted;
-  if (verdict == Verdict::answered) return Fate::answered;
-  return verdict == Verdict::punted ? Fate::punted : Fate::dropped;
-}
-
 std::string name_of(Fate fate) {
   constexpr const char* names[] = {"transmitted", "answered", "punted", "dropped"};
   return names[static_cast<size_t>(fate)];

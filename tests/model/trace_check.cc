@@ -8,12 +8,6 @@ namespace {
 
 using reference::Fate;
 
-Fate fate_of(Verdict verdict) {
-  if (verdict == Verdict::transmitted) return Fate::transmitted;
-  if (verdict == Verdict::answered) return Fate::answered;
-  return verdict == Verdict::punted ? Fate::punted : Fate::dropped;
-}
-
 std::string told(Fate fate, const std::string& reason) {
   constexpr const char* names[] = {"transmitted", "answered", "punted", "dropped"};
   return names[static_cast<size_t>(fate)] + (reason.empty() ? "" : " " + reason);

@@ -124,7 +124,7 @@ FlowView view(const BasicFlowEntry<Tuple>& flow) {
 
 // What tells flows apart on the wire: the addresses and the four bytes behind the IP header, ports mostly. Of
 // what goes by a link, and of ICMP errors, the order is not looked at.
-Bytes flow_of(const Bytes& frame) {
+Bytes order_key(const Bytes& frame) {
   constexpr size_t ether_type_at = 12, addresses_at = 14 + 12, ports_end = 14 + 20 + 4;
   constexpr size_t addresses6_at = 14 + 8, ports6_end = 14 + 40 + 4;
   if (frame.size() < ports6_end || is_icmp_error(frame)) return frame;
@@ -447,8 +447,8 @@ void World::compare_frames() {
     std::vector<Bytes> frames = collect(port);
     // Between flows of different workers there is no order.
     if (gateway_->workers().size() > 1) {
-      std::ranges::stable_sort(frames, {}, flow_of);
-      std::ranges::stable_sort(sent_[port], {}, flow_of);
+      std::ranges::stable_sort(frames, {}, order_key);
+      std::ranges::stable_sort(sent_[port], {}, order_key);
     }
     expect_equal("frames out of port " + std::to_string(port), sent_[port], frames);
     if (sent_[port].size() == frames.size())

@@ -38,7 +38,7 @@ FAULTS = [
     ("packets are lost on their way to their owner", STAGES + "hand_over.h",
      r"rte_ring_sp_enqueue_burst\([^;]*;", "count;", ["--workers", "2", "--unspread"]),
     ("whoever receives a packet judges it", STAGES + "hand_over.h",
-     r"if \(owner == worker\.config\.id \|\| of_worker\[owner\] == 0\) continue;", "continue;",
+     r"leaving \|= uint64_t\{owners\[i\] != worker\.config\.id\} << i;", "",
      ["--workers", "2", "--unspread"]),
 ]
 

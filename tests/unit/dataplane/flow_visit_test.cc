@@ -21,7 +21,7 @@ uint32_t carry_out(DataPlane& plane, FlowVisit& visit) {
   return steps;
 }
 
-class FlowVisitTest : public testing::Test {
+class FlowVisitTest : public ::testing::Test {
  protected:
   // An EIP that is bound, so that its entries count.
   void bind(BindingId id) {

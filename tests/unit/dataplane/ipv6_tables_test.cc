@@ -18,7 +18,7 @@ namespace {
 Ipv6Addr address(const char* text) {
   return *Ipv6Addr::parse(text);
 }
-Ipv6Prefix prefix(const char* text) {
+Ipv6Prefix prefix6(const char* text) {
   return *Ipv6Prefix::parse(text);
 }
 
@@ -31,9 +31,9 @@ BindingTable binding_table(uint32_t pages) {
 TEST(Ipv6Index, SaysOfAnAddressWhatItsPoolIs) {
   BindingTable table = binding_table(32);
   EXPECT_FALSE(table.find(View::edge, address("2001:db8::1")).in_any_pool());
-  const std::vector<Ipv6PoolUse> pools{{prefix("2001:db8:1::/64"), IndexEntry::local},
-                                       {prefix("2001:db8:2::/120"), IndexEntry::local},
-                                       {prefix("2001:db8:f000::/36"), IndexEntry::provider}};
+  const std::vector<Ipv6PoolUse> pools{{prefix6("2001:db8:1::/64"), IndexEntry::local},
+                                       {prefix6("2001:db8:2::/120"), IndexEntry::local},
+                                       {prefix6("2001:db8:f000::/36"), IndexEntry::provider}};
   ASSERT_TRUE(table.set_ipv6_pools(pools));
   for (const char* local : {"2001:db8:1::", "2001:db8:1::f:ffff", "2001:db8:1::10:0",
                             "2001:db8:1:0:ffff:ffff:ffff:ffff", "2001:db8:2::ff"}) {
@@ -50,15 +50,15 @@ TEST(Ipv6Index, SaysOfAnAddressWhatItsPoolIs) {
 
 TEST(Ipv6Index, ViewsAreIndependentAndEntriesOutliveAChangeOfOtherPools) {
   BindingTable table = binding_table(32);
-  const Ipv6PoolUse stays{prefix("2001:db8:1::/64"), IndexEntry::local};
+  const Ipv6PoolUse stays{prefix6("2001:db8:1::/64"), IndexEntry::local};
   ASSERT_TRUE(table.set_ipv6_pools(std::vector{stays}));
   Slot slot = 0;
   ASSERT_TRUE(table.take_slot(IpFamily::ipv6, slot));
   table.set(View::local, address("2001:db8:1::5"), slot);
   EXPECT_EQ(table.find(View::local, address("2001:db8:1::5")).slot(), slot);
   EXPECT_FALSE(table.find(View::edge, address("2001:db8:1::5")).is_bound());
-  ASSERT_TRUE(
-      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8:2::/112"), IndexEntry::local}, stays}));
+  ASSERT_TRUE(table.set_ipv6_pools(
+      std::vector<Ipv6PoolUse>{{prefix6("2001:db8:2::/112"), IndexEntry::local}, stays}));
   table.release_unlinked_pages();
   EXPECT_EQ(table.find(View::local, address("2001:db8:1::5")).slot(), slot);
   EXPECT_TRUE(table.find(View::local, address("2001:db8:2::5")).in_local_pool());
@@ -68,11 +68,11 @@ TEST(Ipv6Index, ViewsAreIndependentAndEntriesOutliveAChangeOfOtherPools) {
 
 TEST(Ipv6Index, PagesAreBoundedAndComeBackAfterGrace) {
   BindingTable table = binding_table(2);
-  const std::vector<Ipv6PoolUse> two{{prefix("2001:db8:1::/112"), IndexEntry::local},
-                                     {prefix("2001:db8:2::/120"), IndexEntry::local}};
+  const std::vector<Ipv6PoolUse> two{{prefix6("2001:db8:1::/112"), IndexEntry::local},
+                                     {prefix6("2001:db8:2::/120"), IndexEntry::local}};
   ASSERT_TRUE(table.set_ipv6_pools(two));
   const auto refused =
-      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8:3::/112"), IndexEntry::local}});
+      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix6("2001:db8:3::/112"), IndexEntry::local}});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
   EXPECT_TRUE(table.find(View::edge, address("2001:db8:1::1")).in_local_pool()) << "nothing has changed";
@@ -80,7 +80,7 @@ TEST(Ipv6Index, PagesAreBoundedAndComeBackAfterGrace) {
   ASSERT_TRUE(table.set_ipv6_pools({}));
   table.release_unlinked_pages();
   EXPECT_TRUE(table.set_ipv6_pools(two));
-  const std::vector<Ipv6PoolUse> many(max_ipv6_pools + 1, {prefix("2001:db8:f::/48"), IndexEntry::provider});
+  const std::vector<Ipv6PoolUse> many(max_ipv6_pools + 1, {prefix6("2001:db8:f::/48"), IndexEntry::provider});
   EXPECT_EQ(table.set_ipv6_pools(many).error().code, ErrorCode::resource_exhausted);
 }
 
@@ -97,7 +97,7 @@ void expect_bound(const BindingTable& table, const char* text, Slot slot) {
 }
 Expected<void> set_local(BindingTable& table, const std::vector<const char*>& prefixes) {
   std::vector<Ipv6PoolUse> uses;
-  for (const char* text : prefixes) uses.push_back({prefix(text), IndexEntry::local});
+  for (const char* text : prefixes) uses.push_back({prefix6(text), IndexEntry::local});
   auto set = table.set_ipv6_pools(uses);
   table.release_unlinked_pages();
   return set;
@@ -150,8 +150,8 @@ TEST(Ipv6Index, PoolsOfOneBlockAreApart) {
   EXPECT_FALSE(table.find(View::edge, address("2001:db8::43ff")).in_any_pool());
   expect_bound(table, "2001:db8::4400", next);
   ASSERT_TRUE(
-      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix("2001:db8::4300/120"), IndexEntry::local},
-                                                    {prefix("2001:db8::4400/120"), IndexEntry::provider}}));
+      table.set_ipv6_pools(std::vector<Ipv6PoolUse>{{prefix6("2001:db8::4300/120"), IndexEntry::local},
+                                                    {prefix6("2001:db8::4400/120"), IndexEntry::provider}}));
   expect_bound(table, "2001:db8::43ff", first);
   EXPECT_EQ(table.find(View::edge, address("2001:db8::4400")).slot(), IndexEntry::provider);
 }
@@ -160,8 +160,8 @@ TEST(Ipv6Index, PagesThatAreGivenUpFirstMakeRoom) {
   BindingTable table = binding_table(2);
   ASSERT_TRUE(set_local(table, {"2001:db8:1::/111"}));
   const Slot slot = bind(table, "2001:db8:1::5");
-  const std::vector<Ipv6PoolUse> next{{prefix("2001:db8:1::/112"), IndexEntry::local},
-                                      {prefix("2001:db8:2::/112"), IndexEntry::local}};
+  const std::vector<Ipv6PoolUse> next{{prefix6("2001:db8:1::/112"), IndexEntry::local},
+                                      {prefix6("2001:db8:2::/112"), IndexEntry::local}};
   EXPECT_FALSE(table.set_ipv6_pools(next));
   ASSERT_TRUE(table.set_ipv6_pools(next, Ipv6Index::NewPages::none));
   expect_bound(table, "2001:db8:1::5", slot);

@@ -4,7 +4,12 @@
 #include <cstdlib>
 #include <string>
 
+#include "src/net/address.h"
+
 namespace portcullis::testing {
+
+inline const Ipv4Addr gateway = Ipv4Addr::of(198, 51, 100, 1);
+inline const Ipv4Addr outside = Ipv4Addr::of(192, 0, 2, 7);
 
 // Whether this process has a network name space of its own, with TAP devices; else tests that need one are
 // skipped.

@@ -22,15 +22,15 @@ namespace portcullis {
 namespace {
 
 using testing::Bytes;
+using testing::gateway;
+using testing::outside;
 
 constexpr PortId uplink = 3;
 constexpr PortId endpoint = 4;
 constexpr Mac uplink_mac{{0x02, 0, 0, 0, 0, 1}};
 constexpr Mac router_mac{{0x02, 0, 0, 0, 0, 2}};
 constexpr Mac tap_mac{{0x02, 0x50, 0x43, 0, 0, 1}};
-const Ipv4Addr gateway = Ipv4Addr::of(198, 51, 100, 1);
 const Ipv4Addr router = Ipv4Addr::of(198, 51, 100, 2);
-const Ipv4Addr outside = Ipv4Addr::of(192, 0, 2, 7);
 const Ipv4Addr in_pool = Ipv4Addr::of(203, 0, 113, 5);
 constexpr unsigned ring_size = 8;
 

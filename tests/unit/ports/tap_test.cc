@@ -14,10 +14,9 @@ namespace portcullis {
 namespace {
 
 using testing::Bytes;
+using testing::gateway;
 using testing::output_of;
-
-const Ipv4Addr gateway = Ipv4Addr::of(198, 51, 100, 1);
-const Ipv4Addr outside = Ipv4Addr::of(192, 0, 2, 7);
+using testing::outside;
 
 TapConfig config_of(const std::string& name) {
   return {name, {{0x02, 0x50, 0x43, 0, 0, 1}}, 1400, {{gateway, 24}, {Ipv4Addr::of(198, 51, 100, 9), 32}}};

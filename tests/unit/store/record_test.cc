@@ -52,7 +52,7 @@ TEST(Record, EveryEncapsulationComesBack) {
         Encapsulation(portcullis::VlanTags{4094, 4094}),
         Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(255, 255, 255, 255), 0}),
         Encapsulation(portcullis::Tunnel{TunnelProtocol::geneve, Ipv4Addr::of(192, 0, 2, 7), 0xffffff}),
-        Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv6Addr::of(0x20010db8 << 8, 7), 5000}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv6Addr::of(0x20010db800000000, 7), 5000}),
         Encapsulation(portcullis::Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(UINT64_MAX, UINT64_MAX), 1})}) {
     model::Vm vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}, encapsulation}, Ipv4Addr::of(10, 0, 0, 1)};
     const model::ChangeSet changes{1, {model::PutVm{vm}}};

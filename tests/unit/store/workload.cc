@@ -63,9 +63,9 @@ Encapsulation encapsulation(model::Generation generation) {
     case 2:
       return VlanTags{number, 4094};
     case 3:
-      return Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), number};
+      return portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), number};
     default:
-      return Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(0x20010db800020000, generation), 0xffffff};
+      return portcullis::Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(0x20010db800020000, generation), 0xffffff};
   }
 }
 
