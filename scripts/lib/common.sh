@@ -13,12 +13,23 @@ die() { printf '%serror: %s%s\n' "$RED" "$*" "$PLAIN" >&2; exit 1; }
 # Runs a command that dies with this script, even if the script is killed with SIGKILL.
 tied() { setpriv --pdeathsig TERM "$@"; }
 
-# How many compilers may run at a time: one per CPU, but no more than memory bears, since a source that includes
-# gRPC takes up to 1.5 GB.
+# Configures build/, if it is not there. Several files are compiled as one (docs/testing.md): their headers are most of
+# what takes long.
+configure_build() {
+  [[ -f build/build.ninja ]] && return
+  say "Configuring build/"
+  rm -rf build/meson-private build/meson-info  # what a configuration that was cut short leaves is refused later
+  local output
+  output=$(exec setpriv --pdeathsig TERM meson setup build --unity=on --unity-size=4 2>&1) ||
+    die "meson could not configure:"$'\n'"$output"
+}
+
+# How many compilers may run at a time: one per CPU, but no more than memory bears, since sources that include
+# gRPC take up to 2 GB.
 compilers() {
   local cpus memory
   cpus=$(nproc)
-  memory=$(awk '/^MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
+  memory=$(awk '/^MemAvailable/ { print int($2 / 2000000) }' /proc/meminfo)
   echo "${BUILD_JOBS:-$((memory < 1 ? 1 : memory < cpus ? memory : cpus))}"
 }
 

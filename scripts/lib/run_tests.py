@@ -103,17 +103,37 @@ def check_sources(full: bool) -> list[Case]:
     for example in sorted((ROOT / "config/examples").glob("*.txtpb")):
         cases.append(check("checks", f"portcullisd --check-config {example.name}",
                            [BUILD / "bin/portcullisd", "--check-config", "--config", example]))
-    compiled = {entry["file"] for entry in json.loads((BUILD / "compile_commands.json").read_text())}
-    compiled = {os.path.relpath(BUILD / file, ROOT) for file in compiled}
+    if full:
+        cases.append(check("checks", "benchmarks that no test runs can be built",
+                           ["ninja", "-C", BUILD, "-j", JOBS, "bench-micro", "bench/memory/bench-memory"]))
+    return cases + tidied([path for path in (sources() if full else changed_sources()) if path.endswith(".cc")])
+
+
+def tidied(paths: list[str]) -> list[Case]:
+    """clang-tidy on each that is compiled, by the command of a build of one file at a time, of which nothing is
+    built but generated headers."""
+    if not paths:
+        return []
+    directory = ROOT / "build-tidy"
+    failure = configure(directory, [])
+    if failure:
+        return [failure]
+    listed = run(["ninja", "-C", directory, "-t", "targets", "all"]).stdout.splitlines()
+    headers = [output for output, _, rule in (line.partition(": ") for line in listed)
+               if output.endswith(".pb.h") and rule.startswith("CUSTOM_COMMAND")]
+    made = run(["ninja", "-C", directory, *headers])
+    if made.returncode != 0:
+        return [Case("checks", "generated headers", "failed", made.stdout)]
+    compiled = {os.path.relpath(directory / entry["file"], ROOT)
+                for entry in json.loads((directory / "compile_commands.json").read_text())}
 
     def tidy(path: str) -> Case:
         print(f"clang-tidy {path}", flush=True)
-        return check("clang-tidy", path, ["clang-tidy", "--quiet", "-p", BUILD,
+        return check("clang-tidy", path, ["clang-tidy", "--quiet", "-p", directory,
                                           "--extra-arg=-Wno-unknown-warning-option", path])
 
     with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
-        return cases + list(pool.map(tidy, [path for path in (sources() if full else changed_sources())
-                                            if path in compiled]))
+        return list(pool.map(tidy, [path for path in paths if path in compiled]))
 
 
 # --- Meson's tests: unit, property, and both again under sanitizers ---
