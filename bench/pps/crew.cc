@@ -15,19 +15,19 @@ namespace {
 
 using Core = Calibration::Core;
 
+}  // namespace
+
 // Of one worker's.
-struct Window {
+struct Crew::Window {
   Sum sum;
   bool stalled = false;
   Core before = Core::slow, after = Core::slow;
 };
 
 // When a worker polled, in this turn and in the one before: others read the one while it writes the other.
-struct alignas(64) Polled {
+struct alignas(64) Crew::Polled {
   std::array<uint64_t, 2> begin{}, end{};
 };
-
-}  // namespace
 
 // What the workers share while they run.
 struct Crew::Run {

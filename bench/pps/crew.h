@@ -33,6 +33,8 @@ class Crew {
   void forget_windows() { windows_ = {}; }
 
  private:
+  struct Window;
+  struct Polled;
   struct Seat;
   struct Run;
   [[nodiscard]] CrewSample in_windows(std::span<Source* const> sources, double seconds, bool empty);

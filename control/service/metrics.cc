@@ -54,46 +54,48 @@ constexpr Column<Port> port_columns[] = {
      MetricType::Counter, &Port::missed_packets},
 };
 
-using Worker = v1::WorkerStatistics;
-constexpr Column<Worker> worker_columns[] = {
-    {"portcullis_worker_received_packets_total", "Packets received.", MetricType::Counter, &Worker::received},
+using WorkerRow = v1::WorkerStatistics;
+constexpr Column<WorkerRow> worker_columns[] = {
+    {"portcullis_worker_received_packets_total", "Packets received.", MetricType::Counter,
+     &WorkerRow::received},
     {"portcullis_worker_originated_packets_total", "Packets that the gateway made.", MetricType::Counter,
-     &Worker::originated},
+     &WorkerRow::originated},
     {"portcullis_worker_transmitted_packets_total", "Packets transmitted.", MetricType::Counter,
-     &Worker::transmitted},
+     &WorkerRow::transmitted},
     {"portcullis_worker_dropped_packets_total", "Packets dropped, for any reason.", MetricType::Counter,
-     &Worker::dropped},
+     &WorkerRow::dropped},
     {"portcullis_worker_punted_packets_total", "Packets handed to the punt thread.", MetricType::Counter,
-     &Worker::punted},
+     &WorkerRow::punted},
     {"portcullis_worker_held_packets", "Packets that wait in a transmit queue.", MetricType::Gauge,
-     &Worker::held},
+     &WorkerRow::held},
     {"portcullis_worker_handed_over_packets_total", "Packets handed to other workers.", MetricType::Counter,
-     &Worker::handed_over},
+     &WorkerRow::handed_over},
     {"portcullis_worker_taken_over_packets_total", "Packets that other workers handed over.",
-     MetricType::Counter, &Worker::taken_over},
-    {"portcullis_worker_polls_total", "Turns of the worker's loop.", MetricType::Counter, &Worker::polls},
+     MetricType::Counter, &WorkerRow::taken_over},
+    {"portcullis_worker_polls_total", "Turns of the worker's loop.", MetricType::Counter, &WorkerRow::polls},
     {"portcullis_worker_busy_polls_total", "Turns in which a packet was received or taken over.",
-     MetricType::Counter, &Worker::busy_polls},
+     MetricType::Counter, &WorkerRow::busy_polls},
     {"portcullis_worker_flow_entries", "Flow entries, expired ones that ageing has not met among them.",
-     MetricType::Gauge, &Worker::flow_entries, 0, "ipv4"},
-    {"portcullis_worker_flow_entries", nullptr, MetricType::Gauge, &Worker::ipv6_flow_entries, 0, "ipv6"},
+     MetricType::Gauge, &WorkerRow::flow_entries, 0, "ipv4"},
+    {"portcullis_worker_flow_entries", nullptr, MetricType::Gauge, &WorkerRow::ipv6_flow_entries, 0, "ipv6"},
     {"portcullis_worker_flow_capacity", "Flow entries that there is room for.", MetricType::Gauge,
-     &Worker::flow_capacity, 0, "ipv4"},
-    {"portcullis_worker_flow_capacity", nullptr, MetricType::Gauge, &Worker::ipv6_flow_capacity, 0, "ipv6"},
+     &WorkerRow::flow_capacity, 0, "ipv4"},
+    {"portcullis_worker_flow_capacity", nullptr, MetricType::Gauge, &WorkerRow::ipv6_flow_capacity, 0,
+     "ipv6"},
     {"portcullis_worker_fragmented_datagrams", "Datagrams under way in fragments.", MetricType::Gauge,
-     &Worker::fragmented_datagrams, 0, "ipv4"},
-    {"portcullis_worker_fragmented_datagrams", nullptr, MetricType::Gauge, &Worker::ipv6_fragmented_datagrams,
-     0, "ipv6"},
+     &WorkerRow::fragmented_datagrams, 0, "ipv4"},
+    {"portcullis_worker_fragmented_datagrams", nullptr, MetricType::Gauge,
+     &WorkerRow::ipv6_fragmented_datagrams, 0, "ipv6"},
     {"portcullis_worker_fragment_capacity", "Datagrams in fragments that there is room for.",
-     MetricType::Gauge, &Worker::fragment_capacity, 0, "ipv4"},
-    {"portcullis_worker_fragment_capacity", nullptr, MetricType::Gauge, &Worker::fragment_capacity, 0,
+     MetricType::Gauge, &WorkerRow::fragment_capacity, 0, "ipv4"},
+    {"portcullis_worker_fragment_capacity", nullptr, MetricType::Gauge, &WorkerRow::fragment_capacity, 0,
      "ipv6"},
     {"portcullis_worker_longest_gap_seconds",
      "The longest time in which the worker looked at no port, since it began.", MetricType::Gauge,
-     &Worker::longest_gap_nanoseconds, nanoseconds},
+     &WorkerRow::longest_gap_nanoseconds, nanoseconds},
     {"portcullis_worker_recent_longest_gap_seconds",
      "The longest of those that ended in this minute or the one before.", MetricType::Gauge,
-     &Worker::recent_longest_gap_nanoseconds, nanoseconds},
+     &WorkerRow::recent_longest_gap_nanoseconds, nanoseconds},
 };
 
 using Gateway = v1::Gateway;
@@ -187,7 +189,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
 
   v1::ListWorkersResponse workers;
   if (const v1::ListWorkersRequest request; observe_.ListWorkers(nullptr, &request, &workers).ok())
-    add_columns(families, worker_columns, workers.workers(), [](const Worker& worker) {
+    add_columns(families, worker_columns, workers.workers(), [](const WorkerRow& worker) {
       return Labels{{"worker", std::to_string(worker.worker())}};
     });
 

@@ -40,9 +40,7 @@ struct Parse {
       rte_prefetch0(burst.mbuf[i + burst_lookahead]);
       rte_prefetch0(frame_of(burst.mbuf[i + frame_distance]));
       bytes += burst.mbuf[i]->pkt_len;
-      const Refusal refusal = is_plain(burst.mbuf[i], own_mac)              ? plain(burst, i)
-                              : ParseIpv6::is_plain(burst.mbuf[i], own_mac) ? ParseIpv6::plain(burst, i)
-                                                                            : exact(burst, i, own_mac);
+      const Refusal refusal = accepted(burst, i, own_mac);
       if (refusal.is_one()) [[unlikely]]
         drop(burst, worker, i, refusal.reason());
     }
@@ -53,6 +51,19 @@ struct Parse {
   }
 
  private:
+  static Refusal accepted(Burst& burst, uint32_t i, MacWord own_mac) {
+    const rte_mbuf* const mbuf = burst.mbuf[i];
+    if (is_ipv6(mbuf)) [[unlikely]]
+      return ParseIpv6::is_plain(mbuf, own_mac) ? ParseIpv6::plain(burst, i) : exact(burst, i, own_mac);
+    return is_plain(mbuf, own_mac) ? plain(burst, i) : exact(burst, i, own_mac);
+  }
+
+  static bool is_ipv6(const rte_mbuf* mbuf) {
+    return mbuf->data_len >= plain_headers &&
+           HeaderView<EthernetHeader>(frame_of(mbuf)).load<Be16>(offsetof(EthernetHeader, ether_type)) ==
+               ether_type::ipv6;
+  }
+
   static constexpr uint8_t without_options = 0x45;  // IPv4, a header of five words
   static constexpr uint32_t plain_headers = l4_offset + sizeof(TcpHeader);
   // As they lie in the frame.

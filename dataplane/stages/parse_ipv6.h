@@ -40,24 +40,28 @@ struct ParseIpv6 {
     const auto next = frame.load<uint8_t>(l3_offset + offsetof(Ipv6Header, next_header));
     const uint32_t length =
         sizeof(Ipv6Header) + frame.load<Be16>(l3_offset + offsetof(Ipv6Header, payload_length)).host();
-    return differs == 0 && (next == ip_protocol::tcp || next == ip_protocol::udp) &&
-           length <= std::min<uint32_t>(mbuf->pkt_len - l3_offset, UINT16_MAX) &&
-           !is_martian(frame.load<Ipv6Addr>(l3_offset + offsetof(Ipv6Header, source))) &&
-           !is_martian(frame.load<Ipv6Addr>(l3_offset + offsetof(Ipv6Header, destination)));
+    const uint8_t martian =
+        martian_octets6[frame.load<uint8_t>(l3_offset + offsetof(Ipv6Header, source))] |
+        martian_octets6[frame.load<uint8_t>(l3_offset + offsetof(Ipv6Header, destination))];
+    return ((differs | martian) == 0) & ((next == ip_protocol::tcp) | (next == ip_protocol::udp)) &
+           (length <= std::min<uint32_t>(mbuf->pkt_len - l3_offset, UINT16_MAX));
   }
 
   [[gnu::noinline]] static Refusal plain(Burst& burst, uint32_t i) {
     const rte_mbuf* const mbuf = burst.mbuf[i];
     const uint8_t* const ip = frame_of(mbuf) + l3_offset;
     const HeaderView<Ipv6Header> header(ip);
-    const uint32_t length =
-        sizeof(Ipv6Header) + header.load<Be16>(offsetof(Ipv6Header, payload_length)).host();
-    take_fields(burst, i, header, length);
+    const uint32_t payload = header.load<Be16>(offsetof(Ipv6Header, payload_length)).host();
+    take_fields(burst, i, header, payload + static_cast<uint32_t>(sizeof(Ipv6Header)));
     burst.l4_at[i] = static_cast<uint16_t>(l3_offset + sizeof(Ipv6Header));
-    burst.ip[i].protocol = header.load<uint8_t>(offsetof(Ipv6Header, next_header));
-    return upper_layer(
-        burst, i, ip + sizeof(Ipv6Header), length - static_cast<uint32_t>(sizeof(Ipv6Header)),
-        std::min(mbuf->data_len - l3_offset, length) - static_cast<uint32_t>(sizeof(Ipv6Header)));
+    const auto protocol = header.load<uint8_t>(offsetof(Ipv6Header, next_header));
+    burst.ip[i].protocol = protocol;
+    const uint8_t* const l4 = ip + sizeof(Ipv6Header);
+    std::memcpy(&burst.ip[i].source_port, l4, 2 * sizeof(Port));
+    constexpr uint32_t present = plain_headers - l3_offset - sizeof(Ipv6Header);
+    if (protocol == ip_protocol::tcp) [[likely]]
+      return ParseTransport::tcp(burst, i, l4, payload, present);
+    return ParseTransport::udp(burst, i, l4, payload, present);
   }
 
   // `is_multicast`: the frame is, so that nothing but Neighbor Discovery is for this port.

@@ -58,7 +58,6 @@ struct ParseTransport {
     }
   }
 
- private:
   static Refusal tcp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
     const HeaderView<TcpHeader> header(l4);
     if (length < sizeof(TcpHeader)) return Drop::tcp_header;
@@ -83,6 +82,7 @@ struct ParseTransport {
     return Refusal();
   }
 
+ private:
   static Refusal sctp(Burst& burst, uint32_t i, const uint8_t* l4, uint32_t length, uint32_t present) {
     const HeaderView<SctpHeader> header(l4);
     if (length < sizeof(SctpHeader)) return Drop::sctp_header;

@@ -17,7 +17,7 @@
 namespace portcullis::portctl {
 namespace {
 
-struct Arguments {
+struct CaptureArguments {
   bool dropped = false, passed = false, received = false, transmitted = false, punted = false;
   std::vector<std::string> reasons;
   std::vector<std::string> ports;
@@ -27,7 +27,7 @@ struct Arguments {
   std::string file;
 };
 
-v1::CaptureRequest request_of(const Options& options, const Arguments& args) {
+v1::CaptureRequest request_of(const Options& options, const CaptureArguments& args) {
   v1::CaptureRequest request;
   if (args.received) request.add_fates(v1::CaptureRequest::RECEIVED);
   if (args.transmitted || args.passed) request.add_fates(v1::CaptureRequest::TRANSMITTED);
@@ -73,7 +73,7 @@ class Output {
   std::string error_;
 };
 
-void capture(const Options& options, const Arguments& args) {
+void capture(const Options& options, const CaptureArguments& args) {
   if (args.file == "-" && isatty(STDOUT_FILENO) != 0)
     throw Failure{usage,
                   "portctl: -w - writes a pcapng file to the terminal\n  hint:   portctl capture -w - | "
@@ -107,7 +107,7 @@ void capture(const Options& options, const Arguments& args) {
 
 void add_capture(CLI::App& app, const Options& options) {
   constexpr uint32_t most = 1'000'000'000;
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<CaptureArguments>();
   CLI::App* command =
       app.add_subcommand("capture", "Write packets to a pcapng file, with the reason why they were dropped");
   command->add_flag("--dropped", args->dropped, "Packets that are dropped, as the stage found them");

@@ -54,7 +54,7 @@ std::optional<std::string> bytes_of(std::string_view text) {
 }
 
 // What the command line asks about.
-struct Asked {
+struct AskedPacket {
   std::string from, to, protocol, flags, frame, port;
   std::optional<uint32_t> destination_port, source_port, type, code, identifier, ttl, length;
 
@@ -102,7 +102,7 @@ struct Asked {
 }  // namespace
 
 void add_explain(CLI::App& app, const Options& options) {
-  auto asked = std::make_shared<Asked>();
+  auto asked = std::make_shared<AskedPacket>();
   CLI::App& command = *app.add_subcommand(
       "explain", "What would become of one packet, stage by stage, and why; nothing is sent");
   CLI::Option* from = command.add_option("--from", asked->from, "Who sends: an address, an EIP, or a vm");

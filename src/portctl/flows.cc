@@ -13,10 +13,9 @@ namespace portcullis::portctl {
 namespace {
 
 using Observe = v1::ObserveService::Stub;
-constexpr Table::Align right = Table::Align::right;
 
 // Which entries the command line means.
-struct Asked {
+struct AskedFlows {
   std::string eip, remote, protocol;
   std::optional<uint32_t> local_port, remote_port;
   bool all = false;
@@ -35,7 +34,7 @@ struct Asked {
   }
 };
 
-void add_asked(CLI::App& command, const std::shared_ptr<Asked>& asked) {
+void add_asked(CLI::App& command, const std::shared_ptr<AskedFlows>& asked) {
   command.add_option("EIP", asked->eip, "Whose entries; left out: everybody's");
   command.add_option("--remote", asked->remote, "With this other end: a prefix or an address");
   command.add_option("--protocol", asked->protocol, "tcp, udp, icmp, and so on, or a number");
@@ -87,7 +86,7 @@ std::string flow_table(const v1::ListFlowsResponse& reply) {
 void add_flows(CLI::App& app, const Options& options) {
   CLI::App& noun = add_noun(app, "flows", "Flow entries: what endpoints or tracked rules have opened");
 
-  auto listed = std::make_shared<Asked>();
+  auto listed = std::make_shared<AskedFlows>();
   CLI::App* list = noun.add_subcommand("list", "Entries that count now (seconds until each expires)");
   add_asked(*list, listed);
   list->footer(
@@ -101,7 +100,7 @@ void add_flows(CLI::App& app, const Options& options) {
     print(options, reply, [&] { return flow_table(reply); });
   });
 
-  auto cleared = std::make_shared<Asked>();
+  auto cleared = std::make_shared<AskedFlows>();
   CLI::App* clear = noun.add_subcommand("clear", "Take entries away; who may open them may do so again");
   add_asked(*clear, cleared);
   clear->add_flag("--all", cleared->all, "Everybody's, if no EIP is given");

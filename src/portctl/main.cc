@@ -14,7 +14,7 @@ namespace {
 constexpr auto summary =
     "Portcullis from the command line: endpoint addresses, default-off, and what they permit.";
 
-constexpr auto examples = R"(
+constexpr auto first_examples = R"(
 Examples:
   portctl pool create public 203.0.113.0/24             a range to take addresses from
   portctl vm create web --port vm0 --mac 02:00:00:00:00:01 --dip 10.0.0.2
@@ -89,7 +89,7 @@ int run(int argc, char** argv) {
   add_paper_names(app, options);
   add_completion(app);
   add_manual(app);
-  app.footer(examples);
+  app.footer(first_examples);
   add_help(app);
 
   const std::vector<std::string> words(argv + 1, argv + argc);

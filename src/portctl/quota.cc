@@ -15,8 +15,6 @@ namespace {
 using Provider = v1::ProviderService::Stub;
 using Tenant = v1::TenantService::Stub;
 
-constexpr auto right = Table::Align::right;
-
 // Empty, which is shown as "-", if there is no bound but the tables'.
 std::string limit_of(const v1::Quota& quota) {
   return quota.limit() == std::numeric_limits<uint32_t>::max() ? "" : std::to_string(quota.limit());

@@ -11,7 +11,6 @@ namespace portcullis::portctl {
 namespace {
 
 using Observe = v1::ObserveService::Stub;
-constexpr Table::Align right = Table::Align::right;
 
 std::string text(uint64_t value) {
   return std::to_string(value);

@@ -26,4 +26,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;  // the titles first
 };
 
+inline constexpr Table::Align right = Table::Align::right;
+
 }  // namespace portcullis::portctl

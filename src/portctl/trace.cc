@@ -15,7 +15,7 @@
 namespace portcullis::portctl {
 namespace {
 
-struct Arguments {
+struct TraceArguments {
   bool dropped = false, passed = false, transmitted = false, punted = false;
   std::vector<std::string> reasons;
   std::vector<std::string> ports;
@@ -23,7 +23,7 @@ struct Arguments {
   uint32_t count = 0, seconds = 0, one_in = 0;
 };
 
-v1::TraceRequest request_of(const Options& options, const Arguments& args) {
+v1::TraceRequest request_of(const Options& options, const TraceArguments& args) {
   v1::TraceRequest request;
   if (args.transmitted || args.passed) request.add_fates(v1::CaptureRequest::TRANSMITTED);
   if (args.punted || args.passed) request.add_fates(v1::CaptureRequest::PUNTED);
@@ -61,7 +61,7 @@ std::string packet_text(const v1::TracedPacket& packet) {
          explanation_text(explanation) + "\n";
 }
 
-void trace(const Options& options, const Arguments& args) {
+void trace(const Options& options, const TraceArguments& args) {
   Client client(options);
   end_by_signals();
   uint64_t told = 0, lost = 0;
@@ -83,7 +83,7 @@ void trace(const Options& options, const Arguments& args) {
 
 void add_trace(CLI::App& app, const Options& options) {
   constexpr uint32_t most_packets = 100'000, most = 1'000'000'000;
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<TraceArguments>();
   CLI::App* command = app.add_subcommand("trace", "What the stages make of packets as they come, and why");
   command->add_flag("--dropped", args->dropped, "Packets that are dropped, or answered because they are");
   command->add_flag("--passed", args->passed, "Packets that pass: --transmitted --punted");

@@ -30,7 +30,7 @@ using Observe = v1::ObserveService::Stub;
 constexpr uint32_t most_eips = 100;  // that are asked for if none is named: each is a call
 constexpr std::array parts{"ports", "workers", "eips", "drops"};
 
-struct Arguments {
+struct WatchArguments {
   std::vector<std::string> parts;
   std::vector<std::string> eips;
   double interval = 1;  // seconds
@@ -50,7 +50,7 @@ struct Reading {
   std::vector<v1::DropCounter> drops;  // in the order of the pipeline
 };
 
-void read_eips(Client& client, const Options& options, const Arguments& args, Reading& reading) {
+void read_eips(Client& client, const Options& options, const WatchArguments& args, Reading& reading) {
   const auto read = [&](const std::string& name) {
     v1::GetEipStatisticsRequest request;
     request.set_eip(name);
@@ -71,7 +71,7 @@ void read_eips(Client& client, const Options& options, const Arguments& args, Re
   }
 }
 
-Reading read(Client& client, const Options& options, const Arguments& args) {
+Reading read(Client& client, const Options& options, const WatchArguments& args) {
   Reading reading;
   reading.when = Clock::now();
   if (args.shows("ports")) {
@@ -176,7 +176,7 @@ Json drop_rates(const Reading& before, const Reading& after, const Rate& rate) {
   return rows;
 }
 
-Json sample_of(const Arguments& args, const Reading& before, const Reading& after) {
+Json sample_of(const WatchArguments& args, const Reading& before, const Reading& after) {
   const double seconds = std::chrono::duration<double>(after.when - before.when).count();
   const Rate rate(seconds);
   const std::time_t now = std::time(nullptr);
@@ -237,7 +237,7 @@ Json busy_ones(const Json& eips) {
   return busy;
 }
 
-std::string text_of(const Json& sample, const Arguments& args) {
+std::string text_of(const Json& sample, const WatchArguments& args) {
   std::string text = sample["time"].get<std::string>() + ", a second, over " +
                      short_number(sample["seconds"].get<double>()) + " s\n";
   if (sample.contains("ports"))
@@ -278,7 +278,7 @@ std::string text_of(const Json& sample, const Arguments& args) {
   return text;
 }
 
-void watch(const Options& options, const Arguments& args) {
+void watch(const Options& options, const WatchArguments& args) {
   const uint64_t count = args.once ? 1 : args.count;
   const bool is_live = !options.json && count != 1 && isatty(STDOUT_FILENO) != 0;
   Client client(options);
@@ -303,7 +303,7 @@ void watch(const Options& options, const Arguments& args) {
 }  // namespace
 
 void add_watch(CLI::App& app, const Options& options) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<WatchArguments>();
   CLI::App* command = app.add_subcommand("watch", "Live rates of ports, workers, EIPs and drops");
   command->add_option("WHAT", args->parts, "What to show; otherwise all")
       ->check(CLI::IsMember(std::vector<std::string>(parts.begin(), parts.end())));

@@ -24,9 +24,10 @@ inline IpAddr pooled(IpFamily family, uint8_t number) {
   if (family == IpFamily::ipv4) return Ipv4Addr::of(198, 51, 100, number);
   return Ipv6Addr::of(0x20010db800010000, number);
 }
+// Of IPv6 four at a time end alike: the endpoint table looks at the end first.
 inline IpAddr private_one(IpFamily family, uint8_t number) {
   if (family == IpFamily::ipv4) return Ipv4Addr::of(10, 0, 0, number);
-  return Ipv6Addr::of(0xfd0a000000000000, number);
+  return Ipv6Addr::of(0xfd0a000000000000 | number % 4, number / 4);
 }
 
 inline constexpr Ipv4Addr gateway_address = Ipv4Addr::of(192, 0, 2, 1);

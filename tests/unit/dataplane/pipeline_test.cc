@@ -13,10 +13,11 @@ Bytes quote_of(const Packet& packet, size_t length = SIZE_MAX) {
 }
 
 // An error that the gateway makes itself about the packet in `frame`, which came in by `port`.
-Bytes answer_about(const Bytes& frame, Mac port, Ipv4Addr own, uint8_t type, uint8_t code, uint16_t mtu) {
+Bytes answer_about(const Bytes& frame, Mac port, Ipv4Addr own_address, uint8_t type, uint8_t code,
+                   uint16_t mtu) {
   Packet error{.to = testing::get_mac(frame, 6),
                .from = port,
-               .source = own,
+               .source = own_address,
                .destination = testing::get_address(frame, 26),
                .protocol = testing::icmp,
                .icmp_type = type,
