@@ -35,8 +35,8 @@ inline constexpr std::array<uint8_t, 256> martian_octets = [] {
 inline constexpr std::array<uint8_t, 256> martian_octets6 = [] {
   std::array<uint8_t, 256> table{};
   for (uint64_t high = 0; high < table.size(); ++high)
-    table[high] =
-        is_martian(Ipv6Addr::of(high << 56, 0)) || is_martian(Ipv6Addr::of(high << 56 | 0xff << 48, 0));
+    table[high] = is_martian(Ipv6Addr::of(high << 56, 0)) ||
+                  is_martian(Ipv6Addr::of(high << 56 | uint64_t{0xff} << 48, 0));
   return table;
 }();
 
