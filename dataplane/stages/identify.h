@@ -88,11 +88,11 @@ struct Identify {
   }
 
   static void ipv6_from_uplink(Burst& burst, const Tables& tables, WorkerState& worker) {
+    const Ipv6Index::Reader index = tables.binding.ipv6_index();
     Places places;
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
-      if (tables.binding.find(View::edge, burst.source6[i]).in_any_pool())
-        return drop(burst, worker, i, Drop::spoofed_pool_source);
-      places.of[i] = tables.binding.place_of(View::edge, burst.destination6[i]);
+      if (index.in_any_pool(burst.source6[i])) return drop(burst, worker, i, Drop::spoofed_pool_source);
+      places.of[i] = index.place_of(View::edge, burst.destination6[i]);
       prefetch_line(places.of[i]);
     });
     reach<Ipv6>(burst, places, tables, worker);
@@ -122,12 +122,13 @@ struct Identify {
 
   template <typename Group>
   static void ipv6_from_endpoints(Burst& burst, const Tables& tables, WorkerState& worker) {
+    const Ipv6Index::Reader index = tables.binding.ipv6_index();
     uint32_t buckets[burst_size];
     Places places;
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
       buckets[i] = tables.endpoint6.bucket_of({.dip = burst.source6[i], .link = link_of(burst, i)});
       tables.endpoint6.prefetch(buckets[i]);
-      places.of[i] = tables.binding.place_of(View::local, burst.destination6[i]);
+      places.of[i] = index.place_of(View::local, burst.destination6[i]);
       prefetch_line(places.of[i]);
     });
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {

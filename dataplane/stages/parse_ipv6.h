@@ -47,7 +47,7 @@ struct ParseIpv6 {
            (length <= std::min<uint32_t>(mbuf->pkt_len - l3_offset, UINT16_MAX));
   }
 
-  [[gnu::noinline]] static Refusal plain(Burst& burst, uint32_t i) {
+  static Refusal plain(Burst& burst, uint32_t i) {
     const rte_mbuf* const mbuf = burst.mbuf[i];
     const uint8_t* const ip = frame_of(mbuf) + l3_offset;
     const HeaderView<Ipv6Header> header(ip);

@@ -93,11 +93,10 @@ class BindingTable {
     return (pooled_[high / 64].load(std::memory_order_acquire) >> (high % 64) & 1) != 0;
   }
   [[nodiscard]] IndexEntry find(View view, const Ipv6Addr& address) const {
-    return load(ipv6_.place_of(view, address));
+    return load(ipv6_.reader().place_of(view, address));
   }
-  [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, const Ipv6Addr& address) const {
-    return ipv6_.place_of(view, address);
-  }
+  // Of IPv6 addresses the two steps, for a burst.
+  [[nodiscard]] Ipv6Index::Reader ipv6_index() const { return ipv6_.reader(); }
   [[nodiscard]] const BindingRecord& record(Slot slot) const { return records_[slot]; }
   // Of an IPv6 endpoint's record.
   [[nodiscard]] const Ipv6Binding& ipv6(const BindingRecord& record) const {

@@ -44,20 +44,38 @@ class Ipv6Index {
 
   Ipv6Index() : pools_(std::make_unique<Pools>()), published_(pools_.get()) {}
 
+ private:
+  struct Pool;
+  struct Pools;
+
+ public:
   // --- any thread ---
-  // Where the entry of an address lies. Of those without one, what their pool says.
-  [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, const Ipv6Addr& address) const {
-    static constinit const std::atomic<uint32_t> outside{IndexEntry::outside};
-    const Pool* const pool = pool_of(address);
-    if (pool == nullptr) return &outside;
-    const std::atomic<uint32_t>* const entry = pool->entry(view, address);
-    return entry != nullptr ? entry : &pool->unbound;
-  }
+  // The pools that there are when it is made: for a burst, and no longer than its reader is in it.
+  class Reader {
+   public:
+    [[nodiscard]] bool in_any_pool(const Ipv6Addr& address) const {
+      return pools_.pool_of(address) != nullptr;
+    }
+    // Where the entry of an address lies. Of those without one, what their pool says.
+    [[nodiscard]] const std::atomic<uint32_t>* place_of(View view, const Ipv6Addr& address) const {
+      static constinit const std::atomic<uint32_t> outside{IndexEntry::outside};
+      const Pool* const pool = pools_.pool_of(address);
+      if (pool == nullptr) return &outside;
+      const std::atomic<uint32_t>* const entry = pool->entry(view, address);
+      return entry != nullptr ? entry : &pool->unbound;
+    }
+
+   private:
+    friend Ipv6Index;
+    explicit Reader(const Pools& pools) : pools_(pools) {}
+    const Pools& pools_;
+  };
+  [[nodiscard]] Reader reader() const { return Reader(*published_.load(std::memory_order_acquire)); }
 
   // --- control only ---
   // An address without an entry stays what its pool says.
   void set(View view, const Ipv6Addr& address, uint32_t value) {
-    const Pool* const pool = pool_of(address);
+    const Pool* const pool = pools_->pool_of(address);
     std::atomic<uint32_t>* const entry = pool == nullptr ? nullptr : pool->entry(view, address);
     if (entry != nullptr) entry->store(value, std::memory_order_release);
   }
@@ -91,13 +109,13 @@ class Ipv6Index {
   struct Pools {
     uint32_t count = 0;
     std::array<Pool, max_ipv6_pools> of;
+
+    [[nodiscard]] const Pool* pool_of(const Ipv6Addr& address) const {
+      for (uint32_t n = 0; n < count; ++n)
+        if (of[n].contains(address)) return &of[n];
+      return nullptr;
+    }
   };
-  [[nodiscard]] const Pool* pool_of(const Ipv6Addr& address) const {
-    const Pools& pools = *published_.load(std::memory_order_acquire);
-    for (uint32_t n = 0; n < pools.count; ++n)
-      if (pools.of[n].contains(address)) return &pools.of[n];
-    return nullptr;
-  }
   using Pages = std::array<IndexPage*, view_count>;
   using Blocks = std::map<Ipv6Addr, Pages>;  // by their first address
   // The blocks of `next`, as far as they have pages; those that are new get theirs, if that is wanted.
