@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rte_rcu_qsbr.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -41,6 +42,13 @@ inline const Mac router_mac = *Mac::parse("02:00:00:00:01:01");
 inline const Mac web_mac = *Mac::parse("02:00:00:00:02:10");
 inline const Mac inner_mac = *Mac::parse("02:00:00:00:03:11");
 inline const Mac same_mac = *Mac::parse("02:00:00:00:02:12");
+
+// What an ICMP error quotes of a packet: `length` bytes from its IPv4 header on, or all.
+inline Bytes quote_of(const Packet& packet, size_t length = SIZE_MAX) {
+  const Bytes frame = build(packet);
+  const auto begin = frame.begin() + testing::ip_at;
+  return {begin, begin + static_cast<std::ptrdiff_t>(std::min(frame.size() - testing::ip_at, length))};
+}
 
 struct Snapshot {
   std::map<std::string, uint64_t> values;  // those that are not zero
