@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "dataplane/handover.h"
+#include "dataplane/owners.h"
 #include "dataplane/stages/family.h"
 #include "dataplane/worker_state.h"
 
@@ -38,17 +39,27 @@ struct HandOver {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
       const Handover& handover = *worker.config.handover;
-      // A mask for each owner would be written by one packet after the other, also if all are our own.
       uint8_t owners[burst_size];
       uint64_t leaving = 0;
-      const auto find = [&]<typename Family>(Family) {
-        for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
+      const auto find_one_by_one = [&]<typename Family>(Family, uint64_t packets) {
+        for_each_packet(packets, [&](uint32_t i) {
           owners[i] = static_cast<uint8_t>(owner_of<Family>(burst, i, tables, handover));
           leaving |= uint64_t{owners[i] != worker.config.id} << i;
         });
       };
-      find(Ipv4());
-      find(Ipv6());
+      if (const uint64_t ipv4 = live_of<Ipv4>(burst); ipv4 != 0) {
+        const uint64_t apart = ipv4 & ((burst.has_source & burst.has_destination) | burst.errors);
+        leaving = owners_of(Group(),
+                            {.packets = burst.ip,
+                             .count = burst.count,
+                             .outward = ~burst.has_destination,
+                             .workers = handover.workers(),
+                             .self = worker.config.id},
+                            owners) &
+                  ipv4 & ~apart;
+        find_one_by_one(Ipv4(), apart);
+      }
+      find_one_by_one(Ipv6(), live_of<Ipv6>(burst));
       while (leaving != 0) {
         const uint32_t owner = owners[std::countr_zero(leaving)];
         uint64_t of_owner = 0;

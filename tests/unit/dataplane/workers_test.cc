@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dataplane/handover.h"
+#include "dataplane/owners.h"
 #include "dataplane/port_queues.h"
 #include "dataplane/spread.h"
 #include "dataplane/worker_state.h"
@@ -64,6 +65,40 @@ TEST(Spread, LosesNothingOfWhatIsHashedAndLoadsAllWorkersAlike) {
   EXPECT_EQ(hashes.size(), 65536u);
   for (const uint32_t share : of_worker) EXPECT_EQ(share, 16384u);
 }
+
+template <typename Group>
+void expect_owners_as_spread_says() {
+  if (!is_supported(Group::isa)) GTEST_SKIP() << "this CPU has no " << name_of(Group::isa);
+  alignas(64) Ipv4Fields packets[burst_size];
+  uint32_t number = 0;
+  for (uint32_t workers = 2; workers <= max_workers; ++workers) {
+    for (uint32_t round = 0; round < 40; ++round) {
+      const uint64_t outward = round % 3 == 0 ? 0 : 0x9e3779b97f4a7c15 * (round + workers);
+      for (Ipv4Fields& packet : packets) {
+        packet.source = Ipv4Addr::from_host(++number * 0x9e3779b1);
+        packet.destination = Ipv4Addr::from_host(number * 0x85ebca6b);
+      }
+      const uint32_t self = round % workers, count = 1 + (round * 7 + workers) % burst_size;
+      uint8_t owners[burst_size];
+      const uint64_t others = owners_of(Group(), {packets, count, outward, workers, self}, owners);
+      for (uint32_t i = 0; i < count; ++i) {
+        const Ipv4Addr remote = (outward >> i & 1) != 0 ? packets[i].destination : packets[i].source;
+        const uint32_t owner = Spread::worker_of_bucket(Spread::bucket(Spread::fold(remote)), workers);
+        ASSERT_EQ(owners[i], owner) << i << " of " << count << ", " << workers << " workers";
+        ASSERT_EQ(others >> i & 1, uint64_t{owner != self}) << i << " of " << count;
+      }
+    }
+  }
+}
+
+TEST(Owners, AreThoseThatSpreadGives) {
+  expect_owners_as_spread_says<ScalarGroup>();
+}
+#if defined(__x86_64__)
+TEST(Owners, OfAvx2Too) {
+  expect_owners_as_spread_says<Avx2Group>();
+}
+#endif
 
 TEST(PortQueues, OneForEachWorkerIsItsOwn) {
   const std::vector<WorkerQueues> queues = assign_queues({{.port = 5, .receive = 3, .transmit = 3}}, 3);
