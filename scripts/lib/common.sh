@@ -25,11 +25,11 @@ configure_build() {
 }
 
 # How many compilers may run at a time: one per CPU, but no more than memory bears, since sources that include
-# gRPC take up to 2 GB.
+# gRPC take up to 1.5 GB.
 compilers() {
   local cpus memory
   cpus=$(nproc)
-  memory=$(awk '/^MemAvailable/ { print int($2 / 2000000) }' /proc/meminfo)
+  memory=$(awk '/^MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
   echo "${BUILD_JOBS:-$((memory < 1 ? 1 : memory < cpus ? memory : cpus))}"
 }
 
