@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rte_ethdev.h>
+#include <rte_prefetch.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 
@@ -73,6 +74,8 @@ template <typename Group, typename Probe>
   const unsigned count =
       rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(packets), burst_size, nullptr);
   worker.counters.taken_over.add(count);
+  // Their descriptors and headers lie in the cache of the CPU that received them, far away.
+  for (unsigned n = 0; n < count; ++n) rte_prefetch0(packets[n]);
   for (unsigned left = count; left != 0;) {
     const PortId port = packets[0]->port;
     unsigned of_others = 0;
@@ -86,6 +89,7 @@ template <typename Group, typename Probe>
       const auto link = static_cast<LinkId>(burst.mbuf[i]->hash.usr);
       burst.in_link[i] = link;
       burst.from_link |= uint64_t{link >= max_ports} << i;
+      rte_prefetch0(frame_of(burst.mbuf[i]));
     }
     if (worker.capture != nullptr && show_taken_over(worker, burst)) [[unlikely]]
       trace_pipeline<Group, OwnersPipeline>(worker);
