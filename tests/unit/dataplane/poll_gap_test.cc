@@ -109,8 +109,9 @@ TEST(PollGap, IsOfTheLoopThatRuns) {
   });
   Sleep sleep;
   EXPECT_TRUE(plane.worker->ask(sleep));
-  EXPECT_GE(plane.worker->longest_gap().ever, milliseconds(30));
-  EXPECT_GE(plane.worker->longest_gap().recent, milliseconds(30));
+  // By the counter, whose frequency DPDK rounds.
+  EXPECT_GE(plane.worker->longest_gap().ever, milliseconds(29));
+  EXPECT_GE(plane.worker->longest_gap().recent, milliseconds(29));
   stop = true;
   thread.join();
 }
