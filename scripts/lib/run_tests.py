@@ -307,9 +307,9 @@ def property_(full: bool) -> list[Case]:
 
 
 def mutants(full: bool) -> list[Case]:
-    """Faults planted in the pipeline, each of which the property tests must catch. All take a quarter of an hour."""
+    """Faults planted in the pipeline, each of which the property tests must catch. All take three quarters of an hour."""
     say("Seeded faults")
-    some = [] if full else ["--share", "4", "--changed", *changed_sources()]
+    some = [] if full else ["--share", "8", "--changed", *changed_sources()]
     return reporting("mutants", BUILD / "mutants.junit.xml",
                      lambda report: [ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit",
                                      report, *some], seconds=2700)
