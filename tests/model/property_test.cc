@@ -15,7 +15,7 @@ namespace portcullis::testing {
 namespace {
 
 #if defined(IS_SANITIZED)  // by the build: compilers say it in ways of their own
-constexpr uint64_t default_seeds = 300;  // each takes several times as long
+constexpr uint64_t default_seeds = 500;  // each takes several times as long
 #else
 constexpr uint64_t default_seeds = 1000;
 #endif
