@@ -5,12 +5,15 @@ import random
 import struct
 import threading
 
+import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from frames import assert_checksums
 from programs import curl, udp_echo, web_server
+
+pytestmark = pytest.mark.alone  # floods as fast as one CPU sends
 
 PACKETS = 200_000
 SEED = 1
