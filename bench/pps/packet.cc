@@ -74,11 +74,13 @@ size_t write_headers(const Packet& packet, const Ends<Address>& ends, uint8_t tt
                 .window = Be16::from_host(65535),
                 .checksum = {},
                 .urgent = {}};
-  struct {
+  // RFC 8200, 8.1; the same sum as that of RFC 9293, 3.1.
+  struct Pseudo {
     Address source, destination;
-    Be16 protocol, length;
-  } const pseudo{ends.source, ends.destination, Be16::from_host(ip_protocol::tcp),
-                 Be16::from_host(l4_length)};  // RFC 9293, 3.1; the same sum as that of RFC 8200, 8.1
+    Be32 length, protocol;
+  } const pseudo{ends.source, ends.destination, Be32::from_host(l4_length),
+                 Be32::from_host(ip_protocol::tcp)};
+  static_assert(std::has_unique_object_representations_v<Pseudo>, "what is summed up has no padding");
   tcp.checksum = checksum_of(internet_sum(bytes_of(tcp), internet_sum(bytes_of(pseudo))));
   std::memcpy(frame, &ethernet, sizeof ethernet);
   std::memcpy(frame + sizeof ethernet, &ip, sizeof ip);
