@@ -312,7 +312,8 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
   ipv6_vm.dip6 = Ipv6Addr::of(0xfd00000000000000, 1);
   model::Vm tunnel_vm = old_vm;
   tunnel_vm.id = "behind";
-  tunnel_vm.location.encapsulation = portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
+  tunnel_vm.location.encapsulation =
+      portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
   const std::pair<int, model::Vm> versions[] = {
       {1, old_vm}, {2, ipv6_vm}, {3, tunnel_vm}, {4, tunnel_vm}, {5, tunnel_vm}};
   for (const auto& [version, vm] : versions) {

@@ -65,7 +65,8 @@ Encapsulation encapsulation(model::Generation generation) {
     case 3:
       return portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), number};
     default:
-      return portcullis::Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(0x20010db800020000, generation), 0xffffff};
+      return portcullis::Tunnel{TunnelProtocol::geneve, Ipv6Addr::of(0x20010db800020000, generation),
+                                0xffffff};
   }
 }
 
