@@ -2,8 +2,8 @@
 // flows is asked; that worker parses and identifies it again. An ICMP error belongs to the packet that it
 // quotes.
 //
-// Reads addresses, Burst::quoted, the EIPs of records; writes rte_mbuf::port and ::hash. Drops:
-// handover_full.
+// Reads addresses, Burst::has_source, ::has_destination, ::errors, ::quoted, the EIPs of records; writes
+// rte_mbuf::port and ::hash. Drops: handover_full.
 #pragma once
 
 #include <rte_ring.h>
