@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -32,6 +33,8 @@ EMULATED_LIBRARY = "tests/libdataplane-emulated.a.p/"
 STAGES = "dataplane/worker.cc"  # includes every stage
 BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "2400", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 180
+# A source of the build that includes several (meson's --unity).
+UNITY = re.compile(r"-unity\d+\.\w+$")
 # What the CPU must have for the fault of one back end to be reached (dataplane/isa.cc).
 CPU_FLAGS = {"avx2": {"avx2", "bmi1", "bmi2"}, "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}}
 # Options of the build that a throw-away object does without.
@@ -74,9 +77,17 @@ class Workshop:
         entries = json.loads((build / "compile_commands.json").read_text())
         # What only one target compiles, and what more than one does as the program's own library does.
         entries.sort(key=lambda entry: entry["output"].startswith(library))
-        names = [os.path.relpath(build / entry["file"], ROOT) for entry in entries]
-        self.compile_commands = {name: shlex.split(entry["command"]) for name, entry in zip(names, entries)}
-        self.objects = {name: entry["output"] for name, entry in zip(names, entries)}
+        self.compile_commands: dict[str, list[str]] = {}
+        self.objects: dict[str, str] = {}
+        self.together: dict[str, pathlib.Path] = {}  # what is compiled with others, and the file that includes them
+        for entry in entries:
+            file = build / entry["file"]
+            sources = included(file) if UNITY.search(file.name) else [file]
+            for name in (os.path.relpath(source, ROOT) for source in sources):
+                self.compile_commands[name] = shlex.split(entry["command"])
+                self.objects[name] = entry["output"]
+                if len(sources) > 1:
+                    self.together[name] = file
         commands = subprocess.run(["ninja", "-C", build, "-t", "commands", program], check=True, text=True,
                                   stdout=subprocess.PIPE).stdout.strip().splitlines()
         self.link_command = shlex.split(commands[-1])
@@ -85,6 +96,13 @@ class Workshop:
         return subprocess.run(list(map(str, command)), cwd=self.build, stdin=subprocess.DEVNULL, text=True,
                               errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
                               check=False, **options)
+
+    def unfit(self, mutant: Mutant) -> str:
+        """Why this fault cannot be planted, or nothing."""
+        found = (ROOT / mutant.file).read_text().count(mutant.old)
+        if found != 1:
+            return f"text found {found} times in {mutant.file}"
+        return "" if mutant.unit() in self.compile_commands else f"nothing in {self.build} compiles {mutant.unit()}"
 
     def try_out(self, mutant: Mutant | None) -> Outcome:
         began = time.monotonic()
@@ -100,12 +118,11 @@ class Workshop:
 
     def plant_and_run(self, mutant: Mutant | None, name: str, directory: pathlib.Path) -> Outcome:
         if mutant:
-            good = (ROOT / mutant.file).read_text()
-            if good.count(mutant.old) != 1:
-                return Outcome(name, False, f"text found {good.count(mutant.old)} times in {mutant.file}")
+            if reason := self.unfit(mutant):
+                return Outcome(name, False, reason)
             planted = directory / mutant.file
             planted.parent.mkdir(parents=True)
-            planted.write_text(good.replace(mutant.old, mutant.new))
+            planted.write_text((ROOT / mutant.file).read_text().replace(mutant.old, mutant.new))
         unit = mutant.unit() if mutant else STAGES
         made = self.compile(unit, directory)
         if made.returncode != 0:
@@ -141,6 +158,11 @@ class Workshop:
         at = next(i for i, argument in enumerate(command) if argument.startswith("-I"))
         command.insert(at, f"-I{directory}")
         source = planted if planted.exists() else ROOT / unit
+        if unit in self.together:
+            sources = [source if os.path.relpath(path, ROOT) == unit else path
+                       for path in included(self.together[unit])]
+            source = directory / "together.cc"
+            source.write_text("".join(f'#include "{path}"\n' for path in sources))
         return self.run([*command, "-w", "-O1", "-c", source, "-o", directory / "unit.o"])
 
     def link(self, unit: str, directory: pathlib.Path) -> subprocess.CompletedProcess:
@@ -153,6 +175,10 @@ class Workshop:
         else:
             command.insert(command.index("-o") + 2, str(directory / "unit.o"))
         return self.run(command)
+
+
+def included(unity: pathlib.Path) -> list[pathlib.Path]:
+    return [pathlib.Path(path) for path in re.findall(r"#include\s*<(.+)>", unity.read_text())]
 
 
 class Workshops:
@@ -245,17 +271,19 @@ def main() -> int:
     if arguments.share < 1:
         parser.error("--share: 1 or more")
 
-    mutants = [Mutant(**entry) for entry in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
-    planted = len(mutants)
-    mutants = select([mutant for mutant in mutants if arguments.only in mutant.name], arguments.share,
+    listed = [Mutant(**entry) for entry in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
+    mutants = select([mutant for mutant in listed if arguments.only in mutant.name], arguments.share,
                      set(arguments.changed))
-    print(f"{len(mutants)} of {planted} faults", flush=True)
+    print(f"{len(mutants)} of {len(listed)} faults", flush=True)
     build = arguments.build.resolve()
     scratch = build / "tests/model/mutants"
     shutil.rmtree(scratch, ignore_errors=True)
     workshops = Workshops(build, scratch)
 
     outcomes = workshops.sound()
+    # Those that are not tried this time must still be such that they could be.
+    reasons = {mutant.name: workshops.plain.unfit(mutant) for mutant in listed if mutant not in mutants}
+    outcomes += [Outcome(name, False, reason) for name, reason in reasons.items() if reason]
     for outcome in outcomes:
         print(f"{'sound' if outcome.caught else 'UNSOUND':7} {outcome.seconds:5.1f} s  {outcome.name}", flush=True)
         if not outcome.caught:
