@@ -190,9 +190,11 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
 Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
   const model::ChangeSet changes = draft.changes();
   Event event{changes.generation, draft.changed_objects()};
-  if (auto recorded = record(draft, changes, request); !recorded) return recorded;
+  compile::Update update;
+  const auto compile = [&] { update = compile::compile_change(model_.state(), changes); };
+  if (auto recorded = record(draft, changes, request, compile); !recorded) return recorded;
   if (changes.changes.empty()) return {};
-  auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
+  auto published = publisher_.publish(std::move(update));
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
@@ -209,10 +211,10 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
 
 // Durable first: what a failed append leaves is what was there before.
 Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
-                               const store::AnsweredRequest* request) {
+                               const store::AnsweredRequest* request, const std::function<void()>& beside) {
   if (changes.changes.empty() && request == nullptr) return {};
   if (store_->is_compacting()) store_->preserve(draft.before());
-  if (auto appended = store_->append(changes, request); !appended) return appended;
+  if (auto appended = append(changes, request, beside); !appended) return appended;
   draft.keep();
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
@@ -225,6 +227,21 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
     }
   }
   return {};
+}
+
+// The disk takes its time.
+Expected<void> Control::append(const model::ChangeSet& changes, const store::AnsweredRequest* request,
+                               const std::function<void()>& beside) {
+  constexpr size_t worth_a_thread = 100;
+  if (changes.changes.size() < worth_a_thread) {
+    auto appended = store_->append(changes, request);
+    if (appended) beside();
+    return appended;
+  }
+  auto appended = std::async(std::launch::async, [&] { return store_->append(changes, request); });
+  std::this_thread::yield();  // where there is one CPU, to whom the disk will make wait
+  beside();
+  return appended.get();
 }
 
 void Control::tick() {

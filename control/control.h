@@ -169,8 +169,12 @@ class Control {
   // The answer to an earlier call of this id; none: it is the first.
   [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request, int64_t now_ms);
   [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
-  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
-                                      const store::AnsweredRequest* request);
+  // `beside`: done while the store writes, or after; what it makes is of worth only if that succeeds.
+  [[nodiscard]] Expected<void> record(
+      model::Draft& draft, const model::ChangeSet& changes, const store::AnsweredRequest* request,
+      const std::function<void()>& beside = [] {});
+  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request,
+                                      const std::function<void()>& beside);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   // One step, if the log is long or a compaction is under way. False: there is nothing to do now.

@@ -153,6 +153,54 @@ TEST(Control, IsDurableBeforeItIsSeen) {
   disk.on_append = [] {};
 }
 
+// So many changes that they are compiled while the store writes.
+TEST(Control, ManyChangesAreDurableBeforeTheyAreSeenAndNoneIsIfTheDiskRefuses) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  constexpr uint8_t last_with_eip = 40;
+  const auto make_many = [&] {
+    return gateway.control.change({}, [&](model::Draft& draft) -> Expected<model::Eip> {
+      for (uint8_t n = 2; n < 150; ++n) {
+        auto made = draft.carry_out(draft.model().plan_create_vm(
+            {"acme", "vm" + std::to_string(n), {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, Ipv4Addr::of(10, 0, 0, n)}));
+        if (!made) return Unexpected(std::move(made.error()));
+        if (n > last_with_eip) continue;  // tables are small
+        auto bound =
+            draft.carry_out(draft.model().plan_request_eip({"acme", "vm" + std::to_string(n)}, "", 0));
+        if (!bound) return bound;
+      }
+      return draft.carry_out(draft.model().plan_set_permit_list("acme", web_eip, {http}, false));
+    });
+  };
+  const auto is_seen = [&] {
+    return gateway.plane.find(View::edge, web_eip) != nullptr ||
+           gateway.plane.find(View::local, Ipv4Addr::of(203, 0, 113, 2)) != nullptr;
+  };
+  bool seen_before_stored = false;
+  disk.on_append = [&] {
+    std::this_thread::sleep_for(50ms);
+    seen_before_stored = seen_before_stored || is_seen();
+  };
+  const model::State before = gateway.state();
+  disk.is_full = true;
+  EXPECT_FALSE(make_many());
+  EXPECT_FALSE(is_seen());
+  EXPECT_EQ(gateway.state(), before);
+
+  disk.is_full = false;
+  const auto made = make_many();
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_FALSE(seen_before_stored);
+  EXPECT_TRUE(is_seen());
+  EXPECT_EQ(made->generation, before.generation + 1);
+  EXPECT_EQ(disk.state(), gateway.state());
+  for (uint8_t n = 1; n <= last_with_eip; ++n)
+    EXPECT_NE(gateway.plane.find(View::local, Ipv4Addr::of(203, 0, 113, n)), nullptr) << int{n};
+  disk.on_append = [] {};
+}
+
 TEST(Control, ARestartPublishesWhatTheStoreHas) {
   Disk disk;
   model::State before;
