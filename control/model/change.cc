@@ -1,4 +1,9 @@
 #include "control/model/change_key.h"
+
+#include <absl/hash/hash.h>
+
+#include <functional>
+
 #include "control/model/objects.h"
 
 namespace portcullis::model {
@@ -80,6 +85,16 @@ void apply(State& state, ChangeSet changes) {
   if (changes.changes.empty()) return;
   for (Change& change : changes.changes) apply(state, std::move(change));
   state.generation = changes.generation;
+}
+
+size_t ChangeKeyHash::operator()(const ChangeKey& key) const {
+  struct Of {
+    size_t operator()(const VmKey& vm) const { return VmKeyHash()(vm); }
+    size_t operator()(const std::string& pool) const { return std::hash<std::string>()(pool); }
+    size_t operator()(const IpAddr& eip) const { return std::hash<IpAddr>()(eip); }
+    size_t operator()(const QuotaKey& quota) const { return std::hash<std::string>()(quota.tenant); }
+  };
+  return absl::HashOf(key.index(), std::visit(Of(), key));
 }
 
 ChangeKey key_of(const Change& change) {

@@ -3,9 +3,10 @@
 // control thread only.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,7 +72,7 @@ class Draft {
   Model& model_;
   const int64_t now_ms_;
   std::vector<Step> steps_;  // one an object
-  std::map<ChangeKey, size_t> step_of_;
+  absl::flat_hash_map<ChangeKey, size_t, ChangeKeyHash> step_of_;
   std::vector<Change> back_;  // what takes the changes back, in their order
   size_t made_ = 0;
   uint64_t written_rules_ = 0;
