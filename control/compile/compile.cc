@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/model/model.h"
+#include "src/base/ahead.h"
 #include "src/net/headers.h"
 
 namespace portcullis::compile {
@@ -50,11 +51,14 @@ class LocalSpace {
 namespace {
 
 // Semantics, "The calls": external is `any` and what reaches outside the local pools. A tag names EIPs only.
-bool is_external(const LocalSpace& local, const model::Remote& remote) {
-  if (std::holds_alternative<model::AnyRemote>(remote)) return true;
-  const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&remote);
-  return prefixes != nullptr &&
-         std::ranges::any_of(*prefixes, [&](const IpPrefix& prefix) { return !local.contains(prefix); });
+bool has_external(const LocalSpace& local, const model::PermitList& list) {
+  if (list.has_any()) return true;
+  return list.has_prefixes() && std::ranges::any_of(list, [&](const model::PermitRule& rule) {
+           const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote);
+           return prefixes != nullptr && std::ranges::any_of(*prefixes, [&](const IpPrefix& prefix) {
+                    return !local.contains(prefix);
+                  });
+         });
 }
 
 constexpr PortRange exactly(std::optional<uint8_t> value) {
@@ -114,17 +118,19 @@ constexpr uint32_t wire_incarnation(model::Generation created) {
   return wire == 0 ? 1 : wire;
 }
 
-CompiledBinding compile_binding(const model::State& state, const LocalSpace& local, const model::Eip& eip) {
-  const model::Vm& vm = state.vms.at({eip.tenant, eip.vm});  // a vm with an EIP cannot be deleted
+// A vm with an EIP cannot be deleted.
+const model::Vm& vm_of(const model::State& state, const model::Eip& eip) {
+  return state.vms.at({eip.tenant, eip.vm});
+}
+
+CompiledBinding compile_binding(const LocalSpace& local, const model::Eip& eip, const model::Vm& vm) {
   CompiledBinding binding;
   binding.eip = eip.address;
   binding.dip = *vm.dip_of(eip.address.family());  // an EIP stands for one
   binding.port = vm.location.port;
   binding.encapsulation = vm.location.encapsulation;
   binding.mac = vm.location.mac;
-  binding.edge = eip.keep_established || std::ranges::any_of(eip.permit, [&](const model::PermitRule& rule) {
-                   return is_external(local, rule.remote);
-                 });
+  binding.edge = eip.keep_established || has_external(local, eip.permit);
   binding.incarnation = wire_incarnation(eip.created);
   binding.binding_generation = wire_generation(eip.binding_generation);
   binding.list_generation = wire_generation(eip.list_generation);
@@ -161,18 +167,11 @@ struct Named {
   void add(const model::DeleteTenantQuota&) {}
 };
 
-// Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.
-bool depends_on_pools(const model::Eip& eip) {
-  return std::ranges::any_of(eip.permit, [](const model::PermitRule& rule) {
-    return std::holds_alternative<std::vector<IpPrefix>>(rule.remote);
-  });
-}
-
 }  // namespace
 
 std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily family) {
   std::vector<CompiledRule> compiled;
-  compiled.reserve(model::compiled_rules(list));
+  compiled.reserve(list.compiled_rules());
   // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
   for (const bool tracked : {false, true})
     for (const model::PermitRule& rule : list)
@@ -181,14 +180,15 @@ std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily 
 }
 
 CompiledBinding compile_binding(const model::State& state, const model::Eip& eip) {
-  return compile_binding(state, LocalSpace(state), eip);
+  return compile_binding(LocalSpace(state), eip, vm_of(state, eip));
 }
 
 Image compile(const model::State& state) {
   const LocalSpace local(state);
   Image image{.pools = compile_pools(state), .bindings = {}};
   for (const auto& [address, eip] : state.eips)
-    image.bindings.emplace_hint(image.bindings.end(), address, compile_binding(state, local, eip));
+    image.bindings.emplace_hint(image.bindings.end(), address,
+                                compile_binding(local, eip, vm_of(state, eip)));
   return image;
 }
 
@@ -199,18 +199,40 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
 
   if (named.pools)
     for (const auto& [address, eip] : state.eips)
-      if (depends_on_pools(eip)) named.eips.push_back(address);
+      // Only a rule with prefixes can turn external, or stop being so, when a pool comes or goes.
+      if (eip.permit.has_prefixes()) named.eips.push_back(address);
   std::ranges::sort(named.eips);
   named.eips.erase(std::unique(named.eips.begin(), named.eips.end()), named.eips.end());
 
   Update update;
   if (named.pools) update.pools = compile_pools(state);
   const LocalSpace local(state);
-  for (const IpAddr& address : named.eips) {
-    const auto eip = state.eips.find(address);
-    auto& binding = update.bindings.emplace_hint(update.bindings.end(), address, std::nullopt)->second;
-    if (eip != state.eips.end()) binding = compile_binding(state, local, eip->second);
-  }
+  struct Found {
+    IpAddr address;
+    const model::Eip* eip = nullptr;
+    const model::Vm* vm = nullptr;
+  };
+  std::vector<Found> found;
+  found.reserve(named.eips.size());
+  for (const IpAddr& address : named.eips) found.push_back({address});
+  in_passes(
+      found, [&](const Found& next) { state.eips.prefetch(next.address); },
+      [&](Found& next) {
+        const auto eip = state.eips.find(next.address);
+        if (eip == state.eips.end()) return;
+        next.eip = &eip->second;
+        state.vms.prefetch({next.eip->tenant, next.eip->vm});
+      },
+      [&](Found& next) {
+        if (next.eip == nullptr) return;
+        next.vm = &vm_of(state, *next.eip);
+        prefetch_object(*next.vm);
+      },
+      [&](const Found& next) {
+        auto& binding =
+            update.bindings.emplace_hint(update.bindings.end(), next.address, std::nullopt)->second;
+        if (next.eip != nullptr) binding = compile_binding(local, *next.eip, *next.vm);
+      });
   return update;
 }
 
@@ -260,7 +282,7 @@ void ImageParts::compile_one() {
                          std::vector<CompiledBinding> part;
                          part.reserve(count);
                          for (auto eip = first; eip != last; ++eip)
-                           part.push_back(compile_binding(*state, *local, eip->second));
+                           part.push_back(compile_binding(*local, eip->second, vm_of(*state, eip->second)));
                          return part;
                        });
 }

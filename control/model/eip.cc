@@ -1,6 +1,7 @@
 // EIPs: a public address for a vm, off by default.
 #include "control/model/model.h"
 #include "control/model/names.h"
+#include "src/base/ahead.h"
 
 namespace portcullis::model {
 
@@ -138,6 +139,19 @@ Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, const Ip
     return Unexpected(std::move(found.error()));
   }
   return changed(DeleteEip{eip, now_ms + limits_.quarantine_ms}, Nothing{});
+}
+
+void Model::prefetch(std::span<const IpAddr> eips) const {
+  for (const IpAddr& address : eips) state_.eips.prefetch(address);
+  std::vector<const Eip*> found;
+  found.reserve(eips.size());
+  for (const IpAddr& address : eips)
+    if (const auto eip = state_.eips.find(address); eip != state_.eips.end()) {
+      found.push_back(&eip->second);
+      prefetch_object(eip->second);
+    }
+  for (const Eip* eip : found) eip->permit.prefetch_place();
+  for (const Eip* eip : found) eip->permit.prefetch_rules();
 }
 
 Expected<const Eip*> Model::find_eip(const TenantId& tenant, const IpAddr& eip) const {

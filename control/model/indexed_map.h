@@ -51,6 +51,9 @@ class IndexedMap {
     const auto found = index_.find(key);
     return found == index_.end() ? ordered_.end() : const_iterator(*found);
   }
+  // Where a find() begins, into the caches: for many keys, whose finds would wait for memory one after
+  // another.
+  void prefetch(const Key& key) const { index_.prefetch(key); }
   [[nodiscard]] bool contains(const Key& key) const { return index_.contains(key); }
   // std::out_of_range if there is none.
   [[nodiscard]] Value& at(const Key& key) { return const_cast<Value&>(std::as_const(*this).at(key)); }

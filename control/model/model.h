@@ -125,6 +125,8 @@ class Model {
   [[nodiscard]] EipQuotaUse quota_of(const Eip& eip) const;
 
   // NOT_FOUND also when the EIP is another tenant's.
+  // What a call on each of these EIPs reads, into the caches.
+  void prefetch(std::span<const IpAddr> eips) const;
   [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, const IpAddr& eip) const;
   [[nodiscard]] Expected<const Vm*> find_vm(const VmKey& key) const;
 
@@ -209,8 +211,6 @@ class Model {
 
 // In the form in which lists are kept and compared.
 [[nodiscard]] PermitList canonical(PermitList rules);
-// Compiled rules of a list: one per prefix or tag, one for `any`.
-[[nodiscard]] uint32_t compiled_rules(const PermitList& rules);
 struct PermitRoom {
   uint64_t families = 0;  // that a packet is compared with (permit_room.h)
   uint64_t chunks = 0;

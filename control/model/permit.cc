@@ -209,13 +209,6 @@ PermitShape shape_of(const PermitRule& rule) {
   return shape;
 }
 
-// Prefixes or tags; none for `any`.
-size_t ranges_of(const PermitRule& rule) {
-  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) return prefixes->size();
-  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) return tags->size();
-  return 0;
-}
-
 }  // namespace
 
 PermitList canonical(PermitList list) {
@@ -226,14 +219,8 @@ PermitList canonical(PermitList list) {
   return rules;
 }
 
-uint32_t compiled_rules(const PermitList& rules) {
-  size_t count = 0;
-  for (const PermitRule& rule : rules) count += std::max<size_t>(ranges_of(rule), 1);
-  return static_cast<uint32_t>(std::min<size_t>(count, UINT32_MAX));
-}
-
 PermitRoom permit_room_of(const PermitList& rules, IpFamily family) {
-  const uint32_t compiled = compiled_rules(rules);
+  const uint32_t compiled = rules.compiled_rules();
   if (family == IpFamily::ipv6 && compiled <= plain_ipv6_permit_rules)
     return {.families = 0, .chunks = plain_ipv6_permit_chunks(compiled)};
   // Two boundaries for each prefix or tag, one for `any`.
@@ -281,7 +268,7 @@ Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFa
 
 Expected<void> Model::check_permit_room(IpFamily family, const PermitList& rules,
                                         const PermitList& current) const {
-  const uint32_t compiled = compiled_rules(rules);
+  const uint32_t compiled = rules.compiled_rules();
   if (compiled > limits_.rules_per_eip) {
     return fail(ErrorCode::resource_exhausted,
                 "the list has " + std::to_string(compiled) +

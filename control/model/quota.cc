@@ -44,7 +44,7 @@ TenantQuotaUse Model::quota_of(const TenantId& tenant) const {
 
 EipQuotaUse Model::quota_of(const Eip& eip) const {
   return {.rules = use_of(eip.quota.rules, limits_.default_rules_per_eip, limits_.rules_per_eip,
-                          compiled_rules(eip.permit)),
+                          eip.permit.compiled_rules()),
           .flows = use_of(eip.quota.flows, limits_.flows_per_eip, limits_.flows, 0)};
 }
 
@@ -111,7 +111,7 @@ Expected<void> Model::check_eip_quota(const TenantId& tenant) const {
 }
 
 Expected<void> Model::check_rule_quota(const Eip& eip, const PermitList& rules) const {
-  const uint64_t wanted = compiled_rules(rules);
+  const uint64_t wanted = rules.compiled_rules();
   const QuotaUse of_eip = quota_of(eip).rules;
   if (wanted <= of_eip.used) return {};
   // check_permit_room() says it of the capacity.

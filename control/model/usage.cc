@@ -190,7 +190,7 @@ void Usage::count(const Eip& eip) {
   tag_sets_ += eip.tags.empty() ? 0 : 1;
   OfTenant& tenant = tenants_[eip.tenant];
   ++tenant.eips;
-  tenant.rules += compiled_rules(eip.permit);
+  tenant.rules += eip.permit.compiled_rules();
   ipv6_eips_ += eip.address.is_v6() ? 1 : 0;
   eip_of_vm_[{{eip.tenant, eip.vm}, eip.address.family()}] = eip.address;
 }
@@ -206,7 +206,7 @@ void Usage::remove(const Eip& eip) {
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
   ipv6_eips_ -= eip.address.is_v6() ? 1 : 0;
   const auto tenant = tenants_.find(eip.tenant);
-  tenant->second.rules -= compiled_rules(eip.permit);
+  tenant->second.rules -= eip.permit.compiled_rules();
   if (--tenant->second.eips == 0) tenants_.erase(tenant);
   eip_of_vm_.erase({{eip.tenant, eip.vm}, eip.address.family()});
   if (auto* pool = local_pool_of(eip.address)) --pool->used_;
@@ -219,8 +219,8 @@ void Usage::replace(const Eip& eip, const Eip& next) {
   tag_sets_ += next.tags.empty() ? 0 : 1;
   tag_sets_ -= eip.tags.empty() ? 0 : 1;
   OfTenant& tenant = tenants_.at(eip.tenant);
-  tenant.rules += compiled_rules(next.permit);
-  tenant.rules -= compiled_rules(eip.permit);
+  tenant.rules += next.permit.compiled_rules();
+  tenant.rules -= eip.permit.compiled_rules();
 }
 
 void Usage::count(const State& state, const Pool& pool) {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "control/model/model.h"
+#include "src/base/ahead.h"
 
 namespace portcullis::publish {
 namespace {
@@ -87,12 +88,19 @@ Expected<void> Publisher::publish(compile::Update update) {
   const auto keep_first_error = [&](Expected<void> step) {
     if (result && !step) result = std::move(step);
   };
-  for (const auto& [eip, binding] : update.bindings) leave(eip, binding);
-  if (update.pools) keep_first_error(set_pools(*update.pools));
-  std::vector<CompiledBinding*> coming;
+  std::vector<Coming> coming;
   coming.reserve(update.bindings.size());
-  for (auto& [eip, binding] : update.bindings)
-    if (binding) coming.push_back(&*binding);
+  in_passes(
+      update.bindings, [&](const auto& entry) { bindings_.prefetch(entry.first); },
+      [&](const auto& entry) {
+        if (const auto known = bindings_.find(entry.first); known != bindings_.end())
+          prefetch_object(known->second);
+      },
+      [&](auto& entry) {
+        Bound* const known = leave(entry.first, entry.second);
+        if (entry.second) coming.push_back({&*entry.second, known});
+      });
+  if (update.pools) keep_first_error(set_pools(*update.pools));
   keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
@@ -105,9 +113,9 @@ Expected<void> Publisher::publish_all(compile::ImageParts image) {
   bindings_.reserve(image.bindings());
   Expected<void> put;
   for (auto part = image.next(); put && !part.empty(); part = image.next()) {
-    std::vector<CompiledBinding*> coming;
+    std::vector<Coming> coming;
     coming.reserve(part.size());
-    for (CompiledBinding& binding : part) coming.push_back(&binding);
+    for (CompiledBinding& binding : part) coming.push_back({&binding, nullptr});
     put = put_all(std::move(coming));
   }
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
@@ -118,19 +126,21 @@ Expected<void> Publisher::publish_all(compile::ImageParts image) {
 // Takes away what must be gone before anything of the update comes: the whole binding if its EIP is bound no
 // more or to another owner, its endpoint key if it moves. A moving endpoint cannot send until put() has given
 // it its new key: at no moment do two locations speak for one EIP.
-void Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& next) {
+Publisher::Bound* Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& next) {
   const auto found = bindings_.find(eip);
-  if (found == bindings_.end()) return;
+  if (found == bindings_.end()) return nullptr;
   Bound& bound = found->second;
   if (!next || next->incarnation != bound.binding.incarnation) {
     unbind(bound);
     bindings_.erase(found);
-  } else if (bound.key &&
-             (next->port != bound.binding.port || next->encapsulation != bound.binding.encapsulation ||
-              next->dip != bound.binding.dip)) {
+    return nullptr;
+  }
+  if (bound.key && (next->port != bound.binding.port || next->encapsulation != bound.binding.encapsulation ||
+                    next->dip != bound.binding.dip)) {
     erase(*bound.key);
     bound.key.reset();
   }
+  return &bound;
 }
 
 // The key first: the endpoint can send nothing (spoofed_source) before it stops being reachable (unbound), so
@@ -264,10 +274,11 @@ void Publisher::erase(const Location& key) {
 //   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
 //   and entries survive either order: generations differ, so each is judged again by the record that the
 //   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
-Expected<void> Publisher::put(CompiledBinding& binding) {
-  auto known = bindings_.find(binding.eip);
-  const bool is_new = known == bindings_.end();
-  if (!is_new && known->second.key && known->second.binding == binding) return {};
+Expected<void> Publisher::put(const Coming& coming) {
+  CompiledBinding& binding = *coming.binding;
+  Bound* known = coming.known;
+  const bool is_new = known == nullptr;
+  if (!is_new && known->key && known->binding == binding) return {};
 
   const auto refused = [&](const std::string& why) {
     return fail(ErrorCode::internal, "the binding could not be published: " + why, {},
@@ -276,7 +287,7 @@ Expected<void> Publisher::put(CompiledBinding& binding) {
   const auto port = port_ids_.find(binding.port);
   if (port == port_ids_.end()) return refused("no port is named '" + binding.port + "'");
 
-  BindingId id = is_new ? no_binding : known->second.id;
+  BindingId id = is_new ? no_binding : known->id;
   if (is_new && !with_room([&] { return take_id(id); })) return refused("all binding ids are in use");
   Expected<Placement> placement = place(binding, id, port->second);
   if (!placement) {
@@ -292,10 +303,10 @@ Expected<void> Publisher::put(CompiledBinding& binding) {
   const bool has_key = with_room([&] { return set(key, slot); });
 
   if (is_new) {
-    known = bindings_.emplace(binding.eip, Bound{}).first;
-    known->second.id = id;
+    known = &bindings_.emplace(binding.eip, Bound{}).first->second;
+    known->id = id;
   }
-  Bound& bound = known->second;
+  Bound& bound = *known;
   if (!is_new) {
     forget_hits(bound, binding.permit);
     leave_placement(bound);
@@ -320,21 +331,24 @@ void Publisher::leave_placement(Bound& bound) {
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow
 // come after those that shrink. Other things are shared (tag sets, links): what finds no room tries again as
 // long as others have found theirs, and in the end is put in the place of what it replaces.
-Expected<void> Publisher::put_all(std::vector<CompiledBinding*> coming) {
-  std::stable_partition(coming.begin(), coming.end(), [&](const CompiledBinding* next) {
-    const auto known = bindings_.find(next->eip);
-    return known != bindings_.end() &&
-           model::compiled_rules(next->permit) <= known->second.placement.hits_before.size();
+Expected<void> Publisher::put_all(std::vector<Coming> coming) {
+  std::stable_partition(coming.begin(), coming.end(), [](const Coming& next) {
+    return next.known != nullptr &&
+           next.binding->permit.compiled_rules() <= next.known->placement.hits_before.size();
   });
   while (true) {
     Expected<void> first;
-    std::vector<CompiledBinding*> left;
-    for (CompiledBinding* binding : coming) {
-      auto done = put(*binding);
-      if (done) continue;
+    std::vector<Coming> left;
+    const auto fetch = [](const Coming& next) {
+      if (next.known != nullptr) prefetch_object(*next.known);
+    };
+    in_passes(coming, fetch, [&](const Coming& next) {
+      auto done = put(next);
+      if (done) return;
       if (first) first = std::move(done);
-      left.push_back(binding);
-    }
+      const auto known = bindings_.find(next.binding->eip);
+      left.push_back({next.binding, known == bindings_.end() ? nullptr : &known->second});
+    });
     if (left.empty()) return {};
     if (left.size() == coming.size()) return put_in_place(left);
     coming = std::move(left);
@@ -343,26 +357,26 @@ Expected<void> Publisher::put_all(std::vector<CompiledBinding*> coming) {
 
 // Nothing leads to the old records while they make room: until the new ones are there, the EIPs are as if
 // they were not bound. The old ones come back where that has not helped.
-Expected<void> Publisher::put_in_place(const std::vector<CompiledBinding*>& coming) {
+Expected<void> Publisher::put_in_place(const std::vector<Coming>& coming) {
   std::map<IpAddr, CompiledBinding> old;
-  for (const CompiledBinding* next : coming) {
-    const auto known = bindings_.find(next->eip);
-    if (known == bindings_.end()) continue;
-    old.emplace(next->eip, known->second.binding);
-    lead_nowhere(known->second);
-    leave_placement(known->second);
+  for (const Coming& next : coming) {
+    if (next.known == nullptr) continue;
+    old.emplace(next.binding->eip, next.known->binding);
+    lead_nowhere(*next.known);
+    leave_placement(*next.known);
   }
   wait_for_readers();
   Expected<void> first;
-  for (CompiledBinding* next : coming) {
-    auto done = put(*next);
+  for (const Coming& next : coming) {
+    auto done = put(next);
     if (done) continue;
     if (first) first = std::move(done);
-    const auto before = old.find(next->eip);
-    if (before == old.end() || put(before->second)) continue;
+    const IpAddr& eip = next.binding->eip;
+    const auto before = old.find(eip);
+    if (before == old.end() || put({&before->second, next.known})) continue;
     // Nothing is left half there.
-    unbind(bindings_.at(next->eip));
-    bindings_.erase(next->eip);
+    unbind(*next.known);
+    bindings_.erase(eip);
   }
   return first;
 }

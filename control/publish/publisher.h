@@ -113,6 +113,12 @@ class Publisher {
     std::map<std::string, uint64_t> earlier_hits;
   };
 
+  // What is to be put, and as what its EIP is bound until then (nullptr: it is not).
+  struct Coming {
+    compile::CompiledBinding* binding;
+    Bound* known;
+  };
+
   struct Tag {
     TagId id;
     uint32_t users;  // sets and rules
@@ -139,7 +145,8 @@ class Publisher {
     std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
   };
 
-  void leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
+  // What the EIP is bound as after it, or nullptr.
+  Bound* leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
   void unbind(Bound& bound);
   void lead_nowhere(Bound& bound);
   void leave_placement(Bound& bound);
@@ -157,9 +164,9 @@ class Publisher {
   [[nodiscard]] bool set(const Location& key, Slot slot);
   void erase(const Location& key);
   // `binding` is taken, if it finds room; so are those of the two below.
-  [[nodiscard]] Expected<void> put(compile::CompiledBinding& binding);
-  [[nodiscard]] Expected<void> put_all(std::vector<compile::CompiledBinding*> coming);
-  [[nodiscard]] Expected<void> put_in_place(const std::vector<compile::CompiledBinding*>& coming);
+  [[nodiscard]] Expected<void> put(const Coming& coming);
+  [[nodiscard]] Expected<void> put_all(std::vector<Coming> coming);
+  [[nodiscard]] Expected<void> put_in_place(const std::vector<Coming>& coming);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,

@@ -1,7 +1,10 @@
 // Many calls as one: Apply and Import.
 #include <google/protobuf/descriptor.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -29,10 +32,11 @@ using Step = Edit<std::string>;
 struct PlacedStep {
   std::string_view call;  // "set_tag"
   Step step;
+  std::optional<IpAddr> eip = {};  // ObjectEdit::eip
 };
 
 template <typename Request>
-Expected<Step> step_of_call(const Request& request) {
+Expected<PlacedStep> step_of_call(const Request& request) {
   if (request.has_expected_generation())
     return fail(ErrorCode::invalid_argument,
                 "one operation of many has no expected_generation of its own; give it to Apply",
@@ -40,26 +44,29 @@ Expected<Step> step_of_call(const Request& request) {
   if (!request.request_id().empty())
     return fail(ErrorCode::invalid_argument,
                 "one operation of many has no request_id of its own; give it to Apply", "request_id");
-  return edit_of(request).map([&](auto edit) -> Step {
+  return edit_of(request).map([&](auto edit) -> PlacedStep {
     using Object = typename decltype(edit)::ObjectType;
+    const std::optional<IpAddr> eip = edit.eip;
+    Step step;
     if constexpr (std::is_same_v<Object, model::Eip>)
-      return [edit = std::move(edit)](Draft& draft) {
+      step = [edit = std::move(edit)](Draft& draft) {
         return edit.carry_out(draft).map(
-            [](const model::Eip& eip) { return model::eip_name(eip.tenant, eip.address); });
+            [](const model::Eip& changed) { return model::eip_name(changed.tenant, changed.address); });
       };
     else if constexpr (std::is_same_v<Object, model::TenantQuota>)
-      return [edit = std::move(edit)](Draft& draft) {
+      step = [edit = std::move(edit)](Draft& draft) {
         return edit.carry_out(draft).map(
             [](const model::TenantQuota& quota) { return model::quota_name(quota.tenant); });
       };
     else
-      return [edit = std::move(edit), name = object_of(request)](Draft& draft) {
+      step = [edit = std::move(edit), name = object_of(request)](Draft& draft) {
         return edit.carry_out(draft).map([&](const Object&) { return name; });
       };
+    return {.call = {}, .step = std::move(step), .eip = eip};
   });
 }
 
-Expected<Step> step_of(const v1::Operation& operation) {
+Expected<PlacedStep> step_of(const v1::Operation& operation) {
   switch (operation.operation_case()) {
     case v1::Operation::kCreateVm:
       return step_of_call(operation.create_vm());
@@ -112,6 +119,16 @@ std::string field_of(size_t index, std::string_view call) {
   return field;
 }
 
+// What the next steps read, into the caches.
+constexpr size_t fetched_ahead = 16;
+void fetch_some(const Draft& draft, std::span<const PlacedStep> steps) {
+  std::vector<IpAddr> eips;
+  eips.reserve(fetched_ahead);
+  for (const PlacedStep& step : steps.first(std::min(fetched_ahead, steps.size())))
+    if (step.eip) eips.push_back(*step.eip);
+  draft.model().prefetch(eips);
+}
+
 template <typename Reply>
 void say_changes(const Draft& draft, Reply& reply) {
   for (const model::ChangedObject& object : draft.changed_objects()) *reply.add_changes() = to_proto(object);
@@ -131,11 +148,13 @@ Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request) {
     const std::string_view call = call_of(request.operations(i));
     auto step = step_of(request.operations(i));
     if (!step) return at(field_of(static_cast<size_t>(i), call), std::move(step.error()));
-    steps->push_back({call, std::move(*step)});
+    step->call = call;
+    steps->push_back(std::move(*step));
   }
   return [steps](Draft& draft) -> Expected<v1::ApplyResponse> {
     v1::ApplyResponse reply;
     for (size_t i = 0; i < steps->size(); ++i) {
+      if (i % fetched_ahead == 0) fetch_some(draft, std::span(*steps).subspan(i));
       const PlacedStep& placed = (*steps)[i];
       const size_t before = draft.steps();
       auto name = placed.step(draft);

@@ -157,7 +157,7 @@ Expected<EipEdit<v1::SetPermitListResponse>> edit_of(const v1::SetPermitListRequ
          keep_established = request.keep_established()](const model::Draft& draft) {
           return draft.model().plan_set_permit_list(eip.tenant, eip.address, rules, keep_established);
         },
-        list_of<v1::SetPermitListResponse>};
+        list_of<v1::SetPermitListResponse>, eip->address};
   });
 }
 
@@ -169,29 +169,28 @@ Expected<EipEdit<v1::AddPermitRulesResponse>> edit_of(const v1::AddPermitRulesRe
         [eip = *eip, rules = std::move(rules)](const model::Draft& draft) {
           return draft.model().plan_add_permit_rules(eip.tenant, eip.address, rules.rules());
         },
-        list_of<v1::AddPermitRulesResponse>};
+        list_of<v1::AddPermitRulesResponse>, eip->address};
   });
 }
 
 Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitRulesRequest& request) {
-  return eip_key(request.eip(), "eip").map([&](EipKey eip) {
+  return eip_key(request.eip(), "eip").map([&](const EipKey& eip) {
     std::vector<std::string> names(request.names().begin(), request.names().end());
     return EipEdit<v1::RemovePermitRulesResponse>{
-        [eip = std::move(eip), names = std::move(names),
+        [eip, names = std::move(names),
          keep_established = request.keep_established()](const model::Draft& draft) {
           return draft.model().plan_remove_permit_rules(eip.tenant, eip.address, names, keep_established);
         },
-        list_of<v1::RemovePermitRulesResponse>};
+        list_of<v1::RemovePermitRulesResponse>, eip.address};
   });
 }
 
 Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) {
-  return eip_key(request.eip(), "eip").map([&](EipKey eip) {
-    return EipEdit<v1::SetTagResponse>{
-        [eip = std::move(eip), tags = to_set(request.tags())](const model::Draft& draft) {
-          return draft.model().plan_set_tag(eip.tenant, eip.address, tags);
-        },
-        eip_of<v1::SetTagResponse>};
+  return eip_key(request.eip(), "eip").map([&](const EipKey& eip) {
+    return EipEdit<v1::SetTagResponse>{[eip, tags = to_set(request.tags())](const model::Draft& draft) {
+                                         return draft.model().plan_set_tag(eip.tenant, eip.address, tags);
+                                       },
+                                       eip_of<v1::SetTagResponse>, eip.address};
   });
 }
 
@@ -209,15 +208,15 @@ Expected<QuotaEdit<v1::SetTenantQuotaResponse>> edit_of(const v1::SetTenantQuota
 }
 
 Expected<EipEdit<v1::SetEipQuotaResponse>> edit_of(const v1::SetEipQuotaRequest& request) {
-  return eip_key(request.eip(), "eip").map([&](EipKey eip) {
+  return eip_key(request.eip(), "eip").map([&](const EipKey& eip) {
     model::EipQuotaChange change;
     if (request.has_rules()) change.rules = request.rules();
     if (request.has_flows()) change.flows = request.flows();
-    return EipEdit<v1::SetEipQuotaResponse>{[eip = std::move(eip), change](const model::Draft& draft) {
+    return EipEdit<v1::SetEipQuotaResponse>{[eip, change](const model::Draft& draft) {
                                               return draft.model().plan_set_eip_quota(eip.tenant, eip.address,
                                                                                       change);
                                             },
-                                            eip_quota_of<v1::SetEipQuotaResponse>};
+                                            eip_quota_of<v1::SetEipQuotaResponse>, eip.address};
   });
 }
 

@@ -370,14 +370,20 @@ TEST_F(PermitTest, NamesAreUnique) {
 
 // --- capacity ---
 
-TEST_F(PermitTest, CompiledRules) {
+TEST_F(PermitTest, WhatAListSaysWithoutItsRules) {
   PermitRule prefixes = rule("a");
   prefixes.remote = std::vector{net("10.0.0.0/8"), net("192.0.2.0/24"), net("198.51.100.0/24")};
   PermitRule tags = rule("b");
   tags.remote = std::vector<std::string>{"db", "web"};
-  EXPECT_EQ(compiled_rules({}), 0U);
-  EXPECT_EQ(compiled_rules({rule("any")}), 1U);
-  EXPECT_EQ(compiled_rules({prefixes, tags, rule("any")}), 6U);
+  EXPECT_EQ(PermitList().compiled_rules(), 0U);
+  EXPECT_EQ(PermitList({rule("any")}).compiled_rules(), 1U);
+  EXPECT_EQ(PermitList({prefixes, tags, rule("any")}).compiled_rules(), 6U);
+  const auto remotes = [](const PermitList& list) { return std::pair(list.has_any(), list.has_prefixes()); };
+  EXPECT_EQ(remotes({}), std::pair(false, false));
+  EXPECT_EQ(remotes({tags}), std::pair(false, false));
+  EXPECT_EQ(remotes({tags, prefixes}), std::pair(false, true));
+  EXPECT_EQ(remotes({rule("any"), tags}), std::pair(true, false));
+  EXPECT_EQ(remotes({prefixes, rule("any"), tags}), std::pair(true, true));
 }
 
 TEST_F(PermitTest, RulesOfAnEip) {
