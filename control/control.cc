@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <system_error>
 #include <variant>
 
 #include "control/compile/compile.h"
@@ -229,19 +230,27 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
   return {};
 }
 
-// The disk takes its time.
+// Many changes are compiled while the disk takes its time.
 Expected<void> Control::append(const model::ChangeSet& changes, const store::AnsweredRequest* request,
                                const std::function<void()>& beside) {
   constexpr size_t worth_a_thread = 100;
-  if (changes.changes.size() < worth_a_thread) {
-    auto appended = store_->append(changes, request);
-    if (appended) beside();
-    return appended;
+  const auto write = [&] { return store_->append(changes, request); };
+  std::future<Expected<void>> writing;
+  if (changes.changes.size() >= worth_a_thread) {
+    try {
+      writing = std::async(std::launch::async, write);
+    } catch (const std::system_error& none) {
+      spdlog::debug("no thread to write beside: {}", none.what());
+    }
   }
-  auto appended = std::async(std::launch::async, [&] { return store_->append(changes, request); });
-  std::this_thread::yield();  // where there is one CPU, to whom the disk will make wait
+  if (!writing.valid()) {
+    auto written = write();
+    if (written) beside();
+    return written;
+  }
+  std::this_thread::yield();  // where there is but one CPU the writer comes first: it soon waits
   beside();
-  return appended.get();
+  return writing.get();
 }
 
 void Control::tick() {
