@@ -3,9 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <future>
 #include <set>
 #include <string>
-#include <system_error>
 #include <variant>
 
 #include "control/compile/compile.h"
@@ -191,11 +191,16 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
 Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
   const model::ChangeSet changes = draft.changes();
   Event event{changes.generation, draft.changed_objects()};
-  compile::Update update;
-  const auto compile = [&] { update = compile::compile_change(model_.state(), changes); };
-  if (auto recorded = record(draft, changes, request, compile); !recorded) return recorded;
+  // Many changes are compiled while the store waits for the disk. The draft's state, which they are compiled
+  // from, is the one that holds once they are stored; its generation, which the store's success raises, is
+  // not asked.
+  constexpr size_t worth_a_thread = 100;
+  const auto how = changes.changes.size() < worth_a_thread ? std::launch::deferred
+                                                           : std::launch::async | std::launch::deferred;
+  auto compiled = std::async(how, [&] { return compile::compile_change(model_.state(), changes); });
+  if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
-  auto published = publisher_.publish(std::move(update));
+  auto published = publisher_.publish(compiled.get());
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
@@ -212,10 +217,10 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
 
 // Durable first: what a failed append leaves is what was there before.
 Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
-                               const store::AnsweredRequest* request, const std::function<void()>& beside) {
+                               const store::AnsweredRequest* request) {
   if (changes.changes.empty() && request == nullptr) return {};
   if (store_->is_compacting()) store_->preserve(draft.before());
-  if (auto appended = append(changes, request, beside); !appended) return appended;
+  if (auto appended = store_->append(changes, request); !appended) return appended;
   draft.keep();
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
@@ -228,29 +233,6 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
     }
   }
   return {};
-}
-
-// Many changes are compiled while the disk takes its time.
-Expected<void> Control::append(const model::ChangeSet& changes, const store::AnsweredRequest* request,
-                               const std::function<void()>& beside) {
-  constexpr size_t worth_a_thread = 100;
-  const auto write = [&] { return store_->append(changes, request); };
-  std::future<Expected<void>> writing;
-  if (changes.changes.size() >= worth_a_thread) {
-    try {
-      writing = std::async(std::launch::async, write);
-    } catch (const std::system_error& none) {
-      spdlog::debug("no thread to write beside: {}", none.what());
-    }
-  }
-  if (!writing.valid()) {
-    auto written = write();
-    if (written) beside();
-    return written;
-  }
-  std::this_thread::yield();  // where there is but one CPU the writer comes first: it soon waits
-  beside();
-  return writing.get();
 }
 
 void Control::tick() {

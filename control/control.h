@@ -2,7 +2,8 @@
 // store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
 //
 // A change goes plan -> draft -> store -> compile -> publish: it is checked wholly before anything changes,
-// durable before anything sees it, and enforced by every worker before the caller is answered.
+// durable before anything sees it, and enforced by every worker before the caller is answered. Many changes
+// are compiled on a thread that reads the model while the store writes.
 #pragma once
 
 #include <chrono>
@@ -169,12 +170,8 @@ class Control {
   // The answer to an earlier call of this id; none: it is the first.
   [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request, int64_t now_ms);
   [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
-  // `beside`: done while the store writes, or after; what it makes is of worth only if that succeeds.
-  [[nodiscard]] Expected<void> record(
-      model::Draft& draft, const model::ChangeSet& changes, const store::AnsweredRequest* request,
-      const std::function<void()>& beside = [] {});
-  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request,
-                                      const std::function<void()>& beside);
+  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
+                                      const store::AnsweredRequest* request);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   // One step, if the log is long or a compaction is under way. False: there is nothing to do now.

@@ -124,9 +124,9 @@ class Model {
   [[nodiscard]] TenantQuotaUse quota_of(const TenantId& tenant) const;
   [[nodiscard]] EipQuotaUse quota_of(const Eip& eip) const;
 
-  // NOT_FOUND also when the EIP is another tenant's.
   // What a call on each of these EIPs reads, into the caches.
   void prefetch(std::span<const IpAddr> eips) const;
+  // NOT_FOUND also when the EIP is another tenant's.
   [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, const IpAddr& eip) const;
   [[nodiscard]] Expected<const Vm*> find_vm(const VmKey& key) const;
 

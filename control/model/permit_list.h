@@ -15,15 +15,23 @@
 
 namespace portcullis::model {
 
-// Prefixes or tags of a rule; none for `any`.
-[[nodiscard]] size_t ranges_of(const PermitRule& rule);
-
 class PermitList {
  public:
   PermitList() = default;
   // Not explicit: rules are a list.
   PermitList(std::vector<PermitRule> rules);
   PermitList(std::initializer_list<PermitRule> rules) : PermitList(std::vector<PermitRule>(rules)) {}
+  PermitList(const PermitList&) = default;
+  PermitList& operator=(const PermitList&) = default;
+  // What is moved from is empty.
+  PermitList(PermitList&& other) noexcept
+      : rules_(std::move(other.rules_)), said_(std::exchange(other.said_, {})) {}
+  PermitList& operator=(PermitList&& other) noexcept {
+    rules_ = std::move(other.rules_);
+    said_ = std::exchange(other.said_, {});
+    return *this;
+  }
+  ~PermitList() = default;
 
   [[nodiscard]] const PermitRule* begin() const { return rules_ == nullptr ? nullptr : rules_->data(); }
   [[nodiscard]] const PermitRule* end() const { return begin() + size(); }
@@ -31,11 +39,13 @@ class PermitList {
   [[nodiscard]] bool empty() const { return rules_ == nullptr; }
   [[nodiscard]] const PermitRule& operator[](size_t i) const { return (*rules_)[i]; }
   // Rules as the data plane compares them: one per prefix or tag, one for `any`.
-  [[nodiscard]] uint32_t compiled_rules() const { return compiled_; }
-  // Whether there is a rule whose remote is `any`, or prefixes.
-  [[nodiscard]] bool has_any() const { return has_any_; }
-  [[nodiscard]] bool has_prefixes() const { return has_prefixes_; }
-  // Into the caches: where the rules lie, and, when that has come, the rules.
+  [[nodiscard]] uint32_t compiled_rules() const { return said_.compiled; }
+  // Whether the remote of one of the rules is `any`.
+  [[nodiscard]] bool has_any() const { return said_.has_any; }
+  // Whether the remote of one of the rules is a list of prefixes.
+  [[nodiscard]] bool has_prefixes() const { return said_.has_prefixes; }
+  // Into the caches: where the rules lie, and, when that has come, the first of them, which are all of most
+  // lists.
   void prefetch_place() const { __builtin_prefetch(rules_.get()); }
   void prefetch_rules() const {
     constexpr size_t some = 4;
@@ -50,9 +60,12 @@ class PermitList {
 
  private:
   std::shared_ptr<const std::vector<PermitRule>> rules_;
-  uint32_t compiled_ = 0;
-  bool has_any_ = false;
-  bool has_prefixes_ = false;
+  struct Said {
+    uint32_t compiled = 0;
+    bool has_any = false;
+    bool has_prefixes = false;
+  };
+  Said said_;
 };
 
 }  // namespace portcullis::model

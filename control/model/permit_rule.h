@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,5 +35,12 @@ struct PermitRule {
   bool tracked = false;              // inbound only
   friend bool operator==(const PermitRule&, const PermitRule&) = default;
 };
+
+// Prefixes or tags; none for `any`.
+[[nodiscard]] inline size_t ranges_of(const PermitRule& rule) {
+  if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote)) return prefixes->size();
+  if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote)) return tags->size();
+  return 0;
+}
 
 }  // namespace portcullis::model

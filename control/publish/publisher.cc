@@ -3,6 +3,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <span>
 
@@ -109,6 +110,7 @@ Expected<void> Publisher::publish(compile::Update update) {
 
 // Without what publish() does for what is there before: there is nothing.
 Expected<void> Publisher::publish_all(compile::ImageParts image) {
+  assert(bindings_.empty());
   if (auto set = set_pools(image.pools()); !set) return set;
   bindings_.reserve(image.bindings());
   Expected<void> put;
@@ -274,11 +276,10 @@ void Publisher::erase(const Location& key) {
 //   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
 //   and entries survive either order: generations differ, so each is judged again by the record that the
 //   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
-Expected<void> Publisher::put(const Coming& coming) {
+Expected<void> Publisher::put(Coming& coming) {
   CompiledBinding& binding = *coming.binding;
-  Bound* known = coming.known;
-  const bool is_new = known == nullptr;
-  if (!is_new && known->key && known->binding == binding) return {};
+  const bool is_new = coming.known == nullptr;
+  if (!is_new && coming.known->key && coming.known->binding == binding) return {};
 
   const auto refused = [&](const std::string& why) {
     return fail(ErrorCode::internal, "the binding could not be published: " + why, {},
@@ -287,7 +288,7 @@ Expected<void> Publisher::put(const Coming& coming) {
   const auto port = port_ids_.find(binding.port);
   if (port == port_ids_.end()) return refused("no port is named '" + binding.port + "'");
 
-  BindingId id = is_new ? no_binding : known->id;
+  BindingId id = is_new ? no_binding : coming.known->id;
   if (is_new && !with_room([&] { return take_id(id); })) return refused("all binding ids are in use");
   Expected<Placement> placement = place(binding, id, port->second);
   if (!placement) {
@@ -303,10 +304,10 @@ Expected<void> Publisher::put(const Coming& coming) {
   const bool has_key = with_room([&] { return set(key, slot); });
 
   if (is_new) {
-    known = &bindings_.emplace(binding.eip, Bound{}).first->second;
-    known->id = id;
+    coming.known = &bindings_.emplace(binding.eip, Bound{}).first->second;
+    coming.known->id = id;
   }
-  Bound& bound = *known;
+  Bound& bound = *coming.known;
   if (!is_new) {
     forget_hits(bound, binding.permit);
     leave_placement(bound);
@@ -342,22 +343,21 @@ Expected<void> Publisher::put_all(std::vector<Coming> coming) {
     const auto fetch = [](const Coming& next) {
       if (next.known != nullptr) prefetch_object(*next.known);
     };
-    in_passes(coming, fetch, [&](const Coming& next) {
+    in_passes(coming, fetch, [&](Coming& next) {
       auto done = put(next);
       if (done) return;
       if (first) first = std::move(done);
-      const auto known = bindings_.find(next.binding->eip);
-      left.push_back({next.binding, known == bindings_.end() ? nullptr : &known->second});
+      left.push_back(next);
     });
     if (left.empty()) return {};
-    if (left.size() == coming.size()) return put_in_place(left);
+    if (left.size() == coming.size()) return put_in_place(std::move(left));
     coming = std::move(left);
   }
 }
 
 // Nothing leads to the old records while they make room: until the new ones are there, the EIPs are as if
 // they were not bound. The old ones come back where that has not helped.
-Expected<void> Publisher::put_in_place(const std::vector<Coming>& coming) {
+Expected<void> Publisher::put_in_place(std::vector<Coming> coming) {
   std::map<IpAddr, CompiledBinding> old;
   for (const Coming& next : coming) {
     if (next.known == nullptr) continue;
@@ -367,13 +367,15 @@ Expected<void> Publisher::put_in_place(const std::vector<Coming>& coming) {
   }
   wait_for_readers();
   Expected<void> first;
-  for (const Coming& next : coming) {
+  for (Coming& next : coming) {
     auto done = put(next);
     if (done) continue;
     if (first) first = std::move(done);
-    const IpAddr& eip = next.binding->eip;
+    const IpAddr eip = next.binding->eip;
     const auto before = old.find(eip);
-    if (before == old.end() || put({&before->second, next.known})) continue;
+    if (before == old.end()) continue;
+    next.binding = &before->second;
+    if (put(next)) continue;
     // Nothing is left half there.
     unbind(*next.known);
     bindings_.erase(eip);

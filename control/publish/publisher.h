@@ -113,7 +113,7 @@ class Publisher {
     std::map<std::string, uint64_t> earlier_hits;
   };
 
-  // What is to be put, and as what its EIP is bound until then (nullptr: it is not).
+  // What is to be put, and as what its EIP is bound by now (nullptr: it is not).
   struct Coming {
     compile::CompiledBinding* binding;
     Bound* known;
@@ -163,10 +163,10 @@ class Publisher {
   void set(View view, const IpAddr& address, uint32_t value);
   [[nodiscard]] bool set(const Location& key, Slot slot);
   void erase(const Location& key);
-  // `binding` is taken, if it finds room; so are those of the two below.
-  [[nodiscard]] Expected<void> put(const Coming& coming);
+  // What Coming::binding points to is taken, if it finds room; so it is by the two below.
+  [[nodiscard]] Expected<void> put(Coming& coming);
   [[nodiscard]] Expected<void> put_all(std::vector<Coming> coming);
-  [[nodiscard]] Expected<void> put_in_place(const std::vector<Coming>& coming);
+  [[nodiscard]] Expected<void> put_in_place(std::vector<Coming> coming);
 
   [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,

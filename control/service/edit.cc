@@ -177,7 +177,7 @@ Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitR
   return eip_key(request.eip(), "eip").map([&](const EipKey& eip) {
     std::vector<std::string> names(request.names().begin(), request.names().end());
     return EipEdit<v1::RemovePermitRulesResponse>{
-        [eip, names = std::move(names),
+        [eip = EipKey(eip), names = std::move(names),
          keep_established = request.keep_established()](const model::Draft& draft) {
           return draft.model().plan_remove_permit_rules(eip.tenant, eip.address, names, keep_established);
         },
@@ -187,10 +187,11 @@ Expected<EipEdit<v1::RemovePermitRulesResponse>> edit_of(const v1::RemovePermitR
 
 Expected<EipEdit<v1::SetTagResponse>> edit_of(const v1::SetTagRequest& request) {
   return eip_key(request.eip(), "eip").map([&](const EipKey& eip) {
-    return EipEdit<v1::SetTagResponse>{[eip, tags = to_set(request.tags())](const model::Draft& draft) {
-                                         return draft.model().plan_set_tag(eip.tenant, eip.address, tags);
-                                       },
-                                       eip_of<v1::SetTagResponse>, eip.address};
+    return EipEdit<v1::SetTagResponse>{
+        [eip = EipKey(eip), tags = to_set(request.tags())](const model::Draft& draft) {
+          return draft.model().plan_set_tag(eip.tenant, eip.address, tags);
+        },
+        eip_of<v1::SetTagResponse>, eip.address};
   });
 }
 
@@ -212,7 +213,7 @@ Expected<EipEdit<v1::SetEipQuotaResponse>> edit_of(const v1::SetEipQuotaRequest&
     model::EipQuotaChange change;
     if (request.has_rules()) change.rules = request.rules();
     if (request.has_flows()) change.flows = request.flows();
-    return EipEdit<v1::SetEipQuotaResponse>{[eip, change](const model::Draft& draft) {
+    return EipEdit<v1::SetEipQuotaResponse>{[eip = EipKey(eip), change](const model::Draft& draft) {
                                               return draft.model().plan_set_eip_quota(eip.tenant, eip.address,
                                                                                       change);
                                             },

@@ -25,7 +25,7 @@ struct ObjectEdit {
   using ObjectType = Object;
   std::function<Expected<model::Plan<Object>>(const model::Draft&)> plan;
   Reply (*reply)(const model::Draft&, const Object&);
-  std::optional<IpAddr> eip = {};  // that it is on, and whose list or tags it changes
+  std::optional<IpAddr> eip = {};  // that its plan reads, to be fetched ahead (Apply); none: nothing is
 
   // For who wants no reply.
   [[nodiscard]] Expected<Object> carry_out(model::Draft& draft) const { return draft.carry_out(plan(draft)); }

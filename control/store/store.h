@@ -1,6 +1,5 @@
 // The durable log of the model: every change set that was acknowledged, in order. What portcullisd knows
-// after a restart is what load() gives. Thread: one at a time; the control thread, and append() also one that
-// it waits for.
+// after a restart is what load() gives. Thread: the control thread only.
 #pragma once
 
 #include <cstddef>

@@ -20,6 +20,7 @@ inline void prefetch_object(const Object& object) {
 // next.
 template <typename Range, typename... Passes>
 void in_passes(Range&& range, Passes&&... passes) {
+  static_assert(sizeof...(Passes) > 0);
   constexpr size_t at_once = 16;
   const auto end = range.end();
   for (auto item = range.begin(); item != end;) {

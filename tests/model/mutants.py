@@ -86,6 +86,7 @@ class Workshop:
             for name in (os.path.relpath(source, ROOT) for source in sources):
                 self.compile_commands[name] = shlex.split(entry["command"])
                 self.objects[name] = entry["output"]
+                self.together.pop(name, None)
                 if len(sources) > 1:
                     self.together[name] = file
         commands = subprocess.run(["ninja", "-C", build, "-t", "commands", program], check=True, text=True,
@@ -99,7 +100,8 @@ class Workshop:
 
     def unfit(self, mutant: Mutant) -> str:
         """Why this fault cannot be planted, or nothing."""
-        found = (ROOT / mutant.file).read_text().count(mutant.old)
+        file = ROOT / mutant.file
+        found = file.read_text().count(mutant.old) if file.exists() else 0
         if found != 1:
             return f"text found {found} times in {mutant.file}"
         return "" if mutant.unit() in self.compile_commands else f"nothing in {self.build} compiles {mutant.unit()}"
@@ -281,6 +283,7 @@ def main() -> int:
     workshops = Workshops(build, scratch)
 
     outcomes = workshops.sound()
+    is_sound = not any(outcome.missed() for outcome in outcomes)
     # Those that are not tried this time must still be such that they could be.
     reasons = {mutant.name: workshops.plain.unfit(mutant) for mutant in listed if mutant not in mutants}
     outcomes += [Outcome(name, False, reason) for name, reason in reasons.items() if reason]
@@ -288,7 +291,7 @@ def main() -> int:
         print(f"{'sound' if outcome.caught else 'UNSOUND':7} {outcome.seconds:5.1f} s  {outcome.name}", flush=True)
         if not outcome.caught:
             print(outcome.how, outcome.detail)
-    if not any(outcome.missed() for outcome in outcomes):
+    if is_sound:
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             outcomes += [show(outcome) for outcome in pool.map(workshops.try_out, mutants)]
     shutil.rmtree(scratch, ignore_errors=True)

@@ -384,6 +384,19 @@ TEST_F(PermitTest, WhatAListSaysWithoutItsRules) {
   EXPECT_EQ(remotes({tags, prefixes}), std::pair(false, true));
   EXPECT_EQ(remotes({rule("any"), tags}), std::pair(true, false));
   EXPECT_EQ(remotes({prefixes, rule("any"), tags}), std::pair(true, true));
+
+  PermitList from{prefixes, rule("any")};
+  const PermitList to = std::move(from);
+  EXPECT_EQ(to.compiled_rules(), 4U);
+  EXPECT_EQ(remotes(to), std::pair(true, true));
+  from = PermitList({tags});
+  EXPECT_EQ(from.compiled_rules(), 2U);
+  PermitList taken;
+  taken = std::move(from);
+  EXPECT_EQ(taken.compiled_rules(), 2U);
+  from = {};
+  EXPECT_EQ(remotes(from), std::pair(false, false));
+  EXPECT_EQ(from.compiled_rules(), 0U);
 }
 
 TEST_F(PermitTest, RulesOfAnEip) {
