@@ -20,6 +20,9 @@ class Counter {
   }
   void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
   [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+  // Who reads it by get_first() and then others sees in them what was written before it.
+  void set_last(uint64_t n) { value_.store(n, std::memory_order_release); }
+  [[nodiscard]] uint64_t get_first() const { return value_.load(std::memory_order_acquire); }
 
  private:
   std::atomic<uint64_t> value_{0};

@@ -30,7 +30,6 @@ class PollGap {
   // When a turn begins. `tsc` never goes back.
   void turn(uint64_t tsc) {
     const uint64_t gap = tsc - turned_.get();
-    turned_.set(tsc);
     if (gap > this_interval_) [[unlikely]] {
       this_interval_ = gap;
       ever_.set(std::max(gap, ever_.get()));
@@ -41,12 +40,13 @@ class PollGap {
       this_interval_ = 0;
       interval_ends_ = tsc + interval_s * tsc_hz_;
     }
+    turned_.set_last(tsc);  // a gap that is under way no more is among those that ended
   }
 
   // As of `tsc`, the gap under way among them: a worker that is stuck shows while it is. Nothing before
   // begin(). Any thread.
   [[nodiscard]] Longest longest(uint64_t tsc) const {
-    const uint64_t turned = turned_.get();
+    const uint64_t turned = turned_.get_first();
     // The worker's core may be a little ahead of the reader's.
     const uint64_t under_way = turned == 0 || tsc < turned ? 0 : tsc - turned;
     return {nanoseconds(std::max(ever_.get(), under_way)), nanoseconds(std::max(recent_.get(), under_way))};
