@@ -396,6 +396,13 @@ def fuzzed(directory: pathlib.Path, target: str, seconds: int) -> Case:
     return Case("fuzz", target, "passed" if done.returncode == 0 else "failed", done.stdout, time.monotonic() - began)
 
 
+def tools() -> None:
+    """What tests find on PATH and no package of scripts/setup has; without it they are skipped."""
+    directory = BUILD / "prometheus"
+    if run_live([ROOT / "scripts/lib/fetch-prometheus", directory]) == 0:
+        os.environ["PATH"] += f":{directory}"
+
+
 KINDS = {"checks": checks, "unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
 
 
@@ -450,6 +457,7 @@ def main() -> int:
     if run_live([ROOT / "scripts/setup"]) != 0:
         cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
     else:
+        tools()
         for kind in [options.only] if options.only else KINDS:
             began = time.monotonic()
             cases += KINDS[kind](options.full)
