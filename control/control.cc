@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <future>
 #include <set>
 #include <string>
 #include <variant>
@@ -191,16 +190,11 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
 Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
   const model::ChangeSet changes = draft.changes();
   Event event{changes.generation, draft.changed_objects()};
-  // Many changes are compiled while the store waits for the disk. The draft's state, which they are compiled
-  // from, is the one that holds once they are stored; its generation, which the store's success raises, is
-  // not asked.
-  constexpr size_t worth_a_thread = 100;
-  const auto how = changes.changes.size() < worth_a_thread ? std::launch::deferred
-                                                           : std::launch::async | std::launch::deferred;
-  auto compiled = std::async(how, [&] { return compile::compile_change(model_.state(), changes); });
+  const auto began = Clock::now();
   if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
-  auto published = publisher_.publish(compiled.get());
+  const auto stored = Clock::now();
+  auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
@@ -211,7 +205,11 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
     spdlog::error("{} ({})", published.error().message, published.error().object);
     unenforced_ = published.error();
   }
-  if (published) history_.add(std::move(event));
+  if (published) {
+    durations_.storing.add(stored - began);
+    durations_.publishing.add(Clock::now() - stored);
+    history_.add(std::move(event));
+  }
   return published;
 }
 

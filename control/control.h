@@ -2,8 +2,7 @@
 // store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
 //
 // A change goes plan -> draft -> store -> compile -> publish: it is checked wholly before anything changes,
-// durable before anything sees it, and enforced by every worker before the caller is answered. Many changes
-// are compiled on a thread that reads the model while the store writes.
+// durable before anything sees it, and enforced by every worker before the caller is answered.
 #pragma once
 
 #include <chrono>
@@ -22,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/durations.h"
 #include "control/history.h"
 #include "control/model/draft.h"
 #include "control/publish/publisher.h"
@@ -154,6 +154,8 @@ class Control {
 
   // What is enforced, change by change. Thread: any.
   [[nodiscard]] const History& history() const { return history_; }
+  // How long changes took. Thread: any.
+  [[nodiscard]] const ChangeDurations& durations() const { return durations_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -183,6 +185,7 @@ class Control {
   const std::unique_ptr<store::Store> store_;
   publish::Publisher publisher_;
   History history_;
+  ChangeDurations durations_;
   std::set<IpAddr> keeping_;         // EIPs with keep_established
   std::optional<Error> unenforced_;  // set once a publication has failed
   Clock::time_point next_tick_;

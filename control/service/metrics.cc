@@ -4,6 +4,7 @@
 #include <prometheus/metric_type.h>
 
 #include <exception>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -115,6 +116,20 @@ constexpr Column<Gateway> gateway_columns[] = {
      &Gateway::table_bytes},
 };
 
+// Prometheus' buckets are sums of all up to their bound.
+MetricFamily histogram(std::string name, std::string help, const v1::Durations& durations) {
+  MetricFamily family = new_family(std::move(name), std::move(help), MetricType::Histogram);
+  prometheus::ClientMetric::Histogram& histogram = family.metric.emplace_back().histogram;
+  for (const v1::Durations::Bucket& bucket : durations.buckets()) {
+    histogram.sample_count += bucket.times();
+    const uint64_t bound = bucket.up_to_microseconds();
+    histogram.bucket.push_back({histogram.sample_count, bound == 0 ? std::numeric_limits<double>::infinity()
+                                                                   : static_cast<double>(bound) / 1e6});
+  }
+  histogram.sample_sum = static_cast<double>(durations.total_nanoseconds()) / nanoseconds;
+  return family;
+}
+
 // A family a column, or several side by side; a metric a message.
 template <typename Message, size_t count, typename Messages, typename LabelsOf>
 void add_columns(std::vector<MetricFamily>& families, const Column<Message> (&columns)[count],
@@ -196,6 +211,11 @@ std::vector<MetricFamily> Metrics::Collect() const {
   Gateway gateway;
   if (const v1::GetGatewayRequest request; observe_.GetGateway(nullptr, &request, &gateway).ok()) {
     add_columns(families, gateway_columns, std::vector{gateway}, [](const Gateway&) { return Labels(); });
+    families.push_back(histogram("portcullis_change_storing_seconds",
+                                 "How long changes took until they were durable.", gateway.storing()));
+    families.push_back(histogram("portcullis_change_publishing_seconds",
+                                 "How long changes took from then on until every worker enforced them.",
+                                 gateway.publishing()));
     MetricFamily& build = families.emplace_back(
         new_family("portcullis_build_info", "The release, in its label.", MetricType::Gauge));
     add(build, {{"version", gateway.version()}}, 1);

@@ -164,6 +164,23 @@ grpc::Status ObserveService::GetEipStatistics(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
+namespace {
+
+v1::Durations to_proto(const Durations& durations) {
+  const Durations::Counted counted = durations.counted();
+  v1::Durations message;
+  for (size_t i = 0; i < counted.times.size(); ++i) {
+    v1::Durations::Bucket& bucket = *message.add_buckets();
+    if (i < Durations::bounds.size())
+      bucket.set_up_to_microseconds(static_cast<uint64_t>(Durations::bounds[i].count()));
+    bucket.set_times(counted.times[i]);
+  }
+  message.set_total_nanoseconds(static_cast<uint64_t>(counted.total.count()));
+  return message;
+}
+
+}  // namespace
+
 grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*,
                                         v1::Gateway* reply) {
   const auto asked = control_.run([&](View view) {
@@ -177,6 +194,8 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
     reply->set_permit_chunk_capacity(view.model.limits().permit_chunks);
   });
   if (!asked) return to_status(asked.error());
+  *reply->mutable_storing() = to_proto(control_.durations().storing);
+  *reply->mutable_publishing() = to_proto(control_.durations().publishing);
   reply->set_version(PORTCULLIS_VERSION);
   reply->set_table_bytes(sources_.tables->bytes() +
                          sum(sources_.workers, [](const Worker& worker) { return worker.bytes(); }));

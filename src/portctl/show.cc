@@ -150,6 +150,18 @@ std::string eip_text(const v1::EipStatistics& reply) {
          text(reply.flow_quota()) + "\n" + (rules.empty() ? "no rules\n" : rules.to_string());
 }
 
+// Within what so many of a hundred were done, as closely as it was counted.
+std::string within(const v1::Durations& durations, uint64_t percent) {
+  uint64_t all = 0, times = 0;
+  for (const v1::Durations::Bucket& bucket : durations.buckets()) all += bucket.times();
+  for (const v1::Durations::Bucket& bucket : durations.buckets()) {
+    times += bucket.times();
+    if (times * 100 < all * percent) continue;
+    return bucket.up_to_microseconds() == 0 ? "longer" : duration_text(bucket.up_to_microseconds() * 1000);
+  }
+  return "";
+}
+
 std::string gateway_text(const v1::Gateway& reply) {
   Table table({{"WHAT"}, {"VALUE", right}, {"OF", right}});
   table.add({"version", reply.version()});
@@ -159,6 +171,9 @@ std::string gateway_text(const v1::Gateway& reply) {
   table.add({"EIPs bound at the edge", text(reply.eips_bound_edge())});
   table.add({"permit chunks", text(reply.permit_chunks_used()), text(reply.permit_chunk_capacity())});
   table.add({"table bytes", text(reply.table_bytes())});
+  if (reply.publishing().total_nanoseconds() == 0) return table.to_string();  // no change yet
+  table.add({"99 % of changes durable within", within(reply.storing(), 99)});
+  table.add({"99 % then enforced within", within(reply.publishing(), 99)});
   return table.to_string();
 }
 

@@ -1,5 +1,7 @@
 #include <sched.h>
 
+#include <numeric>
+
 #include "tests/unit/control/control_fixture.h"
 
 namespace portcullis {
@@ -78,6 +80,37 @@ TEST(Control, AFailedAppendLeavesEverythingAsBefore) {
   ASSERT_TRUE(set);
   EXPECT_EQ(set->generation, before.generation + 1);
   EXPECT_EQ(gateway.plane.find(View::edge, web_eip), nullptr);
+}
+
+uint64_t times(const Durations& durations) {
+  const Durations::Counted counted = durations.counted();
+  return std::accumulate(counted.times.begin(), counted.times.end(), uint64_t{0});
+}
+
+// Of changes that are enforced, and of nothing else: the store's share apart from the rest.
+TEST(Control, ChangesAreTimed) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const ChangeDurations& durations = gateway.control.durations();
+  const uint64_t before = times(durations.storing);
+  EXPECT_EQ(before, gateway.state().generation - 1) << "all but the pool, which was there at the start";
+  EXPECT_EQ(times(durations.publishing), before);
+
+  disk.on_append = [] { std::this_thread::sleep_for(30ms); };
+  const auto stored_before = durations.storing.counted().total;
+  ASSERT_TRUE(gateway.set_permit_list({http}));
+  EXPECT_EQ(times(durations.storing), before + 1);
+  EXPECT_EQ(times(durations.publishing), before + 1);
+  EXPECT_GE(durations.storing.counted().total - stored_before, 30ms);
+  EXPECT_GT(durations.publishing.counted().total, 0ns);
+
+  ASSERT_TRUE(gateway.set_permit_list({http}));  // a repeat
+  disk.is_full = true;
+  ASSERT_FALSE(gateway.set_permit_list({}));
+  EXPECT_EQ(times(durations.storing), before + 1);
+  EXPECT_EQ(times(durations.publishing), before + 1);
 }
 
 TEST(Control, AnotherGenerationThanExpectedIsRefused) {

@@ -1,4 +1,8 @@
 // What portctl prints: tables, lines, JSON, and what goes into files (cli_fixture.h).
+#include <google/protobuf/text_format.h>
+
+#include <regex>
+
 #include "tests/unit/portctl/cli_fixture.h"
 
 namespace portcullis {
@@ -291,6 +295,29 @@ TEST_F(Cli, RulesComeOutAsTheyGoIn) {
             "x     out any to tag:db\n");
   gateway_.answer("/portcullis.v1.TenantService/GetPermitList", list);
   EXPECT_EQ(run("permit get 203.0.113.1 --rules").out, "web=in tcp 80 from any\nx=out any to tag:db\n");
+}
+
+TEST_F(Cli, DurationsAreShownByTheBoundThatHoldsNinetyNineOfAHundred) {
+  constexpr const char* method = "/portcullis.v1.ObserveService/GetGateway";
+  const auto shown = [&](const char* buckets) -> std::string {
+    v1::Gateway gateway;
+    const std::string text = "publishing { total_nanoseconds: 1 " + std::string(buckets) + " }";
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &gateway));
+    gateway_.answer(method, gateway);
+    const std::string out = run("show gateway").out;
+    std::smatch line;
+    return std::regex_search(out, line, std::regex("99 % then enforced within +(.*[^ ]) +-")) ? line[1].str()
+                                                                                              : out;
+  };
+  EXPECT_EQ(
+      shown("buckets { up_to_microseconds: 200 times: 99 } buckets { up_to_microseconds: 1000 times: 1 }"),
+      "200 us");
+  EXPECT_EQ(
+      shown("buckets { up_to_microseconds: 200 times: 98 } buckets { up_to_microseconds: 1000 times: 2 }"),
+      "1.00 ms");
+  EXPECT_EQ(shown("buckets { up_to_microseconds: 200 times: 98 } buckets { times: 2 }"), "longer");
+  gateway_.answer(method, v1::Gateway());
+  EXPECT_EQ(run("show gateway").out.find("99 %"), std::string::npos) << "no change, nothing to tell";
 }
 
 TEST_F(Cli, JsonHasZeroFieldsToo) {

@@ -80,6 +80,18 @@ TEST_F(MetricsTest, SaysWhatTheApiSays) {
     ASSERT_NE(at, std::string::npos) << text;
     EXPECT_NEAR(std::stod(text.substr(at + metric.size())), 0.25, 1e-6);
   }
+  // Three changes, of which none takes seconds.
+  for (const std::string name : {"storing", "publishing"}) {
+    const std::string metric = "portcullis_change_" + name + "_seconds";
+    for (const char* bound : {"5", "+Inf"})
+      EXPECT_TRUE(has_line(text, metric + "_bucket{le=\"" + bound + "\"} 3")) << text;
+    EXPECT_TRUE(has_line(text, metric + "_count 3")) << text;
+    const size_t at = text.find("\n" + metric + "_sum ");
+    ASSERT_NE(at, std::string::npos) << text;
+    const double sum = std::stod(text.substr(at + metric.size() + 6));
+    EXPECT_GT(sum, 0);
+    EXPECT_LT(sum, 15);
+  }
   EXPECT_NE(text.find("portcullis_build_info{version=\"" PORTCULLIS_VERSION "\"} 1\n"), std::string::npos);
 
   const auto drops = get<v1::ListDropsResponse, v1::ListDropsRequest>("ObserveService/ListDrops", "");

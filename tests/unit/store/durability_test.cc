@@ -395,9 +395,9 @@ model::ChangeSet recurring(model::Generation generation) {
   return changes;
 }
 
-// kill -9 at random moments of a write load, again and again on one store: by turns counted from the child's start,
-// so that it may die while it opens and loads, and from its first acknowledged change, so that the load goes on
-// however slow the disk is.
+// kill -9 at random moments of a write load, again and again on one store: by turns counted from the child's
+// start, so that it may die while it opens and loads, and from its first acknowledged change, so that the
+// load goes on however slow the disk is.
 TEST(Durability, KilledAtRandomMoments) {
   const ScratchDirectory directory;
   std::mt19937 generator(3);
