@@ -81,6 +81,77 @@ TEST_F(PublisherTest, RoomThatABatchGivesIsFoundByIt) {
   for (uint32_t n = 1; n <= most; ++n) expect_published(now[n - 1], port_a);
 }
 
+// Its bindings have room there whatever they are, so the table is filled with keys of nobody's.
+class FullEndpointTableTest : public PublisherTest {
+ protected:
+  void fill() {
+    while (plane.tables->endpoint.set(foreign_key(keys_), IndexEntry::first_slot)) ++keys_;
+    ASSERT_GT(keys_, 0U);
+  }
+  void clear() {
+    while (keys_ > 0) plane.tables->endpoint.erase(foreign_key(--keys_));
+    plane.tables->endpoint.release_erased();
+  }
+  void expect_refused(const Update& update, const CompiledBinding& refused) {
+    const auto done = publisher.publish(update);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::internal);
+    EXPECT_EQ(done.error().object, refused.eip.to_string());
+    EXPECT_NE(done.error().message.find("the endpoint table is full"), std::string::npos)
+        << done.error().message;
+    // Nothing is left half there.
+    for (const View view : {View::edge, View::local}) EXPECT_EQ(plane.find(view, refused.eip.v4()), nullptr);
+    EXPECT_EQ(plane.find(port_a, refused.dip.v4()), nullptr);
+  }
+
+ private:
+  static EndpointKey foreign_key(uint32_t n) {
+    return {.dip = Ipv4Addr::from_host(0x64400000 + n), .link = 9};
+  }
+  uint32_t keys_ = 0;
+};
+
+TEST_F(FullEndpointTableTest, ANewBindingIsRefusedAndComesWhenThereIsRoom) {
+  const CompiledBinding first = binding(1, rules(30));
+  publish({first});
+  fill();
+  const Free before = free_room();
+  const CompiledBinding second = binding(2, rules(30));
+  expect_refused(Update{.pools = {}, .bindings = {{second.eip, second}}}, second);
+  EXPECT_EQ(publisher.totals().local, 1U);
+  EXPECT_EQ(free_room(), before) << "nothing leaked";
+  expect_published(first, port_a);
+
+  clear();
+  publish({second});
+  expect_published(second, port_a);
+  expect_published(first, port_a);
+}
+
+TEST_F(FullEndpointTableTest, AMoveTakesThePlaceOfTheOldKey) {
+  CompiledBinding moved = binding(1, rules(3));
+  publish({moved});
+  fill();
+  moved.port = "b";
+  moved.binding_generation = ++generation_;
+  publish({moved});
+  expect_published(moved, port_b);
+  EXPECT_EQ(plane.find(port_a, moved.dip.v4()), nullptr);
+}
+
+TEST_F(FullEndpointTableTest, OfAMoveAndANewBindingTheMoveComes) {
+  CompiledBinding moved = binding(1);
+  publish({moved});
+  fill();
+  moved.port = "b";
+  moved.binding_generation = ++generation_;
+  const CompiledBinding more = binding(2);
+  expect_refused(Update{.pools = {}, .bindings = {{moved.eip, moved}, {more.eip, more}}}, more);
+  expect_published(moved, port_b);
+  EXPECT_EQ(plane.find(port_a, moved.dip.v4()), nullptr);
+  EXPECT_EQ(publisher.totals().local, 1U);
+}
+
 TEST_F(PublisherTest, PagesAreUsedAgain) {
   // Two /16s are all there is room for; each step needs the pages of the one before.
   for (uint8_t n = 1; n < 20; ++n) {
