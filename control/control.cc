@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <set>
 #include <string>
 #include <variant>
@@ -194,7 +195,7 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
   if (auto recorded = record(draft, changes, request); !recorded) return recorded;
   if (changes.changes.empty()) return {};
   const auto stored = Clock::now();
-  auto published = publisher_.publish(compile::compile_change(model_.state(), changes));
+  auto published = enforce(changes);
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
@@ -211,6 +212,16 @@ Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest
     history_.add(std::move(event));
   }
   return published;
+}
+
+// An exception, such as memory that is not to be had, is a failure like others: what it has left unpublished
+// must not be acknowledged.
+Expected<void> Control::enforce(const model::ChangeSet& changes) {
+  try {
+    return publisher_.publish(compile::compile_change(model_.state(), changes));
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, error.what());
+  }
 }
 
 // Durable first: what a failed append leaves is what was there before.

@@ -174,6 +174,7 @@ class Control {
   [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
   [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
                                       const store::AnsweredRequest* request);
+  [[nodiscard]] Expected<void> enforce(const model::ChangeSet& changes);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   // One step, if the log is long or a compaction is under way. False: there is nothing to do now.

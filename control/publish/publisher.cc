@@ -373,10 +373,12 @@ Expected<void> Publisher::put_in_place(std::vector<Coming> coming) {
     if (first) first = std::move(done);
     const IpAddr eip = next.binding->eip;
     const auto before = old.find(eip);
-    if (before == old.end()) continue;
-    next.binding = &before->second;
-    if (put(next)) continue;
+    if (before != old.end()) {
+      next.binding = &before->second;
+      if (put(next)) continue;
+    }
     // Nothing is left half there.
+    if (next.known == nullptr) continue;
     unbind(*next.known);
     bindings_.erase(eip);
   }

@@ -54,9 +54,8 @@ class Publisher {
   // The rings between the workers, if there are several. They outlive the publisher.
   void set_handover(const Handover* handover) { handover_ = handover; }
   // internal if a table refused what validation had promised room for; the data plane then holds, of
-  // each object that was refused, the old one, none, or (an endpoint without a place in its table) one that
-  // can be reached and cannot send; and the new one of all others. A batch larger than the spare room is
-  // published in steps, with a grace period between them.
+  // each object that was refused, the old one or none, and the new one of all others. A batch larger than
+  // the spare room is published in steps, with a grace period between them.
   [[nodiscard]] Expected<void> publish(compile::Update update);
   // The whole image onto empty tables: at start, before the receive side opens.
   [[nodiscard]] Expected<void> publish_all(compile::ImageParts image);

@@ -154,6 +154,7 @@ std::string eip_text(const v1::EipStatistics& reply) {
 std::string within(const v1::Durations& durations, uint64_t percent) {
   uint64_t all = 0, times = 0;
   for (const v1::Durations::Bucket& bucket : durations.buckets()) all += bucket.times();
+  if (all == 0) return "";
   for (const v1::Durations::Bucket& bucket : durations.buckets()) {
     times += bucket.times();
     if (times * 100 < all * percent) continue;

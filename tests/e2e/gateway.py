@@ -100,9 +100,10 @@ class Gateway:
         return {drop["reason"]: int(drop.get("packets", 0)) for drop in self.portctl("show", "drops")["drops"]}
 
     @contextlib.contextmanager
-    def drops(self, expected: int = 0) -> Iterator[Drops]:
+    def drops(self, expected: int = 0, of: str = "") -> Iterator[Drops]:
         """Which drop counters move while the block runs, and by how much. `expected`: how many drops are waited
-        for at its end; then, and without it, packets under way get a moment to arrive in."""
+        for at its end, for the reason `of` or for any; then, and without it, packets under way get a moment to
+        arrive in."""
         before = self.all_drops()
         result = Drops()
         yield result
@@ -112,7 +113,8 @@ class Gateway:
             after = self.all_drops()
             result.moved = {reason: after[reason] - before[reason]
                             for reason in after if after[reason] != before[reason]}
-            if sum(result.moved.values()) >= expected or time.monotonic() > deadline:
+            met = result.moved.get(of, 0) if of else sum(result.moved.values())
+            if met >= expected or time.monotonic() > deadline:
                 return
             time.sleep(0.02)
 

@@ -112,10 +112,14 @@ def test_tunnels_are_taken_off_for_registered_remotes_alone(lab, tenant):
                 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             with sender:
                 sender.bind((source, 0))
-                with lab.gateway.drops(expected=1 if reason else 0) as drops:
+                with lab.gateway.drops(expected=1 if reason else 0, of=reason) as drops:
                     sender.sendto(vxlan_packet(lab, vm, vni), (TUNNEL_END, VXLAN_PORT))
                     if not reason:
                         assert server.recvfrom(100)[1][0] == vm.address
+            if reason:
+                server.settimeout(0.2)
+                with pytest.raises(TimeoutError):
+                    server.recvfrom(100)
             # Hosts behind other tunnels and VLANs, which no vm is registered for here, ask for their next hop when they like.
             assert drops.moved.get(reason, 0) >= (1 if reason else 0)
             assert set(drops.moved) <= {"tunnel_unknown", "vlan_unknown"}

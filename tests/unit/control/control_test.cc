@@ -113,6 +113,33 @@ TEST(Control, ChangesAreTimed) {
   EXPECT_EQ(times(durations.publishing), before + 1);
 }
 
+// An EIP of a vm that there is not is a bug of who plans it, and cannot be compiled.
+TEST(Control, WhatIsStoredAndNotEnforcedIsAcknowledgedByNoCall) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::Generation before = gateway.state().generation;
+  const auto put = gateway.control.change({}, [](model::Draft& draft) -> Expected<model::Nothing> {
+    model::Eip eip{.address = Ipv4Addr::of(203, 0, 113, 77), .tenant = "acme", .vm = "none"};
+    draft.make(model::PutEip{std::move(eip)});
+    return model::Nothing();
+  });
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, ErrorCode::internal);
+  EXPECT_NE(put.error().message.find("generation " + std::to_string(before + 1) +
+                                     " is stored but not enforced in full; restart the gateway"),
+            std::string::npos)
+      << put.error().message;
+  EXPECT_EQ(disk.state().generation, before + 1);
+
+  for (const auto& next : {gateway.set_permit_list({http}), gateway.set_permit_list({})}) {
+    ASSERT_FALSE(next);
+    EXPECT_EQ(next.error().message, put.error().message);
+  }
+  EXPECT_EQ(disk.state().generation, before + 1) << "nothing else was stored";
+}
+
 TEST(Control, AnotherGenerationThanExpectedIsRefused) {
   Disk disk;
   Gateway gateway(disk);
@@ -186,7 +213,6 @@ TEST(Control, IsDurableBeforeItIsSeen) {
   disk.on_append = [] {};
 }
 
-// So many changes that they are compiled while the store writes.
 TEST(Control, ManyChangesAreDurableBeforeTheyAreSeenAndNoneIsIfTheDiskRefuses) {
   Disk disk;
   Gateway gateway(disk);
