@@ -94,7 +94,7 @@ GatewayProcess::GatewayProcess(std::filesystem::path program, const GatewayConfi
 }
 
 GatewayProcess::~GatewayProcess() {
-  kill();
+  end(SIGTERM);  // which leaves nothing of it behind in the kernel's tables
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
 }
@@ -134,8 +134,12 @@ Seconds GatewayProcess::start() {
 }
 
 void GatewayProcess::kill() {
+  end(SIGKILL);
+}
+
+void GatewayProcess::end(int signal) {
   if (pid_ <= 0) return;
-  ::kill(pid_, SIGKILL);
+  ::kill(pid_, signal);
   waitpid(pid_, nullptr, 0);
   pid_ = -1;
 }

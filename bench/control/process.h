@@ -39,7 +39,8 @@ class GatewayProcess {
 
   // From exec to "ready": the store is read, all of it is published, the receive side and the API are open.
   Seconds start();
-  void kill();  // at once, as a crash
+  void kill();           // at once, as a crash
+  void end(int signal);  // and waits for its end
 
   [[nodiscard]] std::string target() const { return "unix:" + (directory_ / "api.sock").string(); }
   [[nodiscard]] Seconds cpu_time() const;  // of all its threads but the polling worker's

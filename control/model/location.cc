@@ -97,7 +97,8 @@ Expected<void> Model::check_location(const Location& location, const Location* l
   const auto port = ports_.find(location.port);
   if (port == ports_.end())
     return fail(ErrorCode::invalid_argument,
-                "there is no endpoint port '" + location.port + "'; name one of the configuration",
+                "there is no endpoint port '" + location.port +
+                    "'; name one of the configuration (portctl show ports)",
                 field + ".port", name);
   if (const auto* tags = std::get_if<VlanTags>(&location.encapsulation)) {
     if (auto check = check_vlan(*tags, field, name); !check) return check;

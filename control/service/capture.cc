@@ -61,7 +61,8 @@ Expected<void> take_fates(const v1::CaptureRequest& request, CaptureFilter& filt
   for (int i = 0; i < request.reasons_size(); ++i) {
     const auto known = std::ranges::find(drop_registry, request.reasons(i), &DropInfo::name);
     if (known == drop_registry.end())
-      return refuse(quoted(request.reasons(i)) + " is no drop reason; ListDrops has them all",
+      return refuse(quoted(request.reasons(i)) +
+                        " is no drop reason; ListDrops has them all (portctl show drops --all)",
                     element("reasons", i));
     filter.reasons[static_cast<size_t>(known - drop_registry.begin())] = true;
   }

@@ -232,11 +232,13 @@ Expected<std::unique_ptr<MetricsPage>> MetricsPage::start(const std::string& lis
                                                           v1::ObserveService::Service& observe) {
   try {
     return std::unique_ptr<MetricsPage>(new MetricsPage(listen, observe));
-  } catch (const std::exception& error) {  // CivetWeb's way to say it
-    return fail(ErrorCode::failed_precondition,
-                "cannot listen on " + listen + " for metrics: " + error.what() +
-                    "; is the address one of this machine, and the port not taken by somebody else?",
-                "metrics.listen");
+  } catch (const std::exception&) {  // CivetWeb does not say why
+    return fail(
+        ErrorCode::failed_precondition,
+        "cannot listen on " + listen +
+            " for metrics; is the address one of this machine, and the port not taken by somebody else? A "
+            "network namespace has 127.0.0.1 once its lo is up",
+        "metrics.listen");
   }
 }
 

@@ -133,12 +133,10 @@ void add_capture(CLI::App& app, const Options& options) {
       ->check(CLI::Range(1u, most));
   command->add_option("-w,--write", args->file, "File to write; - is standard output")->required();
   command->footer(
-      "\nWithout a limit it goes on until Ctrl-C. Without --dropped to --punted all are written, with "
-      "--reason "
-      "those\nthat are dropped. A packet is written if all options say so. The comment of a dropped packet "
-      "is "
-      "its reason.\nThe gateway is not slowed: what there is no room to copy is counted as lost. One capture "
-      "or trace at a time.\n"
+      "\nWithout a limit it goes on until Ctrl-C. Without one of the options from --dropped to --punted all\n"
+      "are written, with --reason those that are dropped. A packet is written if all options say so. The\n"
+      "comment of a dropped packet is its reason. The gateway is not slowed: what there is no room to copy\n"
+      "is counted as lost. One capture or trace at a time.\n"
       "\nExamples:\n"
       "  portctl capture --dropped --count 100 -w drops.pcapng\n"
       "  portctl capture --eip 203.0.113.1 --seconds 10 -w web.pcapng\n"
