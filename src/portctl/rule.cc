@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "src/net/address.h"
 #include "src/net/protocol_name.h"
@@ -310,6 +311,18 @@ std::string to_line(const v1::PermitRule& rule) {
   if (rule.has_icmp_code()) line += "/" + std::to_string(rule.icmp_code());
   if (rule.tracked()) line += " tracked";
   return line;
+}
+
+std::string doubt(const v1::PermitRule& rule) {
+  const bool is_inbound = rule.direction() == v1::PermitRule::INBOUND;
+  const bool is_odd = is_inbound ? rule.has_remote_ports() && !rule.has_local_ports()
+                                 : rule.has_local_ports() && !rule.has_remote_ports();
+  if (!is_odd) return {};
+  v1::PermitRule meant = rule;
+  std::swap(*meant.mutable_local_ports(), *meant.mutable_remote_ports());
+  is_inbound ? meant.clear_remote_ports() : meant.clear_local_ports();
+  return "'" + to_line(rule) + "' permits every port of the " + (is_inbound ? "endpoint" : "other end") +
+         ", to packets from that port; for packets to it write '" + to_line(meant) + "'";
 }
 
 std::string explain(std::string_view line, const RuleError& error) {

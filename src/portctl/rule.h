@@ -36,6 +36,10 @@ struct RuleError {
 // The canonical line, without the name: parse_rule(to_line(rule)) is the rule again, but for its name.
 [[nodiscard]] std::string to_line(const v1::PermitRule& rule);
 
+// What a rule says that is seldom meant: a port on the side that chooses its port by itself, and none on the
+// other, which is open as a whole then. Empty: nothing. The rule is as parse_rule() gives it.
+[[nodiscard]] std::string doubt(const v1::PermitRule& rule);
+
 // The message, the line, and a caret under the offending word.
 [[nodiscard]] std::string explain(std::string_view line, const RuleError& error);
 

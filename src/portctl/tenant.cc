@@ -125,6 +125,8 @@ struct RuleArguments {
     if (rules.empty())
       throw Failure{usage, "portctl: " + (file.empty() ? "no rule is given" : file + " holds no rule") +
                                "\n  hint:   " + hint + "\n"};
+    for (const v1::PermitRule& rule : rules)
+      if (const std::string text = doubt(rule); !text.empty()) std::cerr << "portctl: note: " << text << "\n";
     name_rules(rules);
     return rules;
   }

@@ -263,6 +263,15 @@ TEST_F(Cli, ThePapersNamesAreAliases) {
   }
 }
 
+TEST_F(Cli, ARuleThatIsSeldomMeantIsCarriedOutWithANote) {
+  const Outcome outcome = run("permit set 203.0.113.1 'in tcp from any port 80' 'in tcp 443 from any'");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.err.find("portctl: note: 'in tcp from any port 80' permits every port"), 0u)
+      << outcome.err;
+  EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << "one note: " << outcome.err;
+  EXPECT_EQ(gateway_.take_calls().size(), 1u);
+}
+
 TEST_F(Cli, RulesFromAFile) {
   write("rules",
         "# the list of the web server\nweb=in tcp 80 from any  # everybody\n\n  in icmp from any type 8\n");

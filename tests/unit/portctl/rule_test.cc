@@ -214,6 +214,21 @@ std::vector<std::string> names(std::vector<v1::PermitRule> rules) {
   return names;
 }
 
+TEST(Doubt, IsOfAPortOnTheSideThatChoosesItsPortAndNoneOnTheOther) {
+  EXPECT_EQ(
+      doubt(rule_of("web=in tcp from any port 80")),
+      "'in tcp from any port 80' permits every port of the endpoint, to packets from that port; for packets "
+      "to it write 'in tcp 80 from any'");
+  EXPECT_EQ(
+      doubt(rule_of("out udp 53 to 192.0.2.0/24")),
+      "'out udp 53 to 192.0.2.0/24' permits every port of the other end, to packets from that port; for "
+      "packets to it write 'out udp to 192.0.2.0/24 port 53'");
+  for (const char* line :
+       {"in tcp 80 from any", "out udp to any port 53", "in udp 68 from any port 67",
+        "out udp 68 to any port 67", "in tcp from any", "out any to any", "in icmp from any type 8"})
+    EXPECT_EQ(doubt(rule_of(line)), "") << line;
+}
+
 TEST(NameRules, FollowFromWhatTheRuleSays) {
   EXPECT_EQ(
       names({rule_of("in tcp 80 from any"), rule_of("web=in tcp 80 from any"),
