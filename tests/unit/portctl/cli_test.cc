@@ -253,9 +253,9 @@ TEST_F(Cli, ThePapersNamesAreAliases) {
   }};
   for (const auto& [noun, alias, arguments] : aliases) {
     SCOPED_TRACE(alias);
-    const Outcome by_noun = run(noun + " " + arguments);
+    const Outcome by_noun = run(std::string(noun).append(" ").append(arguments));
     const std::vector<Call> calls = gateway_.take_calls();
-    const Outcome by_alias = run(alias + " " + arguments);
+    const Outcome by_alias = run(std::string(alias).append(" ").append(arguments));
     EXPECT_EQ(gateway_.take_calls(), calls);
     EXPECT_EQ(by_alias.status, by_noun.status);
     EXPECT_EQ(by_alias.out, by_noun.out);
