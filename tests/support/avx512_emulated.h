@@ -3,6 +3,8 @@
 // tested on any machine. What this cannot show is the compiler's code for the real instructions.
 #pragma once
 
+#define ALLOW_EXPERIMENTAL_API  // as some sources do before their headers, which is too late here
+
 #include <immintrin.h>
 #include <rte_cpuflags.h>
 #include <simde/x86/avx512.h>
