@@ -23,6 +23,9 @@ constexpr size_t compaction_step = 2000;
 // While calls wait, so many go before the next step.
 constexpr int jobs_a_step = 16;
 
+// A call joins those before it as long as they have not been drafted for so long.
+constexpr std::chrono::milliseconds drafted_together{10};
+
 }  // namespace
 
 Control::Control(ControlConfig config, model::Model model, std::unique_ptr<store::Store> store,
@@ -69,11 +72,13 @@ Expected<void> Control::publish_stored() {
 
 // In any order: one may take what another gives up.
 Expected<void> Control::make_pools_exist() {
-  model::Draft draft(model_, config_.now_ms());
+  CommitGroup group(model_);
+  model::Draft& draft = group.begin(config_.now_ms());
   auto made = model::in_any_order(config_.pools.size(),
                                   [&](size_t i) { return make_exist(config_.pools[i], draft); });
   if (!made) return made;
-  if (auto recorded = record(draft, draft.changes(), nullptr); !recorded) return recorded;
+  group.add();
+  if (auto stored = store_unpublished(group); !stored) return stored;
   std::set<std::string> fixed;
   for (const model::Pool& pool : config_.pools) fixed.insert(pool.id);
   model_.fix_pools(std::move(fixed));
@@ -82,13 +87,20 @@ Expected<void> Control::make_pools_exist() {
 
 // None ends later than if it began now. Those that would were begun by a clock that was ahead of today's.
 Expected<void> Control::shorten_rests() {
-  model::Draft draft(model_, config_.now_ms());
+  CommitGroup group(model_);
+  model::Draft& draft = group.begin(config_.now_ms());
   const int64_t latest = draft.now_ms() + model_.limits().quarantine_ms;
   std::vector<IpAddr> overlong;
   for (const auto& [address, rest] : model_.state().quarantine)
     if (rest.until_ms > latest) overlong.push_back(address);
   for (const IpAddr& address : overlong) draft.make(model::DeleteEip{address, latest});
-  return record(draft, draft.changes(), nullptr);
+  group.add();
+  return store_unpublished(group);
+}
+
+Expected<void> Control::store_unpublished(CommitGroup& group) {
+  if (group.empty()) return {};
+  return record(group).map([&] { static_cast<void>(group.keep()); });
 }
 
 // One that differs becomes what the configuration says, as long as no EIP of it is left outside.
@@ -112,7 +124,7 @@ void Control::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool Control::hand_over(std::function<void()> job) {
+bool Control::hand_over(Job job) {
   {
     const std::scoped_lock lock(mutex_);
     if (!is_open_) return false;
@@ -128,13 +140,18 @@ void Control::serve() {
   while (is_open_ || !jobs_.empty()) {
     const bool is_idle = jobs_.empty();
     if (!is_idle) {
-      const std::function<void()> job = std::move(jobs_.front());
+      const Job job = std::move(jobs_.front());
       jobs_.pop();
       lock.unlock();
-      job();
+      if (job.call) {
+        jobs_until_step -= carry_out(job.call);
+      } else {
+        job.run();
+        --jobs_until_step;
+      }
       lock.lock();
     }
-    if (is_idle || --jobs_until_step == 0) {
+    if (is_idle || jobs_until_step <= 0) {
       jobs_until_step = jobs_a_step;
       lock.unlock();
       const bool is_busy = compact_some();
@@ -148,6 +165,60 @@ void Control::serve() {
   }
 }
 
+std::shared_ptr<Control::Call> Control::next_call() {
+  const std::scoped_lock lock(mutex_);
+  if (jobs_.empty() || !jobs_.front().call) return nullptr;
+  auto call = std::move(jobs_.front().call);
+  jobs_.pop();
+  return call;
+}
+
+// What none of them may do is answer before all are stored, even a refusal: it stands on what those before
+// have drafted. If the store refuses them, each is made alone: one may be too large for the disk, or draft
+// what does not fit a record.
+int Control::carry_out(std::shared_ptr<Call> first) {
+  const Clock::time_point began = Clock::now();
+  std::vector<std::shared_ptr<Call>> calls;
+  CommitGroup group(model_);
+  for (auto call = std::move(first); call != nullptr;
+       call = Clock::now() - began < drafted_together ? next_call() : nullptr) {
+    draft(*call, group);
+    calls.push_back(std::move(call));
+  }
+  const auto committed = commit(group);
+  const bool is_refused = !committed && !unenforced_ && calls.size() > 1;
+  if (is_refused) group.take_back();
+  for (const auto& call : calls) {
+    if (is_refused) draft(*call, group);
+    answer(*call, is_refused ? commit(group) : committed);
+    group.take_back();
+  }
+  return static_cast<int>(calls.size());
+}
+
+void Control::draft(Call& call, CommitGroup& group) {
+  call.thrown = nullptr;
+  model::Draft& draft = group.begin(config_.now_ms());
+  Drafted drafted;
+  try {
+    drafted = call.draft(draft, group);
+  } catch (...) {
+    call.thrown = std::current_exception();
+  }
+  if (drafted.is_kept)
+    group.add(std::move(drafted.request));
+  else
+    group.drop();
+}
+
+void Control::answer(Call& call, const Expected<void>& committed) {
+  if (!committed) call.refuse(committed.error());
+  if (call.thrown)
+    call.done.set_exception(call.thrown);
+  else
+    call.done.set_value();
+}
+
 Expected<void> Control::check(const Terms& terms) const {
   if (unenforced_) return Unexpected(*unenforced_);
   const model::Generation generation = model_.state().generation;
@@ -158,13 +229,20 @@ Expected<void> Control::check(const Terms& terms) const {
               "expected_generation");
 }
 
-Expected<std::optional<std::string>> Control::recall(const RequestId& request, int64_t now_ms) {
+Expected<std::optional<std::string>> Control::recall(const RequestId& request, int64_t now_ms,
+                                                     const CommitGroup& group) {
   if (unenforced_) return Unexpected(*unenforced_);
-  auto known = store_->recall(request.caller, request.id);
-  if (!known) return Unexpected(std::move(known.error()));
+  std::optional<store::AnsweredRequest> known;
+  if (const auto* coming = group.answer_to(request.caller, request.id)) {
+    known = *coming;
+  } else {
+    auto stored = store_->recall(request.caller, request.id);
+    if (!stored) return Unexpected(std::move(stored.error()));
+    known = std::move(*stored);
+  }
   constexpr int64_t remembered_ms = std::chrono::milliseconds(requests_remembered).count();
-  if (!*known || (*known)->answered_ms + remembered_ms <= now_ms) return std::nullopt;
-  if ((*known)->fingerprint == request.fingerprint) return std::move((*known)->answer);
+  if (!known || known->answered_ms + remembered_ms <= now_ms) return std::nullopt;
+  if (known->fingerprint == request.fingerprint) return std::move(known->answer);
   return fail(ErrorCode::invalid_argument,
               "request id '" + request.id + "' was that of another request, in the last " +
                   std::to_string(requests_remembered.count()) + " hours; give each request an id of its own",
@@ -173,64 +251,75 @@ Expected<std::optional<std::string>> Control::recall(const RequestId& request, i
 
 Expected<std::string> Control::change_once(const Terms& terms, const RequestId& request,
                                            const std::function<Expected<std::string>(model::Draft&)>& edit) {
-  return run([&](View view) -> Expected<std::string> {
-    auto known = recall(request, view.now_ms);
-    if (!known) return Unexpected(std::move(known.error()));
-    if (*known) return std::move(**known);
-    if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
-    model::Draft draft(model_, view.now_ms);
-    auto answer = edit(draft);
-    if (!answer) return answer;
-    const store::AnsweredRequest answered{request.caller, request.id, request.fingerprint, view.now_ms,
-                                          *answer};
-    if (auto done = commit(draft, &answered); !done) return Unexpected(std::move(done.error()));
-    return answer;
-  });
+  return make<std::string>(
+      [&](model::Draft& draft, const CommitGroup& group, Expected<std::string>& answer) -> Drafted {
+        auto known = recall(request, draft.now_ms(), group);
+        if (!known || *known) {
+          answer = std::move(known).map([](auto&& text) { return *std::move(text); });
+          return {};
+        }
+        if (auto met = check(terms); !met) {
+          answer = Unexpected(std::move(met.error()));
+          return {};
+        }
+        answer = edit(draft);
+        if (!answer) return {};
+        return {.is_kept = true,
+                .request = store::AnsweredRequest{request.caller, request.id, request.fingerprint,
+                                                  draft.now_ms(), *answer}};
+      });
 }
 
-Expected<void> Control::commit(model::Draft& draft, const store::AnsweredRequest* request) {
-  const model::ChangeSet changes = draft.changes();
-  Event event{changes.generation, draft.changed_objects()};
+// Durable first: what a failed append leaves is what was there before.
+Expected<void> Control::commit(CommitGroup& group) {
+  if (group.empty()) return {};
   const auto began = Clock::now();
-  if (auto recorded = record(draft, changes, request); !recorded) return recorded;
-  if (changes.changes.empty()) return {};
+  if (auto recorded = record(group); !recorded) return recorded;
   const auto stored = Clock::now();
-  auto published = enforce(changes);
+  CommitGroup::Kept kept = group.keep();
+  if (kept.events.empty()) return {};
+  auto published = enforce(kept.changes);
   if (!published) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
     // nothing.
     published.error().message =
-        "generation " + std::to_string(changes.generation) +
+        "generation " + std::to_string(kept.changes.generation) +
         " is stored but not enforced in full; restart the gateway: " + published.error().message;
     spdlog::error("{} ({})", published.error().message, published.error().object);
     unenforced_ = published.error();
+    return published;
   }
-  if (published) {
+  const auto enforced = Clock::now();
+  for (Event& event : kept.events) {
     durations_.storing.add(stored - began);
-    durations_.publishing.add(Clock::now() - stored);
+    durations_.publishing.add(enforced - stored);
     history_.add(std::move(event));
   }
-  return published;
+  return {};
 }
 
-// An exception, such as memory that is not to be had, is a failure like others: what it has left unpublished
-// must not be acknowledged.
+// An exception, such as memory that is not to be had, is a failure like others.
+Expected<void> Control::record(const CommitGroup& group) {
+  try {
+    if (store_->is_compacting()) group.preserve(*store_);
+    return store_->append(group.entries());
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, error.what());
+  }
+}
+
+// Here, too: what has been left unpublished must not be acknowledged.
 Expected<void> Control::enforce(const model::ChangeSet& changes) {
   try {
+    watch_kept(changes);
     return publisher_.publish(compile::compile_change(model_.state(), changes));
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, error.what());
   }
 }
 
-// Durable first: what a failed append leaves is what was there before.
-Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& changes,
-                               const store::AnsweredRequest* request) {
-  if (changes.changes.empty() && request == nullptr) return {};
-  if (store_->is_compacting()) store_->preserve(draft.before());
-  if (auto appended = store_->append(changes, request); !appended) return appended;
-  draft.keep();
+void Control::watch_kept(const model::ChangeSet& changes) {
   for (const model::Change& change : changes.changes) {
     if (const auto* put = std::get_if<model::PutEip>(&change)) {
       if (put->eip.keep_established)
@@ -241,7 +330,6 @@ Expected<void> Control::record(model::Draft& draft, const model::ChangeSet& chan
       keeping_.erase(gone->address);
     }
   }
-  return {};
 }
 
 void Control::tick() {
@@ -256,13 +344,15 @@ void Control::tick() {
 // Kept entries only ever go, so an EIP without any entry has no kept one and gets none.
 Expected<void> Control::end_keeping() {
   if (unenforced_) return Unexpected(*unenforced_);
-  model::Draft draft(model_, config_.now_ms());
+  CommitGroup group(model_);
+  model::Draft& draft = group.begin(config_.now_ms());
   for (const IpAddr& eip : keeping_) {
     if (publisher_.flows_of(eip) != 0) continue;
     if (auto ended = draft.carry_out<model::Nothing>(model_.plan_end_keep(eip)); !ended)
       return Unexpected(std::move(ended.error()));
   }
-  return commit(draft);
+  group.add();
+  return commit(group);
 }
 
 bool Control::compact_some() {

@@ -2,12 +2,14 @@
 // store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
 //
 // A change goes plan -> draft -> store -> compile -> publish: it is checked wholly before anything changes,
-// durable before anything sees it, and enforced by every worker before the caller is answered.
+// durable before anything sees it, and enforced by every worker before the caller is answered. Changes that
+// wait one behind another go this way together (CommitGroup).
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
@@ -21,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/commit_group.h"
 #include "control/durations.h"
 #include "control/history.h"
 #include "control/model/draft.h"
@@ -123,25 +126,32 @@ class Control {
       }
     });
     std::future<Answer> answer = task->get_future();
-    if (!hand_over([task] { (*task)(); }))
-      return Answer(fail(ErrorCode::unavailable, "the gateway is starting or stopping; try again"));
+    if (!hand_over({.run = [task] { (*task)(); }})) return Answer(not_open());
     return answer.get();
   }
 
   // Runs `edit(model::Draft&)`, which gives an Expected<Reply>, and makes what it drafted come true as one
   // change. An error of it or of the store leaves everything as it was. A draft without changes is answered
-  // with the generation that is current. Thread: as run().
+  // with the generation that is current. Calls that wait one behind another are stored together; if the store
+  // refuses them, `edit` is run again, on the state as it was, and each is stored alone. Thread: as run().
   template <typename Edit>
   [[nodiscard]] auto change(const Terms& terms, Edit&& edit) {
     using Reply = typename std::invoke_result_t<Edit&, model::Draft&>::value_type;
-    return run([this, &terms, &edit](View view) -> Expected<Applied<Reply>> {
-      if (auto met = check(terms); !met) return Unexpected(std::move(met.error()));
-      model::Draft draft(model_, view.now_ms);
+    return make<Applied<Reply>>([this, &terms, &edit](model::Draft& draft, const CommitGroup&,
+                                                      Expected<Applied<Reply>>& answer) -> Drafted {
+      if (auto met = check(terms); !met) {
+        answer = Unexpected(std::move(met.error()));
+        return {};
+      }
       Expected<Reply> reply = edit(draft);
-      if (!reply) return Unexpected(std::move(reply.error()));
-      if (!terms.dry_run)
-        if (auto done = commit(draft); !done) return Unexpected(std::move(done.error()));
-      return Applied<Reply>{std::move(*reply), model_.state().generation};
+      if (!reply) {
+        answer = Unexpected(std::move(reply.error()));
+        return {};
+      }
+      const model::Generation generation =
+          terms.dry_run ? draft.model().state().generation : draft.generation();
+      answer = Applied<Reply>{std::move(*reply), generation};
+      return {.is_kept = !terms.dry_run};
     });
   }
 
@@ -160,21 +170,64 @@ class Control {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // What a call has come to.
+  struct Drafted {
+    bool is_kept = false;  // false: the draft is to be taken back
+    std::optional<store::AnsweredRequest> request = {};
+  };
+  // A call that changes something, as the control thread sees it. Both write its answer.
+  struct Call {
+    std::function<Drafted(model::Draft&, const CommitGroup&)> draft;
+    std::function<void(const Error&)> refuse;
+    std::exception_ptr thrown;  // by the draft
+    std::promise<void> done;
+  };
+  // One of the two.
+  struct Job {
+    std::function<void()> run = {};
+    std::shared_ptr<Call> call = {};
+  };
+
+  [[nodiscard]] static Unexpected not_open() {
+    return fail(ErrorCode::unavailable, "the gateway is starting or stopping; try again");
+  }
+  // Makes a call of `draft(Draft&, const CommitGroup&, Expected<Answer>&)`, and waits for its answer. Any
+  // thread but the control thread.
+  template <typename Answer, typename DraftIt>
+  [[nodiscard]] Expected<Answer> make(DraftIt&& draft) {
+    Expected<Answer> answer = not_open();
+    const auto call = std::make_shared<Call>();
+    call->draft = [&](model::Draft& on, const CommitGroup& group) { return draft(on, group, answer); };
+    call->refuse = [&](const Error& error) { answer = Unexpected(error); };
+    std::future<void> done = call->done.get_future();
+    if (hand_over({.call = call})) done.get();
+    return answer;
+  }
   // False: the control thread does not run, the job was not taken.
-  [[nodiscard]] bool hand_over(std::function<void()> job);
+  [[nodiscard]] bool hand_over(Job job);
   void serve();
   // The rest runs on the control thread, or before there is one.
   [[nodiscard]] Expected<void> publish_stored();
   [[nodiscard]] Expected<void> make_pools_exist();
   [[nodiscard]] Expected<void> shorten_rests();
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);
+  // Calls from the first on, as many as wait, together. Gives how many.
+  int carry_out(std::shared_ptr<Call> first);
+  // The call that comes next, if a call does.
+  [[nodiscard]] std::shared_ptr<Call> next_call();
+  void draft(Call& call, CommitGroup& group);
+  static void answer(Call& call, const Expected<void>& committed);
   [[nodiscard]] Expected<void> check(const Terms& terms) const;
   // The answer to an earlier call of this id; none: it is the first.
-  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request, int64_t now_ms);
-  [[nodiscard]] Expected<void> commit(model::Draft& draft, const store::AnsweredRequest* request = nullptr);
-  [[nodiscard]] Expected<void> record(model::Draft& draft, const model::ChangeSet& changes,
-                                      const store::AnsweredRequest* request);
+  [[nodiscard]] Expected<std::optional<std::string>> recall(const RequestId& request, int64_t now_ms,
+                                                            const CommitGroup& group);
+  // Stores and enforces. An error of the store leaves the group as it is.
+  [[nodiscard]] Expected<void> commit(CommitGroup& group);
+  [[nodiscard]] Expected<void> record(const CommitGroup& group);
+  // At the start, before everything is published.
+  [[nodiscard]] Expected<void> store_unpublished(CommitGroup& group);
   [[nodiscard]] Expected<void> enforce(const model::ChangeSet& changes);
+  void watch_kept(const model::ChangeSet& changes);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();
   // One step, if the log is long or a compaction is under way. False: there is nothing to do now.
@@ -194,7 +247,7 @@ class Control {
 
   std::mutex mutex_;  // of the three below
   std::condition_variable changed_;
-  std::queue<std::function<void()>> jobs_;
+  std::queue<Job> jobs_;
   bool is_open_ = false;
   std::jthread thread_;  // last: it uses all of the above
 };

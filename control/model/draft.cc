@@ -26,8 +26,10 @@ std::string name_of(const Change& change) {
 }  // namespace
 
 Draft::~Draft() {
+  if (back_.empty()) return;
   for (auto change = back_.rbegin(); change != back_.rend(); ++change)
     model_.usage_.apply(model_.state_, *change);
+  model_.state_.generation = began_at_;
 }
 
 // Of an EIP that is changed again and again the first inverse says all: what others ask of it, its address
@@ -55,7 +57,7 @@ bool Draft::is_nothing(const Step& step) const {
 
 Generation Draft::generation() const {
   const bool changed = std::ranges::any_of(steps_, [this](const Step& step) { return !is_nothing(step); });
-  return model_.state_.generation + (changed ? 1 : 0);
+  return began_at_ + (changed ? 1 : 0);
 }
 
 ChangeSet Draft::changes() const {
@@ -87,8 +89,14 @@ std::vector<ChangedObject> Draft::changed_objects() const {
   return objects;
 }
 
-void Draft::keep() {
+void Draft::close() {
   model_.state_.generation = generation();
+}
+
+// A draft on this one may have raised the generation further.
+void Draft::keep() {
+  began_at_ = generation();
+  model_.state_.generation = std::max(model_.state_.generation, began_at_);
   steps_.clear();
   step_of_.clear();
   back_.clear();

@@ -1,6 +1,6 @@
 // Plans carried out one on another before anybody is told: each is made on what those before have left, and
-// what is not kept is taken back. So many calls are checked wholly and become one change set. Thread: the
-// control thread only.
+// what is not kept is taken back. So many calls are checked wholly and become one change set; and drafts may
+// stand on one another, each a change set of its own. Thread: the control thread only.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -26,13 +26,14 @@ struct ChangedObject {
 
 class Draft {
  public:
-  // The model is the draft's alone while there is one. `now_ms`: by which addresses rest (unix milliseconds).
-  Draft(Model& model, int64_t now_ms) : model_(model), now_ms_(now_ms) {}
+  // The model is the draft's alone until it ends. Once it is closed, others may be made on it: those end
+  // before it, or are kept after it. `now_ms`: by which addresses rest (unix milliseconds).
+  Draft(Model& model, int64_t now_ms) : model_(model), now_ms_(now_ms), began_at_(model.state().generation) {}
   ~Draft();  // takes back what was not kept
   Draft(const Draft&) = delete;
   Draft& operator=(const Draft&) = delete;
 
-  // As the plans so far have left it, but for its generation.
+  // As the plans so far have left it, but for its generation, which close() raises.
   [[nodiscard]] const Model& model() const { return model_; }
   // One moment for all that is drafted.
   [[nodiscard]] int64_t now_ms() const { return now_ms_; }
@@ -58,7 +59,9 @@ class Draft {
   // In the order of their first change. What was made and deleted again is not among them.
   [[nodiscard]] std::vector<ChangedObject> changed_objects() const;
 
-  // Raises the generation, if anything has changed. The draft is empty then.
+  // Nothing more is drafted, and if anything has changed the generation is raised.
+  void close();
+  // Closes it and makes it come true. The draft is empty then.
   void keep();
 
  private:
@@ -71,6 +74,7 @@ class Draft {
 
   Model& model_;
   const int64_t now_ms_;
+  Generation began_at_;
   std::vector<Step> steps_;  // one an object
   absl::flat_hash_map<ChangeKey, size_t, ChangeKeyHash> step_of_;
   std::vector<Change> back_;  // what takes the changes back, in their order

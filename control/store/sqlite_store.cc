@@ -173,7 +173,7 @@ Expected<void> SqliteStore::look_for_leftovers() {
 int SqliteStore::insert_log(const model::ChangeSet& changes, uint64_t& bytes) {
   if (changes.changes.empty()) return SQLITE_DONE;
   const std::string record = encode(changes);
-  bytes = record.size();
+  bytes += record.size();
   insert_.bind(1, signed_of(changes.generation));
   const bool fits = insert_.bind(2, record);
   insert_.bind(3, signed_of(fnv1a(record)));
@@ -182,32 +182,51 @@ int SqliteStore::insert_log(const model::ChangeSet& changes, uint64_t& bytes) {
   return result;
 }
 
+int SqliteStore::insert(std::span<const Entry> entries, uint64_t& bytes) {
+  for (const Entry& entry : entries) {
+    if (const int logged = insert_log(*entry.changes, bytes); logged != SQLITE_DONE) return logged;
+    if (entry.request == nullptr) continue;
+    if (const int put = answers_.put(*entry.request); put != SQLITE_DONE) return put;
+  }
+  return SQLITE_DONE;
+}
+
 void SqliteStore::roll_back() {
   if (sqlite3_get_autocommit(connection_.handle()) == 0) static_cast<void>(connection_.execute("ROLLBACK"));
 }
 
-Expected<void> SqliteStore::append(const model::ChangeSet& changes, const AnsweredRequest* request) {
-  const bool is_empty = changes.changes.empty();
-  if (!is_loaded_ || (is_empty ? request == nullptr : changes.generation != head_ + 1)) {
-    return fail(ErrorCode::internal, "a change set of generation " + std::to_string(changes.generation) +
-                                         " cannot follow generation " + std::to_string(head_) +
-                                         " in the store");
+Expected<void> SqliteStore::check_order(std::span<const Entry> entries) const {
+  model::Generation last = head_;
+  bool is_right = is_loaded_ && !entries.empty();
+  for (const Entry& entry : entries) {
+    const bool has_changes = !entry.changes->changes.empty();
+    if (has_changes) ++last;
+    is_right = is_right && (has_changes ? entry.changes->generation == last : entry.request != nullptr);
   }
-  // One statement outside a transaction is a transaction: SQLite rolls it back by itself when it fails.
+  if (is_right) return {};
+  return fail(ErrorCode::internal, "what is to be stored cannot follow generation " + std::to_string(head_) +
+                                       ", the last one in the store");
+}
+
+// One statement outside a transaction is a transaction: SQLite rolls it back by itself when it fails.
+Expected<void> SqliteStore::append(std::span<const Entry> entries) {
+  if (auto right = check_order(entries); !right) return right;
+  const bool is_statement = entries.size() == 1 && entries.front().request == nullptr;
+  const auto execute = [&](const char* sql) {
+    return is_statement || connection_.execute(sql) == SQLITE_OK
+               ? SQLITE_DONE
+               : sqlite3_extended_errcode(connection_.handle());
+  };
   uint64_t bytes = 0;
-  int result = request != nullptr && connection_.execute("BEGIN IMMEDIATE") != SQLITE_OK
-                   ? sqlite3_extended_errcode(connection_.handle())
-                   : insert_log(changes, bytes);
-  if (result == SQLITE_DONE && request != nullptr) result = answers_.put(*request);
-  if (result == SQLITE_DONE && request != nullptr && connection_.execute("COMMIT") != SQLITE_OK)
-    result = sqlite3_extended_errcode(connection_.handle());
+  int result = execute("BEGIN IMMEDIATE");
+  if (result == SQLITE_DONE) result = insert(entries, bytes);
+  if (result == SQLITE_DONE) result = execute("COMMIT");
   answers_.settle(result == SQLITE_DONE);
   if (result != SQLITE_DONE) {
     roll_back();
-    return failed("write generation " + std::to_string(changes.generation), result);
+    return failed("write generation " + std::to_string(head_ + 1), result);
   }
-  if (is_empty) return {};
-  head_ = changes.generation;
+  for (const Entry& entry : entries) head_ += entry.changes->changes.empty() ? 0 : 1;
   log_bytes_ += bytes;
   next_log_bytes_ += bytes;
   return {};

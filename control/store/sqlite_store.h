@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,8 @@ class SqliteStore final : public Store {
                                                                    const std::string& vfs = {},
                                                                    AnswerBounds bounds = {});
   [[nodiscard]] Expected<model::State> load() override;
-  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes,
-                                      const AnsweredRequest* request = nullptr) override;
+  using Store::append;
+  [[nodiscard]] Expected<void> append(std::span<const Entry> entries) override;
   [[nodiscard]] Expected<std::optional<AnsweredRequest>> recall(const std::string& caller,
                                                                 const std::string& id) override;
   [[nodiscard]] Expected<void> forget_requests(int64_t before_ms) override;
@@ -58,6 +59,10 @@ class SqliteStore final : public Store {
   [[nodiscard]] Expected<void> raise_version();
   [[nodiscard]] Expected<void> look_for_leftovers();
   [[nodiscard]] Expected<void> prepare_statements();
+  // Whether they may follow what is there.
+  [[nodiscard]] Expected<void> check_order(std::span<const Entry> entries) const;
+  // SQLITE_DONE, or an error's code.
+  [[nodiscard]] int insert(std::span<const Entry> entries, uint64_t& bytes);
   [[nodiscard]] int insert_log(const model::ChangeSet& changes, uint64_t& bytes);
   // Of a transaction that failed; some failures have rolled back already.
   void roll_back();

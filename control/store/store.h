@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,12 @@ struct AnsweredRequest {
   friend bool operator==(const AnsweredRequest&, const AnsweredRequest&) = default;
 };
 
+// What is stored as one record: a change set, or what a call was answered with, or both.
+struct Entry {
+  const model::ChangeSet* changes = nullptr;  // that of no changes bears any generation
+  const AnsweredRequest* request = nullptr;   // null: none
+};
+
 class Store {
  public:
   Store() = default;
@@ -35,16 +42,19 @@ class Store {
   // where.
   [[nodiscard]] virtual Expected<model::State> load() = 0;
 
-  // Stores a change set as one record; returns only when it is durable. It must not be empty, and must bear
-  // the generation after the last one. resource_exhausted when the disk is full or the record too large,
-  // unavailable when the disk fails (try again): the store is as it was and can still be used. After a
-  // failed sync nobody can know what the disk holds, so a restart that comes before the next success may find
-  // that one change set, wholly; the next success replaces it.
-  // `request`: what is answered with it, stored in the same record: both are durable or none. With it the
-  // change set may be empty. Its id replaces an earlier one of the caller. Of a caller that has very many
-  // the oldest ones go.
-  [[nodiscard]] virtual Expected<void> append(const model::ChangeSet& changes,
-                                              const AnsweredRequest* request = nullptr) = 0;
+  // Stores entries, one at least, in their order; returns only when all are durable. None may be empty, and
+  // each change set must bear the generation after the last one. resource_exhausted when the disk is full or
+  // a record too large, unavailable when the disk fails (try again): the store is as it was, with none of
+  // them, and can still be used. After a failed sync nobody can know what the disk holds, so a restart that
+  // comes before the next success may find them, all and wholly; the next success replaces them.
+  // An answer's id replaces an earlier one of the caller. Of a caller that has very many the oldest ones go.
+  [[nodiscard]] virtual Expected<void> append(std::span<const Entry> entries) = 0;
+  // One.
+  [[nodiscard]] Expected<void> append(const model::ChangeSet& changes,
+                                      const AnsweredRequest* request = nullptr) {
+    const Entry entry{&changes, request};
+    return append({&entry, 1});
+  }
 
   // internal if it is damaged.
   [[nodiscard]] virtual Expected<std::optional<AnsweredRequest>> recall(const std::string& caller,
@@ -63,8 +73,8 @@ class Store {
   [[nodiscard]] virtual Expected<bool> compact(const model::State& state, size_t most) = 0;
   // Some step of it has been made, and not the last one; or a process that ended left something to remove.
   [[nodiscard]] virtual bool is_compacting() const = 0;
-  // What the objects of the next change set were before it: to be told before append(), while
-  // is_compacting().
+  // What the objects of the next change sets were before each: to be told in their order before append(),
+  // while is_compacting().
   virtual void preserve(const std::vector<model::Change>& before) = 0;
 
   // Since the last snapshot.

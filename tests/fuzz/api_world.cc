@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "control/service/access.h"
@@ -64,9 +65,11 @@ class Records final : public store::Store {
     }
     return state;
   }
-  Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request) override {
-    if (!changes.changes.empty()) disk_.records.push_back(store::encode(changes));
-    if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
+  Expected<void> append(std::span<const store::Entry> entries) override {
+    for (const auto& [changes, request] : entries) {
+      if (!changes->changes.empty()) disk_.records.push_back(store::encode(*changes));
+      if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
+    }
     return {};
   }
   Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,

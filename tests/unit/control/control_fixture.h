@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,7 +32,9 @@ struct Disk {
   std::vector<model::Change> preserved;
   uint64_t record_bytes = 100;
   uint64_t snapshot_bytes = 0;
+  std::atomic<int> appends = 0;
   std::atomic<bool> is_full = false;
+  size_t most_entries = SIZE_MAX;  // that it takes at once
   std::function<void()> on_append = [] {};
   std::function<void()> on_load = [] {};
 
@@ -49,11 +52,15 @@ class MemoryStore final : public store::Store {
     disk_.on_load();
     return disk_.state();
   }
-  Expected<void> append(const model::ChangeSet& changes, const store::AnsweredRequest* request) override {
+  Expected<void> append(std::span<const store::Entry> entries) override {
     disk_.on_append();
-    if (disk_.is_full) return fail(ErrorCode::unavailable, "the disk is full; make room and try again");
-    if (!changes.changes.empty()) disk_.log.push_back(changes);
-    if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
+    ++disk_.appends;
+    if (disk_.is_full || entries.size() > disk_.most_entries)
+      return fail(ErrorCode::unavailable, "the disk is full; make room and try again");
+    for (const auto& [changes, request] : entries) {
+      if (!changes->changes.empty()) disk_.log.push_back(*changes);
+      if (request != nullptr) disk_.requests.insert_or_assign({request->caller, request->id}, *request);
+    }
     return {};
   }
   Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,

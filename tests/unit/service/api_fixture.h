@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ using google::protobuf::TextFormat;
 class MemoryStore final : public store::Store {
  public:
   Expected<model::State> load() override { return model::State(); }
-  Expected<void> append(const model::ChangeSet&, const store::AnsweredRequest* request) override {
-    if (request != nullptr) requests_.insert_or_assign({request->caller, request->id}, *request);
+  Expected<void> append(std::span<const store::Entry> entries) override {
+    for (const store::Entry& entry : entries)
+      if (entry.request != nullptr)
+        requests_.insert_or_assign({entry.request->caller, entry.request->id}, *entry.request);
     return {};
   }
   Expected<std::optional<store::AnsweredRequest>> recall(const std::string& caller,

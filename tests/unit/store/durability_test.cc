@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <deque>
 #include <optional>
 #include <random>
 #include <thread>
@@ -25,11 +26,30 @@ struct Workload {
   model::Generation compact_at = 4;   // from then on compacted step by step between the appends; 0: never
   size_t compaction_step = 5;         // objects and rules
   model::Generation restart_at = 10;  // closed and opened again before this generation; 0: never
+  model::Generation together = 1;     // change sets that are appended at once
 };
 
 // Each change set is stored with a request, whose answer is as durable as it.
 AnsweredRequest request_of(model::Generation generation) {
   return {"provider", std::to_string(generation), generation, 1000, marker(generation)};
+}
+
+// The change sets of some generations at once, each with a request.
+Expected<void> append_group(Store& store, const std::vector<model::State>& expected, model::Generation first,
+                            model::Generation last, size_t rules) {
+  std::deque<model::ChangeSet> changes;
+  std::deque<AnsweredRequest> requests;
+  std::vector<Entry> entries;
+  for (model::Generation generation = first; generation <= last; ++generation) {
+    changes.push_back(change_set(generation, rules));
+    requests.push_back(request_of(generation));
+    entries.push_back({&changes.back(), &requests.back()});
+    std::vector<model::Change> back;
+    for (const model::Change& change : changes.back().changes)
+      back.push_back(model::inverse(expected[generation - 1], change));
+    store.preserve(back);
+  }
+  return store.append(entries);
 }
 
 // Opens a new store, appends, compacts and restarts, with an acknowledgement in the trace after every append.
@@ -40,16 +60,15 @@ void run(const Workload& workload, FaultVfs& vfs) {
   auto store = open_loaded(directory.path(), state, vfs.name());
   ASSERT_NE(store, nullptr);
   int completed = 0;
-  for (model::Generation generation = 1; generation <= workload.last; ++generation) {
-    if (generation == workload.restart_at) {
+  for (model::Generation first = 1; first <= workload.last; first += workload.together) {
+    const model::Generation generation = first + workload.together - 1;
+    if (first == workload.restart_at) {
       store.reset();
       store = open_loaded(directory.path(), state, vfs.name());
       ASSERT_NE(store, nullptr);
-      ASSERT_EQ(state, expected[generation - 1]);
+      ASSERT_EQ(state, expected[first - 1]);
     }
-    const AnsweredRequest request = request_of(generation);
-    ASSERT_TRUE(
-        append_to(*store, expected[generation - 1], change_set(generation, workload.rules), &request));
+    ASSERT_TRUE(append_group(*store, expected, first, generation, workload.rules));
     vfs.acknowledge(generation);
     if (generation < workload.compact_at || workload.compact_at == 0) continue;
     constexpr int steps_between_appends = 3;
@@ -71,7 +90,7 @@ model::Generation acknowledged(const DiskTrace& trace, size_t cut) {
 
 // Opens what a power cut left. Nothing: it is as promised. Else what is wrong.
 std::optional<std::string> judge(const Disk& disk, model::Generation acknowledged_generation,
-                                 const std::vector<model::State>& expected, size_t rules) {
+                                 const std::vector<model::State>& expected, const Workload& workload) {
   const ScratchDirectory directory;
   for (const auto& [name, content] : disk) write_file(directory.path(name), content);
   auto store = SqliteStore::open(directory.path());
@@ -82,6 +101,10 @@ std::optional<std::string> judge(const Disk& disk, model::Generation acknowledge
     return "generation " + std::to_string(acknowledged_generation) + " was acknowledged, " +
            std::to_string(state->generation) + " is there";
   }
+  if (state->generation % workload.together != 0) {
+    return "only a part of what was appended at once is there, up to generation " +
+           std::to_string(state->generation);
+  }
   if (state->generation >= expected.size() || *state != expected[state->generation]) {
     return "the state of generation " + std::to_string(state->generation) + " is not what was stored";
   }
@@ -91,7 +114,7 @@ std::optional<std::string> judge(const Disk& disk, model::Generation acknowledge
     if (known->has_value() != (generation <= state->generation))
       return "the request of generation " + std::to_string(generation) + " is not where its change is";
   }
-  if (const auto appended = (*store)->append(change_set(state->generation + 1, rules)); !appended) {
+  if (const auto appended = (*store)->append(change_set(state->generation + 1, workload.rules)); !appended) {
     return appended.error().message;
   }
   return std::nullopt;
@@ -118,7 +141,7 @@ Verdict cut_power(const DiskTrace& trace, const Workload& workload, std::vector<
     for (const auto& [name, content] : disk) key += '/' + name + '=' + content;
     if (!seen.insert(std::to_string(std::hash<std::string>{}(key))).second) return;
     ++verdict.disks;
-    if (const auto wrong = judge(disk, promised, expected, workload.rules)) {
+    if (const auto wrong = judge(disk, promised, expected, workload)) {
       verdict.wrong.push_back("power cut before operation " + std::to_string(cut) + ": " + *wrong);
     }
   };
@@ -189,6 +212,17 @@ TEST(Durability, PowerCutAtEveryOperation) {
                                      << ", the first: " << verdict.wrong.front();
   RecordProperty("disks", std::to_string(verdict.disks));
   EXPECT_GT(verdict.disks, 100U);
+}
+
+TEST(Durability, PowerCutAtEveryOperationOfGroups) {
+  const Workload workload{.last = 15, .compact_at = 6, .restart_at = 10, .together = 3};
+  FaultVfs vfs;
+  run(workload, vfs);
+  EXPECT_EQ(early_acknowledgements(vfs.trace()), 0U);
+  const Verdict verdict = cut_power(vfs.trace(), workload, {}, SIZE_MAX, 3);
+  EXPECT_TRUE(verdict.wrong.empty()) << verdict.wrong.size() << " of " << verdict.disks
+                                     << ", the first: " << verdict.wrong.front();
+  EXPECT_GT(verdict.disks, 50U);
 }
 
 // Records so large that SQLite moves the write-ahead log into the file between two appends.
@@ -277,6 +311,37 @@ TEST_P(StoreFault, FailedAppendLeavesTheStoreAsItWas) {
     EXPECT_EQ(state, expected[3]) << "operation " << skip;
   }
   EXPECT_GE(failed, 3U);  // two frames and their sync at least
+}
+
+// Whichever operation of a group fails, none of it is there.
+TEST_P(StoreFault, AFailedGroupLeavesTheStoreAsItWas) {
+  const auto expected = states(5);
+  uint64_t failed = 0;
+  for (uint64_t skip = 0;; ++skip) {
+    FaultVfs vfs;
+    const ScratchDirectory directory;
+    model::State state;
+    auto store = open_loaded(directory.path(), state, vfs.name());
+    ASSERT_NE(store, nullptr);
+    ASSERT_TRUE(append_group(*store, expected, 1, 2, 3));
+    vfs.fail_after(skip, 1, GetParam().result);
+    const auto appended = append_group(*store, expected, 3, 5, 3);
+    if (vfs.failures() == 0) break;  // past the last operation
+    vfs.stop_failing();
+    ASSERT_FALSE(appended) << "operation " << skip;
+    ++failed;
+    EXPECT_EQ(appended.error().code, GetParam().code);
+    EXPECT_EQ(store->log_size().records, 2U);
+    for (const char* id : {"3", "4", "5"}) EXPECT_EQ(store->recall("provider", id).value(), std::nullopt);
+    ASSERT_TRUE(append_group(*store, expected, 3, 3, 3)) << "operation " << skip;
+    ASSERT_TRUE(append_group(*store, expected, 4, 5, 3));
+    store.reset();
+    store = open_loaded(directory.path(), state);
+    ASSERT_NE(store, nullptr);
+    EXPECT_EQ(state, expected[5]) << "operation " << skip;
+    EXPECT_TRUE(store->recall("provider", "4").value());
+  }
+  EXPECT_GE(failed, 3U);
 }
 
 TEST_P(StoreFault, DiskThatFailsForAWhile) {

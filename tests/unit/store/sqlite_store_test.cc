@@ -86,6 +86,12 @@ TEST(SqliteStore, OnlyTheNextGenerationIsTaken) {
   EXPECT_FALSE((*opened)->load()) << "twice";
   EXPECT_FALSE((*opened)->append(change_set(2)));
   EXPECT_FALSE((*opened)->append({1, {}})) << "an empty one";
+  EXPECT_FALSE((*opened)->append(std::span<const Entry>())) << "nothing at all";
+  const model::ChangeSet first = change_set(1), second = change_set(2), third = change_set(3);
+  const Entry with_gap[] = {{&first}, {&third}};
+  EXPECT_FALSE((*opened)->append(with_gap));
+  const Entry backwards[] = {{&second}, {&first}};
+  EXPECT_FALSE((*opened)->append(backwards));
   EXPECT_TRUE((*opened)->append(change_set(1)));
   EXPECT_FALSE((*opened)->append(change_set(1)));
   EXPECT_EQ((*opened)->log_size().records, 1U);

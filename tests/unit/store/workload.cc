@@ -159,12 +159,11 @@ Expected<void> compact_all(Store& store, const model::State& state, size_t most)
   return {};
 }
 
-Expected<void> append_to(Store& store, const model::State& before, const model::ChangeSet& changes,
-                         const AnsweredRequest* request) {
+Expected<void> append_to(Store& store, const model::State& before, const model::ChangeSet& changes) {
   std::vector<model::Change> back;
   for (const model::Change& change : changes.changes) back.push_back(model::inverse(before, change));
   store.preserve(back);
-  return store.append(changes, request);
+  return store.append(changes);
 }
 
 void append_all(Store& store, model::Generation first, model::Generation last) {

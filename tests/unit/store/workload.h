@@ -39,8 +39,7 @@ class ScratchDirectory {
 [[nodiscard]] Expected<void> compact_all(Store& store, const model::State& state, size_t most = 5000);
 // Appends what the store knows before for preserve().
 [[nodiscard]] Expected<void> append_to(Store& store, const model::State& before,
-                                       const model::ChangeSet& changes,
-                                       const AnsweredRequest* request = nullptr);
+                                       const model::ChangeSet& changes);
 void append_all(Store& store, model::Generation first, model::Generation last);
 // A closed store of `last` generations, compacted at `compacted` if that is not 0.
 void make_store(const std::string& path, model::Generation last, model::Generation compacted = 0);
