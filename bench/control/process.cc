@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "src/net/address.h"
@@ -140,7 +141,12 @@ void GatewayProcess::kill() {
 void GatewayProcess::end(int signal) {
   if (pid_ <= 0) return;
   ::kill(pid_, signal);
-  waitpid(pid_, nullptr, 0);
+  constexpr std::chrono::seconds patience{30};
+  const auto latest = std::chrono::steady_clock::now() + patience;
+  while (waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > latest) ::kill(pid_, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   pid_ = -1;
 }
 

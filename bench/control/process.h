@@ -39,8 +39,7 @@ class GatewayProcess {
 
   // From exec to "ready": the store is read, all of it is published, the receive side and the API are open.
   Seconds start();
-  void kill();           // at once, as a crash
-  void end(int signal);  // and waits for its end
+  void kill();  // at once, as a crash
 
   [[nodiscard]] std::string target() const { return "unix:" + (directory_ / "api.sock").string(); }
   [[nodiscard]] Seconds cpu_time() const;  // of all its threads but the polling worker's
@@ -48,6 +47,8 @@ class GatewayProcess {
   [[nodiscard]] uint64_t store_bytes() const;
 
  private:
+  // Waits for its end; at last kills what a signal does not end.
+  void end(int signal);
   [[nodiscard]] std::string log() const;
   std::filesystem::path program_;
   std::filesystem::path directory_;

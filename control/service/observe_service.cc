@@ -52,6 +52,19 @@ v1::Event to_proto(const Event& event, const std::optional<model::TenantId>& ten
   return message;
 }
 
+v1::Durations to_proto(const Durations& durations) {
+  const Durations::Counted counted = durations.counted();
+  v1::Durations message;
+  for (size_t i = 0; i < counted.times.size(); ++i) {
+    v1::Durations::Bucket& bucket = *message.add_buckets();
+    if (i < Durations::bounds.size())
+      bucket.set_up_to_microseconds(static_cast<uint64_t>(Durations::bounds[i].count()));
+    bucket.set_times(counted.times[i]);
+  }
+  message.set_total_nanoseconds(static_cast<uint64_t>(counted.total.count()));
+  return message;
+}
+
 }  // namespace
 
 grpc::Status ObserveService::ListDrops(grpc::ServerContext*, const v1::ListDropsRequest*,
@@ -163,23 +176,6 @@ grpc::Status ObserveService::GetEipStatistics(grpc::ServerContext*,
   }
   return grpc::Status::OK;
 }
-
-namespace {
-
-v1::Durations to_proto(const Durations& durations) {
-  const Durations::Counted counted = durations.counted();
-  v1::Durations message;
-  for (size_t i = 0; i < counted.times.size(); ++i) {
-    v1::Durations::Bucket& bucket = *message.add_buckets();
-    if (i < Durations::bounds.size())
-      bucket.set_up_to_microseconds(static_cast<uint64_t>(Durations::bounds[i].count()));
-    bucket.set_times(counted.times[i]);
-  }
-  message.set_total_nanoseconds(static_cast<uint64_t>(counted.total.count()));
-  return message;
-}
-
-}  // namespace
 
 grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatewayRequest*,
                                         v1::Gateway* reply) {

@@ -103,12 +103,10 @@ void add_trace(CLI::App& app, const Options& options) {
   command->add_option("--one-in", args->one_in, "One of so many packets that come; otherwise each")
       ->check(CLI::Range(1u, most));
   command->footer(
-      "\nIt ends by itself, or by Ctrl-C. Without one of the options from --dropped to --punted all "
-      "packets\nare "
-      "told, with --reason those that are dropped. A packet is told if all options say so, as explain tells\n"
-      "one: each stage, on which worker, and by which rule. The gateway is not slowed: what there is no "
-      "room\n"
-      "to tell of is counted as lost. One capture or trace at a time.\n"
+      "\nIt ends by itself, or by Ctrl-C. Without one of the options from --dropped to --punted all\n"
+      "packets are told, with --reason those that are dropped. A packet is told if all options say so,\n"
+      "as explain tells one: each stage, on which worker, and by which rule. The gateway is not slowed:\n"
+      "what there is no room to tell of is counted as lost. One capture or trace at a time.\n"
       "\nExamples:\n"
       "  portctl trace --eip 203.0.113.1 --count 10\n"
       "  portctl trace --dropped --address 198.51.100.2\n"
