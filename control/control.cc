@@ -55,19 +55,39 @@ Expected<void> Control::publish_stored() {
   Expected<model::State> state = store_->load();
   if (!state) return Unexpected(std::move(state.error()));
   const Clock::time_point loaded = Clock::now();
-  if (auto restored = model_.restore(std::move(*state)); !restored) return restored;
+  // Nobody reads the tables yet: what is published of a state that turns out not to fit is never seen. Pools
+  // that will change come first, and then everything.
+  Expected<void> published;
+  std::function<void(const model::State&)> publish_meanwhile;
+  if (has_configured_pools(*state))
+    publish_meanwhile = [&](const model::State& stored) { published = publish_all(stored); };
+  if (auto restored = model_.restore(std::move(*state), publish_meanwhile); !restored) return restored;
   if (auto made = make_pools_exist(); !made) return made;
   if (auto shortened = shorten_rests(); !shortened) return shortened;
   for (const auto& [address, eip] : model_.state().eips)
     if (eip.keep_established) keeping_.insert(address);
-  const Clock::time_point checked = Clock::now();
-  if (auto published = publisher_.publish_all(compile::ImageParts(model_.state())); !published)
-    return published;
+  if (!publish_meanwhile) published = publish_all(model_.state());
+  if (!published) return published;
   const auto seconds = [](Clock::duration taken) { return std::chrono::duration<double>(taken).count(); };
-  spdlog::info("store: {} vms and {} EIPs read in {:.1f} s, checked in {:.1f} s, published in {:.1f} s",
+  spdlog::info("store: {} vms and {} EIPs read in {:.1f} s, checked and published in {:.1f} s",
                model_.state().vms.size(), model_.state().eips.size(), seconds(loaded - began),
-               seconds(checked - loaded), seconds(Clock::now() - checked));
+               seconds(Clock::now() - loaded));
   return {};
+}
+
+bool Control::has_configured_pools(const model::State& state) const {
+  return std::ranges::all_of(config_.pools, [&](const model::Pool& pool) {
+    const auto known = state.pools.find(pool.id);
+    return known != state.pools.end() && known->second == pool;
+  });
+}
+
+Expected<void> Control::publish_all(const model::State& state) {
+  try {
+    return publisher_.publish_all(compile::ImageParts(state));
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, error.what());
+  }
 }
 
 // In any order: one may take what another gives up.

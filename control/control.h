@@ -208,6 +208,9 @@ class Control {
   void serve();
   // The rest runs on the control thread, or before there is one.
   [[nodiscard]] Expected<void> publish_stored();
+  // As they are to be.
+  [[nodiscard]] bool has_configured_pools(const model::State& state) const;
+  [[nodiscard]] Expected<void> publish_all(const model::State& state);
   [[nodiscard]] Expected<void> make_pools_exist();
   [[nodiscard]] Expected<void> shorten_rests();
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);

@@ -126,7 +126,7 @@ const model::Vm& vm_of(const model::State& state, const model::Eip& eip) {
 CompiledBinding compile_binding(const LocalSpace& local, const model::Eip& eip, const model::Vm& vm) {
   CompiledBinding binding;
   binding.eip = eip.address;
-  binding.dip = *vm.dip_of(eip.address.family());  // an EIP stands for one
+  binding.dip = vm.dip_of(eip.address.family()).value();  // an EIP stands for one
   binding.port = vm.location.port;
   binding.encapsulation = vm.location.encapsulation;
   binding.mac = vm.location.mac;

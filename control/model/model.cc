@@ -65,7 +65,7 @@ std::optional<BadList> first_bad_list(const State& state) {
 
 // Each object meets the checks that a call would meet which made it after those before it, so that what is
 // restored could have been made. Another thread looks at what lists are in themselves meanwhile.
-Expected<void> Model::restore(State state) {
+Expected<void> Model::restore(State state, const std::function<void(const State&)>& meanwhile) {
   // What a former release took, and this one would not: a tunnel to the gateway itself. (`own_` comes at
   // last.)
   Model fresh(limits_, ports_, reserved_);
@@ -75,6 +75,8 @@ Expected<void> Model::restore(State state) {
                 object);
   };
   fresh.state_ = std::move(state);
+  std::future<void> looked;
+  if (meanwhile) looked = std::async(std::launch::async, meanwhile, std::cref(fresh.state_));
   auto lists = std::async(std::launch::async, first_bad_list, std::cref(fresh.state_));
   fresh.usage_.expect(fresh.state_);
   for (const auto& [key, vm] : fresh.state_.vms) {
@@ -93,6 +95,7 @@ Expected<void> Model::restore(State state) {
     }
     fresh.usage_.count(eip);
   }
+  if (looked.valid()) looked.get();
   fresh.own_ = std::move(own_);
   *this = std::move(fresh);
   return {};

@@ -75,7 +75,7 @@ struct Record {
   std::future<Expected<model::ChangeSet>> changes;
 
   explicit Record(const Statement& row) : bytes(row.bytes(1).size()) {
-    constexpr uint64_t worth_a_thread = 64 << 10;
+    constexpr uint64_t worth_a_thread = 16 << 10;
     changes = std::async(bytes < worth_a_thread ? std::launch::deferred : std::launch::async,
                          [record = std::string(row.bytes(1)), checksum = unsigned_of(row.integer(2))] {
                            return read_record(record, checksum);

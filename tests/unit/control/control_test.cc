@@ -279,6 +279,24 @@ TEST(Control, ARestartPublishesWhatTheStoreHas) {
   EXPECT_EQ(record->incarnation, 3u);
 }
 
+// Pools that the configuration changes come first, and then everything is published.
+TEST(Control, ARestartWithOtherPoolsPublishesWhatTheStoreHas) {
+  Disk disk;
+  {
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    ASSERT_TRUE(gateway.set_permit_list({http, out}));
+  }
+  const model::Pool smaller{"public", *Ipv4Prefix::parse("203.0.113.0/25"), PoolKind::local};
+  const model::Pool another{"another", *Ipv4Prefix::parse("203.0.113.128/25"), PoolKind::provider};
+  Gateway gateway(disk, {.pools = {another, smaller}, .tick = 1h});
+  gateway.start();
+  EXPECT_NE(gateway.plane.find(View::edge, web_eip), nullptr);
+  EXPECT_TRUE(gateway.plane.is(View::local, Ipv4Addr::of(203, 0, 113, 200), IndexEntry::provider));
+  EXPECT_EQ(gateway.state().pools.size(), 2u);
+}
+
 TEST(Control, ConfiguredPoolsExistOnce) {
   Disk disk;
   Gateway(disk).start();
@@ -349,6 +367,36 @@ TEST(Control, AStateThatDoesNotFitStopsTheStart) {
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, ErrorCode::failed_precondition);
   EXPECT_EQ(gateway.control.run([](const Control::View&) {}).error().code, ErrorCode::unavailable);
+}
+
+// What is stored is published while it is checked, and must not hurt where it would not pass.
+TEST(Control, AStateThatNoCallCouldHaveMadeStopsTheStart) {
+  const auto put = [](model::Vm vm, const IpAddr& address) {
+    model::Eip eip{.address = address, .tenant = vm.tenant, .vm = vm.id, .permit = {http}};
+    return std::vector<model::Change>{model::PutPool{pool}, model::PutVm{std::move(vm)},
+                                      model::PutEip{std::move(eip)}};
+  };
+  const model::Vm vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, web_dip};
+  model::Vm elsewhere = vm, of_another = vm;
+  elsewhere.location.port = "none";
+  std::vector<model::Change> without_vm = put(vm, web_eip);
+  without_vm.erase(without_vm.begin() + 1);
+  std::vector<model::Change> twice = put(vm, web_eip);
+  of_another.id = "db";
+  for (const model::Change& change : put(of_another, Ipv4Addr::of(203, 0, 113, 2))) twice.push_back(change);
+  for (const auto& [what, changes] :
+       {std::pair("outside the pools", put(vm, Ipv4Addr::of(198, 51, 100, 1))),
+        std::pair("of a family that its vm has not", put(vm, *Ipv6Addr::parse("2001:db8::1"))),
+        std::pair("on a port that is not there", put(elsewhere, web_eip)), std::pair("of no vm", without_vm),
+        std::pair("two vms at one place", twice)}) {
+    Disk disk;
+    disk.log.push_back({1, changes});
+    Gateway gateway(disk);
+    const auto started = gateway.control.start();
+    ASSERT_FALSE(started) << what;
+    EXPECT_EQ(started.error().code, ErrorCode::failed_precondition) << what;
+    EXPECT_EQ(disk.log.size(), 1u) << what;
+  }
 }
 
 // --- jobs ---

@@ -128,6 +128,16 @@ TEST_F(PublisherTest, AnUnknownPortIsRefusedWithoutLeak) {
   EXPECT_EQ(free_room(), before);
 }
 
+TEST_F(PublisherTest, AnAddressOfNoLocalPoolIsRefusedWithoutLeak) {
+  const Free before = free_room();
+  CompiledBinding b = binding(1, rules(20));
+  b.eip = Ipv4Addr::of(198, 51, 100, 1);
+  const auto done = publisher.publish(Update{.pools = {}, .bindings = {{b.eip, b}}});
+  ASSERT_FALSE(done);
+  EXPECT_NE(done.error().message.find("no local pool"), std::string::npos);
+  EXPECT_EQ(free_room(), before);
+}
+
 // --- locations ---
 
 TEST_F(PublisherTest, AMoveLeavesOneKey) {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <functional>
 #include <random>
+#include <stdexcept>
 
 #include "tests/unit/model/fixture.h"
 
@@ -264,6 +265,22 @@ TEST_F(RestoreTest, LargeStateIsCheap) {
   ASSERT_TRUE(fresh.restore(std::move(state)));
   EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 10);
   EXPECT_EQ(fresh.state().eips.size(), 100'000U);
+}
+
+TEST_F(RestoreTest, TheStateIsLookedAtMeanwhile) {
+  const State state = sample();
+  for (const bool is_bad : {false, true}) {
+    State next = state;
+    if (is_bad) next.vms.begin()->second.location.port = "none";
+    State seen;
+    Model fresh(Limits(), {{"vms", {}}, {"more", {}}});
+    EXPECT_EQ(fresh.restore(next, [&](const State& checked) { seen = checked; }).has_value(), !is_bad);
+    EXPECT_EQ(seen, next);
+    EXPECT_EQ(fresh.state(), is_bad ? State() : next);
+    const auto broken = [](const State&) { throw std::runtime_error("broken"); };
+    if (is_bad) continue;
+    EXPECT_THROW(static_cast<void>(fresh.restore(next, broken)), std::runtime_error);
+  }
 }
 
 }  // namespace
