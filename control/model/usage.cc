@@ -160,10 +160,7 @@ void Usage::after(const State& state, const Change& change) {
 void Usage::count(const Vm& vm) {
   ++vms_;
   for (const IpFamily family : families)
-    if (const auto dip = vm.dip_of(family)) {
-      vm_at_[{*dip, link_of(vm.location)}] = {vm.tenant, vm.id};
-      ++vms_with_[*dip];
-    }
+    if (const auto dip = vm.dip_of(family)) vm_at_[{*dip, link_of(vm.location)}] = {vm.tenant, vm.id};
   if (!is_untagged(vm.location)) ++vms_behind_[link_of(vm.location)];
   if (const auto remote = remote_of(vm.location)) ++vms_behind_remote_[*remote];
 }
@@ -171,10 +168,7 @@ void Usage::count(const Vm& vm) {
 void Usage::remove(const Vm& vm) {
   --vms_;
   for (const IpFamily family : families)
-    if (const auto dip = vm.dip_of(family)) {
-      vm_at_.erase({*dip, link_of(vm.location)});
-      if (const auto users = vms_with_.find(*dip); --users->second == 0) vms_with_.erase(users);
-    }
+    if (const auto dip = vm.dip_of(family)) vm_at_.erase({*dip, link_of(vm.location)});
   if (!is_untagged(vm.location)) {
     if (const auto users = vms_behind_.find(link_of(vm.location)); --users->second == 0)
       vms_behind_.erase(users);
@@ -242,13 +236,12 @@ void Usage::count(const State& state, const Pool& pool) {
     ++usage.used_;
   // An earlier pool may have left addresses at rest here, and vms may have addresses of it.
   std::set<IpAddr> known;
-  const auto add_known = [&](const auto& addresses) {
-    for (auto at = addresses.lower_bound(pool.prefix.first());
-         at != addresses.end() && pool.prefix.contains(at->first); ++at)
-      known.insert(at->first);
-  };
-  add_known(state.quarantine);
-  add_known(vms_with_);
+  for (auto at = state.quarantine.lower_bound(pool.prefix.first());
+       at != state.quarantine.end() && pool.prefix.contains(at->first); ++at)
+    known.insert(at->first);
+  for (auto at = vm_from(pool.prefix.first()); at != vm_at_.end() && pool.prefix.contains(at->first.first);
+       ++at)
+    known.insert(at->first.first);
   for (const IpAddr& address : known) settle(state, usage, address, true);
   advance(state, usage);
   local_pools_.insert_or_assign(pool.id, std::move(usage));
@@ -271,7 +264,7 @@ void Usage::remove(const Pool& pool) {
 // Addresses that the pool never hands out do not become free when their rest is over.
 void Usage::settle(const State& state, PoolUsage& pool, const IpAddr& address, bool enter) const {
   if (!pool.may_hand_out(address) || is_reserved(address) || state.eips.contains(address)) return;
-  if (vms_with_.contains(address)) {
+  if (has_vm_with(address)) {
     enter ? ++pool.kept_for_vms_ : --pool.kept_for_vms_;
     return;
   }
@@ -295,9 +288,14 @@ void Usage::settle(const State& state, const std::vector<IpAddr>& addresses, boo
     if (auto* pool = local_pool_of(address)) settle(state, *pool, address, enter);
 }
 
+bool Usage::has_vm_with(const IpAddr& dip) const {
+  const auto at = vm_from(dip);
+  return at != vm_at_.end() && at->first.first == dip;
+}
+
 bool Usage::is_free(const State& state, const IpAddr& address) const {
   return !state.eips.contains(address) && !state.quarantine.contains(address) && !is_reserved(address) &&
-         !vms_with_.contains(address);
+         !has_vm_with(address);
 }
 
 // Amortised: next_ only rises, over addresses that were handed out one by one.

@@ -2,7 +2,7 @@
 // lives where, and which address a pool hands out next.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/node_hash_map.h>
 
 #include <cstdint>
 #include <map>
@@ -115,6 +115,9 @@ class Usage {
   void settle(const State& state, const std::vector<IpAddr>& addresses, bool enter);
   void advance(const State& state, PoolUsage& pool) const;
   [[nodiscard]] bool is_free(const State& state, const IpAddr& address) const;
+  // The first one whose DIP is not below.
+  [[nodiscard]] auto vm_from(const IpAddr& dip) const { return vm_at_.lower_bound({dip, Link()}); }
+  [[nodiscard]] bool has_vm_with(const IpAddr& dip) const;
   PoolUsage* local_pool_of(const IpAddr& address);
 
   std::set<IpAddr> reserved_;
@@ -129,14 +132,14 @@ class Usage {
   struct OwnerHash {
     size_t operator()(const std::pair<VmKey, IpFamily>& owner) const;
   };
-  absl::flat_hash_map<std::pair<VmKey, IpFamily>, IpAddr, OwnerHash> eip_of_vm_;
+  // By nodes: places of that size, half of them empty, would be twice as much to clear at a start.
+  absl::node_hash_map<std::pair<VmKey, IpFamily>, IpAddr, OwnerHash> eip_of_vm_;
   using Link = std::pair<std::string, Encapsulation>;  // of a port
   using Remote = std::pair<IpAddr, std::string>;       // of a port; by address, to find those of a prefix
-  std::map<std::pair<IpAddr, Link>, VmKey> vm_at_;     // by DIP
+  std::map<std::pair<IpAddr, Link>, VmKey> vm_at_;     // by DIP, each on a link of its own
   std::map<Link, uint32_t> vms_behind_;                // VLANs and tunnels, with how many vms
   std::map<Remote, uint32_t> vms_behind_remote_;
-  std::map<IpAddr, uint32_t> vms_with_;  // DIP -> vms that have it, each on a link of its own
-  std::map<IpAddr, Pool> pool_at_;       // by first address; pools do not overlap
+  std::map<IpAddr, Pool> pool_at_;  // by first address; pools do not overlap
   std::map<std::string, PoolUsage> local_pools_;
   std::map<uint32_t, uint32_t> page_users_;  // upper 16 bits of an address -> IPv4 pools that touch this /16
 };
