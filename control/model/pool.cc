@@ -204,13 +204,17 @@ Expected<IpAddr> Model::free_address(IpFamily family, const std::string& pool, i
   }
   const PoolUsage& usage = *usage_.pool(pool);
   if (const auto address = usage.free_address(now_ms)) return *address;
-  const uint32_t kept = usage.kept_for_vms();
-  return fail(ErrorCode::resource_exhausted,
-              pool_name(pool) + " has no free address: " + std::to_string(usage.used()) +
-                  " are held by EIPs, " +
-                  (kept == 0 ? "" : std::to_string(kept) + " are private addresses of vms, ") +
-                  "others rest after a release; add a pool, release an EIP or wait",
-              "pool", pool_name(pool));
+  std::string why = std::to_string(usage.used()) + " are held by EIPs";
+  if (usage.kept_for_vms() != 0)
+    why += ", " + std::to_string(usage.kept_for_vms()) + " are private addresses of vms";
+  std::string what = "; add a pool or release an EIP";
+  if (const auto until_ms = usage.next_rested_ms()) {
+    why += ", others rest after a release, the first of them for another " +
+           std::to_string((*until_ms - now_ms + 999) / 1000) + " s";
+    what = "; add a pool, or wait";
+  }
+  return fail(ErrorCode::resource_exhausted, pool_name(pool) + " has no free address: " + why + what, "pool",
+              pool_name(pool));
 }
 
 Model::PoolUse Model::pool_use(const std::string& id, int64_t now_ms) const {

@@ -26,6 +26,10 @@ class PoolUsage {
   // False for addresses that a prefix keeps back, and those of an IPv6 prefix beyond the first ones.
   [[nodiscard]] bool may_hand_out(const IpAddr& address) const;
   [[nodiscard]] std::optional<IpAddr> free_address(int64_t now_ms) const;
+  // When the first of those that rest has rested (unix milliseconds); none rests: none.
+  [[nodiscard]] std::optional<int64_t> next_rested_ms() const {
+    return resting_.empty() ? std::nullopt : std::optional(resting_.begin()->first);
+  }
   [[nodiscard]] uint32_t used() const { return used_; }
   // Addresses that are kept for the vms that have them as their private ones.
   [[nodiscard]] uint32_t kept_for_vms() const { return kept_for_vms_; }

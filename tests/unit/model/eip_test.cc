@@ -281,6 +281,21 @@ TEST_F(EipTest, ReleaseIsForItsTenantOnly) {
   EXPECT_EQ(model_.eip_of_vm({"acme", "web"}, IpFamily::ipv4), nullptr);
 }
 
+TEST_F(EipTest, AFullPoolSaysWhenAnAddressIsFree) {
+  use({.quarantine_ms = 1500});
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/30")));
+  for (const char* id : {"a", "b"}) address_for(id);
+  carry_out(model_.plan_create_vm(vm("acme", "c", "10.0.9.9")));
+  const auto ask = [&] { return model_.plan_request_eip({"acme", "c"}, "p", now); };
+  EXPECT_TRUE(refused(ask(), ErrorCode::resource_exhausted, "pool", "pools/p",
+                      "2 are held by EIPs; add a pool or release an EIP"));
+  release("203.0.113.2", now - 400);
+  release("203.0.113.1", now);
+  EXPECT_TRUE(refused(ask(), ErrorCode::resource_exhausted, "pool", "pools/p",
+                      "0 are held by EIPs, others rest after a release, the first of them for another 2 s; "
+                      "add a pool, or wait"));
+}
+
 TEST_F(EipTest, QuarantineThenTheLongestRestedFirst) {
   use({.quarantine_ms = 1000});
   carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/29")));
