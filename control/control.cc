@@ -274,8 +274,12 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
   return make<std::string>(
       [&](model::Draft& draft, const CommitGroup& group, Expected<std::string>& answer) -> Drafted {
         auto known = recall(request, draft.now_ms(), group);
-        if (!known || *known) {
-          answer = std::move(known).map([](auto&& text) { return *std::move(text); });
+        if (!known) {
+          answer = Unexpected(std::move(known.error()));
+          return {};
+        }
+        if (*known) {
+          answer = std::move(**known);
           return {};
         }
         if (auto met = check(terms); !met) {

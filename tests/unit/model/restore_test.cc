@@ -207,9 +207,9 @@ TEST_F(RestoreTest, RandomHistories) {
         }
         case 8: {
           const uint32_t part = choose(2);
-          return answer(on.plan_create_pool({"p-" + std::to_string(4 + part),
-                                             Ipv6Prefix(Ipv6Addr::of(0x20010db800000000, 8 * part), 125),
-                                             PoolKind::local}));
+          return answer(on.plan_create_pool(
+              {"p-" + std::to_string(4 + part),
+               Ipv6Prefix(Ipv6Addr::of(0x20010db800000000, uint64_t{8} * part), 125), PoolKind::local}));
         }
         case 6: {
           std::vector<PermitRule> rules;

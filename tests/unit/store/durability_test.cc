@@ -138,7 +138,7 @@ Verdict cut_power(const DiskTrace& trace, const Workload& workload, std::vector<
     const Disk disk = after_power_cut(trace, cut, survival);
     const model::Generation promised = acknowledged(trace, cut);
     std::string key = std::to_string(promised);
-    for (const auto& [name, content] : disk) key += '/' + name + '=' + content;
+    for (const auto& [name, content] : disk) key.append("/").append(name).append("=").append(content);
     if (!seen.insert(std::to_string(std::hash<std::string>{}(key))).second) return;
     ++verdict.disks;
     if (const auto wrong = judge(disk, promised, expected, workload)) {
