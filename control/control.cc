@@ -23,8 +23,10 @@ constexpr size_t compaction_step = 2000;
 // While calls wait, so many go before the next step.
 constexpr int jobs_a_step = 16;
 
-// A call joins those before it as long as they have not been drafted for so long.
+// A call joins those before it, which wait for it then, as long as they have not been drafted for so long,
+// and if it is no larger than all of them, or small.
 constexpr std::chrono::milliseconds drafted_together{10};
+constexpr uint64_t small_call = 100;
 
 }  // namespace
 
@@ -185,9 +187,10 @@ void Control::serve() {
   }
 }
 
-std::shared_ptr<Control::Call> Control::next_call() {
+std::shared_ptr<Control::Call> Control::next_call(uint64_t operations) {
   const std::scoped_lock lock(mutex_);
   if (jobs_.empty() || !jobs_.front().call) return nullptr;
+  if (jobs_.front().call->operations > std::max(small_call, operations)) return nullptr;
   auto call = std::move(jobs_.front().call);
   jobs_.pop();
   return call;
@@ -199,10 +202,12 @@ std::shared_ptr<Control::Call> Control::next_call() {
 int Control::carry_out(std::shared_ptr<Call> first) {
   const Clock::time_point began = Clock::now();
   std::vector<std::shared_ptr<Call>> calls;
+  uint64_t operations = 0;
   CommitGroup group(model_);
   for (auto call = std::move(first); call != nullptr;
-       call = Clock::now() - began < drafted_together ? next_call() : nullptr) {
+       call = Clock::now() - began < drafted_together ? next_call(operations) : nullptr) {
     draft(*call, group);
+    operations += call->operations;
     calls.push_back(std::move(call));
   }
   const auto committed = commit(group);
@@ -219,16 +224,13 @@ int Control::carry_out(std::shared_ptr<Call> first) {
 void Control::draft(Call& call, CommitGroup& group) {
   call.thrown = nullptr;
   model::Draft& draft = group.begin(config_.now_ms());
-  Drafted drafted;
   try {
-    drafted = call.draft(draft, group);
+    Drafted drafted = call.draft(draft, group);
+    if (drafted.is_kept) return group.add(std::move(drafted.request));
   } catch (...) {
     call.thrown = std::current_exception();
   }
-  if (drafted.is_kept)
-    group.add(std::move(drafted.request));
-  else
-    group.drop();
+  group.drop();
 }
 
 void Control::answer(Call& call, const Expected<void>& committed) {
@@ -272,7 +274,7 @@ Expected<std::optional<std::string>> Control::recall(const RequestId& request, i
 Expected<std::string> Control::change_once(const Terms& terms, const RequestId& request,
                                            const std::function<Expected<std::string>(model::Draft&)>& edit) {
   return make<std::string>(
-      [&](model::Draft& draft, const CommitGroup& group, Expected<std::string>& answer) -> Drafted {
+      terms, [&](model::Draft& draft, const CommitGroup& group, Expected<std::string>& answer) -> Drafted {
         auto known = recall(request, draft.now_ms(), group);
         if (!known) {
           answer = Unexpected(std::move(known.error()));

@@ -55,6 +55,8 @@ struct ControlConfig {
 struct Terms {
   std::optional<model::Generation> expected_generation;  // refused if the state is of another one
   bool dry_run = false;                                  // only shows what would be answered
+  uint32_t operations =
+      1;  // how much there is to do: nothing small waits for the end of much that came later
 };
 
 // A call that is carried out at most once, however often it is made.
@@ -137,22 +139,23 @@ class Control {
   template <typename Edit>
   [[nodiscard]] auto change(const Terms& terms, Edit&& edit) {
     using Reply = typename std::invoke_result_t<Edit&, model::Draft&>::value_type;
-    return make<Applied<Reply>>([this, &terms, &edit](model::Draft& draft, const CommitGroup&,
+    return make<Applied<Reply>>(terms,
+                                [this, &terms, &edit](model::Draft& draft, const CommitGroup&,
                                                       Expected<Applied<Reply>>& answer) -> Drafted {
-      if (auto met = check(terms); !met) {
-        answer = Unexpected(std::move(met.error()));
-        return {};
-      }
-      Expected<Reply> reply = edit(draft);
-      if (!reply) {
-        answer = Unexpected(std::move(reply.error()));
-        return {};
-      }
-      const model::Generation generation =
-          terms.dry_run ? draft.model().state().generation : draft.generation();
-      answer = Applied<Reply>{std::move(*reply), generation};
-      return {.is_kept = !terms.dry_run};
-    });
+                                  if (auto met = check(terms); !met) {
+                                    answer = Unexpected(std::move(met.error()));
+                                    return {};
+                                  }
+                                  Expected<Reply> reply = edit(draft);
+                                  if (!reply) {
+                                    answer = Unexpected(std::move(reply.error()));
+                                    return {};
+                                  }
+                                  const model::Generation generation =
+                                      terms.dry_run ? draft.model().state().generation : draft.generation();
+                                  answer = Applied<Reply>{std::move(*reply), generation};
+                                  return {.is_kept = !terms.dry_run};
+                                });
   }
 
   // As change(), but once: `edit` answers with bytes, which are stored with what it drafted. For as long as
@@ -179,6 +182,7 @@ class Control {
   struct Call {
     std::function<Drafted(model::Draft&, const CommitGroup&)> draft;
     std::function<void(const Error&)> refuse;
+    uint32_t operations = 1;
     std::exception_ptr thrown;  // by the draft
     std::promise<void> done;
   };
@@ -194,11 +198,12 @@ class Control {
   // Makes a call of `draft(Draft&, const CommitGroup&, Expected<Answer>&)`, and waits for its answer. Any
   // thread but the control thread.
   template <typename Answer, typename DraftIt>
-  [[nodiscard]] Expected<Answer> make(DraftIt&& draft) {
+  [[nodiscard]] Expected<Answer> make(const Terms& terms, DraftIt&& draft) {
     Expected<Answer> answer = not_open();
     const auto call = std::make_shared<Call>();
     call->draft = [&](model::Draft& on, const CommitGroup& group) { return draft(on, group, answer); };
     call->refuse = [&](const Error& error) { answer = Unexpected(error); };
+    call->operations = terms.operations;
     std::future<void> done = call->done.get_future();
     if (hand_over({.call = call})) done.get();
     return answer;
@@ -216,8 +221,8 @@ class Control {
   [[nodiscard]] Expected<void> make_exist(const model::Pool& pool, model::Draft& draft);
   // Calls from the first on, as many as wait, together. Gives how many.
   int carry_out(std::shared_ptr<Call> first);
-  // The call that comes next, if a call does.
-  [[nodiscard]] std::shared_ptr<Call> next_call();
+  // The call that comes next, if a call does, and one that may join calls of so many operations.
+  [[nodiscard]] std::shared_ptr<Call> next_call(uint64_t operations);
   void draft(Call& call, CommitGroup& group);
   static void answer(Call& call, const Expected<void>& committed);
   [[nodiscard]] Expected<void> check(const Terms& terms) const;

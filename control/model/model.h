@@ -136,7 +136,7 @@ class Model {
   // Takes over a state read from the store. FAILED_PRECONDITION when it does not fit limits or ports (a vm on
   // a port that is not configured, more EIPs than the capacity): the message names the first object that does
   // not. Quotas are not asked: they may have been lowered since. `meanwhile` looks at the state, not checked
-  // yet, in a thread of its own; it has ended when this returns, and what it throws is thrown.
+  // yet, in a thread of its own; it has ended when this returns. What it throws is thrown, if the state fits.
   [[nodiscard]] Expected<void> restore(State state, const std::function<void(const State&)>& meanwhile = {});
 
   // The EIP of a vm of that family; null if it has none.

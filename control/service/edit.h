@@ -2,6 +2,8 @@
 // by itself and for one of many (Apply).
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 
@@ -15,7 +17,8 @@
 
 namespace portcullis::service {
 
-// Runs on the control thread, once. The reply lacks its generation.
+// Runs on the control thread, and again if what it drafted could not be stored with other calls': it stays as
+// it was. The reply lacks its generation.
 template <typename Reply>
 using Edit = std::function<Expected<Reply>(model::Draft&)>;
 
@@ -69,6 +72,9 @@ template <typename Request>
   Terms terms;
   if (request.has_expected_generation()) terms.expected_generation = request.expected_generation();
   if constexpr (requires { request.dry_run(); }) terms.dry_run = request.dry_run();
+  if constexpr (requires { request.operations_size(); })
+    terms.operations = static_cast<uint32_t>(std::max(1, request.operations_size()));
+  if constexpr (requires { request.document(); }) terms.operations = UINT32_MAX;  // all that there is
   return terms;
 }
 

@@ -208,6 +208,17 @@ Expected<void> SqliteStore::check_order(std::span<const Entry> entries) const {
                                        ", the last one in the store");
 }
 
+// However an append ends: what was not committed is not there, and no transaction stays open for what comes
+// next to fall into.
+struct SqliteStore::Settling {
+  SqliteStore& store;
+  bool is_committed = false;
+  ~Settling() {
+    store.answers_.settle(is_committed);
+    if (!is_committed) store.roll_back();
+  }
+};
+
 // One statement outside a transaction is a transaction: SQLite rolls it back by itself when it fails.
 Expected<void> SqliteStore::append(std::span<const Entry> entries) {
   if (auto right = check_order(entries); !right) return right;
@@ -218,14 +229,12 @@ Expected<void> SqliteStore::append(std::span<const Entry> entries) {
                : sqlite3_extended_errcode(connection_.handle());
   };
   uint64_t bytes = 0;
+  Settling settling{*this};
   int result = execute("BEGIN IMMEDIATE");
   if (result == SQLITE_DONE) result = insert(entries, bytes);
   if (result == SQLITE_DONE) result = execute("COMMIT");
-  answers_.settle(result == SQLITE_DONE);
-  if (result != SQLITE_DONE) {
-    roll_back();
-    return failed("write generation " + std::to_string(head_ + 1), result);
-  }
+  settling.is_committed = result == SQLITE_DONE;
+  if (result != SQLITE_DONE) return failed("write generation " + std::to_string(head_ + 1), result);
   for (const Entry& entry : entries) head_ += entry.changes->changes.empty() ? 0 : 1;
   log_bytes_ += bytes;
   next_log_bytes_ += bytes;

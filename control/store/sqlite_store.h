@@ -51,6 +51,7 @@ class SqliteStore final : public Store {
   // Parts are written beside those in force, then the base says that they are the snapshot, then what is of
   // no use any more is removed.
   enum class Compaction : uint8_t { none, write, remove };
+  struct Settling;
 
   SqliteStore(std::string path, LockFile lock, Connection connection, AnswerBounds bounds);
 

@@ -358,7 +358,8 @@ FUZZ_TARGETS = {"frames": [], "config": ["-entropic=0"], "api": ["-entropic=0"]}
 
 
 def fuzz(full: bool) -> list[Case]:
-    """Each target for a while, from the inputs it begins with; what it finds is kept in build-asan/."""
+    """Each target for a while, as many at a time as there are compilers, from the inputs it begins with; what it
+    finds is kept in build-asan/."""
     directory = ASAN_BUILD
     failure = configure_asan()
     if failure:
@@ -367,7 +368,9 @@ def fuzz(full: bool) -> list[Case]:
     say(f"Building {len(programs)} programs in {directory.name}/")
     if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
         return [Case("fuzz", f"build of {directory.name}", "failed", "the compiler's messages are above")]
-    return [fuzzed(directory / "tests/fuzz", target, 1200 if full else 60) for target in FUZZ_TARGETS]
+    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+        return list(pool.map(lambda target: fuzzed(directory / "tests/fuzz", target, 1200 if full else 60),
+                             FUZZ_TARGETS))
 
 
 def fuzzed(directory: pathlib.Path, target: str, seconds: int) -> Case:

@@ -5,6 +5,7 @@
 #include <array>
 #include <future>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 
 #include "tests/unit/control/control_fixture.h"
@@ -236,6 +237,140 @@ TEST(CommitGroup, WhatIsTakenBackLeavesTheOthersAlone) {
   EXPECT_TRUE(gateway.create_vm("brief", Ipv4Addr::of(10, 0, 0, 98))) << "nothing of it is left";
 }
 
+// So that what is small is not answered as late as what is large and came after it.
+TEST(CommitGroup, ALargeCallJoinsNoSmallOnes) {
+  const auto appends_with = [](uint32_t operations) {
+    Disk disk;
+    Gateway gateway(disk);
+    gateway.start();
+    disk.appends = 0;
+    std::promise<void> is_busy, may_go_on;
+    std::vector<std::jthread> callers;
+    callers.emplace_back([&] {
+      EXPECT_TRUE(gateway.control.run([&](Control::View) {
+        is_busy.set_value();
+        may_go_on.get_future().wait();
+      }));
+    });
+    is_busy.get_future().wait();
+    for (uint8_t n = 1; n <= 3; ++n) {
+      callers.emplace_back([&, n] {
+        EXPECT_TRUE(gateway.mutate(
+            [&](const model::Model& m) { return m.plan_create_vm(vm_of("vm" + std::to_string(n), n)); },
+            {.operations = n == 2 ? operations : 1}));
+      });
+      std::this_thread::sleep_for(20ms);  // until it waits, or nearly
+    }
+    may_go_on.set_value();
+    callers.clear();
+    EXPECT_EQ(disk.state(), gateway.state());
+    return disk.appends.load();
+  };
+  EXPECT_TRUE(in_some_round([&] { return appends_with(100) == 1; }));
+  EXPECT_TRUE(in_some_round([&] { return appends_with(101) == 2; })) << "the third call joins the second";
+}
+
+TEST(CommitGroup, OneOfThoseThatExpectTheSameGenerationIsCarriedOut) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::Generation generation = gateway.state().generation;
+  std::atomic<int> made = 0, refused = 0;
+  Calls calls;
+  for (int n = 0; n < 6; ++n)
+    calls.emplace_back([&, n] {
+      const auto tagged = gateway.mutate(
+          [&](const model::Model& m) { return m.plan_set_tag("acme", web_eip, {"t" + std::to_string(n)}); },
+          {.expected_generation = generation});
+      ++(tagged ? made : refused);
+    });
+  make_while_busy(gateway, calls);
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(refused, 5);
+  EXPECT_EQ(gateway.state().generation, generation + 1);
+}
+
+// Taken back with the group, and carried out again: what recalls an answer does not find the first one.
+TEST(CommitGroup, RequestsThatTheStoreRefusesTogetherAreCarriedOutOnceEach) {
+  EXPECT_TRUE(in_some_round([] {
+    Disk disk;
+    Gateway gateway(disk);
+    gateway.start();
+    disk.most_entries = 1;
+    disk.appends = 0;
+    Calls calls;
+    for (uint8_t n = 1; n <= 3; ++n)
+      for (int twice = 0; twice < 2; ++twice)
+        calls.emplace_back([&, n] {
+          const std::string id = std::to_string(n);
+          const auto made = gateway.control.change_once(
+              {}, {"provider", id, 7}, [&](Draft& draft) -> Expected<std::string> {
+                return draft.carry_out(draft.model().plan_create_vm(vm_of("vm" + id, n)))
+                    .map([&](const model::Vm& vm) { return vm.id; });
+              });
+          ASSERT_TRUE(made) << made.error().message;
+          EXPECT_EQ(*made, "vm" + id);
+        });
+    make_while_busy(gateway, calls);
+    EXPECT_EQ(gateway.state().generation, 4u);
+    EXPECT_EQ(disk.requests.size(), 3u);
+    EXPECT_EQ(disk.state(), gateway.state());
+    return disk.appends == 4;
+  }));
+}
+
+TEST(CommitGroup, AnExceptionOfTheStoreIsARefusal) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  const model::State before = gateway.state();
+  disk.on_append = [] { throw std::runtime_error("no memory"); };
+  std::atomic<int> refused = 0;
+  Calls calls;
+  for (uint8_t n = 1; n <= 4; ++n)
+    calls.emplace_back([&, n] {
+      const auto made = gateway.create_vm("vm" + std::to_string(n), Ipv4Addr::of(10, 0, 0, n));
+      if (!made && made.error().message == "no memory") ++refused;
+    });
+  make_while_busy(gateway, calls);
+  EXPECT_EQ(refused, 4);
+  EXPECT_EQ(gateway.state(), before);
+  disk.on_append = [] {};
+  EXPECT_TRUE(gateway.create_vm("vm", Ipv4Addr::of(10, 0, 0, 1)));
+}
+
+// Nothing is acknowledged then: not the others that were stored with it, not a dry run beside them.
+TEST(CommitGroup, WhatIsStoredAndNotEnforcedIsAcknowledgedByNoneOfThem) {
+  EXPECT_TRUE(in_some_round([] {
+    Disk disk;
+    Gateway gateway(disk);
+    gateway.start();
+    gateway.populate();
+    disk.appends = 0;
+    std::atomic<int> internal = 0;
+    const auto count = [&](const auto& answer) {
+      if (!answer && answer.error().code == ErrorCode::internal) ++internal;
+    };
+    // An EIP of a vm that there is not cannot be compiled.
+    Calls calls;
+    calls.emplace_back([&] {
+      count(gateway.control.change({}, [](Draft& draft) -> Expected<model::Nothing> {
+        model::Eip eip{.address = Ipv4Addr::of(203, 0, 113, 77), .tenant = "acme", .vm = "none"};
+        draft.make(model::PutEip{std::move(eip)});
+        return model::Nothing();
+      }));
+    });
+    for (uint8_t n = 2; n <= 4; ++n)
+      calls.emplace_back([&, n] {
+        count(gateway.mutate([&](const model::Model& m) { return m.plan_create_vm(vm_of("vm", n)); },
+                             {.dry_run = n == 4}));
+      });
+    make_while_busy(gateway, calls);
+    return disk.appends == 1 && internal == 4;
+  }));
+}
+
 // What a job reads is durable.
 TEST(CommitGroup, AReadingBetweenCallsEndsTheGroup) {
   EXPECT_TRUE(in_some_round([&] {
@@ -290,6 +425,19 @@ TEST(CommitGroup, IsTakenBackWhollyOrKeptInOrder) {
       model::apply(stored, *entries[i].changes);
     }
     EXPECT_EQ(model.state(), stored);
+    // A snapshot that is under way gets the first word of what each object was.
+    Disk disk;
+    MemoryStore store(disk);
+    group.preserve(store);
+    model::State back = stored;
+    std::set<std::string> seen;
+    for (const model::Change& change : disk.preserved) {
+      const auto* vm = std::get_if<model::DeleteVm>(&change);
+      if (seen.insert(vm != nullptr ? vm->key.second : "its EIP").second) model::apply(back, {0, {change}});
+    }
+    back.generation = before.generation;
+    EXPECT_EQ(seen.size(), 2u);
+    EXPECT_EQ(back, before);
     if (!is_kept) {
       group.take_back();
       EXPECT_EQ(model.state(), before);
