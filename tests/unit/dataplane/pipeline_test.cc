@@ -522,9 +522,7 @@ TEST_F(PipelineRows, AFullBucketRefusesByName) {
   for (auto& [eip, bound] : all.bindings) bound.incarnation += 10;
   publish::Publisher wide(*tables_, rcu_.get(), {{"first", first().id()}, {"second", second().id()}}, 1000);
   worker_->offline();
-  compile::Update update;
-  for (const auto& [eip, bound] : all.bindings) update.bindings[eip] = bound;
-  ASSERT_TRUE(wide.publish(update));
+  ASSERT_TRUE(wide.publish(compile::update_of(std::move(all))));
   worker_->online();
   Packet out = from_web();
   out.destination_port = 443;
