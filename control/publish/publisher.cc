@@ -287,8 +287,7 @@ Expected<void> Publisher::put(Coming& coming) {
   };
   const auto port = port_ids_.find(binding.port);
   if (port == port_ids_.end()) return refused("no port is named '" + binding.port + "'");
-  const uint32_t unbound = unbound_value(binding.eip);
-  if (unbound != IndexEntry::local) return refused("no local pool has its address");
+  if (unbound_value(binding.eip) != IndexEntry::local) return refused("no local pool has its address");
 
   BindingId id = is_new ? no_binding : coming.known->id;
   if (is_new && !with_room([&] { return take_id(id); })) return refused("all binding ids are in use");
@@ -301,7 +300,7 @@ Expected<void> Publisher::put(Coming& coming) {
   const Slot slot = placement->slot;
   set(View::local, binding.eip, slot);
   if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
-  set(View::edge, binding.eip, binding.edge ? slot : unbound);
+  set(View::edge, binding.eip, binding.edge ? slot : IndexEntry::local);
   const Location key{.dip = binding.dip, .link = tables_->binding.record(slot).link};
   const bool has_key = with_room([&] { return set(key, slot); });
 

@@ -26,8 +26,8 @@ struct AnsweredRequest {
 
 // What is stored as one record: a change set, or what a call was answered with, or both.
 struct Entry {
-  const model::ChangeSet* changes = nullptr;  // that of no changes bears any generation
-  const AnsweredRequest* request = nullptr;   // null: none
+  const model::ChangeSet* changes;           // not null; that of no changes bears any generation
+  const AnsweredRequest* request = nullptr;  // null: none
 };
 
 class Store {

@@ -278,70 +278,41 @@ class StoreFault : public testing::TestWithParam<Fault> {};
 INSTANTIATE_TEST_SUITE_P(All, StoreFault, testing::ValuesIn(faults),
                          [](const auto& fault) { return std::string(fault.param.name); });
 
-// Whichever operation of an append fails, nothing of it is there, and another change set takes its
-// generation.
+// Whichever operation of an append fails, of one or of many change sets, nothing of it is there, and others
+// take their generations.
 TEST_P(StoreFault, FailedAppendLeavesTheStoreAsItWas) {
-  const auto expected = states(3);
-  uint64_t failed = 0;
-  for (uint64_t skip = 0;; ++skip) {
-    FaultVfs vfs;
-    const ScratchDirectory directory;
-    model::State state;
-    auto store = open_loaded(directory.path(), state, vfs.name());
-    ASSERT_NE(store, nullptr);
-    ASSERT_TRUE(store->append(change_set(1)));
-    vfs.fail_after(skip, 1, GetParam().result);
-    model::ChangeSet lost = change_set(2);
-    lost.changes.push_back(model::DeletePool{"never-acknowledged"});
-    lost.changes.push_back(model::PutPool{{"never-acknowledged", Ipv4Prefix(), model::PoolKind::local}});
-    const AnsweredRequest request = request_of(2);
-    const auto appended = store->append(lost, &request);
-    if (vfs.failures() == 0) break;  // past the last operation
-    vfs.stop_failing();
-    ASSERT_FALSE(appended) << "operation " << skip;
-    ++failed;
-    EXPECT_EQ(appended.error().code, GetParam().code);
-    EXPECT_NE(appended.error().message.find("try again"), std::string::npos) << appended.error().message;
-    EXPECT_EQ(store->recall("provider", "2").value(), std::nullopt) << "operation " << skip;
-    ASSERT_TRUE(store->append(change_set(2))) << "operation " << skip;
-    ASSERT_TRUE(store->append(change_set(3)));
-    store.reset();
-    store = open_loaded(directory.path(), state);
-    ASSERT_NE(store, nullptr);
-    EXPECT_EQ(state, expected[3]) << "operation " << skip;
+  for (const model::Generation together : {1, 3}) {
+    const model::Generation last = 1 + together;
+    const auto expected = states(last + 1);
+    uint64_t failed = 0;
+    for (uint64_t skip = 0;; ++skip) {
+      SCOPED_TRACE(std::to_string(together) + " together, operation " + std::to_string(skip));
+      FaultVfs vfs;
+      const ScratchDirectory directory;
+      model::State state;
+      auto store = open_loaded(directory.path(), state, vfs.name());
+      ASSERT_NE(store, nullptr);
+      ASSERT_TRUE(store->append(change_set(1)));
+      vfs.fail_after(skip, 1, GetParam().result);
+      constexpr size_t rules_of_lost = 5;
+      const auto appended = append_group(*store, expected, 2, last, rules_of_lost);
+      if (vfs.failures() == 0) break;  // past the last operation
+      vfs.stop_failing();
+      ASSERT_FALSE(appended);
+      ++failed;
+      EXPECT_EQ(appended.error().code, GetParam().code);
+      EXPECT_NE(appended.error().message.find("try again"), std::string::npos) << appended.error().message;
+      EXPECT_EQ(store->log_size().records, 1U);
+      for (model::Generation generation = 2; generation <= last; ++generation)
+        EXPECT_EQ(store->recall("provider", std::to_string(generation)).value(), std::nullopt);
+      append_all(*store, 2, last + 1);
+      store.reset();
+      store = open_loaded(directory.path(), state);
+      ASSERT_NE(store, nullptr);
+      EXPECT_EQ(state, expected[last + 1]);
+    }
+    EXPECT_GE(failed, 3U);  // two frames and their sync at least
   }
-  EXPECT_GE(failed, 3U);  // two frames and their sync at least
-}
-
-// Whichever operation of a group fails, none of it is there.
-TEST_P(StoreFault, AFailedGroupLeavesTheStoreAsItWas) {
-  const auto expected = states(5);
-  uint64_t failed = 0;
-  for (uint64_t skip = 0;; ++skip) {
-    FaultVfs vfs;
-    const ScratchDirectory directory;
-    model::State state;
-    auto store = open_loaded(directory.path(), state, vfs.name());
-    ASSERT_NE(store, nullptr);
-    ASSERT_TRUE(append_group(*store, expected, 1, 2, 3));
-    vfs.fail_after(skip, 1, GetParam().result);
-    const auto appended = append_group(*store, expected, 3, 5, 3);
-    if (vfs.failures() == 0) break;  // past the last operation
-    vfs.stop_failing();
-    ASSERT_FALSE(appended) << "operation " << skip;
-    ++failed;
-    EXPECT_EQ(appended.error().code, GetParam().code);
-    EXPECT_EQ(store->log_size().records, 2U);
-    for (const char* id : {"3", "4", "5"}) EXPECT_EQ(store->recall("provider", id).value(), std::nullopt);
-    ASSERT_TRUE(append_group(*store, expected, 3, 3, 3)) << "operation " << skip;
-    ASSERT_TRUE(append_group(*store, expected, 4, 5, 3));
-    store.reset();
-    store = open_loaded(directory.path(), state);
-    ASSERT_NE(store, nullptr);
-    EXPECT_EQ(state, expected[5]) << "operation " << skip;
-    EXPECT_TRUE(store->recall("provider", "4").value());
-  }
-  EXPECT_GE(failed, 3U);
 }
 
 TEST_P(StoreFault, DiskThatFailsForAWhile) {
