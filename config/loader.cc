@@ -431,6 +431,8 @@ class Checker {
     out.links = number("capacity.links", capacity.links(), out.links, 1, most_links);
     out.rules_per_tenant =
         number("capacity.rules_per_tenant", capacity.rules_per_tenant(), out.rules_per_tenant, 1, UINT32_MAX);
+    out.flows_per_tenant =
+        number("capacity.flows_per_tenant", capacity.flows_per_tenant(), out.flows_per_tenant, 1, UINT32_MAX);
     out.default_rules_per_eip = number("capacity.default_rules_per_eip", capacity.default_rules_per_eip(),
                                        out.rules_per_eip, 1, out.rules_per_eip);
     out.tunnel_remotes =

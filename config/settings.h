@@ -95,6 +95,7 @@ struct Settings {
     uint32_t tunnel_remotes = 1024;
     // Quotas where none is set.
     uint32_t rules_per_tenant = UINT32_MAX;
+    uint32_t flows_per_tenant = UINT32_MAX;
     uint32_t default_rules_per_eip = 100'000;
     friend bool operator==(const Capacity&, const Capacity&) = default;
   };

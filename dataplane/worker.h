@@ -58,7 +58,8 @@ class Worker {
                                                                 const Tables& tables, rte_rcu_qsbr* rcu);
   ~Worker();
 
-  // The gateway's other workers: an EIP's flow quota is over all of them. Before the first poll of any.
+  // The gateway's other workers: the flow quotas of EIPs and tenants are over all of them. Before the first
+  // poll of any.
   void set_peers(const std::vector<const Worker*>& peers);
   void online();   // before the first poll, on the polling thread
   void offline();  // after the last
@@ -88,6 +89,8 @@ class Worker {
   [[nodiscard]] const FragmentTable6& fragments6() const;
   // Entries of both families that `binding` owns, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(BindingId binding) const;
+  // The same of all that a tenant's bindings own.
+  [[nodiscard]] uint64_t flows_of_tenant(TenantNumber tenant) const;
   // As of now. Of a worker that run() has not begun: nothing.
   [[nodiscard]] PollGap::Longest longest_gap() const;
   [[nodiscard]] const WorkerConfig& config() const;

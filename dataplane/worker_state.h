@@ -57,6 +57,7 @@ struct WorkerState {
   WorkerCounters counters;
   FlowTable flows;
   FlowTable6 flows6;
+  TableArray<Counter> tenant_flows;         // entries of both, by tenant number
   std::optional<ErrorRate> own_error_rate;  // of a worker that is alone
   ErrorRate* error_rate;
   FragmentTable fragments;
@@ -64,6 +65,7 @@ struct WorkerState {
   uint64_t tsc_hz;
   std::vector<const FlowTable*> peers_flows;  // of the gateway's other workers
   std::vector<const FlowTable6*> peers_flows6;
+  std::vector<const TableArray<Counter>*> peers_tenant_flows;
   AgeSweep sweep;
   AgeSweep sweep6;
   uint64_t fragments_swept = 0;  // places until which ageing has come, of each family

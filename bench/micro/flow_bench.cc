@@ -27,11 +27,12 @@ uint32_t capacity_for(uint32_t entries) {
 }
 
 Expected<std::unique_ptr<FlowTable>> filled_table(uint32_t entries) {
-  auto created = FlowTable::create(capacity_for(entries), 16, -1, 1);
+  static Counter of_tenant;  // all entries are one tenant's
+  auto created = FlowTable::create(capacity_for(entries), 16, -1, 1, {&of_tenant, 1});
   if (!created) return tl::unexpected(created.error());
   auto table = std::make_unique<FlowTable>(std::move(*created));
   for (uint32_t n = 0; n < entries; ++n)
-    table->insert({.key = tuple(n), .expires_ms = UINT64_MAX, .owner = 1, .state = FlowState::established},
+    table->insert({.key = tuple(n), .expires_ms = UINT64_MAX, .owned_by = 1, .state = FlowState::established},
                   table->hash(tuple(n)), 0);
   return table;
 }
@@ -106,7 +107,7 @@ struct OpenErase {
     for (uint32_t i = 0; i < burst; ++i) {
       const SideTuple key = order.next();
       const uint32_t index =
-          table.insert<Group>({.key = key, .expires_ms = UINT64_MAX, .owner = 1}, table.hash(key), 0);
+          table.insert<Group>({.key = key, .expires_ms = UINT64_MAX, .owned_by = 1}, table.hash(key), 0);
       if (index != FlowTable::none) table.erase(index);
     }
   }

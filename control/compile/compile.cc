@@ -149,9 +149,17 @@ std::map<IpAddr, CompiledPool> compile_pools(const model::State& state) {
   return pools;
 }
 
-// What a change set names, by what it takes to find the bindings that differ.
+std::map<model::TenantId, uint32_t> compile_flow_quotas(const model::State& state) {
+  std::map<model::TenantId, uint32_t> quotas;
+  for (const auto& [key, quota] : state.quotas)
+    if (quota.flows != 0) quotas.emplace_hint(quotas.end(), key.tenant, quota.flows);
+  return quotas;
+}
+
+// What a change set names, by what it takes to find what differs.
 struct Named {
   std::vector<IpAddr> eips;
+  std::vector<model::TenantId> tenants;
   bool pools = false;
 
   // A new vm, and one that goes, has no EIP; if one moves, its EIP is named, too: its binding generation
@@ -162,9 +170,8 @@ struct Named {
   void add(const model::DeletePool&) { pools = true; }
   void add(const model::PutEip& put) { eips.push_back(put.eip.address); }
   void add(const model::DeleteEip& gone) { eips.push_back(gone.address); }
-  // Asked by calls alone.
-  void add(const model::PutTenantQuota&) {}
-  void add(const model::DeleteTenantQuota&) {}
+  void add(const model::PutTenantQuota& put) { tenants.push_back(put.quota.tenant); }
+  void add(const model::DeleteTenantQuota& gone) { tenants.push_back(gone.tenant); }
 };
 
 }  // namespace
@@ -185,7 +192,7 @@ CompiledBinding compile_binding(const model::State& state, const model::Eip& eip
 
 Image compile(const model::State& state) {
   const LocalSpace local(state);
-  Image image{.pools = compile_pools(state), .bindings = {}};
+  Image image{.pools = compile_pools(state), .bindings = {}, .flow_quotas = compile_flow_quotas(state)};
   for (const auto& [address, eip] : state.eips)
     image.bindings.emplace_hint(image.bindings.end(), address,
                                 compile_binding(local, eip, vm_of(state, eip)));
@@ -206,6 +213,10 @@ Update compile_change(const model::State& state, const model::ChangeSet& changes
 
   Update update;
   if (named.pools) update.pools = compile_pools(state);
+  for (const model::TenantId& tenant : named.tenants) {
+    const auto quota = state.quotas.find(model::QuotaKey{tenant});
+    update.flow_quotas[tenant] = quota == state.quotas.end() ? 0 : quota->second.flows;
+  }
   const LocalSpace local(state);
   struct Found {
     IpAddr address;
@@ -244,10 +255,16 @@ void apply(Image& image, const Update& update) {
     else
       image.bindings.erase(address);
   }
+  for (const auto& [tenant, flows] : update.flow_quotas) {
+    if (flows != 0)
+      image.flow_quotas[tenant] = flows;
+    else
+      image.flow_quotas.erase(tenant);
+  }
 }
 
 Update update_of(Image image) {
-  Update update{.pools = std::move(image.pools), .bindings = {}};
+  Update update{.pools = std::move(image.pools), .bindings = {}, .flow_quotas = std::move(image.flow_quotas)};
   for (auto& [eip, binding] : image.bindings)
     update.bindings.emplace_hint(update.bindings.end(), eip, std::move(binding));
   return update;
@@ -263,6 +280,10 @@ ImageParts::ImageParts(ImageParts&&) noexcept = default;
 
 std::map<IpAddr, CompiledPool> ImageParts::pools() const {
   return compile_pools(*state_);
+}
+
+std::map<model::TenantId, uint32_t> ImageParts::flow_quotas() const {
+  return compile_flow_quotas(*state_);
 }
 
 std::vector<CompiledBinding> ImageParts::next() {

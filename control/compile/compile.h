@@ -55,6 +55,7 @@ struct CompiledPool {
 struct Image {
   std::map<IpAddr, CompiledPool> pools;  // by first address
   std::map<IpAddr, CompiledBinding> bindings;
+  std::map<model::TenantId, uint32_t> flow_quotas;  // of tenants that have one of their own
   friend bool operator==(const Image&, const Image&) = default;
 };
 
@@ -63,6 +64,8 @@ struct Update {
   std::optional<std::map<IpAddr, CompiledPool>> pools;
   // By EIP; an absent value: it is bound no more. One that did not change may be among them.
   std::map<IpAddr, std::optional<CompiledBinding>> bindings;
+  // Of tenants' flow entries; 0: the default. As of bindings.
+  std::map<model::TenantId, uint32_t> flow_quotas = {};
 };
 
 // A list for packets of `family`: rules that track nothing before those that do, then by name. What a rule
@@ -93,6 +96,7 @@ class ImageParts {
   ImageParts& operator=(ImageParts&&) = delete;
 
   [[nodiscard]] std::map<IpAddr, CompiledPool> pools() const;
+  [[nodiscard]] std::map<model::TenantId, uint32_t> flow_quotas() const;
   [[nodiscard]] size_t bindings() const { return state_->eips.size(); }  // of all parts
   // None: there are no more.
   [[nodiscard]] std::vector<CompiledBinding> next();

@@ -172,13 +172,13 @@ class Replacement {
       if (!quotas_.contains(key.tenant)) gone.push_back(key.tenant);
     for (const TenantId& tenant : gone) {
       auto cleared = draft_.carry_out(
-          draft_.model().plan_set_tenant_quota(tenant, TenantQuotaChange{.eips = 0, .rules = 0}));
+          draft_.model().plan_set_tenant_quota(tenant, TenantQuotaChange{.eips = 0, .rules = 0, .flows = 0}));
       if (!cleared) return Unexpected(std::move(cleared.error()));
     }
     for (size_t i = 0; i < document_.quotas.size(); ++i) {
       const TenantQuota& quota = document_.quotas[i];
       auto put = draft_.carry_out(draft_.model().plan_set_tenant_quota(
-          quota.tenant, TenantQuotaChange{.eips = quota.eips, .rules = quota.rules}));
+          quota.tenant, TenantQuotaChange{.eips = quota.eips, .rules = quota.rules, .flows = quota.flows}));
       if (put) continue;
       Error error = std::move(put.error());
       error.field = element("quotas", i) + "." + (error.field == "tenant" ? "name" : error.field);

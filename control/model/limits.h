@@ -29,6 +29,7 @@ struct Limits {
   uint32_t rules_per_tenant = UINT32_MAX;       // compiled, of all lists together
   uint32_t default_rules_per_eip = UINT32_MAX;  // never more than rules_per_eip
   uint32_t flows_per_eip = 4096;
+  uint32_t flows_per_tenant = UINT32_MAX;
 };
 
 }  // namespace portcullis::model

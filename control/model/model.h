@@ -31,7 +31,7 @@ struct Nothing {};
 
 // What a call wants of a quota. Absent: it stays as it is; 0: the default holds again.
 struct TenantQuotaChange {
-  std::optional<uint32_t> eips, rules;
+  std::optional<uint32_t> eips, rules, flows;
 };
 struct EipQuotaChange {
   std::optional<uint32_t> rules, flows;
@@ -44,6 +44,7 @@ struct QuotaUse {
 };
 struct TenantQuotaUse {
   QuotaUse eips, rules;
+  QuotaUse flows;  // workers know how many are used
 };
 struct EipQuotaUse {
   QuotaUse rules;

@@ -110,6 +110,7 @@ struct TenantQuota {
   TenantId tenant;
   uint32_t eips = 0;
   uint32_t rules = 0;  // compiled, of all lists together
+  uint32_t flows = 0;  // live entries of all its EIPs
   friend bool operator==(const TenantQuota&, const TenantQuota&) = default;
 };
 

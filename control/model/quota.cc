@@ -39,7 +39,8 @@ TenantQuotaUse Model::quota_of(const TenantId& tenant) const {
   const TenantQuota set = found == state_.quotas.end() ? TenantQuota{} : found->second;
   const Usage::OfTenant used = usage_.of(tenant);
   return {.eips = use_of(set.eips, limits_.eips_per_tenant, limits_.eips, used.eips),
-          .rules = use_of(set.rules, limits_.rules_per_tenant, UINT32_MAX, used.rules)};
+          .rules = use_of(set.rules, limits_.rules_per_tenant, UINT32_MAX, used.rules),
+          .flows = use_of(set.flows, limits_.flows_per_tenant, UINT32_MAX, 0)};
 }
 
 EipQuotaUse Model::quota_of(const Eip& eip) const {
@@ -54,9 +55,9 @@ Expected<Plan<TenantQuota>> Model::plan_set_tenant_quota(const TenantId& tenant,
     error.object = quota_name(tenant);
     return Unexpected(std::move(error));
   };
-  if (!change.eips && !change.rules)
+  if (!change.eips && !change.rules && !change.flows)
     return refused({ErrorCode::invalid_argument,
-                    "no quota is given; give one of EIPs or of rules, or 0 for the default",
+                    "no quota is given; give one of EIPs, rules or flows, or 0 for the default",
                     "eips",
                     {}});
   if (auto check = check_wanted(change.eips, "eips", limits_.eips, "capacity.eips"); !check)
@@ -66,6 +67,7 @@ Expected<Plan<TenantQuota>> Model::plan_set_tenant_quota(const TenantId& tenant,
   TenantQuota next = current;
   next.eips = change.eips.value_or(current.eips);
   next.rules = change.rules.value_or(current.rules);
+  next.flows = change.flows.value_or(current.flows);
   if (next == current) return unchanged(next);
   if (next == TenantQuota{.tenant = tenant}) return changed(DeleteTenantQuota{tenant}, next);
   if (found == state_.quotas.end() && state_.quotas.size() >= limits_.tenant_quotas)

@@ -17,7 +17,7 @@ using compile::CompiledBinding;
 using compile::CompiledPool;
 using compile::CompiledRule;
 
-// How many resting ids are looked at for one whose last owner's flow entries are all gone.
+// How many resting ids, or tenants, are looked at for one whose flow entries are all gone.
 constexpr size_t id_search = 64;
 
 uint32_t unbound_value_in(const CompiledPool& pool) {
@@ -60,8 +60,13 @@ void append(std::vector<PermitRule6>& rules, const CompiledRule& compiled, TagId
 }  // namespace
 
 Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids,
-                     uint32_t flow_quota)
-    : tables_(&tables), rcu_(rcu), port_ids_(std::move(port_ids)), flow_quota_(flow_quota), links_(tables) {
+                     uint32_t flow_quota, uint32_t tenant_flow_quota)
+    : tables_(&tables),
+      rcu_(rcu),
+      port_ids_(std::move(port_ids)),
+      flow_quota_(flow_quota),
+      tenant_flow_quota_(tenant_flow_quota),
+      links_(tables) {
   for (BindingId id = no_binding + 1; id < tables.binding.capacity(); ++id) resting_ids_.push_back(id);
 }
 
@@ -102,6 +107,7 @@ Expected<void> Publisher::publish(compile::Update update) {
         if (entry.second) coming.push_back({&*entry.second, known});
       });
   if (update.pools) keep_first_error(set_pools(*update.pools));
+  set_flow_quotas(update.flow_quotas);
   keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
@@ -112,6 +118,7 @@ Expected<void> Publisher::publish(compile::Update update) {
 Expected<void> Publisher::publish_all(compile::ImageParts image) {
   assert(bindings_.empty());
   if (auto set = set_pools(image.pools()); !set) return set;
+  set_flow_quotas(image.flow_quotas());
   bindings_.reserve(image.bindings());
   Expected<void> put;
   for (auto part = image.next(); put && !part.empty(); part = image.next()) {
@@ -152,6 +159,7 @@ void Publisher::unbind(Bound& bound) {
   lead_nowhere(bound);
   retire({std::move(bound.placement), bound.binding.eip, bound.id, {}});
   limbo_.ids.push_back(bound.id);
+  release_tenant(bound.binding.tenant);
 }
 
 void Publisher::lead_nowhere(Bound& bound) {
@@ -297,6 +305,7 @@ Expected<void> Publisher::put(Coming& coming) {
     return refused(placement.error().message);
   }
 
+  if (is_new) tables_->tenants.set_of(id, acquire_tenant(binding.tenant));
   const Slot slot = placement->slot;
   set(View::local, binding.eip, slot);
   if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
@@ -510,6 +519,9 @@ void Publisher::wait_for_readers() {
   for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
   free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
   resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
+  for (const model::TenantId& tenant : done.tenants)
+    if (Tenant& known = tenants_.at(tenant); known.users == 0 && !known.rests)
+      known.rests = resting_tenants_.insert(resting_tenants_.end(), tenant);
   links_.free(released_links);
   tables_->endpoint.release_erased();
   tables_->endpoint6.release_erased();
@@ -576,6 +588,54 @@ bool Publisher::take_id(BindingId& id) {
   id = *found;
   resting_ids_.erase(found);
   return true;
+}
+
+TenantNumber Publisher::acquire_tenant(const model::TenantId& tenant) {
+  auto known = tenants_.find(tenant);
+  if (known == tenants_.end()) {
+    const TenantNumber number = take_tenant_number();
+    const auto quota = flow_quotas_.find(tenant);
+    tables_->tenants.set_flow_quota(number, quota == flow_quotas_.end() ? tenant_flow_quota_ : quota->second);
+    known = tenants_.emplace(tenant, Tenant{.number = number}).first;
+  }
+  Tenant& acquired = known->second;
+  ++acquired.users;
+  if (acquired.rests) resting_tenants_.erase(*std::exchange(acquired.rests, std::nullopt));
+  return acquired.number;
+}
+
+// One that was nobody's, or that of a tenant that has had no binding for long, and has no flow entry. If a
+// whole search finds none, the one that has rested longest: there are as many numbers as binding ids, so one
+// does.
+TenantNumber Publisher::take_tenant_number() {
+  const auto end = std::next(resting_tenants_.begin(),
+                             static_cast<std::ptrdiff_t>(std::min(resting_tenants_.size(), id_search)));
+  auto found = std::find_if(resting_tenants_.begin(), end, [&](const model::TenantId& resting) {
+    return flows_of(tenants_.at(resting)) == 0;
+  });
+  if (found == end) {
+    if (tenants_ever_ < tables_->tenants.capacity()) return tenants_ever_++;
+    found = resting_tenants_.begin();
+  }
+  const TenantNumber number = tenants_.at(*found).number;
+  tenants_.erase(*found);
+  resting_tenants_.erase(found);
+  return number;
+}
+
+void Publisher::release_tenant(const model::TenantId& tenant) {
+  if (--tenants_.at(tenant).users == 0) limbo_.tenants.push_back(tenant);
+}
+
+void Publisher::set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas) {
+  for (const auto& [tenant, flows] : quotas) {
+    if (flows != 0)
+      flow_quotas_[tenant] = flows;
+    else
+      flow_quotas_.erase(tenant);
+    if (const auto known = tenants_.find(tenant); known != tenants_.end())
+      tables_->tenants.set_flow_quota(known->second.number, flows != 0 ? flows : tenant_flow_quota_);
+  }
 }
 
 }  // namespace portcullis::publish

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -46,9 +47,10 @@ struct Totals {
 
 class Publisher {
  public:
-  // `port_ids`: configured name -> ethdev port. `flow_quota`: of EIPs that have none of their own. `workers`
-  // may be added after construction, before traffic.
-  Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota);
+  // `port_ids`: configured name -> ethdev port. `flow_quota`: of EIPs that have none of their own;
+  // `tenant_flow_quota`: of tenants. `workers` may be added after construction, before traffic.
+  Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids, uint32_t flow_quota,
+            uint32_t tenant_flow_quota = TenantTable::no_bound);
 
   void add_worker(const Worker* worker) { workers_.push_back(worker); }
   // The rings between the workers, if there are several. They outlive the publisher.
@@ -66,6 +68,8 @@ class Publisher {
   [[nodiscard]] std::string rule_at(const IpAddr& eip, RuleHit hit) const;
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
+  // The same of all EIPs that the tenant has, or had.
+  [[nodiscard]] uint64_t flows_of_tenant(const model::TenantId& tenant) const;
   [[nodiscard]] Totals totals() const;
   // As Links::next_hops().
   [[nodiscard]] std::vector<TunnelNextHop> tunnel_next_hops(const std::optional<NeighborKey>& after,
@@ -127,6 +131,13 @@ class Publisher {
     uint32_t users;  // records
   };
 
+  // A tenant that has bindings, or had: its number stays its own while another can be had.
+  struct Tenant {
+    TenantNumber number = 0;
+    uint32_t users = 0;  // bindings
+    std::optional<std::list<model::TenantId>::iterator> rests = {};
+  };
+
   // A placement that no index leads to any more, and the list that it was of.
   struct Retired {
     Placement placement;
@@ -141,7 +152,8 @@ class Publisher {
     std::vector<TagSetId> tag_sets;
     std::vector<TagId> tags;
     std::vector<BindingId> ids;
-    std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
+    std::vector<model::TenantId> tenants;  // that had no binding left
+    std::vector<Ipv4Prefix> pools;         // whose pages are to be unlinked; their addresses are emptied
   };
 
   // What the EIP is bound as after it, or nullptr.
@@ -186,8 +198,13 @@ class Publisher {
   [[nodiscard]] Expected<TagSetId> acquire_tag_set(const std::vector<model::TagKey>& keys);
   void release_tag_set(const std::vector<model::TagKey>& keys);
   [[nodiscard]] bool take_id(BindingId& id);
+  [[nodiscard]] TenantNumber acquire_tenant(const model::TenantId& tenant);
+  [[nodiscard]] TenantNumber take_tenant_number();
+  void release_tenant(const model::TenantId& tenant);
+  void set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas);
 
   [[nodiscard]] uint64_t flows_of(BindingId id) const;
+  [[nodiscard]] uint64_t flows_of(const Tenant& tenant) const;
   [[nodiscard]] Traffic traffic_of(Slot slot) const;
   [[nodiscard]] std::vector<uint64_t> hits_of(const Placement& placement, size_t rules) const;
 
@@ -195,6 +212,7 @@ class Publisher {
   rte_rcu_qsbr* rcu_;
   std::map<std::string, PortId> port_ids_;
   uint32_t flow_quota_;
+  uint32_t tenant_flow_quota_;
   std::vector<const Worker*> workers_;
   const Handover* handover_ = nullptr;
 
@@ -209,6 +227,10 @@ class Publisher {
   std::vector<TagId> free_tags_;
   TagId tags_ever_ = 0;
   std::deque<BindingId> resting_ids_;  // longest unused first
+  std::map<model::TenantId, uint32_t> flow_quotas_;
+  absl::node_hash_map<model::TenantId, Tenant> tenants_;
+  std::list<model::TenantId> resting_tenants_;  // without a binding, longest first
+  TenantNumber tenants_ever_ = 0;
   Limbo limbo_;
 };
 

@@ -430,6 +430,8 @@ v1::TenantQuota quota_of(const model::Model& model, const model::TenantId& tenan
   message.set_name(model::quota_name(tenant));
   *message.mutable_eips() = to_proto(use.eips);
   *message.mutable_rules() = to_proto(use.rules);
+  *message.mutable_flows() = to_proto(use.flows);
+  message.mutable_flows()->clear_used();
   return message;
 }
 

@@ -59,8 +59,8 @@ struct EipKey {
 [[nodiscard]] v1::Eip to_proto(const model::Model& model, const model::Eip& eip);
 [[nodiscard]] v1::PermitRule to_proto(const model::PermitRule& rule);
 [[nodiscard]] v1::PermitList permit_list(const model::Eip& eip);
+// Quotas are without the flows that are used, which workers know.
 [[nodiscard]] v1::TenantQuota quota_of(const model::Model& model, const model::TenantId& tenant);
-// Without the flows that are used, which workers know.
 [[nodiscard]] v1::EipQuota quota_of(const model::Model& model, const model::Eip& eip);
 
 }  // namespace portcullis::service

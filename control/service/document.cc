@@ -48,7 +48,7 @@ Expected<model::TenantQuota> decode_quota(const v1::DocumentQuota& message) {
     return fail(ErrorCode::invalid_argument, quoted(name) + " is not of the form tenants/T/quota", "name");
   auto tenant = tenant_id(name.substr(0, name.size() - suffix.size()), "name");
   if (!tenant) return Unexpected(std::move(tenant.error()));
-  return model::TenantQuota{std::move(*tenant), message.eips(), message.rules()};
+  return model::TenantQuota{std::move(*tenant), message.eips(), message.rules(), message.flows()};
 }
 
 Expected<model::Quarantine> decode_rest(const v1::RestingAddress& message) {
@@ -84,6 +84,7 @@ v1::Document to_document(const model::State& state) {
     message.set_name(model::quota_name(key.tenant));
     message.set_eips(quota.eips);
     message.set_rules(quota.rules);
+    message.set_flows(quota.flows);
   }
   return document;
 }

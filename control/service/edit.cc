@@ -200,6 +200,7 @@ Expected<QuotaEdit<v1::SetTenantQuotaResponse>> edit_of(const v1::SetTenantQuota
     model::TenantQuotaChange change;
     if (request.has_eips()) change.eips = request.eips();
     if (request.has_rules()) change.rules = request.rules();
+    if (request.has_flows()) change.flows = request.flows();
     return QuotaEdit<v1::SetTenantQuotaResponse>{
         [tenant = std::move(tenant), change](const model::Draft& draft) {
           return draft.model().plan_set_tenant_quota(tenant, change);

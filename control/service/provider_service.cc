@@ -135,7 +135,8 @@ grpc::Status ProviderService::ListTenantQuotas(grpc::ServerContext*,
     const auto& quotas = view.model.state().quotas;
     const auto begin = quotas.upper_bound(model::QuotaKey{page->after});
     const auto show = [&](const auto& entry) {
-      *reply->add_quotas() = quota_of(view.model, entry.first.tenant);
+      v1::TenantQuota& quota = *reply->add_quotas() = quota_of(view.model, entry.first.tenant);
+      quota.mutable_flows()->set_used(view.publisher.flows_of_tenant(entry.first.tenant));
       return entry.first.tenant;
     };
     reply->set_next_page_token(fill_page(*page, quota_list, begin, quotas.end(), all_of_them, show));

@@ -104,7 +104,11 @@ grpc::Status TenantService::GetTenantQuota(grpc::ServerContext*, const v1::GetTe
                                            v1::TenantQuota* reply) {
   const auto tenant = tenant_id(request->tenant(), "tenant");
   if (!tenant) return to_status(tenant.error());
-  auto quota = control_.run([&](View view) { return quota_of(view.model, *tenant); });
+  auto quota = control_.run([&](View view) {
+    v1::TenantQuota message = quota_of(view.model, *tenant);
+    message.mutable_flows()->set_used(view.publisher.flows_of_tenant(*tenant));
+    return message;
+  });
   if (!quota) return to_status(quota.error());
   *reply = std::move(*quota);
   return grpc::Status::OK;

@@ -117,6 +117,7 @@ struct Writer {
     quota.set_tenant(change.quota.tenant);
     quota.set_eips(change.quota.eips);
     quota.set_rules(change.quota.rules);
+    quota.set_flows(change.quota.flows);
   }
   void operator()(const model::DeleteTenantQuota& change) const {
     out.set_delete_tenant_quota(change.tenant);
@@ -317,9 +318,10 @@ Expected<model::Change> read(const Change& in) {
       return read(in.put_eip());
     case Change::kDeleteEip:
       return read(in.delete_eip());
-    case Change::kPutTenantQuota:
-      return model::PutTenantQuota{
-          {in.put_tenant_quota().tenant(), in.put_tenant_quota().eips(), in.put_tenant_quota().rules()}};
+    case Change::kPutTenantQuota: {
+      const TenantQuota& quota = in.put_tenant_quota();
+      return model::PutTenantQuota{{quota.tenant(), quota.eips(), quota.rules(), quota.flows()}};
+    }
     case Change::kDeleteTenantQuota:
       return model::DeleteTenantQuota{in.delete_tenant_quota()};
     case Change::CHANGE_NOT_SET:

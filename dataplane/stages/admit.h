@@ -45,9 +45,9 @@ struct Admit {
         ask_lists<Group, Family, Direction::inbound>(burst, tables, worker);
     const uint64_t family = Family::packets(burst);
     AdmitEntries::find<Group, Family>(burst.leaving, family, burst.source, burst.destination, burst.now_ms,
-                                      flows);
+                                      tables.tenants, flows);
     AdmitEntries::find<Group, Family>(burst.entering, family, burst.destination, burst.source, burst.now_ms,
-                                      flows);
+                                      tables.tenants, flows);
     for_each_packet(source_needs_entry, [&](uint32_t i) {
       if (!AdmitEntries::permit<Group, Family, Direction::outbound>(burst, i, tables, worker))
         drop(burst, worker, i, Drop::source_not_permitted);

@@ -18,7 +18,7 @@ struct AdmitEntries {
   // the rules of two packets such requests came one by one.
   template <typename Group, typename Family>
   static void find(SideVerdicts& verdicts, uint64_t family, const BindingRecord* const* sides,
-                   const BindingRecord* const* remotes, uint64_t now_ms,
+                   const BindingRecord* const* remotes, uint64_t now_ms, const TenantTable& tenants,
                    const BasicFlowTable<typename Family::Tuple>& flows) {
     const auto* const keys = Family::keys(std::as_const(verdicts));
     for_each_packet(verdicts.entry & family, [&](uint32_t i) {
@@ -37,6 +37,7 @@ struct AdmitEntries {
       verdicts.stands |= uint64_t{stands} << i;
     });
     for_each_packet(verdicts.opens & ~verdicts.stands & family, [&](uint32_t i) {
+      tenants.prefetch(sides[i]->id);
       flows.template prefetch_owners<Group>(sides[i]->id, verdicts.hash[i], now_ms);
     });
   }

@@ -25,9 +25,12 @@ struct Commit {
     for_each_packet(burst.live & burst.errors, [&](uint32_t i) {
       if (!has_token(burst, worker, i)) drop(burst, worker, i, Drop::icmp_error_rate);
     });
-    for_each_family<Group, Commit>(burst, tables, worker);
     if (burst.rehearsal != nullptr) [[unlikely]]
-      return;
+      return Group::template call<Rehearsed>(burst, tables, worker);
+    if (live_of<Ipv6>(burst) == 0) [[likely]]
+      for_each_packet(touching(burst), [&](uint32_t i) { commit<Group, Ipv4>(burst, tables, worker, i); });
+    else
+      Group::template call<OfBothFamilies>(burst, tables, worker);
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
       SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
       slot.out_packets.add(1);
@@ -42,20 +45,32 @@ struct Commit {
     });
   }
 
-  template <typename Group, typename Family>
-  static void of_family(Burst& burst, const Tables& tables, WorkerState& worker) {
-    if (burst.rehearsal != nullptr) [[unlikely]]
-      return Group::template call<Rehearsed<Family>>(burst, tables, worker);
-    const uint64_t entries = burst.leaving.entry | burst.entering.entry;
-    for_each_packet(live_of<Family>(burst) & (entries | burst.fragments), [&](uint32_t i) {
-      if ((burst.fragments >> i & 1) != 0) [[unlikely]]
-        Group::template call<Datagrams<Family>>(burst, tables, worker, i);
-      else if (!CommitEntries<Family>::refresh(burst, worker, i))
-        Group::template call<CommitEntries<Family>>(burst, tables, worker, i);
-    });
+ private:
+  static uint64_t touching(const Burst& burst) {
+    return burst.live & (burst.leaving.entry | burst.entering.entry | burst.fragments);
   }
 
- private:
+  template <typename Group, typename Family>
+  static void commit(Burst& burst, const Tables& tables, WorkerState& worker, uint32_t i) {
+    if ((burst.fragments >> i & 1) != 0) [[unlikely]]
+      Group::template call<Datagrams<Family>>(burst, tables, worker, i);
+    else if (!CommitEntries<Family>::refresh(burst, worker, i))
+      Group::template call<CommitEntries<Family>>(burst, tables, worker, i);
+  }
+
+  // In one order: a tenant's quota is of entries of both.
+  struct OfBothFamilies {
+    template <typename Group>
+    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+      for_each_packet(touching(burst), [&](uint32_t i) {
+        if ((burst.ipv6 >> i & 1) != 0)
+          commit<Group, Ipv6>(burst, tables, worker, i);
+        else
+          commit<Group, Ipv4>(burst, tables, worker, i);
+      });
+    }
+  };
+
   // Takes one from each side of an ICMP error, or from none.
   [[gnu::noinline, gnu::cold]] static bool has_token(const Burst& burst, WorkerState& worker, uint32_t i) {
     const BindingRecord* const sides[] = {burst.source[i], burst.destination[i]};
@@ -67,18 +82,24 @@ struct Commit {
     return true;
   }
 
-  // The same verdicts, and nothing is written.
-  template <typename Family>
+  // The same verdicts on the one packet, and nothing is written.
   struct Rehearsed {
     template <typename Group>
     static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
-      const uint64_t live = live_of<Family>(burst);
-      if ((live & burst.fragments) != 0)
+      if (touching(burst) == 0) return;
+      if (burst.ipv6 != 0)
+        rehearse<Group, Ipv6>(burst, tables, worker);
+      else
+        rehearse<Group, Ipv4>(burst, tables, worker);
+    }
+    template <typename Group, typename Family>
+    static void rehearse(Burst& burst, const Tables& tables, WorkerState& worker) {
+      if (burst.fragments != 0)
         Group::template call<Datagrams<Family>>(burst, tables, worker, packet);
-      else if ((live & (burst.leaving.entry | burst.entering.entry)) != 0)
+      else
         CommitEntries<Family>::template rehearse<Group>(burst, tables, worker, packet);
     }
-    static constexpr uint32_t packet = 0;  // the only one
+    static constexpr uint32_t packet = 0;
   };
 
   // A fragment: its place in its datagram, and its flow entries as of any packet.

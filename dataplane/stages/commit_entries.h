@@ -1,11 +1,12 @@
 // The part of commit for flow entries: what admit staged is refreshed or opened, of both sides or of none.
 //
 // Reads the "admit" fields of Burst; writes the flow table (FlowEntry, FlowEntry6: 64 bytes).
-// Drops: flow_quota, flow_table_full.
+// Drops: flow_quota, tenant_flow_quota, flow_table_full.
 #pragma once
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 #include "dataplane/stages/entry_judge.h"
 #include "dataplane/worker_state.h"
@@ -44,11 +45,11 @@ struct CommitEntries {
     Side destination = side_of(burst.destination[i], burst.source[i], Direction::inbound);
     bool one_entry = false;
     if (!may_write<Group>(source, destination, one_entry, burst, tables, worker, i)) return;
-    write<Group>(source, burst, worker, i);
+    write<Group>(source, burst, tables, worker, i);
     if (one_entry)
       destination.index =
           Family::flows(worker).template find<Group>(*destination.key, destination.hash, burst.now_ms);
-    write<Group>(destination, burst, worker, i);
+    write<Group>(destination, burst, tables, worker, i);
   }
 
   // Whether entries() would write, and what; nothing is written.
@@ -91,7 +92,7 @@ struct CommitEntries {
     one_entry =
         source.use == EntryUse::open && destination.use == EntryUse::open && *source.key == *destination.key;
     if (one_entry) destination.use = EntryUse::refresh;
-    const auto reason = refusal<Group>(source, destination, burst, worker);
+    const auto reason = refusal<Group>(source, destination, burst, tables, worker);
     if (reason) drop(burst, worker, i, *reason);
     return !reason;
   }
@@ -117,7 +118,7 @@ struct CommitEntries {
 
   template <typename Group>
   static std::optional<Drop> refusal(const Side& source, const Side& destination, const Burst& burst,
-                                     const WorkerState& worker) {
+                                     const Tables& tables, const WorkerState& worker) {
     const auto& flows = Family::flows(worker);
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
       if (side.use != EntryUse::open) return false;
@@ -128,6 +129,7 @@ struct CommitEntries {
     };
     const bool own_source_opens = source.use == EntryUse::open && source.record == destination.record;
     if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
+    if (tenant_over_quota(source, destination, tables, worker)) return Drop::tenant_flow_quota;
     // An entry that is there, though it counts no more, gives its place to the one that replaces it.
     const bool source_needs_way = source.use == EntryUse::open && source.index == FlowTable::none;
     const bool destination_needs_way =
@@ -141,8 +143,27 @@ struct CommitEntries {
     return std::nullopt;
   }
 
+  // Whether the tenant of either would own more than it may.
+  static bool tenant_over_quota(const Side& source, const Side& destination, const Tables& tables,
+                                const WorkerState& worker) {
+    const auto tenant_of = [&](const Side& side) { return tables.tenants.of(side.record->id); };
+    const auto over_quota = [&](const Side& side, const Side& other) {
+      if (side.use != EntryUse::open) return false;
+      const TenantNumber tenant = tenant_of(side);
+      const uint32_t quota = tables.tenants.flow_quota(tenant);
+      if (quota == TenantTable::no_bound) return false;
+      uint64_t owned = worker.tenant_flows[tenant].get();
+      // As of EIPs: workers that open at the same moment may take one more than there is.
+      for (const auto* peer : worker.peers_tenant_flows) owned += (*peer)[tenant].get();
+      if (other.use == EntryUse::open && tenant_of(other) == tenant) ++owned;
+      return owned >= quota;
+    };
+    return over_quota(source, destination) || over_quota(destination, source);
+  }
+
   template <typename Group>
-  static void write(const Side& side, const Burst& burst, WorkerState& worker, uint32_t i) {
+  static void write(const Side& side, const Burst& burst, const Tables& tables, WorkerState& worker,
+                    uint32_t i) {
     if (side.use == EntryUse::none) return;
     auto& flows = Family::flows(worker);
     if (side.use == EntryUse::refresh) {
@@ -155,11 +176,12 @@ struct CommitEntries {
     }
     // It takes the way of an entry of the same key that counts no more.
     Entry entry{.key = *side.key,
-                .owner = side.record->id,
+                .tenant = tables.tenants.of(side.record->id),
                 .owner_incarnation = side.record->incarnation,
                 .remote_incarnation = incarnation_of(side.remote),
                 .opened = side.direction,
                 .icmp_code = burst.ip[i].protocol == Family::icmp ? burst.icmp_code[i] : uint8_t{0}};
+    if constexpr (std::is_same_v<Family, Ipv4>) entry.owned_by = side.record->id;
     record_generations(entry, side);
     entry.expires_ms = advance(entry, true, burst, worker, i);
     flows.template insert<Group>(entry, side.hash, burst.now_ms);

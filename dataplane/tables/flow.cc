@@ -6,7 +6,8 @@ namespace portcullis {
 
 template <typename Tuple>
 Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity, uint32_t bindings,
-                                                              int numa_node, uint64_t secret) {
+                                                              int numa_node, uint64_t secret,
+                                                              std::span<Counter> of_tenants) {
   if (capacity < ways || !std::has_single_bit(capacity))
     return fail(ErrorCode::invalid_argument,
                 "flow capacity " + std::to_string(capacity) + " is no power of two of at least 16");
@@ -20,14 +21,15 @@ Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity,
   table.heads_ = std::move(*heads);
   table.entries_ = std::move(*entries);
   table.owned_ = std::move(*owned);
+  table.of_tenants_ = of_tenants;
   table.secret_ = secret;
   return table;
 }
 
 template <typename Tuple>
 void BasicFlowTable<Tuple>::erase(uint32_t index) {
-  Counter& owned = owned_[entries_[index].owner];
-  owned.set(owned.get() - 1);
+  const Entry& gone = entries_[index];
+  for (Counter* count : {&owned_[gone.owner()], &of_tenants_[gone.tenant]}) count->set(count->get() - 1);
   size_.set(size_.get() - 1);
   heads_[index / ways].signatures[index % ways] = 0;
   ++version_;

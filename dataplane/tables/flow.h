@@ -12,18 +12,21 @@
 // owner's list generation or the remote's binding generation moved, the entry is judged again in the
 // direction that opened it.
 //
-// Thread: its worker; `size` and `of_binding` any.
+// Thread: its worker; `size`, `of_binding` and what it counts by tenant any.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
+#include <type_traits>
 
 #include "dataplane/counter.h"
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/group.h"
 #include "dataplane/tables/memory.h"
+#include "dataplane/tables/tenant.h"
 #include "src/base/expected.h"
 #include "src/net/five_tuple.h"
 #include "src/net/headers.h"
@@ -119,7 +122,10 @@ template <typename Tuple>
 struct alignas(64) BasicFlowEntry {
   Tuple key;
   uint64_t expires_ms = 0;
-  BindingId owner = 0;
+  // Its owner, which the key of an IPv6 entry names: there is no room to say it twice.
+  struct InKey {};
+  [[no_unique_address]] std::conditional_t<std::is_same_v<Tuple, SideTuple>, BindingId, InKey> owned_by{};
+  TenantNumber tenant = 0;  // the owner's, while the entry lives
   uint32_t owner_incarnation = 0;
   uint32_t remote_incarnation = 0;  // 0: the remote was no EIP of this gateway
   uint32_t list_generation = 0;     // of the owner's list when last judged
@@ -128,6 +134,13 @@ struct alignas(64) BasicFlowEntry {
   Direction opened = Direction::outbound;
   uint8_t icmp_code = 0;  // of the query that opened it, to judge it again
   uint8_t zero = 0;
+
+  [[nodiscard]] BindingId owner() const {
+    if constexpr (std::is_same_v<Tuple, SideTuple>)
+      return owned_by;
+    else
+      return key.local;
+  }
 };
 using FlowEntry = BasicFlowEntry<SideTuple>;
 using FlowEntry6 = BasicFlowEntry<SideTuple6>;
@@ -142,9 +155,10 @@ class BasicFlowTable {
   static constexpr uint32_t none = UINT32_MAX;
 
   // `capacity`: entries, a power of two of at least 16. `bindings`: binding ids that may own entries.
-  // `secret`: keys the hash, so that nobody can choose five-tuples that crowd one bucket.
+  // `secret`: keys the hash, so that nobody can choose five-tuples that crowd one bucket. `of_tenants`: where
+  // entries are counted by tenant number, with those of other tables; it outlives this one.
   [[nodiscard]] static Expected<BasicFlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node,
-                                                       uint64_t secret);
+                                                       uint64_t secret, std::span<Counter> of_tenants);
 
   [[nodiscard]] static uint32_t hash(const Tuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const Tuple& key) const { return hash(key, secret_); }
@@ -253,6 +267,7 @@ class BasicFlowTable {
   TableArray<Head> heads_;
   TableArray<Entry> entries_;  // of bucket b from b * ways on
   TableArray<Counter> owned_;  // by binding id
+  std::span<Counter> of_tenants_;
   uint64_t secret_ = 0;
   uint64_t version_ = 0;
   Counter size_;
@@ -318,7 +333,8 @@ inline void BasicFlowTable<Tuple>::prefetch_owners(BindingId owner, uint32_t has
   if (Group::equal16(b.signatures, 0) != 0) return;
   const uint32_t expired = maybe_expired<Group>(b, now_ms);
   if (expired != 0)
-    prefetch_line(&owned_[entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner]);
+    prefetch_line(
+        &owned_[entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner()]);
 }
 
 template <typename Tuple>
@@ -388,7 +404,8 @@ inline uint32_t BasicFlowTable<Tuple>::insert(const Entry& entry, uint32_t hash,
   b.signatures[way] = signature_of(hash);
   b.expiry[way] = coarse_expiry(entry.expires_ms, now_ms);
   entries_[index] = entry;
-  owned_[entry.owner].add(1);
+  owned_[entry.owner()].add(1);
+  of_tenants_[entry.tenant].add(1);
   size_.add(1);
   ++version_;
   return index;

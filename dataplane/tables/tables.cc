@@ -20,6 +20,9 @@ Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int nu
   auto tags = TagSetTable::create(sizes.tag_sets + sizes.spare, numa_node);
   if (!tags) return tl::unexpected(tags.error());
   tables->tags = std::move(*tags);
+  auto tenants = TenantTable::create(tables->binding.capacity(), numa_node);
+  if (!tenants) return tl::unexpected(tenants.error());
+  tables->tenants = std::move(*tenants);
   auto links = LinkTable::create(sizes.links + sizes.spare, numa_node);
   if (!links) return tl::unexpected(links.error());
   tables->links = std::move(*links);
@@ -31,7 +34,7 @@ Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int nu
 
 size_t Tables::bytes() const {
   return binding.bytes() + permit.capacity() * sizeof(PermitChunk) + tags.capacity() * sizeof(TagSet) +
-         links.bytes() + neighbors.bytes();
+         tenants.bytes() + links.bytes() + neighbors.bytes();
 }
 
 }  // namespace portcullis

@@ -13,6 +13,7 @@
 #include "dataplane/tables/permit.h"
 #include "dataplane/tables/port.h"
 #include "dataplane/tables/tag.h"
+#include "dataplane/tables/tenant.h"
 #include "src/base/expected.h"
 
 namespace portcullis {
@@ -38,6 +39,7 @@ struct Tables {
   EndpointTable6 endpoint6;
   PermitTable permit;
   TagSetTable tags;
+  TenantTable tenants;
   LinkTable links;
   NeighborTable neighbors;  // next hops of tunnels; the two below: of the uplink
   NextHopTable next_hop;

@@ -32,7 +32,8 @@ std::string bound_of(const v1::Quota& quota, const std::string& what) {
 
 std::string text_of(const v1::TenantQuota& quota, uint64_t generation) {
   return tenant_of(quota.name()) + ": " + bound_of(quota.eips(), "EIPs") + ", " +
-         bound_of(quota.rules(), "rules") + " at most (generation " + std::to_string(generation) + ")\n";
+         bound_of(quota.rules(), "rules") + ", " + bound_of(quota.flows(), "flow entries") +
+         " at most (generation " + std::to_string(generation) + ")\n";
 }
 
 std::string text_of(const v1::EipQuota& quota, uint64_t generation) {
@@ -54,10 +55,16 @@ class QuotaTable {
 };
 
 std::string table_of(const v1::ListTenantQuotasResponse& reply) {
-  Table table({{"TENANT"}, {"EIPS", right}, {"OF", right}, {"RULES", right}, {"OF", right}});
+  Table table({{"TENANT"},
+               {"EIPS", right},
+               {"OF", right},
+               {"RULES", right},
+               {"OF", right},
+               {"FLOWS", right},
+               {"OF", right}});
   for (const v1::TenantQuota& quota : reply.quotas())
     table.add({tenant_of(quota.name()), used_of(quota.eips()), limit_of(quota.eips()), used_of(quota.rules()),
-               limit_of(quota.rules())});
+               limit_of(quota.rules()), used_of(quota.flows()), limit_of(quota.flows())});
   return table.to_string();
 }
 
@@ -77,11 +84,11 @@ struct Values {
     if (is_wrong) throw Failure{usage, "portctl: " + what + "\n"};
   }
   void set_of_tenant(const Options& options) const {
-    refuse(flows.has_value(), "--flows is a quota of an EIP; name the EIP");
     v1::SetTenantQuotaRequest request;
     request.set_tenant("tenants/" + options.tenant);
     if (eips) request.set_eips(*eips);
     if (rules) request.set_rules(*rules);
+    if (flows) request.set_flows(*flows);
     const v1::SetTenantQuotaResponse reply = Client(options).call(&Provider::SetTenantQuota, request);
     print(options, reply, [&] { return text_of(reply.quota(), reply.generation()); });
   }
@@ -116,12 +123,15 @@ void add_set(CLI::App& noun, const Options& options) {
                    "Compiled rules, one for each prefix or tag: of all lists of the tenant together, or of "
                    "the EIP's")
       ->check(number);
-  group->add_option("--flows", args->values.flows, "Live flow entries of the EIP")->check(number);
+  group
+      ->add_option("--flows", args->values.flows,
+                   "Live flow entries: of all EIPs of the tenant together, or of the EIP")
+      ->check(number);
   group->require_option(1, 0);
   command->footer(
       "\nA quota below what there is takes nothing away; nothing is added until it is below.\n"
       "\nExamples:\n"
-      "  portctl quota set --tenant acme --eips 10 --rules 500\n"
+      "  portctl quota set --tenant acme --eips 10 --rules 500 --flows 100000\n"
       "  portctl quota set 203.0.113.1 --flows 20000");
   command->callback([&options, args] { args->values.set_of(options, args->subject); });
 }
@@ -139,8 +149,13 @@ void add_get(CLI::App& noun, const Options& options) {
       v1::GetTenantQuotaRequest request;
       request.set_tenant("tenants/" + options.tenant);
       const v1::TenantQuota reply = Client(options).call(&Tenant::GetTenantQuota, request);
-      print(options, reply,
-            [&] { return QuotaTable().add("EIPs", reply.eips()).add("rules", reply.rules()).to_string(); });
+      print(options, reply, [&] {
+        return QuotaTable()
+            .add("EIPs", reply.eips())
+            .add("rules", reply.rules())
+            .add("flow entries", reply.flows())
+            .to_string();
+      });
       return;
     }
     v1::GetEipQuotaRequest request;
@@ -173,8 +188,8 @@ void add_clear(CLI::App& noun, const Options& options) {
       "  portctl quota clear --tenant acme\n"
       "  portctl quota clear 203.0.113.1");
   command->callback([&options, subject] {
-    Values values{.eips = {}, .rules = 0, .flows = {}};
-    (subject->eip.empty() ? values.eips : values.flows) = 0;
+    Values values{.eips = {}, .rules = 0, .flows = 0};
+    if (subject->eip.empty()) values.eips = 0;
     values.set_of(options, *subject);
   });
 }

@@ -70,6 +70,7 @@ model::Limits limits_of(const config::Settings& settings) {
   limits.rules_per_tenant = capacity.rules_per_tenant;
   limits.default_rules_per_eip = capacity.default_rules_per_eip;
   limits.flows_per_eip = capacity.flows_per_eip;
+  limits.flows_per_tenant = capacity.flows_per_tenant;
   return limits;
 }
 
@@ -309,7 +310,8 @@ Expected<void> Gateway::start_control(std::unique_ptr<store::Store> store) {
   for (const InterfaceAddress& address : settings_.gateway.addresses) own.insert(address.address);
   reserved.insert(own.begin(), own.end());
 
-  publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip);
+  publish::Publisher publisher(*tables_, rcu_.get(), std::move(port_ids), settings_.capacity.flows_per_eip,
+                               settings_.capacity.flows_per_tenant);
   for (const Worker* worker : workers_->all()) publisher.add_worker(worker);
   publisher.set_handover(workers_->handover());
   store::DurableClock clock(store::machine_clocks(), settings_.store_path + ".clock");

@@ -1,5 +1,5 @@
-"""Quotas hold on the wire and at the API: the flow quota of one EIP is raised while another's stays, and a tenant's
-quota of EIPs and of rules refuses, then admits."""
+"""Quotas hold on the wire and at the API: the flow quota of one EIP is raised while another's stays, a tenant's is of
+all its EIPs together, and its quota of EIPs and of rules refuses, then admits."""
 
 import contextlib
 import json
@@ -44,12 +44,12 @@ def arrived(far, most: int) -> int:
     return count
 
 
-def open_flows(lab, endpoint, ports: range, refused: int) -> None:
+def open_flows(lab, endpoint, ports: range, refused: int, by: str = "flow_quota") -> None:
     """Sends a datagram from each port: all but `refused` of them reach the client, these are drops of the quota."""
     with lab.client.udp(9000) as far, lab.gateway.drops(expected=refused) as drops:
         send_from_ports(endpoint.host, ports)
         assert arrived(far, len(ports)) == len(ports) - refused
-    assert drops.moved == ({"flow_quota": refused} if refused else {})
+    assert drops.moved == ({by: refused} if refused else {})
 
 
 def test_the_flow_quota_of_one_eip_is_raised_while_another_stays(lab, tenant):
@@ -72,6 +72,32 @@ def test_the_flow_quota_of_one_eip_is_raised_while_another_stays(lab, tenant):
     open_flows(lab, web, range(5000, 5010), refused=0)
     open_flows(lab, web, range(6000, 6003), refused=3)
     assert quota(lab, web.address)["flows"] == (2, 2, 10)
+
+
+def test_a_tenants_flow_quota_is_of_all_its_eips(lab, tenant):
+    lab.gateway.kill()  # entries of EIPs that earlier tests have released are the tenant's until they age
+    lab.gateway.start()
+    lab.wait_for_next_hop()
+    web, app = tenant.endpoint("web"), tenant.endpoint("app")
+    for endpoint in (web, app):
+        endpoint.permit("out udp to any")
+        lab.gateway.portctl("quota", "set", endpoint.address, "--flows", "100")
+    assert quota(lab)["flows"] == (0, 2**32 - 1, 0)
+    lab.gateway.portctl("quota", "set", "--flows", "5")
+    open_flows(lab, web, range(5000, 5003), refused=0)
+    open_flows(lab, app, range(5000, 5004), refused=2, by="tenant_flow_quota")
+    open_flows(lab, web, range(6000, 6002), refused=2, by="tenant_flow_quota")
+    open_flows(lab, web, range(5000, 5003), refused=0)  # those that are there go on
+    assert quota(lab)["flows"] == (5, 5, 5)
+    [listed] = lab.gateway.portctl("quota", "list")["quotas"]
+    assert (listed["flows"]["limit"], int(listed["flows"]["used"])) == (5, 5)
+
+    # Raised under traffic it admits what it has refused; cleared, everything.
+    lab.gateway.portctl("quota", "set", "--flows", "6")
+    open_flows(lab, app, range(5000, 5004), refused=1, by="tenant_flow_quota")
+    lab.gateway.portctl("quota", "clear")
+    open_flows(lab, app, range(5000, 5010), refused=0)
+    assert quota(lab)["flows"] == (0, 2**32 - 1, 13)
 
 
 def test_a_tenants_quota_of_eips_refuses_and_admits(lab, tenant):
@@ -111,7 +137,7 @@ def test_a_tenants_quota_of_rules_is_of_all_its_lists(lab, tenant):
 def test_quotas_survive_the_process_and_come_back_with_a_document(lab, tenant):
     web = tenant.endpoint("web")
     web.permit("out udp to any")
-    lab.gateway.portctl("quota", "set", "--eips", "1", "--rules", "9")
+    lab.gateway.portctl("quota", "set", "--eips", "1", "--rules", "9", "--flows", "1")
     lab.gateway.portctl("quota", "set", web.address, "--flows", "2", "--rules", "7")
     before = int(lab.gateway.portctl("show", "gateway")["generation"])
     lab.gateway.kill()
@@ -120,11 +146,11 @@ def test_quotas_survive_the_process_and_come_back_with_a_document(lab, tenant):
     assert int(lab.gateway.portctl("show", "gateway")["generation"]) == before
     assert quota(lab)["eips"] == (1, 1, 1)
     assert quota(lab, web.address) == {"rules": (7, 7, 1), "flows": (2, 2, 0)}
-    open_flows(lab, web, range(5000, 5003), refused=1)
+    open_flows(lab, web, range(5000, 5003), refused=2, by="tenant_flow_quota")
 
     document = lab.gateway.directory / "quotas.json"
     exported = lab.gateway.portctl("export")
-    assert exported["quotas"] == [{"name": "tenants/default/quota", "eips": 1, "rules": 9}]
+    assert exported["quotas"] == [{"name": "tenants/default/quota", "eips": 1, "rules": 9, "flows": 1}]
     document.write_text(json.dumps(exported))
     assert lab.gateway.portctl("import", "-f", str(document))["changes"] == []
     assert int(lab.gateway.portctl("show", "gateway")["generation"]) == before

@@ -71,7 +71,7 @@ constexpr std::array calls{
     Line{provider, "UpdatePool",
          "pool { name: 'pools/public' prefix: '203.0.113.0/24' } update_mask { paths: 'prefix' }"},
     Line{provider, "DeletePool", "name: 'pools/far'"},
-    Line{provider, "SetTenantQuota", "tenant: 'tenants/acme' eips: 2 rules: 5"},
+    Line{provider, "SetTenantQuota", "tenant: 'tenants/acme' eips: 2 rules: 5 flows: 9"},
     Line{provider, "SetEipQuota", "eip: 'tenants/acme/eips/203.0.113.1' rules: 2 flows: 7"},
     Line{provider, "ListTenantQuotas", "page_size: 1"},
     Line{acme, "GetTenantQuota", "tenant: 'tenants/acme'"},

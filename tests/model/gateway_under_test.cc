@@ -33,7 +33,8 @@ model::Limits limits_of(const Sizes& sizes, const reference::Setup& setup) {
           .tag_sets = sizes.tag_sets,
           .quarantine_ms = sizes.quarantine_ms,
           .eips_per_tenant = sizes.eips,
-          .flows_per_eip = setup.flow_quota};
+          .flows_per_eip = setup.flow_quota,
+          .flows_per_tenant = setup.tenant_flow_quota};
 }
 
 model::EndpointPorts endpoint_ports(const reference::Setup& setup) {
@@ -116,7 +117,8 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   create_workers(sizes);
   std::map<std::string, PortId> port_ids;
   for (size_t i = 0; i < ports_.size(); ++i) port_ids[setup.ports[i].name] = ports_[i]->id();
-  publisher_ = std::make_unique<publish::Publisher>(*tables_, rcu_.get(), port_ids, setup.flow_quota);
+  publisher_ = std::make_unique<publish::Publisher>(*tables_, rcu_.get(), port_ids, setup.flow_quota,
+                                                    setup.tenant_flow_quota);
   for (const auto& worker : workers_) publisher_->add_worker(worker.get());
   publisher_->set_handover(handover_.get());
 }

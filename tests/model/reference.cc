@@ -114,6 +114,16 @@ void Gateway::set_flow_quota(const IpAddr& address, uint32_t flows) {
   ++state_.generation;
 }
 
+void Gateway::set_tenant_flow_quota(const model::TenantId& tenant, uint32_t flows) {
+  const auto own = state_.quotas.find(model::QuotaKey{tenant});
+  if (flows == (own == state_.quotas.end() ? 0 : own->second.flows)) return;
+  if (flows == 0)
+    state_.quotas.erase(own);
+  else
+    state_.quotas[model::QuotaKey{tenant}] = {.tenant = tenant, .flows = flows};
+  ++state_.generation;
+}
+
 void Gateway::end_keep(const IpAddr& address) {
   Eip& eip = state_.eips.at(address);
   if (!eip.keep_established) return;
@@ -346,6 +356,11 @@ uint32_t Gateway::flows_of(const IpAddr& eip) const {
   return static_cast<uint32_t>(std::ranges::count_if(flows_, [&](const auto& entry) {
     return entry.second.owner == eip && entry.second.owner_incarnation == found->second.created;
   }));
+}
+
+uint32_t Gateway::flows_of_tenant(const model::TenantId& tenant) const {
+  return static_cast<uint32_t>(
+      std::ranges::count_if(flows_, [&](const auto& entry) { return entry.second.tenant == tenant; }));
 }
 
 EipCount Gateway::eip_count(const IpAddr& eip) const {

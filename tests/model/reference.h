@@ -121,10 +121,11 @@ struct Setup {
   FlowShape flows;
   FragmentShape fragments;
   WorkerShape workers;
-  uint32_t flow_quota = 0;          // entries an EIP may own that has no quota of its own
-  uint32_t icmp_error_rate = 100;   // a second, of one EIP
-  uint32_t hold_limit = 512;        // frames that wait for room on one port
-  uint32_t punt_room = UINT32_MAX;  // frames the punt thread's ring takes between two collections
+  uint32_t flow_quota = 0;                  // entries an EIP may own that has no quota of its own
+  uint32_t tenant_flow_quota = UINT32_MAX;  // those of a tenant, all its EIPs together
+  uint32_t icmp_error_rate = 100;           // a second, of one EIP
+  uint32_t hold_limit = 512;                // frames that wait for room on one port
+  uint32_t punt_room = UINT32_MAX;          // frames the punt thread's ring takes between two collections
 };
 
 // A frame as it arrives. `first_segment`: how many bytes lie in its first buffer; 0: all of them. `headroom`:
@@ -139,6 +140,7 @@ enum class FlowState : uint8_t { opening, established, closing };
 
 struct Flow {
   IpAddr owner;
+  model::TenantId tenant;
   uint64_t owner_incarnation = 0;
   uint64_t remote_incarnation = 0;  // 0: no EIP
   uint64_t list_generation = 0;
@@ -206,7 +208,8 @@ class Gateway {
   void release_eip(const IpAddr& address);
   void set_permit_list(const IpAddr& address, std::vector<model::PermitRule> rules, bool keep_established);
   void set_tag(const IpAddr& address, std::set<std::string> tags);
-  void set_flow_quota(const IpAddr& address, uint32_t flows);  // 0: the setup's
+  void set_flow_quota(const IpAddr& address, uint32_t flows);                 // 0: the setup's
+  void set_tenant_flow_quota(const model::TenantId& tenant, uint32_t flows);  // the same way
   void end_keep(const IpAddr& address);
   // FAILED_PRECONDITION of keep_established: some inbound rule that tracks nothing would be taken away.
   [[nodiscard]] bool may_keep(const IpAddr& address, const std::vector<model::PermitRule>& list) const;
@@ -233,6 +236,8 @@ class Gateway {
   [[nodiscard]] const model::State& state() const { return state_; }
   [[nodiscard]] const FlowMap& flows() const { return flows_; }
   [[nodiscard]] uint32_t flows_of(const IpAddr& eip) const;  // dead ones too
+  // The same of all EIPs that the tenant has, or had.
+  [[nodiscard]] uint32_t flows_of_tenant(const model::TenantId& tenant) const;
   [[nodiscard]] const Counts& counts() const { return counts_; }
   [[nodiscard]] EipCount eip_count(const IpAddr& eip) const;
   [[nodiscard]] std::map<std::string, uint64_t> rule_hits(
@@ -336,6 +341,7 @@ class Gateway {
   void take_error(const model::Eip& eip, uint64_t now_ms);
   [[nodiscard]] Refusal commit(const Packet& packet, uint64_t now_ms);
   [[nodiscard]] bool over_quota(const std::vector<std::pair<const Side*, FlowKey>>& opens) const;
+  [[nodiscard]] bool over_tenant_quota(const std::vector<std::pair<const Side*, FlowKey>>& opens) const;
   [[nodiscard]] bool no_room(const std::vector<std::pair<const Side*, FlowKey>>& opens,
                              uint64_t now_ms) const;
   [[nodiscard]] uint32_t way_for(const FlowKey& key, uint64_t now_ms) const;

@@ -50,6 +50,7 @@ Gateway::Refusal Gateway::commit(const Packet& packet, uint64_t now_ms) {
       opens.emplace_back(side, key);
   }
   if (over_quota(opens)) return "flow_quota";
+  if (over_tenant_quota(opens)) return "tenant_flow_quota";
   if (no_room(opens, now_ms)) return "flow_table_full";
 
   for (const auto& [side, key] : touches) write_flow(packet, *side, key, now_ms);
@@ -97,6 +98,18 @@ bool Gateway::over_quota(const std::vector<std::pair<const Side*, FlowKey>>& ope
     uint64_t& count = owned.try_emplace(key.local, flows_of(key.local)).first->second;
     const uint32_t own_quota = state_.eips.at(key.local).quota.flows;
     if (count >= (own_quota == 0 ? setup_.flow_quota : own_quota)) return true;
+    ++count;
+  }
+  return false;
+}
+
+bool Gateway::over_tenant_quota(const std::vector<std::pair<const Side*, FlowKey>>& opens) const {
+  std::map<model::TenantId, uint64_t> owned;
+  for (const auto& [side, key] : opens) {
+    const model::TenantId& tenant = side->owner->tenant;
+    uint64_t& count = owned.try_emplace(tenant, flows_of_tenant(tenant)).first->second;
+    const auto own = state_.quotas.find(model::QuotaKey{tenant});
+    if (count >= (own == state_.quotas.end() ? setup_.tenant_flow_quota : own->second.flows)) return true;
     ++count;
   }
   return false;
@@ -157,6 +170,7 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const FlowKey& 
     flows_.erase(own);
   Flow flow;
   flow.owner = side.owner->address;
+  flow.tenant = side.owner->tenant;
   flow.owner_incarnation = side.owner->created;
   flow.remote_incarnation = side.remote != nullptr ? side.remote->created : 0;
   flow.list_generation = side.owner->list_generation;

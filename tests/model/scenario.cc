@@ -97,6 +97,7 @@ reference::Setup Scenario::make_setup() {
                       .icmp_ms = 1'000,
                       .other_ms = 2'500};
   setup.flow_quota = pick<uint32_t>({1, 3, 8, 200});
+  if (chance(30)) setup.tenant_flow_quota = pick<uint32_t>({2, 6, 20});
   setup.timeouts.fragment_ms = pick<uint32_t>({1'000, 4'000});
   setup.icmp_error_rate = pick<uint32_t>({7, 100, 1000});
   if (chance(15)) setup.gateway_addresses.clear();
@@ -129,6 +130,7 @@ void Scenario::populate() {
     const bool is_first = pool.prefix.contains(pooled(family, 0));
     if (is_first || chance(pool.prefix.contains(outside(family, 1)) ? 10 : 50)) world_->create_pool(pool);
   }
+  if (chance(15)) world_->set_tenant_flow_quota(pick(tenants), pick<uint32_t>({1, 4, 12}));
   const size_t vms = 6 + below(7);
   for (size_t i = 0; i < vms; ++i) {
     const model::Vm vm = make_vm();
@@ -277,7 +279,10 @@ void Scenario::change() {
       if (!world_->state().vms.empty()) move_some_vm();
       break;
     case 11:
-      if (eip) set_some_flow_quota(*eip);
+      if (chance(30))
+        world_->set_tenant_flow_quota(pick(tenants), pick<uint32_t>({0, 1, 4, 12, 300}));
+      else if (eip)
+        set_some_flow_quota(*eip);
       break;
     default:
       if (eip && chance(60))

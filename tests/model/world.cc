@@ -318,6 +318,13 @@ bool World::set_flow_quota(const IpAddr& eip, uint32_t flows) {
               [&](const auto&) { reference_.set_flow_quota(eip, flows); });
 }
 
+bool World::set_tenant_flow_quota(const model::TenantId& tenant, uint32_t flows) {
+  return call("flow quota of " + tenant + ": " + std::to_string(flows),
+              gateway_->model().plan_set_tenant_quota(
+                  tenant, {.eips = std::nullopt, .rules = std::nullopt, .flows = flows}),
+              [&](const auto&) { reference_.set_tenant_flow_quota(tenant, flows); });
+}
+
 void World::end_keep(const IpAddr& eip) {
   const Expected<model::Plan<model::Nothing>> plan = gateway_->model().plan_end_keep(eip);
   call("end keep of " + eip.to_string(), plan, [&](const auto&) { reference_.end_keep(eip); });
@@ -552,6 +559,11 @@ void World::compare_eips() {
       expect_equal("hits of " + rule.rule + of, hits.contains(rule.rule) ? hits.at(rule.rule) : 0,
                    rule.packets);
   }
+  std::set<model::TenantId> tenants;
+  for (const auto& [address, eip] : reference_.state().eips) tenants.insert(eip.tenant);
+  for (const model::TenantId& tenant : tenants)
+    expect_equal("flow entries of " + tenant, uint64_t{reference_.flows_of_tenant(tenant)},
+                 gateway_->publisher().flows_of_tenant(tenant));
   // Nothing else moved: not in a binding or a rule that is no more, either.
   uint64_t packets = 0, bytes = 0, hits = 0;
   for (const auto& worker : gateway_->workers()) {

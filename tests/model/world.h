@@ -54,6 +54,7 @@ class World {
                        bool keep_established = false);
   bool set_tag(const IpAddr& eip, const std::set<std::string>& tags);
   bool set_flow_quota(const IpAddr& eip, uint32_t flows);
+  bool set_tenant_flow_quota(const model::TenantId& tenant, uint32_t flows);
   void end_keep(const IpAddr& eip);
 
   void set_neighbour(std::optional<Mac> mac, IpFamily family = IpFamily::ipv4);

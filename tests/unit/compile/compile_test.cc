@@ -276,14 +276,28 @@ TEST(CompileChange, ARuleChangeTouchesOneBinding) {
   EXPECT_EQ(update.bindings.size(), 1u);
 }
 
-TEST(CompileChange, AnEipsFlowQuotaIsItsBindingsAndATenantsNobodys) {
+TEST(CompileChange, AnEipsFlowQuotaIsItsBindingsAndATenantsStandsApart) {
   model::State state = one_eip();
   Image image = compile(state);
   EXPECT_EQ(image.bindings.at(web_eip).flow_quota, 0u) << "the default";
   state.eips.at(web_eip).quota = {.rules = 3, .flows = 7};
   apply(image, compile_change(state, {10, {model::PutEip{state.eips.at(web_eip)}}}));
   EXPECT_EQ(image.bindings.at(web_eip).flow_quota, 7u);
-  EXPECT_TRUE(compile_change(state, {11, {model::PutTenantQuota{{"acme", 1, 1}}}}).bindings.empty());
+  const auto change = [&](const model::Change& what) {
+    model::apply(state, what);
+    const Update update = compile_change(state, {11, {what}});
+    EXPECT_TRUE(update.bindings.empty());
+    apply(image, update);
+    EXPECT_EQ(image, compile(state));
+  };
+  change(model::PutTenantQuota{{"acme", 1, 1}});
+  EXPECT_TRUE(image.flow_quotas.empty()) << "of EIPs and rules calls alone are asked";
+  change(model::PutTenantQuota{{"acme", 1, 1, 50}});
+  change(model::PutTenantQuota{{"other", 0, 0, 60}});
+  EXPECT_EQ(image.flow_quotas, (std::map<model::TenantId, uint32_t>{{"acme", 50}, {"other", 60}}));
+  change(model::PutTenantQuota{{"acme", 1, 0, 0}});
+  change(model::DeleteTenantQuota{"other"});
+  EXPECT_TRUE(image.flow_quotas.empty());
 }
 
 // Random calls on a model; after each, the image that was brought up to date step by step must be the
@@ -297,7 +311,10 @@ class RandomCalls {
 
   void step() {
     now_ms_ += 1;
-    switch (below(10)) {
+    switch (below(11)) {
+      case 10:
+        return done(model_.plan_set_tenant_quota(below(2) == 0 ? "acme" : "umbrella",
+                                                 {.eips = {}, .rules = 500 + below(2), .flows = below(3)}));
       case 9:
         return with_eip([&](const model::Eip& eip) {
           done(model_.plan_set_eip_quota(eip.tenant, eip.address, {.rules = {}, .flows = below(3)}));

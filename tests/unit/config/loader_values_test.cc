@@ -40,6 +40,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->capacity.flows, 65536u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);
   EXPECT_EQ(settings->capacity.rules_per_tenant, UINT32_MAX);
+  EXPECT_EQ(settings->capacity.flows_per_tenant, UINT32_MAX);
   EXPECT_EQ(settings->capacity.default_rules_per_eip, 100'000u);
   EXPECT_EQ(settings->capacity.tag_sets, 65536u);
   EXPECT_EQ(settings->capacity.links, 4096u);
@@ -64,7 +65,8 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
 TEST(Config, WhatIsGivenIsTaken) {
   auto lines = good_lines();
   lines.emplace_back(
-      "capacity { eips: 100 flows: 1024 rules_per_eip: 64 rules_per_tenant: 9 } flows { udp: 5 other: 7 "
+      "capacity { eips: 100 flows: 1024 rules_per_eip: 64 rules_per_tenant: 9 flows_per_tenant: 11 } flows { "
+      "udp: 5 other: 7 "
       "quarantine: 2 } denied_log { }");
   lines[3] = R"(gateway { addresses: "198.51.100.1/24" tap: "gw0"
                  permit { name: "ping" direction: INBOUND remote { any: true } protocol: "icmp" icmp_type: 8 } })";
@@ -76,6 +78,7 @@ TEST(Config, WhatIsGivenIsTaken) {
   EXPECT_EQ(settings->capacity.eips_per_tenant, 100u);
   EXPECT_EQ(settings->capacity.flows_per_eip, 1024u);
   EXPECT_EQ(settings->capacity.rules_per_tenant, 9u);
+  EXPECT_EQ(settings->capacity.flows_per_tenant, 11u);
   EXPECT_EQ(settings->capacity.default_rules_per_eip, 64u);
   EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
   EXPECT_EQ(settings->timeouts.other_ms, 7'000u);

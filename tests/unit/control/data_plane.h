@@ -57,7 +57,8 @@ struct DataPlane {
       entry.key.local = Ipv4Addr::from_host(owner);
       entry.key.remote = Ipv4Addr::from_host(++flow_serial_);
       entry.expires_ms = 1'000'000;
-      entry.owner = owner;
+      entry.owned_by = owner;
+      entry.tenant = tables->tenants.of(owner);
       ASSERT_NE(flows().insert(entry, flows().hash(entry.key), 0), FlowTable::none);
     }
   }

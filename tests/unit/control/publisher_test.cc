@@ -422,6 +422,82 @@ TEST_F(PublisherTest, FlowsAreCountedByOwner) {
   EXPECT_EQ(publisher.flows_of(eip_at(3)), 0u);
 }
 
+class TenantNumbers : public PublisherTest {
+ protected:
+  CompiledBinding of(const char* tenant, uint32_t n) {
+    CompiledBinding b = binding(n);
+    b.tenant = tenant;
+    return b;
+  }
+  [[nodiscard]] BindingId id_of(uint32_t n) const { return plane.find(View::local, eip_at(n))->id; }
+  [[nodiscard]] TenantNumber number_of(uint32_t n) const { return plane.tables->tenants.of(id_of(n)); }
+  [[nodiscard]] uint32_t quota_of(uint32_t n) const { return plane.tables->tenants.flow_quota(number_of(n)); }
+  void release(uint32_t n) {
+    Update update;
+    take_away(update, n);
+    publish(update);
+  }
+  void set_quotas(std::map<model::TenantId, uint32_t> quotas) {
+    publish(Update{.pools = std::nullopt, .bindings = {}, .flow_quotas = std::move(quotas)});
+  }
+};
+
+TEST_F(TenantNumbers, EachTenantHasOneAndItsQuota) {
+  set_quotas({{"acme", 9}});
+  publish({of("acme", 1), of("acme", 2), of("other", 3)});
+  EXPECT_EQ(number_of(1), number_of(2));
+  EXPECT_NE(number_of(1), number_of(3));
+  EXPECT_EQ(quota_of(1), 9u) << "set before it had a binding";
+  EXPECT_EQ(quota_of(3), TenantTable::no_bound);
+  set_quotas({{"acme", 0}, {"other", 4}, {"nobody", 5}});
+  EXPECT_EQ(quota_of(1), TenantTable::no_bound);
+  EXPECT_EQ(quota_of(3), 4u);
+}
+
+TEST_F(TenantNumbers, EntriesAreThoseOfAllItsBindingsAndOfThoseThatItHad) {
+  publish({of("acme", 1), of("acme", 2), of("other", 3)});
+  plane.open_flows(id_of(1), 2);
+  plane.open_flows(id_of(2), 3);
+  plane.open_flows(id_of(3), 4);
+  EXPECT_EQ(publisher.flows_of_tenant("acme"), 5u);
+  EXPECT_EQ(publisher.flows_of_tenant("other"), 4u);
+  EXPECT_EQ(publisher.flows_of_tenant("nobody"), 0u);
+  release(1);
+  EXPECT_EQ(publisher.flows_of_tenant("acme"), 5u) << "until they have aged away";
+  release(2);
+  publish({of("acme", 4)});
+  EXPECT_EQ(publisher.flows_of_tenant("acme"), 5u) << "it had no binding in between";
+  plane.age_all_flows();
+  EXPECT_EQ(publisher.flows_of_tenant("acme"), 0u);
+}
+
+TEST_F(TenantNumbers, ComeRoundAgainWithoutTheEntriesAndQuotaOfTheLast) {
+  publish({of("last", 1)});
+  const TenantNumber number = number_of(1);
+  set_quotas({{"last", 3}});
+  plane.open_flows(id_of(1), 2);
+  release(1);
+  for (int n = 0; n < 300; ++n) {  // more than there are numbers
+    const std::string tenant = "t" + std::to_string(n);
+    publish({of(tenant.c_str(), 2)});
+    ASSERT_NE(number_of(2), number) << "entries are left";
+    ASSERT_EQ(quota_of(2), TenantTable::no_bound);
+    release(2);
+  }
+  plane.age_all_flows();
+  bool seen = false;
+  for (int n = 0; n < 300 && !seen; ++n) {
+    const std::string tenant = "u" + std::to_string(n);
+    publish({of(tenant.c_str(), 2)});
+    seen = number_of(2) == number;
+    ASSERT_EQ(quota_of(2), TenantTable::no_bound);
+    release(2);
+  }
+  EXPECT_TRUE(seen);
+  publish({of("last", 1)});
+  EXPECT_EQ(quota_of(1), 3u) << "its quota is its own, whatever its number";
+}
+
 TEST_F(PublisherTest, AnIdRestsWhileEntriesOfItsLastOwnerAreLeft) {
   publish({binding(1)});
   const BindingId id = plane.find(View::local, eip_at(1))->id;

@@ -21,12 +21,19 @@ SideTuple tuple(uint32_t n) {
           .protocol = 6};
 }
 
-FlowEntry entry_of(uint32_t n, uint64_t expires_ms, BindingId owner = 1) {
-  return {.key = tuple(n), .expires_ms = expires_ms, .owner = owner, .state = FlowState::opening};
+FlowEntry entry_of(uint32_t n, uint64_t expires_ms, BindingId owner = 1, TenantNumber tenant = 0) {
+  return {.key = tuple(n),
+          .expires_ms = expires_ms,
+          .owned_by = owner,
+          .tenant = tenant,
+          .state = FlowState::opening};
 }
 
+std::array<Counter, 4> of_tenants;  // of all tables here, as a worker has one for both of its
+
 FlowTable table_of(uint32_t capacity) {
-  auto table = FlowTable::create(capacity, 8, -1, secret);
+  for (Counter& count : of_tenants) count.set(0);
+  auto table = FlowTable::create(capacity, 8, -1, secret, of_tenants);
   EXPECT_TRUE(table.has_value());
   return std::move(*table);
 }
@@ -183,9 +190,32 @@ TEST(FlowTable, ItsVersionMovesWithEveryInsertAndErase) {
   EXPECT_NE(table.version(), with_it);
 }
 
+TEST(FlowTable, CountsEntriesByTenantAsLongAsTheyAreThere) {
+  FlowTable table = table_of(16);
+  const auto insert = [&](const FlowEntry& entry, uint64_t now_ms) {
+    return table.insert(entry, table.hash(entry.key), now_ms);
+  };
+  const auto counts = [&] { return std::pair(of_tenants[1].get(), of_tenants[2].get()); };
+  const uint32_t index = insert(entry_of(1, 100, 3, 1), 0);
+  insert(entry_of(2, 100, 4, 1), 0);
+  insert(entry_of(3, 100, 5, 2), 0);
+  EXPECT_EQ(counts(), std::pair(uint64_t{2}, uint64_t{1}));
+  insert(entry_of(1, 200, 5, 2), 150);
+  EXPECT_EQ(counts(), std::pair(uint64_t{1}, uint64_t{2})) << "the same key, another tenant's";
+  table.erase(index);
+  EXPECT_EQ(counts(), std::pair(uint64_t{1}, uint64_t{1}));
+  for (uint32_t n = 0; n < 13; ++n) insert(entry_of(100 + n, 300, 3, 1), 150);
+  EXPECT_EQ(counts(), std::pair(uint64_t{14}, uint64_t{1}));
+  ASSERT_NE(insert(entry_of(200, 300, 5, 2), 150), FlowTable::none);
+  ASSERT_NE(insert(entry_of(201, 300, 5, 2), 150), FlowTable::none);
+  EXPECT_EQ(counts().first + counts().second, 16u) << "one took the way of an expired one";
+  table.age(table.bucket_count(), FlowTable::Visit::all, 1000, [](const FlowEntry&) { return true; });
+  EXPECT_EQ(counts(), std::pair(uint64_t{0}, uint64_t{0}));
+}
+
 TEST(FlowTable, RefusesACapacityThatIsNoPowerOfTwo) {
   for (const uint32_t capacity : {0u, 8u, 17u, 48u}) {
-    const auto table = FlowTable::create(capacity, 8, -1, secret);
+    const auto table = FlowTable::create(capacity, 8, -1, secret, of_tenants);
     ASSERT_FALSE(table.has_value()) << capacity;
     EXPECT_EQ(table.error().code, ErrorCode::invalid_argument);
   }

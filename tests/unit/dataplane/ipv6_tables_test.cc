@@ -222,11 +222,12 @@ TEST(EndpointTable6, FindsWholeKeysOnly) {
 }
 
 TEST(FlowTable6, KeepsKeysApartByEachField) {
-  FlowTable6 table = *FlowTable6::create(64, 8, -1, 3);
+  std::array<Counter, 3> of_tenants;
+  FlowTable6 table = *FlowTable6::create(64, 8, -1, 3, of_tenants);
   const Ipv6Addr remote = address("2001:db8:ffff::1");
   const Port local_port = Port::from_host(1000), remote_port = Port::from_host(443);
   const SideTuple6 key = SideTuple6::of(1, remote, local_port, remote_port, 6, 0);
-  FlowEntry6 entry{.key = key, .expires_ms = 100, .owner = 1};
+  FlowEntry6 entry{.key = key, .expires_ms = 100, .tenant = 2};
   ASSERT_NE(table.insert(entry, table.hash(key), 0), FlowTable6::none);
   EXPECT_NE(table.find(key, table.hash(key), 50), FlowTable6::none);
   EXPECT_EQ(table.find(key, table.hash(key), 100), FlowTable6::none) << "expired";
@@ -241,7 +242,11 @@ TEST(FlowTable6, KeepsKeysApartByEachField) {
     EXPECT_NE(table.hash(other), table.hash(key));
     EXPECT_EQ(table.find(other, table.hash(key), 50), FlowTable6::none);
   }
-  EXPECT_EQ(table.of_binding(1), 1u);
+  EXPECT_EQ(table.of_binding(1), 1u) << "its key names its owner";
+  EXPECT_EQ(of_tenants[2].get(), 1u);
+  table.erase(table.find(key, table.hash(key), 50));
+  EXPECT_EQ(table.of_binding(1), 0u);
+  EXPECT_EQ(of_tenants[2].get(), 0u);
 }
 
 }  // namespace

@@ -494,6 +494,55 @@ TEST_F(PipelineRows, AnEipsOwnQuotaIsItsAlone) {
   EXPECT_EQ(pass(first(), build(out)).size(), 1u);
 }
 
+TEST_F(PipelineRows, ATenantsQuotaIsOfAllItsEipsTogetherAndOfNobodyElses) {
+  const auto outbound_all = rule("all", {.flags = PermitRule::any_protocol | PermitRule::outbound});
+  compile::Image next = image();
+  compile::Update update{.pools = std::nullopt, .bindings = {}, .flow_quotas = {{"acme", 3}}};
+  uint32_t incarnation = 1000;
+  for (const auto& [eip, tenant] :
+       std::map<IpAddr, const char*>{{web, "acme"}, {same, "acme"}, {inner, "other"}}) {
+    compile::CompiledBinding& binding = next.bindings.at(eip);
+    binding.tenant = tenant;
+    binding.incarnation = ++incarnation;
+    binding.flow_quota = 10;
+    binding.permit = {outbound_all};
+    update.bindings[eip] = binding;
+  }
+  publish(update);
+  Packet out = from_web();
+  out.flags = testing::syn;
+  out.destination_port = 443;
+  const auto from = [&](Mac mac, Ipv4Addr address, testing::RingPort& port, uint16_t source_port) {
+    out.to = mac_of(port);
+    out.from = mac;
+    out.source = address;
+    out.source_port = source_port;
+    return build(out);
+  };
+  EXPECT_EQ(pass(first(), from(web_mac, web_dip, first(), 50000)).size(), 1u);
+  EXPECT_EQ(pass(first(), from(web_mac, web_dip, first(), 50001)).size(), 1u);
+  EXPECT_EQ(pass(first(), from(same_mac, same, first(), 50000)).size(), 1u);
+  expect_drop("one too many, of the one", first(), from(same_mac, same, first(), 50001),
+              Drop::tenant_flow_quota);
+  expect_drop("and of the other", first(), from(web_mac, web_dip, first(), 50002), Drop::tenant_flow_quota);
+  EXPECT_EQ(pass(first(), from(web_mac, web_dip, first(), 50001)).size(), 1u) << "an entry that is there";
+  for (uint16_t port = 50000; port < 50010; ++port)
+    EXPECT_EQ(pass(second(), from(inner_mac, inner_dip, second(), port)).size(), 1u) << "another tenant's";
+  expect_drop("its EIP's own quota", second(), from(inner_mac, inner_dip, second(), 50010), Drop::flow_quota);
+
+  const auto set_quota = [&](uint32_t flows) {
+    publish({.pools = std::nullopt, .bindings = {}, .flow_quotas = {{"acme", flows}}});
+  };
+  set_quota(4);
+  EXPECT_EQ(pass(first(), from(same_mac, same, first(), 50001)).size(), 1u);
+  expect_drop("raised by one", first(), from(same_mac, same, first(), 50002), Drop::tenant_flow_quota);
+  set_quota(0);
+  EXPECT_EQ(pass(first(), from(same_mac, same, first(), 50002)).size(), 1u) << "the default is no bound";
+  set_quota(2);
+  expect_drop("lowered", first(), from(web_mac, web_dip, first(), 50003), Drop::tenant_flow_quota);
+  EXPECT_EQ(pass(first(), from(same_mac, same, first(), 50002)).size(), 1u) << "nothing is taken away";
+}
+
 TEST_F(PipelineRows, AFullPortHoldsThenDropsByName) {
   const Bytes frame = build(from_client());
   uint64_t fed = 0;

@@ -146,9 +146,10 @@ TEST_F(DocumentTest, QuotasAreAsItSays) {
   EXPECT_EQ(model_.state(), before);
   document.quotas.pop_back();
   document.quotas[0].eips = 6;
+  document.quotas[0].flows = 70;
   document.eips[0].quota = {};
   take(document);
-  EXPECT_EQ(model_.state().quotas, (std::map<QuotaKey, TenantQuota>{{{"acme"}, {"acme", 6, 0}}}));
+  EXPECT_EQ(model_.state().quotas, (std::map<QuotaKey, TenantQuota>{{{"acme"}, {"acme", 6, 0, 70}}}));
   EXPECT_EQ(model_.state().eips.at(ip("203.0.113.7")).quota, EipQuota());
 
   Document bad = document;

@@ -142,13 +142,27 @@ TEST_F(QuotaTest, OfFlowsIsTheEipsAndGoesWithIt) {
   EXPECT_EQ(carry_out(request("a")).quota, EipQuota());
 }
 
+TEST_F(QuotaTest, OfATenantsFlowsHasNoBoundUntilOneIsSet) {
+  EXPECT_TRUE(is(model_.quota_of("acme").flows, 0, UINT32_MAX, 0));
+  set({.eips = {}, .rules = {}, .flows = 500});
+  EXPECT_TRUE(is(model_.quota_of("acme").flows, 500, 500, 0));
+  set({.eips = 2, .rules = {}, .flows = {}});
+  EXPECT_TRUE(is(model_.quota_of("acme").flows, 500, 500, 0)) << "what is not given stays";
+  EXPECT_TRUE(is(model_.quota_of("other").flows, 0, UINT32_MAX, 0));
+  use({.flows_per_tenant = 80});
+  EXPECT_TRUE(is(model_.quota_of("acme").flows, 0, 80, 0)) << "the configuration's";
+}
+
 TEST_F(QuotaTest, ARepeatChangesNothing) {
   const Eip a = add_eip("acme", "a");
-  EXPECT_TRUE(is_unchanged(model_.plan_set_tenant_quota("acme", {.eips = 0, .rules = 0}), generation()));
+  EXPECT_TRUE(
+      is_unchanged(model_.plan_set_tenant_quota("acme", {.eips = 0, .rules = 0, .flows = 0}), generation()));
   EXPECT_TRUE(
       is_unchanged(model_.plan_set_eip_quota("acme", a.address, {.rules = 0, .flows = {}}), generation()));
-  set({.eips = 3, .rules = 9});
+  set({.eips = 3, .rules = 9, .flows = 30});
   EXPECT_TRUE(is_unchanged(model_.plan_set_tenant_quota("acme", {.eips = 3, .rules = {}}), generation()));
+  EXPECT_TRUE(is_unchanged(model_.plan_set_tenant_quota("acme", {.eips = {}, .rules = {}, .flows = 30}),
+                           generation()));
   carry_out(model_.plan_set_eip_quota("acme", a.address, {.rules = {}, .flows = 7}));
   EXPECT_TRUE(
       is_unchanged(model_.plan_set_eip_quota("acme", a.address, {.rules = {}, .flows = 7}), generation()));

@@ -42,19 +42,19 @@ TEST_F(Cli, QuotasAreTables) {
   v1::ListTenantQuotasResponse list;
   ASSERT_TRUE(
       TextFormat::ParseFromString("quotas { name: 'tenants/acme/quota' eips { set: 10 limit: 10 used: 12 } "
-                                  "rules { limit: 4294967295 used: "
-                                  "7 } }",
+                                  "rules { limit: 4294967295 used: 7 } "
+                                  "flows { set: 500 limit: 500 used: 17 } }",
                                   &list));
   gateway_.answer("/portcullis.v1.ProviderService/ListTenantQuotas", list);
   EXPECT_EQ(run("quota list").out,
-            "TENANT  EIPS  OF  RULES  OF\n"
-            "acme      12  10      7   -\n");
+            "TENANT  EIPS  OF  RULES  OF  FLOWS   OF\n"
+            "acme      12  10      7   -     17  500\n");
   v1::SetTenantQuotaResponse set;
   *set.mutable_quota() = list.quotas(0);
   set.set_generation(5);
   gateway_.answer("/portcullis.v1.ProviderService/SetTenantQuota", set);
   EXPECT_EQ(run("quota set --tenant acme --eips 10").out,
-            "acme: 10 EIPs, any number of rules at most (generation 5)\n");
+            "acme: 10 EIPs, any number of rules, 500 flow entries at most (generation 5)\n");
 }
 
 TEST_F(Cli, EventsAreLines) {

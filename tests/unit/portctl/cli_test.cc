@@ -125,11 +125,13 @@ const Row rows[] = {
      "tenant: 'tenants/acme' eips: 10 rules: 500"},
     {"quota set 203.0.113.1 --flows 20000", "ProviderService/SetEipQuota",
      "eip: 'tenants/default/eips/203.0.113.1' flows: 20000"},
+    {"quota set --tenant acme --flows 500", "ProviderService/SetTenantQuota",
+     "tenant: 'tenants/acme' flows: 500"},
     {"quota get --tenant acme", "TenantService/GetTenantQuota", "tenant: 'tenants/acme'"},
     {"quota get 203.0.113.1", "TenantService/GetEipQuota", "eip: 'tenants/default/eips/203.0.113.1'"},
     {"quota list", "ProviderService/ListTenantQuotas", ""},
     {"quota clear --tenant acme", "ProviderService/SetTenantQuota",
-     "tenant: 'tenants/acme' eips: 0 rules: 0"},
+     "tenant: 'tenants/acme' eips: 0 rules: 0 flows: 0"},
     {"quota clear 203.0.113.1", "ProviderService/SetEipQuota",
      "eip: 'tenants/default/eips/203.0.113.1' rules: 0 flows: 0"},
     {"apply -f - --dry-run --expected-generation 7", "ProviderService/Apply",
@@ -229,7 +231,7 @@ TEST_F(Cli, WhatIsNoPacketIsNotAskedAbout) {
 
 TEST_F(Cli, AQuotaIsOfATenantOrOfAnEip) {
   for (const auto* words : {"quota set", "quota set 203.0.113.1", "quota set 203.0.113.1 --eips 3",
-                            "quota set --flows 3", "quota set --eips 0", "quota set --eips many"}) {
+                            "quota set --flows 0", "quota set --eips 0", "quota set --eips many"}) {
     SCOPED_TRACE(words);
     EXPECT_EQ(run(words).status, 2);
     EXPECT_TRUE(gateway_.take_calls().empty());

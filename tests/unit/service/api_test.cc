@@ -325,9 +325,10 @@ const Row rows[] = {
     {"ProviderService/UpdatePool", "pool { name: 'pools/none' prefix: '198.51.100.128/25' }", grpc::NOT_FOUND,
      "pool.name"},
     {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 1 rules: 40", ok,
-     "quota { name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 } } "
-     "generation: 17"},
+     "quota { name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 } "
+     "flows { limit: 4294967295 } } generation: 17"},
     {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 1", ok, "generation: 17"},
+    {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' flows: 0", ok, "generation: 17"},
     {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme'", invalid, "eips"},
     {"ProviderService/SetTenantQuota", "tenant: 'acme' eips: 1", invalid, "tenant"},
     {"ProviderService/SetTenantQuota", "tenant: 'tenants/acme' eips: 17", grpc::RESOURCE_EXHAUSTED, "eips"},
@@ -336,9 +337,11 @@ const Row rows[] = {
      "'02:00:00:00:00:09' } dip: '10.0.0.9' } } } operations { request_eip { vm: 'tenants/acme/vms/more' } }",
      grpc::RESOURCE_EXHAUSTED, "operations[1].request_eip.vm"},
     {"TenantService/GetTenantQuota", "tenant: 'tenants/acme'", ok,
-     "name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 }"},
+     "name: 'tenants/acme/quota' eips { set: 1 limit: 1 used: 1 } rules { set: 40 limit: 40 } "
+     "flows { limit: 4294967295 }"},
     {"TenantService/GetTenantQuota", "tenant: 'tenants/nobody'", ok,
-     "name: 'tenants/nobody/quota' eips { limit: 16 } rules { limit: 4294967295 }"},
+     "name: 'tenants/nobody/quota' eips { limit: 16 } rules { limit: 4294967295 } flows { limit: 4294967295 "
+     "used: 0 }"},
     {"TenantService/GetTenantQuota", "tenant: 'tenants/-'", invalid, "tenant"},
     {"ProviderService/ListTenantQuotas", "", ok, "quotas { name: 'tenants/acme/quota' }"},
     {"ProviderService/ListTenantQuotas", "page_token: 'x'", invalid, "page_token"},
@@ -355,7 +358,7 @@ const Row rows[] = {
     {"ObserveService/GetEipStatistics", "eip: 'tenants/acme/eips/198.51.100.1'", ok,
      "eip: 'tenants/acme/eips/198.51.100.1' flow_quota: 7"},
     {"ProviderService/Apply",
-     "operations { set_tenant_quota { tenant: 'tenants/acme' eips: 2 } }"
+     "operations { set_tenant_quota { tenant: 'tenants/acme' eips: 2 flows: 900 } }"
      "operations { set_eip_quota { eip: 'tenants/acme/eips/198.51.100.1' rules: 3 } }",
      ok,
      "results { name: 'tenants/acme/quota' changed: true }"
@@ -364,7 +367,7 @@ const Row rows[] = {
      "changes { name: 'tenants/acme/eips/198.51.100.1' kind: CHANGED } generation: 19"},
     {"ProviderService/Export", "", ok,
      "generation: 19 eips { name: 'tenants/acme/eips/198.51.100.1' rule_quota: 3 flow_quota: 7 }"
-     "quotas { name: 'tenants/acme/quota' eips: 2 rules: 40 }"},
+     "quotas { name: 'tenants/acme/quota' eips: 2 rules: 40 flows: 900 }"},
     {"ProviderService/Import", "", invalid, "document"},
     {"ProviderService/Import", "document { quotas { name: 'tenants/acme' eips: 2 } }", invalid,
      "document.quotas[0].name"},

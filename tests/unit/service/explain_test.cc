@@ -163,7 +163,7 @@ TEST_F(Explain, AnEntryLetsTheAnswerIn) {
   FlowEntry entry{
       .key = SideTuple::of(eip, client, Port::from_host(4000), Port::from_host(53), ip_protocol::udp, 0),
       .expires_ms = now_ms + 5000,
-      .owner = record.id,
+      .owned_by = record.id,
       .owner_incarnation = record.incarnation,
       .list_generation = record.list_generation,
       .state = FlowState::opening};

@@ -25,7 +25,7 @@ class Flows : public Api {
     FlowEntry entry{.key = SideTuple::of(eip, Ipv4Addr::of(198, 51, 100, host), Port::from_host(40000),
                                          Port::from_host(80), protocol, 0),
                     .expires_ms = expires_ms,
-                    .owner = record.id,
+                    .owned_by = record.id,
                     .owner_incarnation = record.incarnation,
                     .list_generation = record.list_generation,
                     .state = FlowState::established};

@@ -89,7 +89,7 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   counters.slots[record->slot].in_bytes.add(500);
   plane_.open_flows(record->id, 4);
   FlowTable6& flows6 = plane_.worker->state().flows6;
-  ASSERT_NE(flows6.insert({.expires_ms = now_ms, .owner = record->id}, 0, 0), FlowTable6::none);
+  ASSERT_NE(flows6.insert({.key = {.local = record->id}, .expires_ms = now_ms}, 0, 0), FlowTable6::none);
   FragmentTable& fragments = plane_.worker->state().fragments;
   for (uint16_t id = 1; id <= 2; ++id)
     fragments.insert({.key = {.identification = Be16::from_host(id)}, .expires_ms = now_ms},

@@ -37,10 +37,10 @@ TEST(Record, ExtremesComeBack) {
   rule.remote = std::vector<IpPrefix>{Ipv4Prefix()};
   eip.permit = {rule};
   eip.quota = {UINT32_MAX, UINT32_MAX - 1};
-  const model::ChangeSet changes{
-      UINT64_MAX,
-      {model::PutEip{eip}, model::DeleteEip{Ipv4Addr(), INT64_MIN}, model::PutVm{},
-       model::PutTenantQuota{{"acme", UINT32_MAX, UINT32_MAX - 1}}, model::DeleteTenantQuota{}}};
+  const model::ChangeSet changes{UINT64_MAX,
+                                 {model::PutEip{eip}, model::DeleteEip{Ipv4Addr(), INT64_MIN}, model::PutVm{},
+                                  model::PutTenantQuota{{"acme", UINT32_MAX, UINT32_MAX - 1, UINT32_MAX - 2}},
+                                  model::DeleteTenantQuota{}}};
   const auto decoded = decode(encode(changes));
   ASSERT_TRUE(decoded);
   EXPECT_EQ(*decoded, changes);
