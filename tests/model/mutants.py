@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import re
 import shlex
 import shutil
@@ -226,16 +227,14 @@ def first_difference(output: str) -> str:
     return "failed"
 
 
-def select(mutants: list[Mutant], share: int, changed: set[str]) -> list[Mutant]:
-    """One fault in `share` of each file, and of a file that changed twice as many, but of every file one at least."""
-    chosen = []
-    seen: dict[str, int] = {}
-    for mutant in mutants:
-        place = seen[mutant.file] = seen.get(mutant.file, -1) + 1
-        step = max(1, share // 2) if mutant.file in changed else share
-        if place % step == 0:
-            chosen.append(mutant)
-    return chosen
+def select(mutants: list[Mutant], sample: int, draw: str, changed: set[str]) -> list[Mutant]:
+    """`sample` faults, drawn at random and alike for the same `draw`: up to half of them of files that changed."""
+    drawn = random.Random(draw)
+    of_changed = [mutant for mutant in mutants if mutant.file in changed]
+    chosen = drawn.sample(of_changed, min(len(of_changed), sample // 2))
+    others = [mutant for mutant in mutants if mutant not in chosen]
+    chosen += drawn.sample(others, min(len(others), sample - len(chosen)))
+    return [mutant for mutant in mutants if mutant in chosen]
 
 
 def show(outcome: Outcome) -> Outcome:
@@ -265,17 +264,19 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--junit", type=pathlib.Path, help="write a case per fault, as JUnit XML")
     parser.add_argument("--only", default="", help="only faults with this in their name")
-    parser.add_argument("--share", type=int, default=1, metavar="N",
-                        help="every Nth fault of a file instead of all, of a file named by --changed twice as many")
-    parser.add_argument("--changed", nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--sample", type=int, metavar="N", help="N faults, drawn at random, instead of all")
+    parser.add_argument("--draw", default="", metavar="TEXT", help="what decides which; the same text draws the same")
+    parser.add_argument("--changed", nargs="*", default=[], metavar="FILE",
+                        help="files whose faults may be half of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    if arguments.share < 1:
-        parser.error("--share: 1 or more")
+    if arguments.sample is not None and arguments.sample < 1:
+        parser.error("--sample: 1 or more")
 
     listed = [Mutant(**entry) for entry in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
-    mutants = select([mutant for mutant in listed if arguments.only in mutant.name], arguments.share,
-                     set(arguments.changed))
+    mutants = [mutant for mutant in listed if arguments.only in mutant.name]
+    if arguments.sample:
+        mutants = select(mutants, arguments.sample, arguments.draw, set(arguments.changed))
     print(f"{len(mutants)} of {len(listed)} faults", flush=True)
     build = arguments.build.resolve()
     scratch = build / "tests/model/mutants"
