@@ -3,7 +3,7 @@
 
 The sources stay as they are: a mutated file lies in a directory of its own that comes first on the include path.
 Only the translation units that see it are compiled again, and linked before the library that has the good ones.
-First the same is done without any fault: the tests must pass then.
+The same is done without any fault: the tests must pass then.
 
 Needs a build: ninja -C build tests/model/property
 """
@@ -191,17 +191,16 @@ class Workshops:
         self.plain = Workshop(build, scratch, PROGRAM)
         self.emulated = Workshop(build, scratch, EMULATED, EMULATED_LIBRARY) if (build / EMULATED).exists() else None
 
-    def sound(self) -> list[Outcome]:
-        """Without any fault the tests pass: here to survive is right."""
-        outcomes = []
-        for workshop in filter(None, [self.plain, self.emulated]):
-            outcome = workshop.try_out(None)
-            outcome.name += f" in {workshop.program}"
-            outcome.caught = outcome.how == "survived"
-            outcomes.append(outcome)
-        return outcomes
+    def all(self) -> list[Workshop]:
+        return [workshop for workshop in (self.plain, self.emulated) if workshop]
 
-    def try_out(self, mutant: Mutant) -> Outcome:
+    def try_out(self, mutant: Mutant | Workshop) -> Outcome:
+        """A fault, or a workshop without any: there the tests pass, and to survive is right."""
+        if isinstance(mutant, Workshop):
+            outcome = mutant.try_out(None)
+            outcome.name += f" in {mutant.program}"
+            outcome.caught = outcome.how == "survived"
+            return outcome
         if CPU_FLAGS.get(mutant.isa, set()) <= cpu_flags():
             return self.plain.try_out(mutant)
         if mutant.isa == "avx512" and self.emulated:
@@ -283,18 +282,11 @@ def main() -> int:
     shutil.rmtree(scratch, ignore_errors=True)
     workshops = Workshops(build, scratch)
 
-    outcomes = workshops.sound()
-    is_sound = not any(outcome.missed() for outcome in outcomes)
     # Those that are not tried this time must still be such that they could be.
     reasons = {mutant.name: workshops.plain.unfit(mutant) for mutant in listed if mutant not in mutants}
-    outcomes += [Outcome(name, False, reason) for name, reason in reasons.items() if reason]
-    for outcome in outcomes:
-        print(f"{'sound' if outcome.caught else 'UNSOUND':7} {outcome.seconds:5.1f} s  {outcome.name}", flush=True)
-        if not outcome.caught:
-            print(outcome.how, outcome.detail)
-    if is_sound:
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            outcomes += [show(outcome) for outcome in pool.map(workshops.try_out, mutants)]
+    outcomes = [Outcome(name, False, reason) for name, reason in reasons.items() if reason]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        outcomes += [show(outcome) for outcome in pool.map(workshops.try_out, [*workshops.all(), *mutants])]
     shutil.rmtree(scratch, ignore_errors=True)
     if arguments.junit:
         write_junit(arguments.junit, outcomes)
