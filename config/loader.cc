@@ -428,6 +428,8 @@ class Checker {
                                                    ", expected 1024.." + std::to_string(most) +
                                                    ", or 0 for as many as queues and bursts need");
     out.vms = number("capacity.vms", capacity.vms(), out.eips, 1, most);
+    out.tenants =
+        number("capacity.tenants", capacity.tenants(), std::min(out.eips, out.tenants), 1, out.eips);
     out.links = number("capacity.links", capacity.links(), out.links, 1, most_links);
     out.rules_per_tenant =
         number("capacity.rules_per_tenant", capacity.rules_per_tenant(), out.rules_per_tenant, 1, UINT32_MAX);

@@ -88,6 +88,7 @@ struct Settings {
     uint32_t eips_per_tenant = 65536;
     uint32_t packet_buffers = 0;  // 0: as many as queues and bursts need
     uint32_t vms = 65536;
+    uint32_t tenants = 65536;
     uint32_t fragments = 4096;
     uint32_t ipv6_flows = 65536;
     uint32_t ipv6_eips = 65536;

@@ -6,27 +6,28 @@
 
 namespace portcullis {
 
-class Counter {
+template <typename Value>
+class BasicCounter {
  public:
-  Counter() = default;
+  BasicCounter() = default;
   // For tables on the move before any thread shares them.
-  Counter(const Counter& other) : value_(other.get()) {}
-  Counter& operator=(const Counter& other) {
+  BasicCounter(const BasicCounter& other) : value_(other.get()) {}
+  BasicCounter& operator=(const BasicCounter& other) {
     set(other.get());
     return *this;
   }
-  void add(uint64_t n) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
-  [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+  void add(Value n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void set(Value n) { value_.store(n, std::memory_order_relaxed); }
+  [[nodiscard]] Value get() const { return value_.load(std::memory_order_relaxed); }
   // Who reads it by get_first() and then others sees in them what was written before it.
-  void set_last(uint64_t n) { value_.store(n, std::memory_order_release); }
-  [[nodiscard]] uint64_t get_first() const { return value_.load(std::memory_order_acquire); }
+  void set_last(Value n) { value_.store(n, std::memory_order_release); }
+  [[nodiscard]] Value get_first() const { return value_.load(std::memory_order_acquire); }
 
  private:
-  std::atomic<uint64_t> value_{0};
+  std::atomic<Value> value_{0};
 };
-static_assert(sizeof(Counter) == 8);
+using Counter = BasicCounter<uint64_t>;
+using Level = BasicCounter<uint32_t>;  // how many there are of what a table has room for
+static_assert(sizeof(Counter) == 8 && sizeof(Level) == 4);
 
 }  // namespace portcullis

@@ -107,15 +107,13 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
   auto counters = WorkerCounters::create(tables.binding, tables.permit, config.numa_node);
   if (!counters) return tl::unexpected(counters.error());
   const uint64_t secret = config.flow_secret != 0 ? config.flow_secret : rte_rand();
-  auto tenant_flows =
-      TableArray<Counter>::create("flow entries by tenant", tables.tenants.capacity(), config.numa_node);
-  if (!tenant_flows) return tl::unexpected(tenant_flows.error());
-  const std::span of_tenants(tenant_flows->data(), tenant_flows->size());
-  auto flows = FlowTable::create(config.flow_capacity, tables.binding.capacity(), config.numa_node, secret,
-                                 of_tenants);
+  auto flow_counts =
+      FlowCounts::create(tables.binding.capacity(), tables.tenants.capacity(), config.numa_node);
+  if (!flow_counts) return tl::unexpected(flow_counts.error());
+  auto counts = std::make_unique<FlowCounts>(std::move(*flow_counts));
+  auto flows = FlowTable::create(config.flow_capacity, config.numa_node, secret, *counts);
   if (!flows) return tl::unexpected(flows.error());
-  auto flows6 = FlowTable6::create(config.ipv6_flow_capacity, tables.binding.capacity(), config.numa_node,
-                                   secret, of_tenants);
+  auto flows6 = FlowTable6::create(config.ipv6_flow_capacity, config.numa_node, secret, *counts);
   if (!flows6) return tl::unexpected(flows6.error());
   std::optional<ErrorRate> own_error_rate;
   if (config.error_rate == nullptr) {
@@ -132,9 +130,9 @@ Expected<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, con
                                                             .tables = tables,
                                                             .rcu = rcu,
                                                             .counters = std::move(*counters),
+                                                            .flow_counts = std::move(counts),
                                                             .flows = std::move(*flows),
                                                             .flows6 = std::move(*flows6),
-                                                            .tenant_flows = std::move(*tenant_flows),
                                                             .own_error_rate = std::move(own_error_rate),
                                                             .error_rate = config.error_rate,
                                                             .fragments = std::move(*fragments),
@@ -161,11 +159,7 @@ Worker::~Worker() {
 }
 
 void Worker::set_peers(const std::vector<const Worker*>& peers) {
-  for (const Worker* peer : peers) {
-    state_->peers_flows.push_back(&peer->state_->flows);
-    state_->peers_flows6.push_back(&peer->state_->flows6);
-    state_->peers_tenant_flows.push_back(&peer->state_->tenant_flows);
-  }
+  for (const Worker* peer : peers) state_->peers_flow_counts.push_back(peer->state_->flow_counts.get());
 }
 
 void Worker::online() {
@@ -276,10 +270,10 @@ const FragmentTable6& Worker::fragments6() const {
   return state_->fragments6;
 }
 uint64_t Worker::flows_of(BindingId binding) const {
-  return state_->flows.of_binding(binding) + state_->flows6.of_binding(binding);
+  return state_->flow_counts->of_binding(binding);
 }
 uint64_t Worker::flows_of_tenant(TenantNumber tenant) const {
-  return state_->tenant_flows[tenant].get();
+  return state_->flow_counts->of_tenant(tenant);
 }
 PollGap::Longest Worker::longest_gap() const {
   return state_->poll_gap.longest(rte_rdtsc());
@@ -289,7 +283,7 @@ const WorkerConfig& Worker::config() const {
 }
 
 size_t Worker::bytes() const {
-  return state_->flows.bytes() + state_->flows6.bytes() + state_->tenant_flows.bytes() +
+  return state_->flows.bytes() + state_->flows6.bytes() + state_->flow_counts->bytes() +
          (state_->own_error_rate ? state_->own_error_rate->bytes() : 0) + state_->fragments.bytes() +
          state_->fragments6.bytes() + state_->counters.slots.bytes() + state_->counters.chunk_hits.bytes();
 }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -55,17 +56,16 @@ struct WorkerState {
   Capture* capture = nullptr;  // Tables::capture, for this turn
   bool shows_drops = false;    // in this turn somebody looks at dropped packets, or one is rehearsed
   WorkerCounters counters;
+  std::unique_ptr<FlowCounts> flow_counts;  // of both tables, which refer to it
   FlowTable flows;
   FlowTable6 flows6;
-  TableArray<Counter> tenant_flows;         // entries of both, by tenant number
+
   std::optional<ErrorRate> own_error_rate;  // of a worker that is alone
   ErrorRate* error_rate;
   FragmentTable fragments;
   FragmentTable6 fragments6;
   uint64_t tsc_hz;
-  std::vector<const FlowTable*> peers_flows;  // of the gateway's other workers
-  std::vector<const FlowTable6*> peers_flows6;
-  std::vector<const TableArray<Counter>*> peers_tenant_flows;
+  std::vector<const FlowCounts*> peers_flow_counts;  // of the gateway's other workers
   AgeSweep sweep;
   AgeSweep sweep6;
   uint64_t fragments_swept = 0;  // places until which ageing has come, of each family

@@ -23,6 +23,7 @@ struct Sizes {
   uint32_t index_pages = 4;
   uint32_t permit_chunks = 1024;
   uint32_t flows = 1u << 16;
+  uint32_t tenants = 1u << 12;
 };
 
 struct Bytes {
@@ -38,6 +39,7 @@ T must(Expected<T> result) {
 
 Bytes bytes_of(const Sizes& sizes) {
   const auto tables = must(Tables::create({.eips = sizes.eips,
+                                           .tenants = sizes.tenants,
                                            .spare = 0,
                                            .spare_chunks = 0,
                                            .index_pages = sizes.index_pages,
@@ -59,17 +61,20 @@ Bytes operator-(Bytes a, Bytes b) {
 nlohmann::ordered_json report() {
   constexpr double addresses_per_page = 65536;
   const Sizes small;
-  Sizes eips = small, pages = small, chunks = small, flows = small;
+  Sizes eips = small, pages = small, chunks = small, flows = small, tenants = small;
   eips.eips <<= 4;
   pages.index_pages *= 2;
   chunks.permit_chunks *= 16;
   flows.flows <<= 4;
+  tenants.tenants <<= 4;
   const Bytes base = bytes_of(small);
   const Bytes per_eip = bytes_of(eips) - base;
   const Bytes per_page = bytes_of(pages) - base;
   const Bytes per_chunk = bytes_of(chunks) - base;
   const Bytes per_flow = bytes_of(flows) - base;
+  const Bytes per_tenant = bytes_of(tenants) - base;
   const double more_eips = eips.eips - small.eips;
+  const double more_tenants = tenants.tenants - small.tenants;
   const double more_rules = (chunks.permit_chunks - small.permit_chunks) * double{permit_chunk_rules};
   const double index = per_page.tables / (pages.index_pages - small.index_pages) / addresses_per_page;
   return {{"binding", per_eip.tables / more_eips + index},
@@ -77,6 +82,8 @@ nlohmann::ordered_json report() {
           {"further_rule", per_chunk.tables / more_rules},
           {"further_rule_counters", per_chunk.worker / more_rules},
           {"not_local", index},
+          {"tenant", per_tenant.tables / more_tenants},
+          {"tenant_counters", per_tenant.worker / more_tenants},
           {"flow", per_flow.worker / (flows.flows - small.flows)}};
 }
 

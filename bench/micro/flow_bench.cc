@@ -27,8 +27,8 @@ uint32_t capacity_for(uint32_t entries) {
 }
 
 Expected<std::unique_ptr<FlowTable>> filled_table(uint32_t entries) {
-  static Counter of_tenant;  // all entries are one tenant's
-  auto created = FlowTable::create(capacity_for(entries), 16, -1, 1, {&of_tenant, 1});
+  static FlowCounts counts = *FlowCounts::create(16, 1, -1);  // all entries are one binding's
+  auto created = FlowTable::create(capacity_for(entries), -1, 1, counts);
   if (!created) return tl::unexpected(created.error());
   auto table = std::make_unique<FlowTable>(std::move(*created));
   for (uint32_t n = 0; n < entries; ++n)

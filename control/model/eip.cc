@@ -5,7 +5,7 @@
 
 namespace portcullis::model {
 
-Expected<void> Model::check_room_for_eip(IpFamily family) const {
+Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family) const {
   if (family == IpFamily::ipv6 && usage_.ipv6_eips() >= limits_.ipv6_eips) {
     return fail(ErrorCode::resource_exhausted,
                 "all " + std::to_string(limits_.ipv6_eips) +
@@ -14,6 +14,11 @@ Expected<void> Model::check_room_for_eip(IpFamily family) const {
   if (usage_.eips() >= limits_.eips) {
     return fail(ErrorCode::resource_exhausted, "all " + std::to_string(limits_.eips) +
                                                    " EIPs are in use; release one or raise capacity.eips");
+  }
+  if (usage_.of(tenant).eips == 0 && usage_.tenants() >= limits_.tenants) {
+    return fail(ErrorCode::resource_exhausted,
+                "all " + std::to_string(limits_.tenants) +
+                    " tenants that may have EIPs have some; release another's or raise capacity.tenants");
   }
   return {};
 }
@@ -59,7 +64,7 @@ Expected<Plan<Eip>> Model::plan_request_eip(const VmKey& vm, const std::string& 
                     "; release it first, or name no pool",
                 "pool", eip_name(eip->tenant, eip->address));
   }
-  for (auto& room : {check_room_for_eip(*asked), check_eip_quota(vm.first)}) {
+  for (auto& room : {check_room_for_eip(vm.first, *asked), check_eip_quota(vm.first)}) {
     if (room) continue;
     Error error = room.error();
     error.field = "vm";
@@ -127,7 +132,7 @@ Expected<Plan<Eip>> Model::plan_take_eip(const VmKey& vm, const IpAddr& address,
                          {},
                          {}},
                    "vm");
-  if (auto room = check_room_for_eip(family); !room) return refused(std::move(room.error()), "vm");
+  if (auto room = check_room_for_eip(vm.first, family); !room) return refused(std::move(room.error()), "vm");
   if (auto free = check_free(address, now_ms); !free) return refused(std::move(free.error()), "name");
   return new_eip(vm, address);
 }

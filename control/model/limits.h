@@ -12,6 +12,7 @@ struct Limits {
   uint32_t eips = 65536;       // bindings
   uint32_t ipv6_eips = 65536;  // those of IPv6 among them
   uint32_t vms = 65536;
+  uint32_t tenants = 65536;              // that have EIPs
   uint32_t index_pages = 64;             // /16s that IPv4 pools touch, and 65,536s of local IPv6 pools
   uint32_t ipv6_pools = max_ipv6_pools;  // of both kinds
   uint32_t rules_per_eip = 100'000;      // compiled: (rule, prefix or tag) pairs

@@ -42,7 +42,7 @@ Expected<void> Model::check_restored_eip(const Eip& eip) const {
     return fail(ErrorCode::failed_precondition,
                 "the configuration takes this address for the gateway itself or for a next hop");
   }
-  if (auto room = check_room_for_eip(family); !room) return room;
+  if (auto room = check_room_for_eip(eip.tenant, family); !room) return room;
   if (auto room = check_permit_room(family, eip.permit, {}); !room) return room;
   return check_tags(eip.tags, false);
 }

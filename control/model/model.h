@@ -187,7 +187,7 @@ class Model {
   [[nodiscard]] Expected<void> check_free(const IpAddr& address, int64_t now_ms) const;
   // An EIP that begins to be.
   [[nodiscard]] Plan<Eip> new_eip(const VmKey& vm, const IpAddr& address) const;
-  [[nodiscard]] Expected<void> check_room_for_eip(IpFamily family) const;
+  [[nodiscard]] Expected<void> check_room_for_eip(const TenantId& tenant, IpFamily family) const;
   [[nodiscard]] Expected<void> check_eip_quota(const TenantId& tenant) const;
   // That `eip` may have the list instead of its own: one that is no longer always may.
   [[nodiscard]] Expected<void> check_rule_quota(const Eip& eip, const PermitList& rules) const;

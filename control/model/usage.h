@@ -81,6 +81,8 @@ class Usage {
     uint64_t rules = 0;  // compiled, of all lists
   };
   [[nodiscard]] OfTenant of(const TenantId& tenant) const;
+  // That have an EIP.
+  [[nodiscard]] uint32_t tenants() const { return static_cast<uint32_t>(tenants_.size()); }
   [[nodiscard]] uint32_t ipv6_eips() const { return ipv6_eips_; }
   [[nodiscard]] std::optional<IpAddr> eip_of(const VmKey& vm, IpFamily family) const;
   [[nodiscard]] std::optional<VmKey> vm_at(const Location& location, const IpAddr& dip) const;

@@ -299,13 +299,21 @@ Expected<void> Publisher::put(Coming& coming) {
 
   BindingId id = is_new ? no_binding : coming.known->id;
   if (is_new && !with_room([&] { return take_id(id); })) return refused("all binding ids are in use");
+  const auto unseen = [&](const std::string& why) {
+    if (is_new) resting_ids_.push_front(id);
+    return refused(why);
+  };
   Expected<Placement> placement = place(binding, id, port->second);
-  if (!placement) {
-    if (is_new) resting_ids_.push_front(id);  // it was not seen
-    return refused(placement.error().message);
+  if (!placement) return unseen(placement.error().message);
+  if (is_new) {
+    const auto tenant = with_room([&] { return acquire_tenant(binding.tenant); });
+    if (!tenant) {
+      retire({std::move(*placement), binding.eip, no_binding, {}});
+      return unseen("all tenant numbers are in use");
+    }
+    tables_->tenants.set_of(id, *tenant);
   }
 
-  if (is_new) tables_->tenants.set_of(id, acquire_tenant(binding.tenant));
   const Slot slot = placement->slot;
   set(View::local, binding.eip, slot);
   if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
@@ -590,13 +598,15 @@ bool Publisher::take_id(BindingId& id) {
   return true;
 }
 
-TenantNumber Publisher::acquire_tenant(const model::TenantId& tenant) {
+std::optional<TenantNumber> Publisher::acquire_tenant(const model::TenantId& tenant) {
   auto known = tenants_.find(tenant);
   if (known == tenants_.end()) {
-    const TenantNumber number = take_tenant_number();
+    const std::optional<TenantNumber> number = take_tenant_number();
+    if (!number) return std::nullopt;
     const auto quota = flow_quotas_.find(tenant);
-    tables_->tenants.set_flow_quota(number, quota == flow_quotas_.end() ? tenant_flow_quota_ : quota->second);
-    known = tenants_.emplace(tenant, Tenant{.number = number}).first;
+    tables_->tenants.set_flow_quota(*number,
+                                    quota == flow_quotas_.end() ? tenant_flow_quota_ : quota->second);
+    known = tenants_.emplace(tenant, Tenant{.number = *number}).first;
   }
   Tenant& acquired = known->second;
   ++acquired.users;
@@ -604,10 +614,9 @@ TenantNumber Publisher::acquire_tenant(const model::TenantId& tenant) {
   return acquired.number;
 }
 
-// One that was nobody's, or that of a tenant that has had no binding for long, and has no flow entry. If a
-// whole search finds none, the one that has rested longest: there are as many numbers as binding ids, so one
-// does.
-TenantNumber Publisher::take_tenant_number() {
+// That of a tenant that has had no binding for long, and has no flow entry, or one that was nobody's. If a
+// whole search finds none, the one that has rested longest. None: all are in use, or in limbo.
+std::optional<TenantNumber> Publisher::take_tenant_number() {
   const auto end = std::next(resting_tenants_.begin(),
                              static_cast<std::ptrdiff_t>(std::min(resting_tenants_.size(), id_search)));
   auto found = std::find_if(resting_tenants_.begin(), end, [&](const model::TenantId& resting) {
@@ -615,6 +624,7 @@ TenantNumber Publisher::take_tenant_number() {
   });
   if (found == end) {
     if (tenants_ever_ < tables_->tenants.capacity()) return tenants_ever_++;
+    if (resting_tenants_.empty()) return std::nullopt;
     found = resting_tenants_.begin();
   }
   const TenantNumber number = tenants_.at(*found).number;

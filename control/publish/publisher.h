@@ -198,8 +198,8 @@ class Publisher {
   [[nodiscard]] Expected<TagSetId> acquire_tag_set(const std::vector<model::TagKey>& keys);
   void release_tag_set(const std::vector<model::TagKey>& keys);
   [[nodiscard]] bool take_id(BindingId& id);
-  [[nodiscard]] TenantNumber acquire_tenant(const model::TenantId& tenant);
-  [[nodiscard]] TenantNumber take_tenant_number();
+  [[nodiscard]] std::optional<TenantNumber> acquire_tenant(const model::TenantId& tenant);
+  [[nodiscard]] std::optional<TenantNumber> take_tenant_number();
   void release_tenant(const model::TenantId& tenant);
   void set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas);
 

@@ -148,7 +148,7 @@ struct Admit {
   // not be asked.
   template <typename Family>
   static bool may_have_entry(const BindingRecord& side, const WorkerState& worker) {
-    return side.kinds.opens() || Family::flows(worker).of_binding(side.id) != 0;
+    return side.kinds.opens() || worker.flow_counts->of_binding(side.id) != 0;
   }
 
   template <typename Family>

@@ -122,9 +122,9 @@ struct CommitEntries {
     const auto& flows = Family::flows(worker);
     const auto over_quota = [&](const Side& side, uint32_t about_to_open) {
       if (side.use != EntryUse::open) return false;
-      uint64_t owned = flows.of_binding(side.record->id) + about_to_open;
+      uint64_t owned = uint64_t{worker.flow_counts->of_binding(side.record->id)} + about_to_open;
       // Workers that open at the same moment may take one more than there is, all but one of them.
-      for (const auto* peer : Family::peers_flows(worker)) owned += peer->of_binding(side.record->id);
+      for (const FlowCounts* peer : worker.peers_flow_counts) owned += peer->of_binding(side.record->id);
       return owned >= side.record->flow_quota;
     };
     const bool own_source_opens = source.use == EntryUse::open && source.record == destination.record;
@@ -152,9 +152,9 @@ struct CommitEntries {
       const TenantNumber tenant = tenant_of(side);
       const uint32_t quota = tables.tenants.flow_quota(tenant);
       if (quota == TenantTable::no_bound) return false;
-      uint64_t owned = worker.tenant_flows[tenant].get();
+      uint64_t owned = worker.flow_counts->of_tenant(tenant);
       // As of EIPs: workers that open at the same moment may take one more than there is.
-      for (const auto* peer : worker.peers_tenant_flows) owned += (*peer)[tenant].get();
+      for (const FlowCounts* peer : worker.peers_flow_counts) owned += peer->of_tenant(tenant);
       if (other.use == EntryUse::open && tenant_of(other) == tenant) ++owned;
       return owned >= quota;
     };

@@ -31,7 +31,6 @@ struct Ipv4 {
   }
   static FlowTable& flows(WorkerState& worker) { return worker.flows; }
   static const FlowTable& flows(const WorkerState& worker) { return worker.flows; }
-  static const auto& peers_flows(const WorkerState& worker) { return worker.peers_flows; }
   static FragmentTable& fragments(WorkerState& worker) { return worker.fragments; }
   static uint64_t& flow_version(Burst& burst) { return burst.flow_version; }
   static uint64_t flow_version(const Burst& burst) { return burst.flow_version; }
@@ -87,7 +86,6 @@ struct Ipv6 {
   }
   static FlowTable6& flows(WorkerState& worker) { return worker.flows6; }
   static const FlowTable6& flows(const WorkerState& worker) { return worker.flows6; }
-  static const auto& peers_flows(const WorkerState& worker) { return worker.peers_flows6; }
   static FragmentTable6& fragments(WorkerState& worker) { return worker.fragments6; }
   static uint64_t& flow_version(Burst& burst) { return burst.flow_version6; }
   static uint64_t flow_version(const Burst& burst) { return burst.flow_version6; }

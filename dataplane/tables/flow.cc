@@ -5,9 +5,8 @@
 namespace portcullis {
 
 template <typename Tuple>
-Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity, uint32_t bindings,
-                                                              int numa_node, uint64_t secret,
-                                                              std::span<Counter> of_tenants) {
+Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity, int numa_node,
+                                                              uint64_t secret, FlowCounts& counts) {
   if (capacity < ways || !std::has_single_bit(capacity))
     return fail(ErrorCode::invalid_argument,
                 "flow capacity " + std::to_string(capacity) + " is no power of two of at least 16");
@@ -15,21 +14,17 @@ Expected<BasicFlowTable<Tuple>> BasicFlowTable<Tuple>::create(uint32_t capacity,
   if (!heads) return tl::unexpected(heads.error());
   auto entries = TableArray<Entry>::create("flow table", capacity, numa_node);
   if (!entries) return tl::unexpected(entries.error());
-  auto owned = TableArray<Counter>::create("flow owners", bindings, numa_node);
-  if (!owned) return tl::unexpected(owned.error());
   BasicFlowTable table;
   table.heads_ = std::move(*heads);
   table.entries_ = std::move(*entries);
-  table.owned_ = std::move(*owned);
-  table.of_tenants_ = of_tenants;
+  table.counts_ = &counts;
   table.secret_ = secret;
   return table;
 }
 
 template <typename Tuple>
 void BasicFlowTable<Tuple>::erase(uint32_t index) {
-  const Entry& gone = entries_[index];
-  for (Counter* count : {&owned_[gone.owner()], &of_tenants_[gone.tenant]}) count->set(count->get() - 1);
+  counts_->take(entries_[index].owner(), entries_[index].tenant);
   size_.set(size_.get() - 1);
   heads_[index / ways].signatures[index % ways] = 0;
   ++version_;

@@ -12,21 +12,20 @@
 // owner's list generation or the remote's binding generation moved, the entry is judged again in the
 // direction that opened it.
 //
-// Thread: its worker; `size`, `of_binding` and what it counts by tenant any.
+// Thread: its worker; `size` any.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <type_traits>
 
 #include "dataplane/counter.h"
 #include "dataplane/tables/binding.h"
+#include "dataplane/tables/flow_counts.h"
 #include "dataplane/tables/group.h"
 #include "dataplane/tables/memory.h"
-#include "dataplane/tables/tenant.h"
 #include "src/base/expected.h"
 #include "src/net/five_tuple.h"
 #include "src/net/headers.h"
@@ -154,11 +153,11 @@ class BasicFlowTable {
   static constexpr uint32_t ways = 16;
   static constexpr uint32_t none = UINT32_MAX;
 
-  // `capacity`: entries, a power of two of at least 16. `bindings`: binding ids that may own entries.
-  // `secret`: keys the hash, so that nobody can choose five-tuples that crowd one bucket. `of_tenants`: where
-  // entries are counted by tenant number, with those of other tables; it outlives this one.
-  [[nodiscard]] static Expected<BasicFlowTable> create(uint32_t capacity, uint32_t bindings, int numa_node,
-                                                       uint64_t secret, std::span<Counter> of_tenants);
+  // `capacity`: entries, a power of two of at least 16. `secret`: keys the hash, so that nobody can choose
+  // five-tuples that crowd one bucket. `counts`: where entries are counted by owner, with those of the other
+  // family; it outlives the table.
+  [[nodiscard]] static Expected<BasicFlowTable> create(uint32_t capacity, int numa_node, uint64_t secret,
+                                                       FlowCounts& counts);
 
   [[nodiscard]] static uint32_t hash(const Tuple& key, uint64_t secret);
   [[nodiscard]] uint32_t hash(const Tuple& key) const { return hash(key, secret_); }
@@ -197,11 +196,9 @@ class BasicFlowTable {
   void set_expiry(uint32_t index, uint64_t expires_ms, uint64_t now_ms);
   // Raised by every insert and erase: while it stands, what find() said holds.
   [[nodiscard]] uint64_t version() const { return version_; }
-  // Entries that `binding` owns, dead ones that ageing has not met yet among them.
-  [[nodiscard]] uint64_t of_binding(BindingId binding) const { return owned_[binding].get(); }
   [[nodiscard]] uint64_t size() const { return size_.get(); }
   [[nodiscard]] uint32_t capacity() const { return entries_.size(); }
-  [[nodiscard]] size_t bytes() const { return heads_.bytes() + entries_.bytes() + owned_.bytes(); }
+  [[nodiscard]] size_t bytes() const { return heads_.bytes() + entries_.bytes(); }
 
   // Visits entries of the next `buckets` buckets and erases those for which `dead(entry)` holds: all of them,
   // or only those that may have expired, which the heads say.
@@ -266,8 +263,7 @@ class BasicFlowTable {
 
   TableArray<Head> heads_;
   TableArray<Entry> entries_;  // of bucket b from b * ways on
-  TableArray<Counter> owned_;  // by binding id
-  std::span<Counter> of_tenants_;
+  FlowCounts* counts_ = nullptr;
   uint64_t secret_ = 0;
   uint64_t version_ = 0;
   Counter size_;
@@ -327,14 +323,13 @@ inline uint32_t BasicFlowTable<Tuple>::prefetch_entry(uint32_t hash, bool may_op
 template <typename Tuple>
 template <typename Group>
 inline void BasicFlowTable<Tuple>::prefetch_owners(BindingId owner, uint32_t hash, uint64_t now_ms) const {
-  prefetch_line(&owned_[owner]);
+  counts_->prefetch(owner);
   const uint32_t bucket = bucket_of(hash);
   const Head& b = heads_[bucket];
   if (Group::equal16(b.signatures, 0) != 0) return;
   const uint32_t expired = maybe_expired<Group>(b, now_ms);
   if (expired != 0)
-    prefetch_line(
-        &owned_[entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner()]);
+    counts_->prefetch(entries_[bucket * ways + static_cast<uint32_t>(std::countr_zero(expired))].owner());
 }
 
 template <typename Tuple>
@@ -404,8 +399,7 @@ inline uint32_t BasicFlowTable<Tuple>::insert(const Entry& entry, uint32_t hash,
   b.signatures[way] = signature_of(hash);
   b.expiry[way] = coarse_expiry(entry.expires_ms, now_ms);
   entries_[index] = entry;
-  owned_[entry.owner()].add(1);
-  of_tenants_[entry.tenant].add(1);
+  counts_->add(entry.owner(), entry.tenant);
   size_.add(1);
   ++version_;
   return index;

@@ -20,7 +20,7 @@ Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int nu
   auto tags = TagSetTable::create(sizes.tag_sets + sizes.spare, numa_node);
   if (!tags) return tl::unexpected(tags.error());
   tables->tags = std::move(*tags);
-  auto tenants = TenantTable::create(tables->binding.capacity(), numa_node);
+  auto tenants = TenantTable::create(tables->binding.capacity(), sizes.tenants + sizes.spare, numa_node);
   if (!tenants) return tl::unexpected(tenants.error());
   tables->tenants = std::move(*tenants);
   auto links = LinkTable::create(sizes.links + sizes.spare, numa_node);

@@ -18,8 +18,8 @@ class TenantTable {
  public:
   static constexpr uint32_t no_bound = UINT32_MAX;  // a quota of as many as there is room for
 
-  // `bindings`: binding ids, of which each may be another tenant's.
-  [[nodiscard]] static Expected<TenantTable> create(uint32_t bindings, int numa_node);
+  // `bindings`: binding ids; `tenants`: numbers.
+  [[nodiscard]] static Expected<TenantTable> create(uint32_t bindings, uint32_t tenants, int numa_node);
 
   // --- any thread ---
   [[nodiscard]] TenantNumber of(BindingId binding) const {
@@ -39,7 +39,7 @@ class TenantTable {
   void set_flow_quota(TenantNumber tenant, uint32_t quota) {
     flow_quotas_[tenant].store(quota, std::memory_order_relaxed);
   }
-  [[nodiscard]] uint32_t capacity() const { return flow_quotas_.size(); }  // of tenant numbers
+  [[nodiscard]] uint32_t capacity() const { return flow_quotas_.size(); }  // tenant numbers
   [[nodiscard]] size_t bytes() const { return of_binding_.bytes() + flow_quotas_.bytes(); }
 
  private:

@@ -62,6 +62,7 @@ model::Limits limits_of(const config::Settings& settings) {
   limits.permit_chunks = capacity.permit_chunks;
   limits.tags_per_eip = max_tags_per_eip;
   limits.tag_sets = capacity.tag_sets;
+  limits.tenants = capacity.tenants;
   limits.links = capacity.links;
   limits.tunnel_remotes = capacity.tunnel_remotes;
   limits.flows = capacity.flows;

@@ -37,6 +37,7 @@ TableSizes table_sizes(const config::Settings& settings) {
   sizes.spare_chunks =
       std::max(sizes.spare_chunks,
                lists_in_flight * static_cast<uint32_t>(most_permit_chunks(capacity.rules_per_eip)));
+  sizes.tenants = capacity.tenants;
   sizes.tag_sets = capacity.tag_sets;
   sizes.links = capacity.links;
   sizes.tunnel_remotes = capacity.tunnel_remotes;
@@ -79,6 +80,7 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t ipv6_records = uint64_t{sizes.ipv6_eips} + sizes.spare;
   const uint64_t records = ipv4_records + ipv6_records;
   const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
+  const uint64_t tenants = uint64_t{sizes.tenants} + sizes.spare;
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
   const uint64_t links = uint64_t{sizes.links} + sizes.spare;
   const uint64_t neighbors = uint64_t{sizes.tunnel_remotes} + sizes.spare;
@@ -86,7 +88,7 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   const uint64_t ipv6_flows = settings.capacity.ipv6_flows * workers;
   const uint64_t fragments = settings.capacity.fragments * workers;
   const uint64_t buffers = packet_buffers(settings);
-  const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + 2 * sizeof(Counter)) +
+  const uint64_t counter_bytes = workers * (records * (sizeof(SlotCounters) + sizeof(Level)) +
                                             chunks * permit_chunk_rules * sizeof(Counter)) +
                                  records * ErrorRate::bytes_each;
   const uint64_t copies = workers * Captures::copies_of_worker;
@@ -99,7 +101,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
       {"IPv6 binding records", ipv6_records,
        ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding) + sizeof(PermitRests))},
-      {"binding ids", records, records * sizeof(Slot)},
+      {"binding ids", records, records * (sizeof(Slot) + sizeof(TenantNumber))},
+      {"tenants", tenants, tenants * (sizeof(uint32_t) + workers * sizeof(Level))},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
       {"endpoints", ipv4_records, EndpointTable::bytes_for(static_cast<uint32_t>(ipv4_records))},
       {"IPv6 endpoints", ipv6_records, EndpointTable6::bytes_for(static_cast<uint32_t>(ipv6_records))},

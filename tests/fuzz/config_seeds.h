@@ -32,7 +32,7 @@ pools { name: "six" prefix: "2001:db8:1::/64" provider: true }
 capacity {
   eips: 64 index_pages: 32 rules_per_eip: 16 permit_chunks: 64 flows: 1024 flows_per_eip: 16 tag_sets: 8
   eips_per_tenant: 4 packet_buffers: 4096 vms: 64 fragments: 64 ipv6_flows: 64 ipv6_eips: 8
-  rules_per_tenant: 64 flows_per_tenant: 64 default_rules_per_eip: 8
+  rules_per_tenant: 64 flows_per_tenant: 64 tenants: 4 default_rules_per_eip: 8
 }
 flows { tcp_established: 1 tcp_transitory: 2 udp: 3 icmp: 4 other: 5 fragment: 6 quarantine: 7 }
 api {

@@ -41,6 +41,7 @@ TEST(Config, DefaultsAreThoseOfTheSchema) {
   EXPECT_EQ(settings->capacity.flows_per_eip, 4096u);
   EXPECT_EQ(settings->capacity.rules_per_tenant, UINT32_MAX);
   EXPECT_EQ(settings->capacity.flows_per_tenant, UINT32_MAX);
+  EXPECT_EQ(settings->capacity.tenants, 65536u);
   EXPECT_EQ(settings->capacity.default_rules_per_eip, 100'000u);
   EXPECT_EQ(settings->capacity.tag_sets, 65536u);
   EXPECT_EQ(settings->capacity.links, 4096u);
@@ -79,6 +80,7 @@ TEST(Config, WhatIsGivenIsTaken) {
   EXPECT_EQ(settings->capacity.flows_per_eip, 1024u);
   EXPECT_EQ(settings->capacity.rules_per_tenant, 9u);
   EXPECT_EQ(settings->capacity.flows_per_tenant, 11u);
+  EXPECT_EQ(settings->capacity.tenants, 100u);
   EXPECT_EQ(settings->capacity.default_rules_per_eip, 64u);
   EXPECT_EQ(settings->timeouts.udp_ms, 5'000u);
   EXPECT_EQ(settings->timeouts.other_ms, 7'000u);

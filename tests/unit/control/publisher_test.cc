@@ -498,6 +498,38 @@ TEST_F(TenantNumbers, ComeRoundAgainWithoutTheEntriesAndQuotaOfTheLast) {
   EXPECT_EQ(quota_of(1), 3u) << "its quota is its own, whatever its number";
 }
 
+TEST_F(TenantNumbers, AllMayPassToOthersInOneChange) {
+  DataPlane small({.eips = 8, .tenants = 3, .spare = 0, .spare_chunks = 8, .index_pages = 2, .tag_sets = 8});
+  Publisher of_small(*small.tables, small.rcu.get(), {{"a", port_a}}, flow_quota);
+  of_small.add_worker(small.worker.get());
+  const auto number_of_eip = [&](uint32_t n) {
+    return small.tables->tenants.of(small.find(View::local, eip_at(n))->id);
+  };
+  for (uint32_t round = 0; round < 3; ++round) {
+    Update update{.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local}}), .bindings = {}};
+    std::set<TenantNumber> numbers;
+    for (uint32_t n = 1; n <= 3; ++n) {
+      CompiledBinding b = binding(n);  // another tenant's than in the round before
+      b.tenant = "t" + std::to_string(round * 3 + n);
+      update.bindings[b.eip] = b;
+      update.flow_quotas[b.tenant] = round * 3 + n;
+    }
+    const auto done = of_small.publish(update);
+    ASSERT_TRUE(done) << done.error().message;
+    for (uint32_t n = 1; n <= 3; ++n) {
+      numbers.insert(number_of_eip(n));
+      EXPECT_EQ(small.tables->tenants.flow_quota(number_of_eip(n)), round * 3 + n);
+      small.open_flows(small.find(View::local, eip_at(n))->id,
+                       n);  // of them some are left when it is another's
+    }
+    EXPECT_EQ(numbers.size(), 3u);
+  }
+  EXPECT_GE(of_small.flows_of_tenant("t7") + of_small.flows_of_tenant("t8") + of_small.flows_of_tenant("t9"),
+            6u);
+  small.age_all_flows();
+  for (const char* tenant : {"t7", "t8", "t9"}) EXPECT_EQ(of_small.flows_of_tenant(tenant), 0u);
+}
+
 TEST_F(PublisherTest, AnIdRestsWhileEntriesOfItsLastOwnerAreLeft) {
   publish({binding(1)});
   const BindingId id = plane.find(View::local, eip_at(1))->id;

@@ -222,8 +222,8 @@ TEST(EndpointTable6, FindsWholeKeysOnly) {
 }
 
 TEST(FlowTable6, KeepsKeysApartByEachField) {
-  std::array<Counter, 3> of_tenants;
-  FlowTable6 table = *FlowTable6::create(64, 8, -1, 3, of_tenants);
+  FlowCounts counts = *FlowCounts::create(8, 3, -1);
+  FlowTable6 table = *FlowTable6::create(64, -1, 3, counts);
   const Ipv6Addr remote = address("2001:db8:ffff::1");
   const Port local_port = Port::from_host(1000), remote_port = Port::from_host(443);
   const SideTuple6 key = SideTuple6::of(1, remote, local_port, remote_port, 6, 0);
@@ -242,11 +242,11 @@ TEST(FlowTable6, KeepsKeysApartByEachField) {
     EXPECT_NE(table.hash(other), table.hash(key));
     EXPECT_EQ(table.find(other, table.hash(key), 50), FlowTable6::none);
   }
-  EXPECT_EQ(table.of_binding(1), 1u) << "its key names its owner";
-  EXPECT_EQ(of_tenants[2].get(), 1u);
+  EXPECT_EQ(counts.of_binding(1), 1u) << "its key names its owner";
+  EXPECT_EQ(counts.of_tenant(2), 1u);
   table.erase(table.find(key, table.hash(key), 50));
-  EXPECT_EQ(table.of_binding(1), 0u);
-  EXPECT_EQ(of_tenants[2].get(), 0u);
+  EXPECT_EQ(counts.of_binding(1), 0u);
+  EXPECT_EQ(counts.of_tenant(2), 0u);
 }
 
 }  // namespace

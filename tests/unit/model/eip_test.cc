@@ -367,6 +367,21 @@ TEST_F(EipTest, Capacity) {
   EXPECT_TRUE(request("c"));
 }
 
+TEST_F(EipTest, TenantsThatMayHaveSome) {
+  use({.tenants = 2, .quarantine_ms = 0});
+  carry_out(model_.plan_create_pool(pool("p", "203.0.113.0/24")));
+  const Eip first = add_eip("acme", "a");
+  add_eip("umbrella", "a");
+  add_vm("stark", "a");
+  const auto request_of_third = [&] { return model_.plan_request_eip({"stark", "a"}, "", now); };
+  EXPECT_TRUE(refused(request_of_third(), ErrorCode::resource_exhausted, "vm", "tenants/stark/vms/a",
+                      "all 2 tenants that may have EIPs have some; release another's or raise "
+                      "capacity.tenants"));
+  add_eip("umbrella", "b");
+  carry_out(model_.plan_release_eip("acme", first.address, now));
+  EXPECT_TRUE(request_of_third());
+}
+
 // A /12 with 100,000 EIPs: no call may walk them.
 TEST_F(EipTest, LargePoolsAreCheap) {
   use({.eips = 200'000, .vms = 200'000, .quarantine_ms = 1000, .eips_per_tenant = 200'000});

@@ -79,6 +79,7 @@ TEST_F(RestoreTest, WhatDoesNotFit) {
       {"vms", {.vms = 2}, ports, {}, "tenants/umbrella/vms/gone", "all 2 vms"},
       {"pages", {.index_pages = 1}, ports, {}, "pools/q", "1 further /16s, and 0 of 1"},
       {"EIPs", {.eips = 1}, ports, {}, "tenants/acme/eips/203.0.113.2", "all 1 EIPs"},
+      {"tenants", {.tenants = 0}, ports, {}, "tenants/acme/eips/203.0.113.1", "all 0 tenants"},
       {"rules", {.rules_per_eip = 19}, ports, {}, "tenants/acme/eips/203.0.113.1", "20 rules"},
       {"chunks", {.permit_chunks = 0}, ports, {}, "tenants/acme/eips/203.0.113.1", "needs 1 permit chunks"},
       {"tag sets", {.tag_sets = 0}, ports, {}, "tenants/acme/eips/203.0.113.2", "tag sets"},
