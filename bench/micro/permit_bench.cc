@@ -1,7 +1,8 @@
 // Permit lists: find_rule on each back end against a linear walk over the same rules and against librte_acl,
 // in bursts of 64 as the pipeline asks them. Counter "tsc": TSC ticks a query. Lists: row 9 of the targets;
 // the same with `any` after all prefixes, and without it, since an `any` hides all later rules of its shape;
-// and with a port of its own for each rule. "ipv6": the same lists, their remotes widened.
+// and with a port of its own for each rule. "ipv6": the same lists, their remotes widened. "each_its_own":
+// the 64 queries of a burst ask 64 lists, as packets of as many EIPs do; else all ask one.
 
 #include <rte_acl.h>
 #include <rte_cycles.h>
@@ -26,12 +27,14 @@ namespace {
 
 constexpr uint32_t queries = 1 << 16;  // enough that no branch predictor learns them by heart
 
-// A list and what is asked of it.
+// Lists, and what is asked of them: one that all queries are for, or one for each query of a burst in its
+// turn.
 template <typename Rule, typename Query>
 struct CaseOf {
   std::string name;
-  std::vector<Rule> rules;
+  std::vector<std::vector<Rule>> lists;
   std::vector<Query> queries;
+  [[nodiscard]] uint32_t list_at(size_t query) const { return static_cast<uint32_t>(query % lists.size()); }
 };
 using Case = CaseOf<PermitRule, PermitQuery>;
 using Case6 = CaseOf<PermitRule6, PermitQuery6>;
@@ -56,8 +59,8 @@ std::vector<PermitRule> shapes() {
   return shapes;
 }
 
-std::vector<PermitRule> list_of(uint32_t count, Any any) {
-  std::mt19937_64 random(count);
+std::vector<PermitRule> list_of(uint32_t count, Any any, uint32_t nth = 0) {
+  std::mt19937_64 random(count + uint64_t{nth} * 1'000'003);
   const std::vector<PermitRule> all_shapes = shapes();
   std::vector<PermitRule> rules;
   for (uint32_t n = 0; n < count; ++n) {
@@ -104,9 +107,9 @@ PermitQuery hit_of(const PermitRule& rule, std::mt19937_64& random) {
 
 Case hits_of(std::string name, std::vector<PermitRule> rules) {
   std::mt19937_64 random(1);
-  Case list{std::move(name), std::move(rules), {}};
+  Case list{std::move(name), {std::move(rules)}, {}};
   for (uint32_t n = 0; n < queries; ++n)
-    list.queries.push_back(hit_of(list.rules[random() % list.rules.size()], random));
+    list.queries.push_back(hit_of(list.lists[0][random() % list.lists[0].size()], random));
   return list;
 }
 
@@ -114,7 +117,7 @@ Case hits_of(std::string name, std::vector<PermitRule> rules) {
 Case misses_of(std::string name, std::vector<PermitRule> rules) {
   Case list = hits_of(std::move(name), std::move(rules));
   const bool has_any =
-      std::ranges::any_of(list.rules, [](const PermitRule& rule) { return rule.prefix_length == 0; });
+      std::ranges::any_of(list.lists[0], [](const PermitRule& rule) { return rule.prefix_length == 0; });
   for (PermitQuery& query : list.queries) {
     query.remote = Ipv4Addr::from_host(query.remote.host() | 0x80000000);
     if (has_any) query.local_port = query.remote_port = 9;
@@ -130,6 +133,17 @@ Case mixed_of(std::string name, const std::vector<PermitRule>& rules) {
   for (uint32_t n = 0; n < queries; ++n)
     if (!half.next()) list.queries[n] = misses.queries[n];
   return list;
+}
+
+// Query n of a burst asks list n of as many.
+Case each_its_own(std::string name, uint32_t count, Case (*ask)(std::string, std::vector<PermitRule>)) {
+  Case all{std::move(name), {}, std::vector<PermitQuery>(queries)};
+  for (uint32_t nth = 0; nth < burst; ++nth) {
+    Case one = ask("", list_of(count, Any::none, nth));
+    for (uint32_t n = nth; n < queries; n += burst) all.queries[n] = one.queries[n];
+    all.lists.push_back(std::move(one.lists[0]));
+  }
+  return all;
 }
 
 // Row 1a: four rules by port, the position of the one that matches uniform.
@@ -158,19 +172,23 @@ PermitQuery6 widened(const PermitQuery& query) {
 }
 Case6 widened(const Case& list) {
   Case6 wide{"ipv6_" + list.name, {}, {}};
-  for (const PermitRule& rule : list.rules) wide.rules.push_back(widened(rule));
+  for (const std::vector<PermitRule>& rules : list.lists) {
+    std::vector<PermitRule6>& widened_rules = wide.lists.emplace_back();
+    for (const PermitRule& rule : rules) widened_rules.push_back(widened(rule));
+  }
   for (const PermitQuery& query : list.queries) wide.queries.push_back(widened(query));
   return wide;
 }
 
 struct Bed {
   std::unique_ptr<Tables> tables;
-  BindingRecord record;
+  std::vector<BindingRecord> records;  // of each list
+  uint32_t stride = 0;                 // from one query's to the next one's
 
-  void put(const std::vector<PermitRule>& rules) {
+  static void put(const std::vector<PermitRule>& rules, BindingRecord& record) {
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
   }
-  void put(const std::vector<PermitRule6>& rules) {
+  void put(const std::vector<PermitRule6>& rules, BindingRecord& record) const {
     if (!tables->binding.take_slot(IpFamily::ipv6, record.slot)) std::abort();
     put_rules(rules, record.rules, tables->binding.writable_rests(record.slot));
   }
@@ -180,14 +198,19 @@ template <typename Rule, typename Query>
 Bed bed_of(const CaseOf<Rule, Query>& list) {
   Bed bed;
   auto tables =
-      Tables::create({.eips = 16, .ipv6_eips = 16, .permit_chunks = 32768, .tag_sets = 16}, SOCKET_ID_ANY);
+      Tables::create({.eips = 16, .ipv6_eips = burst, .permit_chunks = 32768, .tag_sets = 16}, SOCKET_ID_ANY);
   if (!tables) std::abort();
   bed.tables = std::move(*tables);
-  auto place = bed.tables->permit.store(std::span<const Rule>(list.rules));
-  if (!place) std::abort();
-  bed.record.chunk = place->first;
-  bed.put(list.rules);
-  bed.record.rule_count = static_cast<uint32_t>(list.rules.size());
+  bed.stride = list.lists.size() == 1 ? 0 : 1;
+  bed.records.reserve(list.lists.size());
+  for (const std::vector<Rule>& rules : list.lists) {
+    auto place = bed.tables->permit.store(std::span<const Rule>(rules));
+    if (!place) std::abort();
+    BindingRecord& record = bed.records.emplace_back();
+    record.chunk = place->first;
+    record.rule_count = static_cast<uint32_t>(rules.size());
+    bed.put(rules, record);
+  }
   return bed;
 }
 
@@ -195,7 +218,8 @@ template <typename Group, typename Query>
 uint64_t ask_all(const Bed& bed, const Query* asked) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < burst; ++i) {
-    const stages::RuleMatch rule = stages::find_rule<Group>(bed.record, asked[i], *bed.tables);
+    const stages::RuleMatch rule =
+        stages::find_rule<Group>(bed.records[size_t{i} * bed.stride], asked[i], *bed.tables);
     sum += rule.is_one() ? rule.hit.counter() : 7;
   }
   return sum;
@@ -271,27 +295,29 @@ struct FreeAcl {
 };
 using Acl = std::unique_ptr<rte_acl_ctx, FreeAcl>;
 
-template <typename Rule, typename Query>
-Acl acl_of(const CaseOf<Rule, Query>& list) {
+template <typename Rule>
+Acl acl_of(const std::vector<Rule>& rules) {
   constexpr size_t words = std::tuple_size_v<decltype(words_of(Rule()))>;
   constexpr auto fields = static_cast<uint32_t>(acl_fields<words>);
   rte_acl_param param{};
-  param.name = "permit";
+  static uint32_t serial = 0;  // those of one name are one
+  const std::string name = "permit" + std::to_string(serial++);
+  param.name = name.c_str();
   param.socket_id = SOCKET_ID_ANY;
   param.rule_size = RTE_ACL_RULE_SZ(fields);
-  param.max_rule_num = static_cast<uint32_t>(list.rules.size());
+  param.max_rule_num = static_cast<uint32_t>(rules.size());
   Acl acl(rte_acl_create(&param));
   if (!acl) return acl;
-  for (uint32_t n = 0; n < list.rules.size(); ++n) {
-    const PermitRule& rule = match_of(list.rules[n]);
+  for (uint32_t n = 0; n < rules.size(); ++n) {
+    const PermitRule& rule = match_of(rules[n]);
     AclRule<words> added{};
     added.data = {
         .category_mask = 1, .priority = static_cast<int32_t>(RTE_ACL_MAX_PRIORITY - n), .userdata = n + 1};
     added.field[0].value.u8 = acl_protocol(rule.direction(), rule.protocol);
     added.field[0].mask_range.u8 = 0xff;
     for (uint32_t w = 0; w < words; ++w) {
-      const uint32_t length = length_of(list.rules[n]), before = w * 32;
-      added.field[1 + w].value.u32 = words_of(list.rules[n])[w];
+      const uint32_t length = length_of(rules[n]), before = w * 32;
+      added.field[1 + w].value.u32 = words_of(rules[n])[w];
       added.field[1 + w].mask_range.u32 = std::clamp(length, before, before + 32) - before;
     }
     added.field[1 + words].value.u16 = rule.local_ports.first;
@@ -324,8 +350,15 @@ Acl acl_of(const CaseOf<Rule, Query>& list) {
 template <typename Rule, typename Query>
 void run_acl(benchmark::State& state, const CaseOf<Rule, Query>& list, enum rte_acl_classify_alg how) {
   constexpr size_t words = std::tuple_size_v<decltype(words_of(Rule()))>;
-  const Acl acl = acl_of(list);
-  if (!acl || rte_acl_set_ctx_classify(acl.get(), how) != 0) return state.SkipWithError("rte_acl cannot");
+  std::vector<Acl> acls;
+  const uint64_t began = rte_rdtsc();
+  for (const std::vector<Rule>& rules : list.lists) {
+    acls.push_back(acl_of(rules));
+    if (!acls.back() || rte_acl_set_ctx_classify(acls.back().get(), how) != 0)
+      return state.SkipWithError("rte_acl cannot");
+  }
+  state.counters["build_us"] = static_cast<double>(rte_rdtsc() - began) * 1e6 /
+                               static_cast<double>(rte_get_tsc_hz() * list.lists.size());
   std::vector<AclKey<words>> keys;
   std::vector<const uint8_t*> pointers;
   keys.reserve(list.queries.size());
@@ -340,20 +373,25 @@ void run_acl(benchmark::State& state, const CaseOf<Rule, Query>& list, enum rte_
   }
   for (const AclKey<words>& key : keys) pointers.push_back(key.data());
   // It must give the same answers.
-  for (uint32_t n = 0; n < queries; n += queries / 256) {
+  for (uint32_t n = 0; n < queries; n += queries / 256 + 1) {
+    const std::vector<Rule>& rules = list.lists[list.list_at(n)];
     uint32_t result = 0;
-    if (rte_acl_classify(acl.get(), &pointers[n], &result, 1, 1) != 0)
+    if (rte_acl_classify(acls[list.list_at(n)].get(), &pointers[n], &result, 1, 1) != 0)
       return state.SkipWithError("rte_acl refuses");
     TagSetTable no_tags;
     const auto rule =
-        std::ranges::find_if(list.rules, [&](const Rule& r) { return matches(r, list.queries[n], no_tags); });
-    const auto expected = rule == list.rules.end() ? 0 : static_cast<uint32_t>(rule - list.rules.begin()) + 1;
+        std::ranges::find_if(rules, [&](const Rule& r) { return matches(r, list.queries[n], no_tags); });
+    const auto expected = rule == rules.end() ? 0 : static_cast<uint32_t>(rule - rules.begin()) + 1;
     if (result != expected) return state.SkipWithError("rte_acl answers otherwise");
   }
   uint32_t results[burst];
   measure(state, list.queries, [&](const Query* asked) {
     const auto first = static_cast<size_t>(asked - list.queries.data());
-    rte_acl_classify(acl.get(), &pointers[first], results, burst, 1);
+    if (acls.size() == 1)
+      rte_acl_classify(acls[0].get(), &pointers[first], results, burst, 1);
+    else
+      for (uint32_t i = 0; i < burst; ++i)
+        rte_acl_classify(acls[i].get(), &pointers[first + i], &results[i], 1, 1);
     return results[0];
   });
 }
@@ -366,13 +404,13 @@ void register_case(const CaseOf<Rule, Query>& list) {
       measure(state, list.queries, [&](const Query* asked) { return ask(bed, asked); });
     });
   };
-  if (list.rules.size() <= 1000)
+  if (list.lists.size() == 1 && list.lists[0].size() <= 1000)
     add("linear", [&list](const Bed& bed, const Query* asked) {
       uint64_t sum = 0;
       for (uint32_t i = 0; i < burst; ++i) {
         const auto found = std::ranges::find_if(
-            list.rules, [&](const Rule& rule) { return matches(rule, asked[i], bed.tables->tags); });
-        sum += static_cast<uint64_t>(found - list.rules.begin());
+            list.lists[0], [&](const Rule& rule) { return matches(rule, asked[i], bed.tables->tags); });
+        sum += static_cast<uint64_t>(found - list.lists[0].begin());
       }
       return sum;
     });
@@ -386,6 +424,9 @@ void register_case(const CaseOf<Rule, Query>& list) {
   add_acl("rte_acl_avx2", RTE_ACL_CLASSIFY_AVX2);
   add_acl("rte_acl_avx512", RTE_ACL_CLASSIFY_AVX512X32);
 }
+
+// Of each of 64 lists.
+constexpr std::array<uint32_t, 4> several_rules{16, 64, 250, 1000};
 
 std::vector<Case> lists() {
   std::vector<Case> all;
@@ -403,6 +444,11 @@ std::vector<Case> lists() {
     all.push_back(hits_of(number + "_own_ports_hit", own_ports(count)));
     all.push_back(misses_of(number + "_own_ports_miss", own_ports(count)));
   }
+  for (const uint32_t count : several_rules) {
+    const std::string number = std::to_string(count);
+    all.push_back(each_its_own(number + "_no_any_hit_each_its_own", count, hits_of));
+    all.push_back(each_its_own(number + "_no_any_miss_each_its_own", count, misses_of));
+  }
   return all;
 }
 
@@ -414,6 +460,11 @@ std::vector<Case6> lists_of_ipv6() {
     all.push_back(widened(hits_of(number + "_no_any_hit", list_of(count, Any::none))));
     all.push_back(widened(misses_of(number + "_no_any_miss", list_of(count, Any::none))));
     all.push_back(widened(hits_of(number + "_own_ports_hit", own_ports(count))));
+  }
+  for (const uint32_t count : several_rules) {
+    const std::string number = std::to_string(count);
+    all.push_back(widened(each_its_own(number + "_no_any_hit_each_its_own", count, hits_of)));
+    all.push_back(widened(each_its_own(number + "_no_any_miss_each_its_own", count, misses_of)));
   }
   return all;
 }

@@ -15,7 +15,7 @@ Expected<void> Model::check_room_for_eip(const TenantId& tenant, IpFamily family
     return fail(ErrorCode::resource_exhausted, "all " + std::to_string(limits_.eips) +
                                                    " EIPs are in use; release one or raise capacity.eips");
   }
-  if (usage_.of(tenant).eips == 0 && usage_.tenants() >= limits_.tenants) {
+  if (usage_.tenants() >= limits_.tenants && usage_.of(tenant).eips == 0) {
     return fail(ErrorCode::resource_exhausted,
                 "all " + std::to_string(limits_.tenants) +
                     " tenants that may have EIPs have some; release another's or raise capacity.tenants");

@@ -14,10 +14,10 @@ namespace portcullis::store {
 
 // "PCLS" in the file's header says whose file it is; the schema version, how to read it. Version 1 knew no
 // IPv6 addresses, version 2 no VLANs and tunnels, version 3 no requests, version 4 wrote a snapshot in one
-// go, version 5 knew no quotas. All are read as they are.
+// go, version 5 knew no quotas, version 6 none of a tenant's flow entries. All are read as they are.
 inline constexpr int64_t application_id = 0x50434c53;
 inline constexpr int64_t first_schema_version = 1;
-inline constexpr int64_t schema_version = 6;
+inline constexpr int64_t schema_version = 7;
 inline constexpr int64_t first_version_with_requests = 4;
 inline constexpr int64_t first_version_with_base = 5;
 

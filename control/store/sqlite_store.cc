@@ -148,7 +148,7 @@ Expected<void> SqliteStore::raise_version() {
   const std::string to_5 =
       std::string("BEGIN IMMEDIATE;") + version_5 + (base_.parts > 0 ? set_base(base_) : "") + "COMMIT;";
   const std::pair<int64_t, const char*> steps[] = {
-      {4, version_4}, {5, to_5.c_str()}, {6, "PRAGMA user_version = 6"}};
+      {4, version_4}, {5, to_5.c_str()}, {6, "PRAGMA user_version = 6"}, {7, "PRAGMA user_version = 7"}};
   for (const auto& [to, sql] : steps) {
     if (*version >= to) continue;
     if (const int set = connection_.execute(sql); set != SQLITE_OK) {

@@ -259,9 +259,9 @@ SANITIZERS = {
 # headers when it instruments them. Several files at a time are compiled as one: most of what takes long is headers.
 INSTRUMENTED = ["-Db_lundef=false", "-Dcpp_args=-w", "-Doptimization=1", "--unity=on", "--unity-size=6"]
 
-# What reads packets and what lays out memory of its own. The rest is built with sanitizers by --full alone: most of it
-# is in the fuzz targets, too.
-SANITIZED = ("unit-net", "unit-dataplane", "unit-ports", "unit-control-publisher", "property", "ring-port")
+# What reads packets or files, and what lays out memory of its own. The rest is built with sanitizers by --full alone:
+# the fuzz targets have most of it, too.
+SANITIZED = ("unit-net", "unit-dataplane", "unit-ports", "unit-control-publisher", "unit-store", "property", "ring-port")
 
 # Tests and fuzz targets share one build: libFuzzer comes with clang, and its sanitizers do for the tests, too.
 ASAN_BUILD = ROOT / "build-asan"
@@ -315,14 +315,14 @@ SAMPLED_FAULTS = "12"
 
 
 def mutants(full: bool) -> list[Case]:
-    """Faults planted in the pipeline, each of which the property tests must catch. All take three quarters of an hour;
+    """Faults planted in the pipeline, each of which the property tests must catch. All take an hour or so;
     else the commit decides which are tried, so that one after another they come to be."""
     say("Seeded faults")
     commit = run(["git", "rev-parse", "HEAD"]).stdout.strip()
     some = [] if full else ["--sample", SAMPLED_FAULTS, "--draw", commit, "--changed", *changed_sources()]
     return reporting("mutants", BUILD / "mutants.junit.xml",
                      lambda report: [ROOT / "tests/model/mutants.py", "--build", BUILD, "--jobs", JOBS, "--junit",
-                                     report, *some], seconds=2700)
+                                     report, *some], seconds=3 * 3600 if full else 1800)
 
 
 def tsan(full: bool) -> list[Case]:

@@ -477,7 +477,7 @@ TEST_F(TenantNumbers, ComeRoundAgainWithoutTheEntriesAndQuotaOfTheLast) {
   set_quotas({{"last", 3}});
   plane.open_flows(id_of(1), 2);
   release(1);
-  for (int n = 0; n < 300; ++n) {  // more than there are numbers
+  for (int n = 0; n < 300; ++n) {
     const std::string tenant = "t" + std::to_string(n);
     publish({of(tenant.c_str(), 2)});
     ASSERT_NE(number_of(2), number) << "entries are left";
@@ -496,6 +496,52 @@ TEST_F(TenantNumbers, ComeRoundAgainWithoutTheEntriesAndQuotaOfTheLast) {
   EXPECT_TRUE(seen);
   publish({of("last", 1)});
   EXPECT_EQ(quota_of(1), 3u) << "its quota is its own, whatever its number";
+}
+
+TEST_F(TenantNumbers, OneThatLosesItsLastBindingAndHasAnotherAtOnceKeepsItsOwn) {
+  publish({of("acme", 1)});
+  const TenantNumber number = number_of(1);
+  publish({of("acme", 1)});  // another incarnation, in the place of the first
+  EXPECT_EQ(number_of(1), number);
+  publish({of("other", 2)});
+  EXPECT_NE(number_of(2), number);
+  EXPECT_EQ(number_of(1), number);
+}
+
+TEST_F(TenantNumbers, OneThatComesBackRestsNoMore) {
+  publish({of("acme", 1)});
+  release(1);
+  publish({of("acme", 1)});
+  publish({of("other", 2)});
+  publish({of("third", 3)});
+  const std::set<TenantNumber> numbers{number_of(1), number_of(2), number_of(3)};
+  EXPECT_EQ(numbers.size(), 3u);
+}
+
+TEST_F(TenantNumbers, OfABindingThatFindsNoRoomIsGivenBack) {
+  DataPlane small({.eips = 8,
+                   .tenants = 2,
+                   .spare = 1,
+                   .spare_chunks = 8,
+                   .index_pages = 2,
+                   .permit_chunks = 8,
+                   .tag_sets = 8,
+                   .links = 1});
+  Publisher of_small(*small.tables, small.rcu.get(), {{"a", port_a}}, flow_quota);
+  of_small.add_worker(small.worker.get());
+  ASSERT_TRUE(
+      of_small.publish({.pools = pools({{prefix("203.0.113.0/24"), PoolKind::local}}), .bindings = {}}));
+  // Three tenants, one after another, have bindings behind more links than there are: refused.
+  for (uint32_t n = 1; n <= 6; ++n) {
+    CompiledBinding b = of(("t" + std::to_string(n)).c_str(), n);
+    b.encapsulation = VlanTags{.outer = static_cast<uint16_t>(10 + n)};
+    const auto done = of_small.publish({.pools = std::nullopt, .bindings = {{b.eip, b}}});
+    EXPECT_EQ(done.has_value(), n <= 2) << n << ": a link and a spare one";
+  }
+  // What was refused holds no number: of three the third is still to be had.
+  const CompiledBinding last = of("last", 7);
+  ASSERT_TRUE(of_small.publish({.pools = std::nullopt, .bindings = {{last.eip, last}}}));
+  EXPECT_NE(small.find(View::local, eip_at(7)), nullptr);
 }
 
 TEST_F(TenantNumbers, AllMayPassToOthersInOneChange) {
@@ -524,8 +570,9 @@ TEST_F(TenantNumbers, AllMayPassToOthersInOneChange) {
     }
     EXPECT_EQ(numbers.size(), 3u);
   }
-  EXPECT_GE(of_small.flows_of_tenant("t7") + of_small.flows_of_tenant("t8") + of_small.flows_of_tenant("t9"),
-            6u);
+  EXPECT_EQ(of_small.flows_of_tenant("t7") + of_small.flows_of_tenant("t8") + of_small.flows_of_tenant("t9"),
+            18u)
+      << "with what earlier ones of their numbers had left";
   small.age_all_flows();
   for (const char* tenant : {"t7", "t8", "t9"}) EXPECT_EQ(of_small.flows_of_tenant(tenant), 0u);
 }

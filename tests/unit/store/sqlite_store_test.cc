@@ -298,9 +298,9 @@ TEST(StoreDamage, AnotherProgramsFile) {
 TEST(StoreDamage, NewerSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
-  tamper(directory.path(), "PRAGMA user_version = 7");
+  tamper(directory.path(), "PRAGMA user_version = 8");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
-                   "has schema version 7, and this release reads versions up to 6"));
+                   "has schema version 8, and this release reads versions up to 7"));
 }
 
 // What version 4 had in the place of what version 5 has.
@@ -310,8 +310,8 @@ constexpr const char* to_version_4 =
     "INSERT INTO snapshot SELECT part - first_part, parts, record, part.checksum FROM part, base;"
     "DROP TABLE part; DROP TABLE base; DROP INDEX request_of_caller; PRAGMA user_version = 4";
 
-// Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels, version 5 no quotas: what is written now
-// without any is what they wrote.
+// Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels, version 5 no quotas, version 6 none of a
+// tenant's flow entries: what is written now without any is what they wrote.
 TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
   const model::Vm old_vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, Ipv4Addr::of(10, 0, 0, 1)};
   model::Vm ipv6_vm = old_vm;
@@ -320,8 +320,8 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
   tunnel_vm.id = "behind";
   tunnel_vm.location.encapsulation =
       portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
-  const std::pair<int, model::Vm> versions[] = {
-      {1, old_vm}, {2, ipv6_vm}, {3, tunnel_vm}, {4, tunnel_vm}, {5, tunnel_vm}};
+  const std::pair<int, model::Vm> versions[] = {{1, old_vm},    {2, ipv6_vm},   {3, tunnel_vm},
+                                                {4, tunnel_vm}, {5, tunnel_vm}, {6, tunnel_vm}};
   for (const auto& [version, vm] : versions) {
     for (const bool is_compacted : {false, true}) {
       SCOPED_TRACE("version " + std::to_string(version) + (is_compacted ? ", a snapshot" : ", a log"));
@@ -341,18 +341,19 @@ TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
           ASSERT_TRUE(compact_all(*store, expected));
         }
       }
-      tamper(directory.path(), version == 5 ? "PRAGMA user_version = 5" : to_version_4);
+      tamper(directory.path(),
+             version >= 5 ? "PRAGMA user_version = " + std::to_string(version) : to_version_4);
       if (version < 4) {
         tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
       }
-      const model::ChangeSet next{2, {model::PutVm{tunnel_vm}, model::PutTenantQuota{{"acme", 5, 7}}}};
+      const model::ChangeSet next{2, {model::PutVm{tunnel_vm}, model::PutTenantQuota{{"acme", 5, 7, 9}}}};
       {
         model::State after;
         const auto store = open_loaded(directory.path(), after);
         ASSERT_NE(store, nullptr);
         EXPECT_EQ(after, expected);
       }
-      EXPECT_EQ(schema_version_of(directory.path()), 6) << "an older release would misread what may come now";
+      EXPECT_EQ(schema_version_of(directory.path()), 7) << "an older release would misread what may come now";
       {
         model::State after;
         const auto store = open_loaded(directory.path(), after);
