@@ -153,7 +153,7 @@ grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRe
   std::string bytes = file.header(description_of(request));
   uint64_t packets = 0;
   const auto is_full = [&] { return request.packets() != 0 && packets == request.packets(); };
-  const auto take = [&] {
+  const auto take = [&](bool) {
     while (!is_full() && bytes.size() < chunk_bytes) {
       const Copy copy = session->take();
       if (copy == nullptr) return;

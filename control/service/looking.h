@@ -17,10 +17,11 @@ inline constexpr std::chrono::milliseconds look_turn{2};
 inline constexpr std::chrono::milliseconds look_silence{400};
 inline constexpr uint32_t most_look_seconds = 86'400;
 
-// `seconds`: 0 is for ever. take(): from the session, as much as there is room to send. has_some(): there is
-// something to send. send(): that, or a sign of life; false if nobody listens. is_full(): no more is wanted.
+// `seconds`: 0 is for ever. take(): from the session, as much as there is room to send, and no longer than a
+// moment, whatever comes meanwhile; `ends`: nothing comes any more. has_some(): there is something to send,
+// or more to take. send(): that, or a sign of life; false if nobody listens. is_full(): no more is wanted.
 struct Looker {
-  std::function<void()> take;
+  std::function<void(bool ends)> take;
   std::function<bool()> has_some;
   std::function<bool()> send;
   std::function<bool()> is_full;
@@ -34,7 +35,7 @@ inline void look(Captures::Session& session, uint32_t seconds, const Looker& loo
   bool is_heard = looker.send();
   while (is_heard && !looker.is_full() && !is_over() &&
          (seconds == 0 || Clock::now() - began < std::chrono::seconds(seconds))) {
-    looker.take();
+    looker.take(false);
     if (looker.has_some() || Clock::now() - sent >= look_silence) {
       is_heard = looker.send();
       sent = Clock::now();
@@ -44,7 +45,7 @@ inline void look(Captures::Session& session, uint32_t seconds, const Looker& loo
   }
   session.stop();
   while (is_heard) {
-    looker.take();
+    looker.take(true);
     const bool is_last = !looker.has_some();
     is_heard = looker.send();
     if (is_last) break;

@@ -20,6 +20,9 @@ constexpr uint32_t default_packets = 100, most_packets = 100'000;
 constexpr uint32_t default_seconds = 300;
 // Of a chunk: names are looked up on the control thread, which does nothing else meanwhile.
 constexpr size_t packets_of_chunk = 256;
+// Looked at in one turn. Of packets between workers each is, whether it is asked for or not, and they may
+// come as fast as they are looked at.
+constexpr size_t parts_of_turn = 4096;
 
 // The same words of a capture; RECEIVED is the one fate that all traced packets have.
 Expected<v1::CaptureRequest> as_capture(const v1::TraceRequest& request) {
@@ -88,14 +91,27 @@ grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceReques
   TraceParts parts(*filter);
   std::vector<TraceRecord> records;  // to be sent
   uint64_t told = 0;
-  const auto take = [&] {
+  bool is_drained = false;  // there was nothing more to take, or nothing more is wanted
+  const auto take = [&](bool ends) {
     const auto now = TraceParts::Clock::now();
-    while (told + records.size() < most && records.size() < packets_of_chunk) {
+    is_drained = false;
+    for (size_t n = 0; n < parts_of_turn; ++n) {
+      const bool wants_no_more = told + records.size() == most;
+      if (wants_no_more || records.size() == packets_of_chunk) {
+        is_drained = wants_no_more;
+        return;
+      }
       const auto part = session->take_trace();
-      if (!part) break;
+      if (!part) {
+        is_drained = true;
+        break;
+      }
       if (const auto record = parts.add(*part, now)) records.push_back(*record);
     }
-    parts.give_up(now - TraceParts::patience);
+    if (ends && is_drained)
+      parts.give_up_all();
+    else
+      parts.give_up(now - TraceParts::patience);
   };
   const auto send_records = [&] {
     v1::TraceChunk chunk;
@@ -113,7 +129,7 @@ grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceReques
     return send(chunk);
   };
   look(*session, request.seconds() != 0 ? request.seconds() : default_seconds,
-       {take, [&] { return !records.empty(); }, send_records, [&] { return told == most; }},
+       {take, [&] { return !records.empty() || !is_drained; }, send_records, [&] { return told == most; }},
        [&] { return is_stopping_ || is_over(); });
   spdlog::info("trace by {} has ended: {} packets, {} lost", caller.name(), told,
                session->lost() + parts.lost());

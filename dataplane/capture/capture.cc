@@ -75,16 +75,17 @@ Expected<Captures::Session> Captures::begin(const CaptureFilter& filter, bool tr
   if (is_taken_)
     return fail(ErrorCode::failed_precondition,
                 "another capture or trace goes on, and there is one at a time; end it, or wait for its end");
-  is_taken_ = true;
   capture_.filter = filter;
-  capture_.shares = std::vector<Capture::Share>(rings_.size());
+  std::vector<Capture::Share> shares(rings_.size());
   for (uint32_t worker = 0; worker < rings_.size(); ++worker) {
-    Capture::Share& share = capture_.shares[worker];
+    Capture::Share& share = shares[worker];
     if (traces)
       share.tracer = std::make_unique<Tracer>(capture_.filter, worker, marked_, next_mark_);
     else
       share.ring = rings_[worker].get();
   }
+  capture_.shares = std::move(shares);
+  is_taken_ = true;  // at last: what is above may lack memory
   tables_.capture.store(&capture_, std::memory_order_release);
   return Session(*this);
 }

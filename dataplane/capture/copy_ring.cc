@@ -27,7 +27,9 @@ uint32_t data_room(uint32_t frame_bytes) {
 // it begins.
 rte_mbuf* copy_as_block(const rte_mbuf& packet, rte_mempool* pool, uint32_t length, uint32_t worker,
                         const CopyNote& note) {
-  const auto direction = note.fate == Fate::transmitted ? RTE_PCAPNG_DIRECTION_OUT : RTE_PCAPNG_DIRECTION_IN;
+  const bool leaves =
+      note.fate == Fate::transmitted || (note.fate == Fate::dropped && note.reason == Drop::transmit_full);
+  const auto direction = leaves ? RTE_PCAPNG_DIRECTION_OUT : RTE_PCAPNG_DIRECTION_IN;
 #if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
   return rte_pcapng_copy(note.port, worker, &packet, pool, length, note.tsc, direction);
 #elif RTE_VERSION < RTE_VERSION_NUM(23, 11, 0, 0)

@@ -28,7 +28,8 @@ std::optional<IpAddr> concerned(const Burst& burst, const Tables& tables, uint32
 
 Expected<std::unique_ptr<DeniedLog>> DeniedLog::create(uint32_t worker, uint32_t workers,
                                                        uint32_t packets_a_second, int numa_node) {
-  std::unique_ptr<DeniedLog> log(new DeniedLog(1000 * uint64_t{workers} / packets_a_second));
+  std::unique_ptr<DeniedLog> log(
+      new DeniedLog((1000 * uint64_t{workers} + packets_a_second - 1) / packets_a_second));
   auto ring = CopyRing::create(worker, copies, frame_bytes, numa_node);
   if (!ring) return Unexpected(std::move(ring.error()));
   log->ring_ = std::move(*ring);
@@ -48,11 +49,8 @@ void DeniedLog::offer(const Burst& burst, const Tables& tables, uint32_t i, Drop
                       .port = burst.in_port,
                       .fate = Fate::dropped,
                       .reason = reason};
-  if (!ring_->put(*burst.mbuf[i], frame_bytes, note)) {
-    ++turn.unsaid;
-    return;
-  }
-  turn = {.due_ms = burst.now_ms + interval_ms_, .unsaid = 0};
+  const bool is_said = ring_->put(*burst.mbuf[i], frame_bytes, note);
+  turn = {.due_ms = burst.now_ms + interval_ms_, .unsaid = is_said ? 0 : turn.unsaid + 1};
 }
 
 std::string line_of(rte_mbuf& copy, std::string_view port) {

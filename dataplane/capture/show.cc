@@ -52,7 +52,10 @@ void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Dro
   if (worker.config.denied_log != nullptr) worker.config.denied_log->offer(burst, worker.tables, i, reason);
   if (worker.capture == nullptr) return;
   if (Tracer* const tracer = tracer_of(worker)) return tracer->lose(i, reason);
-  worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::dropped, reason);
+  // It is translated by then, as it would have left.
+  const bool is_leaving = reason == Drop::transmit_full && (burst.answered >> i & 1) == 0;
+  const PortId port = is_leaving ? burst.out_port[i] : burst.in_port;
+  worker.capture->offer(worker.config.id, *burst.mbuf[i], port, Fate::dropped, reason);
 }
 
 void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept {

@@ -261,7 +261,7 @@ INSTRUMENTED = ["-Db_lundef=false", "-Dcpp_args=-w", "-Doptimization=1", "--unit
 
 # What reads packets or files, and what lays out memory of its own. The rest is built with sanitizers by --full alone:
 # the fuzz targets have most of it, too.
-SANITIZED = ("unit-net", "unit-dataplane", "unit-ports", "unit-control-publisher", "unit-store", "property", "ring-port")
+SANITIZED = ("unit-net", "unit-dataplane", "unit-ports", "unit-control-publisher", "unit-store", "property")
 
 # Tests and fuzz targets share one build: libFuzzer comes with clang, and its sanitizers do for the tests, too.
 ASAN_BUILD = ROOT / "build-asan"
@@ -272,7 +272,7 @@ def configure_asan() -> Case | None:
                      {"CC": "clang", "CXX": "clang++"})
 
 
-def sanitized(kind: str, full: bool) -> list[Case]:
+def sanitized(kind: str, full: bool, environment: dict[str, str] | None = None) -> list[Case]:
     """With --full every test of the kind, else those that need it most."""
     def wanted(test: dict) -> bool:
         return in_suites(kind)(test) and (full or test["name"].startswith(SANITIZED))
@@ -280,7 +280,8 @@ def sanitized(kind: str, full: bool) -> list[Case]:
     failure = configure_asan()
     if failure:
         return [failure]
-    return meson_tests(f"{kind} (ASan, UBSan)", ASAN_BUILD, wanted, build=True, environment=SANITIZERS)
+    return meson_tests(f"{kind} (ASan, UBSan)", ASAN_BUILD, wanted, build=True,
+                       environment=SANITIZERS | (environment or {}))
 
 
 def unit(full: bool) -> list[Case]:
@@ -306,9 +307,11 @@ def instructions() -> list[Case]:
 
 
 def property_(full: bool) -> list[Case]:
-    worlds = {"PORTCULLIS_PROPERTY_SEEDS": "10000"} if full else None
-    return (meson_tests("property", BUILD, in_suites("property"), environment=worlds) + mutants(full) +
-            sanitized("property", full))
+    def worlds(count: int) -> dict[str, str]:
+        return {"PORTCULLIS_PROPERTY_SEEDS": str(count)}
+
+    return (meson_tests("property", BUILD, in_suites("property"), environment=worlds(10000 if full else 1000)) +
+            mutants(full) + sanitized("property", full, worlds(2000 if full else 200)))
 
 
 SAMPLED_FAULTS = "12"

@@ -12,7 +12,7 @@ volatile sig_atomic_t has_signal = 0;
 void end_by_signals() {
   struct sigaction action {};
   action.sa_handler = [](int) { has_signal = 1; };
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }

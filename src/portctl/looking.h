@@ -6,7 +6,8 @@
 
 namespace portcullis::portctl {
 
-// From now on SIGINT and SIGTERM end nothing by themselves; is_ended() says that one has come.
+// The next SIGINT or SIGTERM ends nothing by itself; is_ended() says that it has come. One more kills, if
+// nobody asks: the gateway may be gone.
 void end_by_signals();
 [[nodiscard]] bool is_ended();
 

@@ -1,5 +1,7 @@
 // What the stages make of live packets.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <iostream>
 #include <memory>
@@ -76,6 +78,8 @@ void trace(const Options& options, const TraceArguments& args) {
                   lost = chunk.lost();
                   return std::cout.good() && !is_ended();
                 });
+  if (!std::cout.good())
+    throw Failure{refused, std::string("portctl: cannot write the trace: ") + std::strerror(errno) + "\n"};
   std::cerr << packet_totals(told, lost) << "\n";
 }
 

@@ -14,11 +14,7 @@
 namespace portcullis::testing {
 namespace {
 
-#if defined(IS_SANITIZED)                // by the build: compilers say it in ways of their own
-constexpr uint64_t default_seeds = 500;  // each takes several times as long
-#else
 constexpr uint64_t default_seeds = 1000;
-#endif
 constexpr uint64_t default_steps = 200;
 
 std::optional<uint64_t> number_from(const char* variable) {

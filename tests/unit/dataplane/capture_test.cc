@@ -2,16 +2,20 @@
 #include "dataplane/capture/capture.h"
 
 #include <gtest/gtest.h>
+#include <rte_cycles.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "dataplane/capture/denied_log.h"
 #include "dataplane/capture/frame_summary.h"
 #include "dataplane/capture/pcapng.h"
+#include "dataplane/capture/tsc_clock.h"
 #include "tests/unit/dataplane/pipeline_rows.h"
 
 namespace portcullis {
@@ -173,7 +177,7 @@ TEST_F(CaptureRows, FiltersAreAllTrue) {
   }
 
   filter = everything();
-  filter.endpoint = {.eip = web, .dip = web_dip, .mac = web_mac, .port = first().id()};
+  filter.endpoint = CaptureFilter::Endpoint{.eip = web, .dip = web_dip, .mac = web_mac, .port = first().id()};
   EXPECT_EQ(copied(filter, open), 2u) << "by the EIP, and behind the translation by the private address";
   filter.address = client;
   EXPECT_EQ(copied(filter, open), 2u);
@@ -182,6 +186,28 @@ TEST_F(CaptureRows, FiltersAreAllTrue) {
   filter = everything();
   filter.endpoint = {.eip = inner, .dip = inner_dip, .mac = inner_mac, .port = second().id()};
   EXPECT_EQ(copied(filter, open), 0u) << "another's, with the same private address";
+}
+
+TEST_F(CaptureRows, OneThatItsPortDoesNotTakeIsOfThatPort) {
+  CaptureFilter filter = drops();
+  filter.ports = {};
+  filter.ports[first().id()] = true;
+  filter.endpoint = CaptureFilter::Endpoint{.eip = web, .dip = web_dip, .mac = web_mac, .port = first().id()};
+  auto session = begin(filter);
+  // The link takes 64 frames, the queue holds 512.
+  for (int n = 0; n < 64 + 512 + 2; ++n) {
+    ASSERT_TRUE(uplink().feed(build(from_client())));
+    worker_->poll(now_ms_);
+  }
+  const std::vector<Seen> seen = all_of(session);
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].port, first().id());
+  EXPECT_EQ(seen[0].reason, "transmit_full");
+  end(session);
+  for (int n = 0; n < 9; ++n) {
+    static_cast<void>(first().collect());
+    worker_->poll(now_ms_);
+  }
 }
 
 TEST_F(CaptureRows, SnapLengthAndOneInN) {
@@ -328,12 +354,47 @@ TEST_F(DeniedRows, OfAFloodTenASecondAreCopiedAndTheOthersCounted) {
       << "each reason has a rate of its own";
 }
 
+TEST_F(DeniedRows, NoMoreAreCopiedThanAreAskedFor) {
+  log_ = *DeniedLog::create(0, 1, 600, -1);
+  worker_->state().config.denied_log = log_.get();
+  size_t copied = 0;
+  for (int ms = 0; ms < 1000; ++ms, ++now_ms_) {
+    static_cast<void>(pass(uplink(), to_closed_port()));
+    copied += lines().size();
+  }
+  EXPECT_LE(copied, 600u);
+  EXPECT_GE(copied, 400u);
+}
+
 TEST_F(DeniedRows, WithoutRoomTheyAreCountedAsUnsaid) {
   for (uint32_t n = 0; n < DeniedLog::copies + 9; ++n, now_ms_ += 1000)
     static_cast<void>(pass(uplink(), to_closed_port()));
   EXPECT_EQ(lines().size(), DeniedLog::copies);
   static_cast<void>(pass(uplink(), to_closed_port()));
   EXPECT_TRUE(lines().at(0).ends_with("unsaid=9"));
+}
+
+// --- times ---
+
+// What DPDK says of the counter's speed may be wrong by some tenths of a percent, which would be half a
+// millisecond here. Something may come in between two readings, but not each time.
+TEST(TscClock, GoesAsFastAsTheMachinesClock) {
+  using std::chrono::milliseconds, std::chrono::nanoseconds;
+  const auto now = [] {
+    return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  };
+  std::this_thread::sleep_for(milliseconds(150));  // of the program's time, for it to measure
+  constexpr int64_t margin = 250'000;
+  bool is_right = false;
+  for (int n = 0; n < 5 && !is_right; ++n) {
+    const TscClock clock;
+    std::this_thread::sleep_for(milliseconds(300));
+    const auto before = now();
+    const auto told = static_cast<int64_t>(clock.nanoseconds(rte_rdtsc()));
+    is_right = told >= before - margin && told <= now() + margin;
+  }
+  EXPECT_TRUE(is_right);
 }
 
 // --- frames of any form ---
