@@ -17,7 +17,7 @@ using compile::CompiledBinding;
 using compile::CompiledPool;
 using compile::CompiledRule;
 
-// How many resting ids, or tenants, are looked at for one whose flow entries are all gone.
+// How many resting ids are looked at for one whose last owner's flow entries are all gone.
 constexpr size_t id_search = 64;
 
 uint32_t unbound_value_in(const CompiledPool& pool) {
@@ -65,8 +65,8 @@ Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, Po
       rcu_(rcu),
       port_ids_(std::move(port_ids)),
       flow_quota_(flow_quota),
-      tenant_flow_quota_(tenant_flow_quota),
-      links_(tables) {
+      links_(tables),
+      tenants_(tables, tenant_flow_quota) {
   for (BindingId id = no_binding + 1; id < tables.binding.capacity(); ++id) resting_ids_.push_back(id);
 }
 
@@ -107,7 +107,7 @@ Expected<void> Publisher::publish(compile::Update update) {
         if (entry.second) coming.push_back({&*entry.second, known});
       });
   if (update.pools) keep_first_error(set_pools(*update.pools));
-  set_flow_quotas(update.flow_quotas);
+  tenants_.set_flow_quotas(update.flow_quotas);
   keep_first_error(put_all(std::move(coming)));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   wait_for_readers();
@@ -118,7 +118,7 @@ Expected<void> Publisher::publish(compile::Update update) {
 Expected<void> Publisher::publish_all(compile::ImageParts image) {
   assert(bindings_.empty());
   if (auto set = set_pools(image.pools()); !set) return set;
-  set_flow_quotas(image.flow_quotas());
+  tenants_.set_flow_quotas(image.flow_quotas());
   bindings_.reserve(image.bindings());
   Expected<void> put;
   for (auto part = image.next(); put && !part.empty(); part = image.next()) {
@@ -159,7 +159,7 @@ void Publisher::unbind(Bound& bound) {
   lead_nowhere(bound);
   retire({std::move(bound.placement), bound.binding.eip, bound.id, {}});
   limbo_.ids.push_back(bound.id);
-  release_tenant(bound.binding.tenant);
+  tenants_.release(bound.binding.tenant);
 }
 
 void Publisher::lead_nowhere(Bound& bound) {
@@ -306,7 +306,7 @@ Expected<void> Publisher::put(Coming& coming) {
   Expected<Placement> placement = place(binding, id, port->second);
   if (!placement) return unseen(placement.error().message);
   if (is_new) {
-    const auto tenant = with_room([&] { return acquire_tenant(binding.tenant); });
+    const auto tenant = with_room([&] { return tenants_.acquire(binding.tenant, workers_); });
     if (!tenant) {
       retire({std::move(*placement), binding.eip, no_binding, {}});
       return unseen("all tenant numbers are in use");
@@ -511,6 +511,7 @@ void Publisher::wait_until_quiescent() {
 void Publisher::wait_for_readers() {
   for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
   const Links::Released released_links = links_.take_released();
+  const std::vector<model::TenantId> released_tenants = tenants_.take_released();
   wait_until_quiescent();
   // A packet between two workers names the link that it came by, and no other object.
   if (handover_ != nullptr) {
@@ -527,9 +528,7 @@ void Publisher::wait_for_readers() {
   for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
   free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
   resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
-  for (const model::TenantId& tenant : done.tenants)
-    if (Tenant& known = tenants_.at(tenant); known.users == 0 && !known.rests)
-      known.rests = resting_tenants_.insert(resting_tenants_.end(), tenant);
+  tenants_.rest(released_tenants);
   links_.free(released_links);
   tables_->endpoint.release_erased();
   tables_->endpoint6.release_erased();
@@ -596,56 +595,6 @@ bool Publisher::take_id(BindingId& id) {
   id = *found;
   resting_ids_.erase(found);
   return true;
-}
-
-std::optional<TenantNumber> Publisher::acquire_tenant(const model::TenantId& tenant) {
-  auto known = tenants_.find(tenant);
-  if (known == tenants_.end()) {
-    const std::optional<TenantNumber> number = take_tenant_number();
-    if (!number) return std::nullopt;
-    const auto quota = flow_quotas_.find(tenant);
-    tables_->tenants.set_flow_quota(*number,
-                                    quota == flow_quotas_.end() ? tenant_flow_quota_ : quota->second);
-    known = tenants_.emplace(tenant, Tenant{.number = *number}).first;
-  }
-  Tenant& acquired = known->second;
-  ++acquired.users;
-  if (acquired.rests) resting_tenants_.erase(*std::exchange(acquired.rests, std::nullopt));
-  return acquired.number;
-}
-
-// That of a tenant that has had no binding for long, and has no flow entry, or one that was nobody's. If a
-// whole search finds none, the one that has rested longest. None: all are in use, or in limbo.
-std::optional<TenantNumber> Publisher::take_tenant_number() {
-  const auto end = std::next(resting_tenants_.begin(),
-                             static_cast<std::ptrdiff_t>(std::min(resting_tenants_.size(), id_search)));
-  auto found = std::find_if(resting_tenants_.begin(), end, [&](const model::TenantId& resting) {
-    return flows_of(tenants_.at(resting)) == 0;
-  });
-  if (found == end) {
-    if (tenants_ever_ < tables_->tenants.capacity()) return tenants_ever_++;
-    if (resting_tenants_.empty()) return std::nullopt;
-    found = resting_tenants_.begin();
-  }
-  const TenantNumber number = tenants_.at(*found).number;
-  tenants_.erase(*found);
-  resting_tenants_.erase(found);
-  return number;
-}
-
-void Publisher::release_tenant(const model::TenantId& tenant) {
-  if (--tenants_.at(tenant).users == 0) limbo_.tenants.push_back(tenant);
-}
-
-void Publisher::set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas) {
-  for (const auto& [tenant, flows] : quotas) {
-    if (flows != 0)
-      flow_quotas_[tenant] = flows;
-    else
-      flow_quotas_.erase(tenant);
-    if (const auto known = tenants_.find(tenant); known != tenants_.end())
-      tables_->tenants.set_flow_quota(known->second.number, flows != 0 ? flows : tenant_flow_quota_);
-  }
 }
 
 }  // namespace portcullis::publish

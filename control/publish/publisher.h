@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -18,6 +17,7 @@
 
 #include "control/compile/compile.h"
 #include "control/publish/links.h"
+#include "control/publish/tenants.h"
 #include "dataplane/burst.h"
 #include "dataplane/handover.h"
 #include "dataplane/tables/tables.h"
@@ -68,8 +68,10 @@ class Publisher {
   [[nodiscard]] std::string rule_at(const IpAddr& eip, RuleHit hit) const;
   // Flow entries of `eip` on all workers, dead ones that ageing has not met yet among them.
   [[nodiscard]] uint64_t flows_of(const IpAddr& eip) const;
-  // The same of all EIPs that the tenant has, or had.
-  [[nodiscard]] uint64_t flows_of_tenant(const model::TenantId& tenant) const;
+  // As Tenants::flows_of().
+  [[nodiscard]] uint64_t flows_of_tenant(const model::TenantId& tenant) const {
+    return tenants_.flows_of(tenant, workers_);
+  }
   [[nodiscard]] Totals totals() const;
   // As Links::next_hops().
   [[nodiscard]] std::vector<TunnelNextHop> tunnel_next_hops(const std::optional<NeighborKey>& after,
@@ -131,13 +133,6 @@ class Publisher {
     uint32_t users;  // records
   };
 
-  // A tenant that has bindings, or had: its number stays its own while another can be had.
-  struct Tenant {
-    TenantNumber number = 0;
-    uint32_t users = 0;  // bindings
-    std::optional<std::list<model::TenantId>::iterator> rests = {};
-  };
-
   // A placement that no index leads to any more, and the list that it was of.
   struct Retired {
     Placement placement;
@@ -152,8 +147,7 @@ class Publisher {
     std::vector<TagSetId> tag_sets;
     std::vector<TagId> tags;
     std::vector<BindingId> ids;
-    std::vector<model::TenantId> tenants;  // that had no binding left
-    std::vector<Ipv4Prefix> pools;         // whose pages are to be unlinked; their addresses are emptied
+    std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
   };
 
   // What the EIP is bound as after it, or nullptr.
@@ -198,13 +192,8 @@ class Publisher {
   [[nodiscard]] Expected<TagSetId> acquire_tag_set(const std::vector<model::TagKey>& keys);
   void release_tag_set(const std::vector<model::TagKey>& keys);
   [[nodiscard]] bool take_id(BindingId& id);
-  [[nodiscard]] std::optional<TenantNumber> acquire_tenant(const model::TenantId& tenant);
-  [[nodiscard]] std::optional<TenantNumber> take_tenant_number();
-  void release_tenant(const model::TenantId& tenant);
-  void set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas);
 
   [[nodiscard]] uint64_t flows_of(BindingId id) const;
-  [[nodiscard]] uint64_t flows_of(const Tenant& tenant) const;
   [[nodiscard]] Traffic traffic_of(Slot slot) const;
   [[nodiscard]] std::vector<uint64_t> hits_of(const Placement& placement, size_t rules) const;
 
@@ -212,7 +201,6 @@ class Publisher {
   rte_rcu_qsbr* rcu_;
   std::map<std::string, PortId> port_ids_;
   uint32_t flow_quota_;
-  uint32_t tenant_flow_quota_;
   std::vector<const Worker*> workers_;
   const Handover* handover_ = nullptr;
 
@@ -224,13 +212,10 @@ class Publisher {
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
   Links links_;
+  Tenants tenants_;
   std::vector<TagId> free_tags_;
   TagId tags_ever_ = 0;
   std::deque<BindingId> resting_ids_;  // longest unused first
-  std::map<model::TenantId, uint32_t> flow_quotas_;
-  absl::node_hash_map<model::TenantId, Tenant> tenants_;
-  std::list<model::TenantId> resting_tenants_;  // without a binding, longest first
-  TenantNumber tenants_ever_ = 0;
   Limbo limbo_;
 };
 

@@ -97,11 +97,6 @@ uint64_t Publisher::flows_of(const IpAddr& eip) const {
   return found == bindings_.end() ? 0 : flows_of(found->second.id);
 }
 
-uint64_t Publisher::flows_of_tenant(const model::TenantId& tenant) const {
-  const auto found = tenants_.find(tenant);
-  return found == tenants_.end() ? 0 : flows_of(found->second);
-}
-
 Totals Publisher::totals() const {
   const auto edge =
       std::ranges::count_if(bindings_, [](const auto& entry) { return entry.second.binding.edge; });
@@ -113,12 +108,6 @@ Totals Publisher::totals() const {
 uint64_t Publisher::flows_of(BindingId id) const {
   uint64_t flows = 0;
   for (const Worker* worker : workers_) flows += worker->flows_of(id);
-  return flows;
-}
-
-uint64_t Publisher::flows_of(const Tenant& tenant) const {
-  uint64_t flows = 0;
-  for (const Worker* worker : workers_) flows += worker->flows_of_tenant(tenant.number);
   return flows;
 }
 

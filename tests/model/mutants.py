@@ -34,6 +34,7 @@ EMULATED_LIBRARY = "tests/libdataplane-emulated.a.p/"
 STAGES = "dataplane/worker.cc"  # includes every stage
 BUDGET = {"PORTCULLIS_PROPERTY_SEEDS": "2400", "PORTCULLIS_PROPERTY_STEPS": "200"}
 RUN_SECONDS = 180
+FAULTLESS_SECONDS = 600  # it runs to its end, beside others
 # A source of the build that includes several (meson's --unity).
 UNITY = re.compile(r"-unity\d+\.\w+$")
 # What the CPU must have for the fault of one back end to be reached (dataplane/isa.cc).
@@ -133,12 +134,12 @@ class Workshop:
         made = self.link(unit, directory)
         if made.returncode != 0:
             return Outcome(name, False, "does not link", made.stdout)
-        return self.judge(name, directory / "program")
+        return self.judge(name, directory / "program", RUN_SECONDS if mutant else FAULTLESS_SECONDS)
 
-    def judge(self, name: str, program: pathlib.Path) -> Outcome:
+    def judge(self, name: str, program: pathlib.Path, seconds: float) -> Outcome:
         """Runs the tests, of which one should fail."""
         try:
-            ran = self.run([program, "--gtest_brief=1"], timeout=RUN_SECONDS, env=os.environ | BUDGET)
+            ran = self.run([program, "--gtest_brief=1"], timeout=seconds, env=os.environ | BUDGET)
         except subprocess.TimeoutExpired:
             return Outcome(name, True, "hangs")
         if ran.returncode < 0:

@@ -1,7 +1,6 @@
 #include "tests/model/world.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "dataplane/drop.h"
 #include "dataplane/spread.h"
@@ -17,110 +16,6 @@ using reference::PortNumber;
 
 constexpr size_t trace_length = 40;
 constexpr uint64_t age_sweep_ms = 10'000;  // in which a worker ages its whole flow table
-
-template <typename T>
-std::string show(const T& value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-std::string show(const std::vector<Bytes>& frames) {
-  std::string text = std::to_string(frames.size()) + " frames";
-  for (const Bytes& frame : frames) text += "\n      " + describe(frame);
-  return text;
-}
-
-std::string show(bool value) {
-  return value ? "yes" : "no";
-}
-
-std::string show(const reference::Verdict& verdict) {
-  switch (verdict.fate) {
-    case Fate::transmitted:
-      return "-> port " + std::to_string(verdict.port) + ": " + describe(verdict.bytes);
-    case Fate::answered:
-      return (verdict.reason.empty() ? "answered" : "dropped: " + verdict.reason + ", and answered: ") +
-             describe(verdict.bytes);
-    case Fate::punted:
-      return "punted";
-    case Fate::dropped:
-      return "dropped: " + verdict.reason;
-  }
-  return {};
-}
-
-std::string show(const std::vector<model::PermitRule>& rules) {
-  std::ostringstream text;
-  for (const model::PermitRule& rule : rules) {
-    text << "\n        " << rule.name << (rule.direction == model::Direction::inbound ? " in" : " out")
-         << " protocol ";
-    rule.protocol ? text << unsigned{*rule.protocol} : text << "any";
-    text << " local " << rule.local_ports.first << "-" << rule.local_ports.last << " remote";
-    if (std::holds_alternative<model::AnyRemote>(rule.remote)) text << " any";
-    if (const auto* prefixes = std::get_if<std::vector<IpPrefix>>(&rule.remote))
-      for (const IpPrefix& prefix : *prefixes) text << " " << prefix.to_string();
-    if (const auto* tags = std::get_if<std::vector<std::string>>(&rule.remote))
-      for (const std::string& tag : *tags) text << " tag:" << tag;
-    text << " " << rule.remote_ports.first << "-" << rule.remote_ports.last;
-    if (rule.icmp_type) text << " type " << unsigned{*rule.icmp_type};
-    if (rule.icmp_code) text << "/" << unsigned{*rule.icmp_code};
-    if (rule.tracked) text << " tracked";
-  }
-  return text.str();
-}
-
-std::string show(const reference::FlowKey& key) {
-  return key.local.to_string() + " port " + std::to_string(key.local_port) + " with " +
-         key.remote.to_string() + " port " + std::to_string(key.remote_port) + " protocol " +
-         std::to_string(key.protocol) + "/" + std::to_string(key.icmp_query);
-}
-
-// A flow entry as both sides can say it.
-struct FlowView {
-  uint64_t expires_ms;
-  uint32_t owner_incarnation, remote_incarnation, list_generation, remote_generation;
-  int state;
-  int opened;
-  int icmp_code;
-  friend bool operator==(const FlowView&, const FlowView&) = default;
-};
-
-std::string show(const FlowView& flow) {
-  std::ostringstream text;
-  text << "expires " << flow.expires_ms << " owner " << flow.owner_incarnation << " remote "
-       << flow.remote_incarnation << " generations " << flow.list_generation << " " << flow.remote_generation
-       << " state " << flow.state << " opened " << flow.opened << " code " << flow.icmp_code;
-  return text.str();
-}
-
-// As the data plane holds them: 32 bits, and an incarnation is 0 only where there is no EIP.
-FlowView view(const reference::Flow& flow) {
-  const auto wire = [](uint64_t generation) { return static_cast<uint32_t>(generation); };
-  const auto incarnation = [&](uint64_t created) {
-    return created != 0 && wire(created) == 0 ? 1 : wire(created);
-  };
-  return {flow.expires_ms,
-          incarnation(flow.owner_incarnation),
-          incarnation(flow.remote_incarnation),
-          wire(flow.list_generation),
-          wire(flow.remote_generation),
-          static_cast<int>(flow.state) + 1,
-          static_cast<int>(flow.opened),
-          flow.icmp_code};
-}
-
-template <typename Tuple>
-FlowView view(const BasicFlowEntry<Tuple>& flow) {
-  return {flow.expires_ms,
-          flow.owner_incarnation,
-          flow.remote_incarnation,
-          flow.list_generation,
-          flow.remote_generation,
-          static_cast<int>(flow.state),
-          static_cast<int>(flow.opened),
-          flow.icmp_code};
-}
 
 // What tells flows apart on the wire: the addresses and the four bytes behind the IP header, ports mostly. Of
 // what goes by a link, and of ICMP errors, the order is not looked at.
@@ -405,12 +300,6 @@ const model::Vm& World::vm_of(const IpAddr& eip) const {
 
 // --- comparing ---
 
-template <typename T, typename U>
-void World::expect_equal(const std::string& what, const T& reference, const U& gateway) {
-  if (reference == gateway) return;
-  differ(what + ":\n    reference " + show(reference) + "\n    gateway   " + show(gateway));
-}
-
 void World::differ(std::string what) {
   differences_.push_back(std::move(what));
 }
@@ -579,47 +468,6 @@ void World::compare_eips() {
   expect_equal("packets of all bindings", reference_.counts().eip_packets, packets);
   expect_equal("bytes of all bindings", reference_.counts().eip_bytes, bytes);
   expect_equal("hits of all rules", reference_.counts().rule_hits, hits);
-}
-
-void World::compare_flows() {
-  const auto ends = [](reference::FlowKey key, const auto& tuple) {
-    key.remote = tuple.remote;
-    key.local_port = tuple.local_port.host();
-    key.remote_port = tuple.remote_port.host();
-    key.protocol = tuple.protocol;
-    key.icmp_query = tuple.icmp_query;
-    return key;
-  };
-  for (const auto& worker : gateway_->workers()) {
-    const uint32_t id = worker->config().id;
-    compare_flows_of(IpFamily::ipv4, id, worker->flows(), [&](const SideTuple& tuple) {
-      return ends({.local = tuple.local, .worker = id}, tuple);
-    });
-    compare_flows_of(IpFamily::ipv6, id, worker->flows6(), [&](const SideTuple6& tuple) {
-      const Bound& owner = bindings_[tuple.local];
-      return ends({.local = owner.eip, .owner = owner.created, .worker = id}, tuple);
-    });
-  }
-}
-
-template <typename Table, typename KeyOf>
-void World::compare_flows_of(IpFamily family, uint32_t worker, const Table& table, KeyOf&& key_of) {
-  const auto mine = std::ranges::count_if(reference_.flows(), [&](const auto& flow) {
-    return flow.first.local.family() == family && flow.first.worker == worker;
-  });
-  const std::string what = family == IpFamily::ipv4 ? "IPv4 flow entries" : "IPv6 flow entries";
-  expect_equal(what, static_cast<uint64_t>(mine), table.size());
-  uint64_t visited = 0;
-  table.for_each([&](const auto& entry) {
-    ++visited;
-    const reference::FlowKey key = key_of(entry.key);
-    const auto found = reference_.flows().find(key);
-    if (found == reference_.flows().end())
-      differ("only the gateway has the flow " + show(key) + ": " + show(view(entry)));
-    else
-      expect_equal("flow " + show(key), view(found->second), view(entry));
-  });
-  expect_equal(what + " that can be visited", visited, table.size());
 }
 
 }  // namespace portcullis::testing

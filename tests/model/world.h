@@ -14,6 +14,7 @@
 #include "tests/model/reference.h"
 #include "tests/model/rehearsal_check.h"
 #include "tests/model/ring_port.h"
+#include "tests/model/show.h"
 #include "tests/model/source_ports.h"
 #include "tests/model/trace_check.h"
 
@@ -144,5 +145,11 @@ class World {
   std::deque<std::string> trace_;
   std::vector<std::string> differences_;
 };
+
+template <typename T, typename U>
+void World::expect_equal(const std::string& what, const T& reference, const U& gateway) {
+  if (reference == gateway) return;
+  differ(what + ":\n    reference " + show(reference) + "\n    gateway   " + show(gateway));
+}
 
 }  // namespace portcullis::testing
