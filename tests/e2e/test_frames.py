@@ -165,7 +165,7 @@ def cases(rows):
 
 def assert_dropped_unseen(lab, host, frame, reason):
     with lab.watch() as watch:
-        with lab.gateway.drops(expected=1) as drops:
+        with lab.gateway.drops(expected=1, of=reason) as drops:
             watch[host.name].send(bytes(frame))
         assert drops.moved == {reason: 1}
         watch.assert_silent()
