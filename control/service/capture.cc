@@ -132,9 +132,8 @@ grpc::Status ObserveService::Capture(grpc::ServerContext* context, const v1::Cap
                                      grpc::ServerWriter<v1::CaptureChunk>* writer) {
   const Expected<Identity> caller = identity_of(*context);
   if (!caller) return to_status(caller.error());
-  return capture(
-      *caller, *request, [&](const v1::CaptureChunk& chunk) { return writer->Write(chunk); },
-      [&] { return context->IsCancelled(); });
+  return capture(*caller, *request, sender(*context, *caller, *writer),
+                 [&] { return context->IsCancelled(); });
 }
 
 grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRequest& request,

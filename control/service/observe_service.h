@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "control/control.h"
 #include "control/service/identity.h"
+#include "control/service/patience.h"
 #include "control/service/seats.h"
 #include "dataplane/capture/capture.h"
 #include "dataplane/mailbox.h"
@@ -47,11 +49,14 @@ struct Sources {
   std::function<Expected<void>(const Worker&, Errand&)> ask = [](const Worker& worker, Errand& errand) {
     return worker.ask(errand);
   };
+  // Of a caller of WatchEvents, Capture or Trace who does not read; its call is CANCELLED then.
+  std::chrono::milliseconds patience = std::chrono::seconds(30);
 };
 
 class ObserveService final : public v1::ObserveService::Service {
  public:
-  ObserveService(Control& control, Sources sources) : control_(control), sources_(std::move(sources)) {}
+  ObserveService(Control& control, Sources sources)
+      : control_(control), sources_(std::move(sources)), patience_(sources_.patience) {}
 
   grpc::Status ListDrops(grpc::ServerContext*, const v1::ListDropsRequest*,
                          v1::ListDropsResponse* reply) override;
@@ -94,6 +99,16 @@ class ObserveService final : public v1::ObserveService::Service {
   void stop() { is_stopping_ = true; }
 
  private:
+  // Sends; false if nobody listens, or reads.
+  template <typename Message>
+  [[nodiscard]] auto sender(grpc::ServerContext& context, const Identity& caller,
+                            grpc::ServerWriter<Message>& writer) {
+    return [&](const Message& message) {
+      const Patience::Wait waiting = patience_.wait([&] { give_up(context, caller); });
+      return writer.Write(message);
+    };
+  }
+  void give_up(grpc::ServerContext& context, const Identity& caller) const;
   [[nodiscard]] Expected<CaptureFilter> filter_of(const v1::CaptureRequest& request);
   // What is said of it in a file's header and in the log. A comment has room for 65,535 bytes.
   [[nodiscard]] static std::string description_of(const v1::CaptureRequest& request);
@@ -101,6 +116,7 @@ class ObserveService final : public v1::ObserveService::Service {
   Control& control_;
   const Sources sources_;
   Seats seats_;
+  Patience patience_;
   std::atomic<bool> is_stopping_ = false;
 };
 

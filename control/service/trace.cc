@@ -70,9 +70,7 @@ grpc::Status ObserveService::Trace(grpc::ServerContext* context, const v1::Trace
                                    grpc::ServerWriter<v1::TraceChunk>* writer) {
   const Expected<Identity> caller = identity_of(*context);
   if (!caller) return to_status(caller.error());
-  return trace(
-      *caller, *request, [&](const v1::TraceChunk& chunk) { return writer->Write(chunk); },
-      [&] { return context->IsCancelled(); });
+  return trace(*caller, *request, sender(*context, *caller, *writer), [&] { return context->IsCancelled(); });
 }
 
 grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceRequest& request,

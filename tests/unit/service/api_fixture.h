@@ -172,11 +172,13 @@ class Api : public testing::Test {
                               [this](const Worker&, Errand& errand) {
                                 plane_.worker->carry_out(errand, now_ms);
                                 return Expected<void>();
-                              }});
+                              },
+                          .patience = patience()});
   }
   virtual std::vector<PortFacts> port_facts() const {
     return {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}};
   }
+  virtual std::chrono::milliseconds patience() const { return std::chrono::seconds(30); }
   virtual ServerConfig config() const { return {.socket = socket()}; }
   std::string socket() const { return directory_ + "/run/api.sock"; }
 

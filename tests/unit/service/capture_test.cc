@@ -2,7 +2,10 @@
 // worker polls here; tests/e2e/test_capture.py sees packets.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
+#include <functional>
+#include <thread>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -98,6 +101,52 @@ TEST_F(CaptureCall, ACallerThatGoesAwayGivesItsPlaceBack) {
   }
   EXPECT_TRUE(next.status.ok()) << next.status.error_message();
   EXPECT_EQ(plane_.tables->capture.load(), nullptr);
+}
+
+// Of whom no more is read than the connection takes by itself.
+class UnreadCapture : public CaptureCall {
+ protected:
+  std::chrono::milliseconds patience() const override { return milliseconds(300); }
+
+  // Shows long packets while the capture goes on; whether it still does after that long.
+  bool is_there_after(
+      milliseconds length, const std::function<void()>& read = [] {}) {
+    std::array<char, 1500> bytes{};
+    rte_mbuf packet{};
+    packet.buf_addr = bytes.data();
+    packet.nb_segs = 1;
+    packet.pkt_len = packet.data_len = bytes.size();
+    Capture* capture = nullptr;
+    for (const auto began = steady_clock::now(); steady_clock::now() - began < length;) {
+      capture = plane_.tables->capture.load();
+      if (capture == nullptr) return false;
+      for (int i = 0; i < 100; ++i) capture->offer(0, packet, uplink, Fate::received);
+      read();
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return true;
+  }
+};
+
+TEST_F(UnreadCapture, ItsPlaceIsGivenBack) {
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  grpc::ClientContext context;
+  const auto reader = stub->Capture(&context, v1::CaptureRequest());
+  v1::CaptureChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  EXPECT_FALSE(is_there_after(std::chrono::seconds(20)));
+  while (reader->Read(&chunk)) continue;
+  EXPECT_EQ(reader->Finish().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(capture("seconds: 1").status.ok());
+}
+
+TEST_F(UnreadCapture, WhoReadsKeepsIt) {
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  grpc::ClientContext context;
+  const auto reader = stub->Capture(&context, v1::CaptureRequest());
+  v1::CaptureChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  EXPECT_TRUE(is_there_after(milliseconds(1200), [&] { ASSERT_TRUE(reader->Read(&chunk)); }));
 }
 
 TEST_F(CaptureCall, AGatewayThatStopsEndsIt) {
