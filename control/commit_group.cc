@@ -12,11 +12,10 @@ model::Draft& CommitGroup::begin(int64_t now_ms) {
 // A draft that comes to nothing is taken back at once: the next one must not stand on what goes.
 void CommitGroup::add(std::optional<store::AnsweredRequest> request) {
   Member& member = members_.back();
-  member.changes = member.draft->changes();
+  member.changes = member.draft->close();
   member.request = std::move(request);
-  if (!member.changes.changes.empty())
-    member.draft->close();
-  else if (member.request)
+  if (!member.changes.changes.empty()) return;
+  if (member.request)
     member.draft.reset();
   else
     drop();
@@ -49,8 +48,7 @@ CommitGroup::Kept CommitGroup::keep() {
   Kept kept;
   for (Member& member : members_) {
     if (!member.draft) continue;
-    kept.events.push_back({member.changes.generation, member.draft->changed_objects()});
-    member.draft->keep();
+    kept.events.push_back({member.changes.generation, member.draft->keep()});
     kept.changes.generation = member.changes.generation;
     kept.changes.changes.insert(kept.changes.changes.end(),
                                 std::make_move_iterator(member.changes.changes.begin()),

@@ -37,6 +37,7 @@ Draft::~Draft() {
 void Draft::make(Change change) {
   const auto [known, is_new] = step_of_.emplace(key_of(change), steps_.size());
   ++made_;
+  changed_objects_.reset();
   const auto* eip = std::get_if<PutEip>(&change);
   if (eip != nullptr) written_rules_ += eip->eip.permit.size();
   const bool is_known =
@@ -60,22 +61,12 @@ Generation Draft::generation() const {
   return began_at_ + (changed ? 1 : 0);
 }
 
-ChangeSet Draft::changes() const {
-  ChangeSet all{generation(), {}};
-  all.changes.reserve(steps_.size());
-  for (const Step& step : steps_)
-    if (!is_nothing(step)) all.changes.push_back(step.last);
-  return all;
+const std::vector<ChangedObject>& Draft::changed_objects() const {
+  if (!changed_objects_) changed_objects_ = name_changed_objects();
+  return *changed_objects_;
 }
 
-std::vector<Change> Draft::before() const {
-  std::vector<Change> all;
-  all.reserve(steps_.size());
-  for (const Step& step : steps_) all.push_back(back_[step.first_back]);
-  return all;
-}
-
-std::vector<ChangedObject> Draft::changed_objects() const {
+std::vector<ChangedObject> Draft::name_changed_objects() const {
   std::vector<ChangedObject> objects;
   for (const Step& step : steps_) {
     const Change& before = back_[step.first_back];
@@ -89,18 +80,29 @@ std::vector<ChangedObject> Draft::changed_objects() const {
   return objects;
 }
 
-void Draft::close() {
+// Their names are made of the changes that go.
+ChangeSet Draft::close() {
+  static_cast<void>(changed_objects());
   model_.state_.generation = generation();
+  ChangeSet all{model_.state_.generation, {}};
+  all.changes.reserve(steps_.size());
+  for (Step& step : steps_)
+    if (!is_nothing(step)) all.changes.push_back(std::move(step.last));
+  return all;
 }
 
 // A draft on this one may have raised the generation further.
-void Draft::keep() {
+std::vector<ChangedObject> Draft::keep() {
+  static_cast<void>(changed_objects());
+  std::vector<ChangedObject> changed = std::move(*changed_objects_);
   began_at_ = generation();
   model_.state_.generation = std::max(model_.state_.generation, began_at_);
   steps_.clear();
   step_of_.clear();
   back_.clear();
+  changed_objects_.reset();
   made_ = written_rules_ = 0;
+  return changed;
 }
 
 }  // namespace portcullis::model

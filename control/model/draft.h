@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,17 +54,18 @@ class Draft {
   [[nodiscard]] uint64_t written_rules() const { return written_rules_; }
   // That the state has once it is kept.
   [[nodiscard]] Generation generation() const;
-  // As one change set: of each object the last word, which is all that matters.
-  [[nodiscard]] ChangeSet changes() const;
-  // What each object of changes(), and of what came and went, was before, as what makes it so.
-  [[nodiscard]] std::vector<Change> before() const;
-  // In the order of their first change. What was made and deleted again is not among them.
-  [[nodiscard]] std::vector<ChangedObject> changed_objects() const;
+  // In the order of their first change. What was made and deleted again is not among them. As long as nothing
+  // more is made.
+  [[nodiscard]] const std::vector<ChangedObject>& changed_objects() const;
+  // What objects were before, as what makes them so: of each object that has changed or came and went the
+  // first that is there.
+  [[nodiscard]] std::span<const Change> before() const { return back_; }
 
-  // Nothing more is drafted, and if anything has changed the generation is raised.
-  void close();
-  // Closes it and makes it come true. The draft is empty then.
-  void keep();
+  // Nothing more is drafted, and if anything has changed the generation is raised. What has, as one change
+  // set: of each object the last word, which is all that matters.
+  [[nodiscard]] ChangeSet close();
+  // It comes true. The draft is empty then, and gives what its changed objects were.
+  std::vector<ChangedObject> keep();
 
  private:
   struct Step {
@@ -71,6 +74,7 @@ class Draft {
   };
   // It was not there before, and is not after.
   [[nodiscard]] bool is_nothing(const Step& step) const;
+  [[nodiscard]] std::vector<ChangedObject> name_changed_objects() const;
 
   Model& model_;
   const int64_t now_ms_;
@@ -78,6 +82,7 @@ class Draft {
   std::vector<Step> steps_;  // one an object
   absl::flat_hash_map<ChangeKey, size_t, ChangeKeyHash> step_of_;
   std::vector<Change> back_;  // what takes the changes back, in their order
+  mutable std::optional<std::vector<ChangedObject>> changed_objects_;  // once asked for
   size_t made_ = 0;
   uint64_t written_rules_ = 0;
 };

@@ -68,11 +68,12 @@ void write(const Encapsulation& encapsulation, Vm& out) {
   }
 }
 
+// Into the same message one after another: what it has allocated for one change serves for the next.
 struct Writer {
   Change& out;
 
   void operator()(const model::PutVm& change) const {
-    Vm& vm = *out.mutable_put_vm();
+    Vm& vm = empty(*out.mutable_put_vm());
     vm.set_tenant(change.vm.tenant);
     vm.set_id(change.vm.id);
     vm.set_port(change.vm.location.port);
@@ -83,18 +84,19 @@ struct Writer {
     write(change.vm.location.encapsulation, vm);
   }
   void operator()(const model::DeleteVm& change) const {
-    out.mutable_delete_vm()->set_tenant(change.key.first);
-    out.mutable_delete_vm()->set_id(change.key.second);
+    VmKey& key = empty(*out.mutable_delete_vm());
+    key.set_tenant(change.key.first);
+    key.set_id(change.key.second);
   }
   void operator()(const model::PutPool& change) const {
-    Pool& pool = *out.mutable_put_pool();
+    Pool& pool = empty(*out.mutable_put_pool());
     pool.set_id(change.pool.id);
     write(change.pool.prefix, *pool.mutable_prefix());
     pool.set_provider(change.pool.kind == model::PoolKind::provider);
   }
   void operator()(const model::DeletePool& change) const { out.set_delete_pool(change.id); }
   void operator()(const model::PutEip& change) const {
-    Eip& eip = *out.mutable_put_eip();
+    Eip& eip = empty(*out.mutable_put_eip());
     write_address(change.eip.address, eip);
     eip.set_tenant(change.eip.tenant);
     eip.set_vm(change.eip.vm);
@@ -109,11 +111,12 @@ struct Writer {
     eip.set_flow_quota(change.eip.quota.flows);
   }
   void operator()(const model::DeleteEip& change) const {
-    write_address(change.address, *out.mutable_delete_eip());
-    out.mutable_delete_eip()->set_quarantine_until_ms(change.quarantine_until_ms);
+    ReleasedEip& released = empty(*out.mutable_delete_eip());
+    write_address(change.address, released);
+    released.set_quarantine_until_ms(change.quarantine_until_ms);
   }
   void operator()(const model::PutTenantQuota& change) const {
-    TenantQuota& quota = *out.mutable_put_tenant_quota();
+    TenantQuota& quota = empty(*out.mutable_put_tenant_quota());
     quota.set_tenant(change.quota.tenant);
     quota.set_eips(change.quota.eips);
     quota.set_rules(change.quota.rules);
@@ -121,6 +124,13 @@ struct Writer {
   }
   void operator()(const model::DeleteTenantQuota& change) const {
     out.set_delete_tenant_quota(change.tenant);
+  }
+
+ private:
+  template <typename Message>
+  static Message& empty(Message& message) {
+    message.Clear();
+    return message;
   }
 };
 
@@ -330,7 +340,7 @@ Expected<model::Change> read(const Change& in) {
   return refuse("it holds a change of a kind that this release does not know");
 }
 
-// A record of a thousand lists is a megabyte of messages.
+// Decoded, a record of a thousand lists is a megabyte of messages.
 google::protobuf::ArenaOptions in_large_blocks() {
   google::protobuf::ArenaOptions options;
   options.start_block_size = 4096;
@@ -340,12 +350,19 @@ google::protobuf::ArenaOptions in_large_blocks() {
 
 }  // namespace
 
+// A message of a repeated field is the bytes of its elements, one after another. (Protocol Buffers, Encoding:
+// "Last One Wins" and what is concatenated.)
 std::string encode(const model::ChangeSet& changes) {
-  google::protobuf::Arena arena(in_large_blocks());
-  ChangeSet& out = *google::protobuf::Arena::CreateMessage<ChangeSet>(&arena);
-  out.set_generation(changes.generation);
-  for (const model::Change& change : changes.changes) std::visit(Writer{*out.add_changes()}, change);
-  return out.SerializeAsString();
+  ChangeSet part;
+  part.set_generation(changes.generation);
+  std::string record = part.SerializeAsString();
+  part.clear_generation();
+  Change& out = *part.add_changes();
+  for (const model::Change& change : changes.changes) {
+    std::visit(Writer{out}, change);
+    part.AppendToString(&record);
+  }
+  return record;
 }
 
 Expected<model::ChangeSet> decode(std::string_view record) {

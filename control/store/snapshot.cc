@@ -38,9 +38,29 @@ bool makes_something(const model::Change& change) {
 
 }  // namespace
 
-void Snapshot::preserve(const std::vector<model::Change>& before) {
+void Snapshot::preserve(std::span<const model::Change> before) {
   if (phase_ >= Phase::preserved) return;  // everything else has been read
-  for (const model::Change& change : before) before_.emplace(model::key_of(change), change);
+  for (const model::Change& change : before)
+    if (model::ChangeKey key = model::key_of(change); !is_read(key))
+      before_.try_emplace(std::move(key), change);
+}
+
+bool Snapshot::is_read(const model::ChangeKey& key) const {
+  const auto is_within = [this](Phase phase, const auto& last, const auto& wanted) {
+    return phase_ > phase || (phase_ == phase && last && wanted <= *last);
+  };
+  struct IsRead {
+    const Snapshot& snapshot;
+    const decltype(is_within)& within;
+    bool operator()(const model::VmKey& vm) const { return within(Phase::vms, snapshot.vm_, vm); }
+    bool operator()(const std::string& pool) const { return within(Phase::pools, snapshot.pool_, pool); }
+    // One that rests may become an EIP, and is then met again.
+    bool operator()(const IpAddr& address) const { return within(Phase::eips, snapshot.eip_, address); }
+    bool operator()(const model::QuotaKey& quota) const {
+      return within(Phase::quotas, snapshot.quota_, quota);
+    }
+  };
+  return std::visit(IsRead{*this, is_within}, key);
 }
 
 model::ChangeSet Snapshot::next(const model::State& state, size_t most) {

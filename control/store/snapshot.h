@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,9 @@ class Snapshot {
   explicit Snapshot(model::Generation generation) : generation_(generation) {}
   [[nodiscard]] model::Generation generation() const { return generation_; }
 
-  // What the objects were that the state's next change set is about: to be called before next() sees it.
-  void preserve(const std::vector<model::Change>& before);
+  // What the objects were that the state's next change set is about: to be called before next() sees it. Of
+  // an object that is there more than once the first counts.
+  void preserve(std::span<const model::Change> before);
 
   // The next objects, as changes that make them out of nothing: `most` at most, each rule of a list counted
   // as one more, but one object at least. `state` is what the changes so far have made. Empty: all were
@@ -30,6 +32,8 @@ class Snapshot {
  private:
   enum class Phase : uint8_t { vms, pools, quarantine, eips, quotas, preserved, done };
 
+  // Whether what has this key, if anything, has been read as it was at the snapshot's moment.
+  [[nodiscard]] bool is_read(const model::ChangeKey& key) const;
   template <typename Objects, typename Key>
   void walk(const Objects& objects, std::optional<Key>& last, size_t most, model::ChangeSet& part);
   void give_preserved(size_t most, model::ChangeSet& part);
@@ -43,8 +47,7 @@ class Snapshot {
   std::optional<IpAddr> quarantine_;
   std::optional<IpAddr> eip_;
   std::optional<model::QuotaKey> quota_;
-  // Of each object that has changed since, what it was. Given at the end; one that was read before its change
-  // is given twice, alike.
+  // Of each object that has changed since and was not read before, what it was. Given at the end.
   std::map<model::ChangeKey, model::Change> before_;
 };
 

@@ -40,7 +40,7 @@ class SqliteStore final : public Store {
   [[nodiscard]] Expected<void> forget_requests(int64_t before_ms) override;
   [[nodiscard]] Expected<bool> compact(const model::State& state, size_t most) override;
   [[nodiscard]] bool is_compacting() const override { return compaction_ != Compaction::none; }
-  void preserve(const std::vector<model::Change>& before) override;
+  void preserve(std::span<const model::Change> before) override;
   [[nodiscard]] Size log_size() const override { return {head_ - base_.generation, log_bytes_}; }
   [[nodiscard]] uint64_t snapshot_bytes() const override { return snapshot_bytes_; }
   // Makes a new, empty and loaded store hold a state, and the answers that `next` gives until it gives none.

@@ -75,7 +75,7 @@ class Store {
   [[nodiscard]] virtual bool is_compacting() const = 0;
   // What the objects of the next change sets were before each: to be told in their order before append(),
   // while is_compacting().
-  virtual void preserve(const std::vector<model::Change>& before) = 0;
+  virtual void preserve(std::span<const model::Change> before) = 0;
 
   // Since the last snapshot.
   struct Size {

@@ -23,8 +23,11 @@ namespace portcullis {
 namespace {
 
 constexpr unsigned batch = 64;
-// Rings cannot be polled for: the longest that a punted packet waits.
+// Rings cannot be polled for: the longest that a punted packet waits, and one that comes after nothing has
+// for a while. A thousand turns a second are 4 % of a CPU, which control and gRPC may need.
 constexpr int sleep_ms = 1;
+constexpr int quiet_sleep_ms = 10;
+constexpr uint64_t quiet_after_ms = 2000;
 // The largest frame that a TAP of the largest MTU gives.
 constexpr size_t max_frame = 14 + 65535;
 
@@ -81,9 +84,11 @@ void PuntThread::run(const std::stop_token& stop) {
   pollfd sources[] = {{wake_, POLLIN, 0}, {tap_ ? tap_->descriptor() : -1, POLLIN, 0}};
   while (!stop.stop_requested()) {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    const bool is_busy =
-        turn(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()));
-    (void)poll(sources, std::size(sources), is_busy ? 0 : sleep_ms);
+    const auto now_ms =
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+    const bool is_busy = turn(now_ms);
+    const bool is_quiet = now_ms - last_punted_ms_ > quiet_after_ms;
+    (void)poll(sources, std::size(sources), is_busy ? 0 : is_quiet ? quiet_sleep_ms : sleep_ms);
     // Someone removed the device.
     if ((sources[1].revents & POLLERR) != 0) sources[1].fd = -1;
   }
@@ -102,6 +107,7 @@ bool PuntThread::take_punted(uint64_t now_ms) {
   rte_mbuf* packets[batch];
   const unsigned taken =
       rte_ring_sc_dequeue_burst(config_.from_worker, reinterpret_cast<void**>(packets), batch, nullptr);
+  if (taken != 0) last_punted_ms_ = now_ms;
   for (unsigned n = 0; n < taken; ++n) {
     EthernetHeader ethernet{};
     Cursor cursor(bytes_of(packets[n]));

@@ -110,7 +110,8 @@ class PuntThread {
   };
   std::vector<NeighborResolver> neighbors_;
   PuntCounters counters_{};
-  int wake_ = -1;  // eventfd that ends a sleep
+  uint64_t last_punted_ms_ = 0;  // when a worker had something
+  int wake_ = -1;                // eventfd that ends a sleep
   std::jthread thread_;
 };
 

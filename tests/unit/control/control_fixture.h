@@ -87,7 +87,7 @@ class MemoryStore final : public store::Store {
     return false;
   }
   bool is_compacting() const override { return steps_ != 0; }
-  void preserve(const std::vector<model::Change>& before) override {
+  void preserve(std::span<const model::Change> before) override {
     disk_.preserved.insert(disk_.preserved.end(), before.begin(), before.end());
   }
   Size log_size() const override { return {disk_.log.size(), disk_.log.size() * disk_.record_bytes}; }

@@ -37,12 +37,14 @@ TEST_F(DraftTest, PlansBuildOnEachOtherAndBecomeOneChangeSet) {
   ASSERT_TRUE(tagged);
   ASSERT_TRUE(draft.carry_out(draft.model().plan_set_tag("acme", eip->address, {"db"})));
   EXPECT_EQ(draft.steps(), 3u) << "a repeat is none";
-  EXPECT_EQ(draft.changes(), (ChangeSet{before + 1, {PutVm{vm("acme", "db", "10.0.0.9")}, PutEip{*tagged}}}));
-  EXPECT_EQ(draft.changed_objects(),
-            (std::vector<ChangedObject>{{"tenants/acme/vms/db", ChangeKind::created},
-                                        {"tenants/acme/eips/203.0.113.2", ChangeKind::created}}));
+  const std::vector<ChangedObject> changed{{"tenants/acme/vms/db", ChangeKind::created},
+                                           {"tenants/acme/eips/203.0.113.2", ChangeKind::created}};
+  EXPECT_EQ(draft.changed_objects(), changed);
   EXPECT_EQ(generation(), before);
-  draft.keep();
+  EXPECT_EQ(draft.close(), (ChangeSet{before + 1, {PutVm{vm("acme", "db", "10.0.0.9")}, PutEip{*tagged}}}));
+  EXPECT_EQ(generation(), before + 1);
+  EXPECT_EQ(draft.changed_objects(), changed) << "by name, also when the changes are gone";
+  EXPECT_EQ(draft.keep(), changed);
   EXPECT_EQ(generation(), before + 1);
   EXPECT_EQ(tagged->binding_generation, before + 1);
 }
@@ -71,9 +73,9 @@ TEST_F(DraftTest, WhatCameAndWentIsNoChange) {
   ASSERT_TRUE(draft.carry_out(draft.model().plan_create_vm(vm("acme", "db", "10.0.0.9"))));
   ASSERT_TRUE(draft.carry_out(draft.model().plan_delete_vm({"acme", "db"})));
   EXPECT_TRUE(draft.changed_objects().empty());
-  EXPECT_TRUE(draft.changes().changes.empty());
   const Generation before = generation();
-  draft.keep();
+  EXPECT_TRUE(draft.close().changes.empty());
+  EXPECT_TRUE(draft.keep().empty());
   EXPECT_EQ(generation(), before);
 }
 
@@ -85,8 +87,8 @@ TEST_F(DraftTest, AnEipThatCameAndWentRests) {
   ASSERT_TRUE(eip);
   ASSERT_TRUE(draft.carry_out(draft.model().plan_release_eip("acme", eip->address, now)));
   EXPECT_TRUE(draft.changed_objects().empty());
-  EXPECT_EQ(draft.changes().changes.size(), 1u);
-  draft.keep();
+  EXPECT_EQ(draft.close().changes.size(), 1u);
+  EXPECT_TRUE(draft.keep().empty()) << "an address that rests is no object";
   EXPECT_EQ(generation(), before + 1);
 }
 
@@ -107,8 +109,8 @@ TEST_F(DraftTest, CountsTheRulesThatItWrites) {
 TEST_F(DraftTest, AnEmptyOneKeepsTheGeneration) {
   const Generation before = generation();
   Draft draft(model_, now);
-  EXPECT_EQ(draft.changes(), (ChangeSet{before, {}}));
-  draft.keep();
+  EXPECT_EQ(draft.close(), (ChangeSet{before, {}}));
+  EXPECT_TRUE(draft.keep().empty());
   EXPECT_EQ(generation(), before);
 }
 

@@ -42,7 +42,7 @@ class MemoryStore final : public store::Store {
   Expected<void> forget_requests(int64_t) override { return {}; }
   Expected<bool> compact(const model::State&, size_t) override { return false; }
   bool is_compacting() const override { return false; }
-  void preserve(const std::vector<model::Change>&) override {}
+  void preserve(std::span<const model::Change>) override {}
   Size log_size() const override { return {}; }
   uint64_t snapshot_bytes() const override { return 0; }
 

@@ -47,7 +47,8 @@ model::Change random_change(Random& random) {
 
 void change(model::State& state, Random& random, Snapshot* snapshot) {
   model::ChangeSet changes{state.generation + 1, {random_change(random)}};
-  if (snapshot != nullptr) snapshot->preserve({model::inverse(state, changes.changes[0])});
+  const model::Change before = model::inverse(state, changes.changes[0]);
+  if (snapshot != nullptr) snapshot->preserve({&before, 1});
   model::apply(state, changes);
 }
 
