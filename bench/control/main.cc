@@ -69,18 +69,43 @@ nlohmann::ordered_json summary(const std::vector<double>& values) {
       {"median", at_percent(values, 50)}, {"min", at_percent(values, 0)}, {"max", at_percent(values, 100)}};
 }
 
-// Of the changes between two looks at the gateway: the share that every worker enforced within a millisecond
-// of their being durable.
-double soon_enforced(const v1::Gateway& before, const v1::Gateway& after) {
-  uint64_t soon = 0, all = 0;
-  for (int i = 0; i < after.publishing().buckets_size(); ++i) {
-    const v1::Durations::Bucket& bucket = after.publishing().buckets(i);
-    const uint64_t times = bucket.times() - before.publishing().buckets(i).times();
-    all += times;
-    if (bucket.up_to_microseconds() != 0 && bucket.up_to_microseconds() <= 1000) soon += times;
+// How long changes took from being durable to being enforced by every worker, between two looks at the
+// gateway.
+class Publishing {
+ public:
+  Publishing(const v1::Gateway& before, const v1::Gateway& after) {
+    for (int i = 0; i < after.publishing().buckets_size(); ++i) {
+      const v1::Durations::Bucket& bucket = after.publishing().buckets(i);
+      buckets_.push_back({bucket.up_to_microseconds(),
+                          static_cast<double>(bucket.times() - before.publishing().buckets(i).times())});
+      all_ += buckets_.back().times;
+    }
   }
-  return static_cast<double>(soon) / static_cast<double>(all);
-}
+  // The share of them that took a millisecond at most.
+  [[nodiscard]] double soon() const {
+    double soon = 0;
+    for (const Bucket& bucket : buckets_)
+      if (bucket.up_to_us != 0 && bucket.up_to_us <= 1000) soon += bucket.times;
+    return soon / all_;
+  }
+  // What so many percent of them took at most, as far as the gateway's buckets tell; null beyond the last
+  // bound.
+  [[nodiscard]] nlohmann::ordered_json at_most_us(double percent) const {
+    double sum = 0;
+    for (const Bucket& bucket : buckets_)
+      if ((sum += bucket.times) >= all_ * percent / 100)
+        return bucket.up_to_us != 0 ? nlohmann::ordered_json(bucket.up_to_us) : nlohmann::ordered_json();
+    return {};
+  }
+
+ private:
+  struct Bucket {
+    uint64_t up_to_us;  // 0: without a bound
+    double times;
+  };
+  std::vector<Bucket> buckets_;
+  double all_ = 0;
+};
 
 nlohmann::ordered_json of_updates(const Updates& updates) {
   const double seconds = updates.taken.count();
@@ -156,6 +181,7 @@ class Session {
     const Seconds seconds(options_.seconds);
     std::vector<double> idle, dry, real, rates, dips;
     Updates all;
+    const v1::Gateway at_first = controller.gateway();
     for (uint32_t round = 0; round < options_.rounds; ++round) {
       say("round %u of %u: lists are changed, %u in a call", round + 1, options_.rounds, options_.batch);
       idle.push_back(passing(controller, [&] { std::this_thread::sleep_for(seconds); }));
@@ -179,7 +205,11 @@ class Session {
       all.gateway_cpu += done.gateway_cpu;
       all.latencies_us.insert(all.latencies_us.end(), done.latencies_us.begin(), done.latencies_us.end());
     }
+    const v1::Gateway before = controller.gateway();
+    const Publishing publishing(at_first, before);
     report["updates"] = of_updates(all);
+    report["updates"]["enforced_p50_at_most_us"] = publishing.at_most_us(50);
+    report["updates"]["enforced_p99_at_most_us"] = publishing.at_most_us(99);
     report["updates"]["batch"] = options_.batch;
     report["updates"]["streams"] = options_.streams;
     report["updates"]["by_round"] = rates;
@@ -188,9 +218,8 @@ class Session {
                          {"with_publication_pps", summary(real)},
                          {"dip", summary(dips)}};
     say("one list a call");
-    const v1::Gateway before = controller.gateway();
     report["single"] = of_updates(controller.single(options_.eips, seconds, gateway));
-    report["single"]["enforced_within_1_ms"] = soon_enforced(before, controller.gateway());
+    report["single"]["enforced_within_1_ms"] = Publishing(before, controller.gateway()).soon();
   }
 
   const Options& options_;
@@ -213,6 +242,13 @@ void print(const nlohmann::ordered_json& report) {
               number("/updates/lists_per_s"), number("/updates/batch"), number("/updates/streams"));
   std::printf("  a call         %10.0f  us, p99 %.0f, longest %.0f, until all of it is enforced\n",
               number("/updates/p50_us"), number("/updates/p99_us"), number("/updates/max_us"));
+  const auto bound = [&](const char* pointer) {
+    const auto& value = report.at(nlohmann::ordered_json::json_pointer(pointer));
+    return value.is_null() ? std::string("unknown") : std::to_string(value.get<uint64_t>());
+  };
+  std::printf("  of that        %10s  us at most from being durable to being enforced, p99 %s\n",
+              bound("/updates/enforced_p50_at_most_us").c_str(),
+              bound("/updates/enforced_p99_at_most_us").c_str());
   std::printf("  CPUs           %10.2f  the client's, %.2f the gateway's without its worker\n",
               number("/updates/client_cpu"), number("/updates/gateway_cpu"));
   std::printf(

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "control/service/convert.h"
@@ -111,10 +112,14 @@ Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& requ
       if (!vm) return Unexpected(vm.error());
       const model::Location& location = (*vm)->location;
       const auto port = std::ranges::find(sources_.ports, location.port, &PortFacts::name);
-      return CaptureFilter::Endpoint{.eip = key->address,
-                                     .dip = (*vm)->dip_of(key->address.family()).value_or(key->address),
-                                     .mac = location.mac,
-                                     .port = port == sources_.ports.end() ? PortId{max_ports} : port->id};
+      CaptureFilter::Endpoint place{.eip = key->address,
+                                    .dip = (*vm)->dip_of(key->address.family()).value_or(key->address),
+                                    .mac = location.mac,
+                                    .port = port == sources_.ports.end() ? PortId{max_ports} : port->id,
+                                    .encapsulation = location.encapsulation};
+      if (!std::holds_alternative<std::monostate>(location.encapsulation))
+        place.link = sources_.tables->links.find(LinkKey::of(place.port, location.encapsulation));
+      return place;
     });
     if (!endpoint) return Unexpected(std::move(endpoint.error()));
     filter.endpoint = *endpoint;

@@ -4,39 +4,66 @@
 #include <rte_rcu_qsbr.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
+#include <variant>
 
 #include "dataplane/capture/frame_summary.h"
 
 namespace portcullis {
-bool CaptureFilter::is_about(const rte_mbuf& packet, PortId port) const {
+
+namespace {
+
+Encapsulation encapsulation_of(const FrameSummary& frame) {
+  return frame.tags == VlanTags() ? Encapsulation() : frame.tags;
+}
+
+// Whether the frame inside the other is of that tunnel, in either direction.
+bool is_carried(const FrameSummary& outer, const Encapsulation& encapsulation) {
+  const auto* const tunnel = std::get_if<Tunnel>(&encapsulation);
+  return tunnel != nullptr && tunnel->protocol == outer.tunnel && tunnel->vni == outer.vni &&
+         (outer.source == tunnel->remote || outer.destination == tunnel->remote);
+}
+
+}  // namespace
+
+bool CaptureFilter::is_about(const rte_mbuf& packet, PortId port, std::optional<LinkId> taken_off) const {
   if (!address && !endpoint) return true;
   bool names_address = !address, is_of_endpoint = !endpoint;
   // A frame, and that of a tunnel inside it. Headers lie in the first buffer.
   std::span<const uint8_t> frame(rte_pktmbuf_mtod(&packet, const uint8_t*), packet.data_len);
+  std::optional<FrameSummary> outer;
   for (int level = 0; level < 2; ++level) {
     const std::optional<FrameSummary> summary = summary_of(frame);
     if (!summary) break;
     const auto names = [&](const IpAddr& wanted) {
       return summary->source == wanted || summary->destination == wanted;
     };
+    const auto is_on_its_link = [&] {
+      if (taken_off) return !outer && taken_off == endpoint->link;
+      return outer ? is_carried(*outer, endpoint->encapsulation)
+                   : encapsulation_of(*summary) == endpoint->encapsulation;
+    };
     if (address && names(*address)) names_address = true;
     if (endpoint) {
-      const bool is_at_home = endpoint->port == port && (summary->source_mac == endpoint->mac ||
-                                                         summary->destination_mac == endpoint->mac);
+      const bool is_at_home =
+          endpoint->port == port && is_on_its_link() &&
+          (summary->source_mac == endpoint->mac || summary->destination_mac == endpoint->mac);
       if (names(endpoint->eip) || (is_at_home && names(endpoint->dip))) is_of_endpoint = true;
     }
     if ((names_address && is_of_endpoint) || summary->inner_frame == 0) break;
     frame = frame.subspan(summary->inner_frame);
+    outer = summary;
   }
   return names_address && is_of_endpoint;
 }
 
-void Capture::offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate fate, Drop reason) noexcept {
+void Capture::offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate fate, Drop reason,
+                    std::optional<LinkId> taken_off) noexcept {
   if (!filter.fates[static_cast<size_t>(fate)] || !filter.ports[port]) return;
   if (fate == Fate::dropped && !filter.reasons[static_cast<size_t>(reason)]) return;
-  if (!filter.is_about(packet, port)) return;
+  if (!filter.is_about(packet, port, taken_off)) return;
   Share& share = shares[worker];
   if (++share.passed_over < filter.one_in) return;
   share.passed_over = 0;

@@ -34,7 +34,9 @@ struct Capture {
   std::vector<Share> shares;  // by worker
 
   // The worker: copies a packet that the filter asks for.
-  void offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate fate, Drop reason = {}) noexcept;
+  // `taken_off`: as CaptureFilter::is_about says.
+  void offer(uint32_t worker, const rte_mbuf& packet, PortId port, Fate fate, Drop reason = {},
+             std::optional<LinkId> taken_off = {}) noexcept;
 };
 
 class Captures {

@@ -11,6 +11,7 @@
 #include "dataplane/tables/binding.h"
 #include "dataplane/tables/port.h"
 #include "src/net/address.h"
+#include "src/net/encapsulation.h"
 
 namespace portcullis {
 
@@ -22,8 +23,11 @@ struct CaptureFilter {
   struct Endpoint {
     IpAddr eip;
     IpAddr dip;
-    Mac mac;  // with the next, where the private address is its
+    // With these, where the private address is its.
+    Mac mac;
     PortId port = 0;
+    Encapsulation encapsulation = {};
+    std::optional<LinkId> link = {};  // the number of that on the port; none: it is untagged
   };
 
   std::array<bool, 4> fates{};             // by Fate
@@ -34,8 +38,10 @@ struct CaptureFilter {
   uint32_t snap_length = UINT32_MAX;  // bytes of a frame that are copied
   uint32_t one_in = 1;                // of so many packets, on each worker
 
-  // Whether a frame of that port is to or from the address and the endpoint.
-  [[nodiscard]] bool is_about(const rte_mbuf& packet, PortId port) const;
+  // Whether a frame of that port is to or from the address and the endpoint. `taken_off`: the link whose tags
+  // or headers it has no more; none: it is as it came, or as it leaves.
+  [[nodiscard]] bool is_about(const rte_mbuf& packet, PortId port,
+                              std::optional<LinkId> taken_off = {}) const;
 };
 
 }  // namespace portcullis

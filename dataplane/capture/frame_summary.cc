@@ -9,19 +9,24 @@
 namespace portcullis {
 namespace {
 
-// IEEE 802.1ad: a service tag and a customer tag.
-constexpr int most_tags = 2;
 constexpr int most_extension_headers = 4;
 
 void read_inner_frame(FrameSummary& summary, Cursor& rest, Port port) {
+  constexpr unsigned reserved_bits = 8;  // below a VNI
+  const auto found = [&](TunnelProtocol tunnel, Be32 vni) {
+    summary.inner_frame = rest.offset();
+    summary.tunnel = tunnel;
+    summary.vni = vni.host() >> reserved_bits;
+  };
   if (port == udp_port::vxlan) {
-    if (rest.skip(sizeof(VxlanHeader))) summary.inner_frame = rest.offset();
+    VxlanHeader vxlan;
+    if (rest.read(vxlan)) found(TunnelProtocol::vxlan, vxlan.vni);
   } else if (port == udp_port::geneve) {
     GeneveHeader geneve;
     constexpr unsigned options_mask = 0x3f;
     if (rest.read(geneve) && geneve.protocol == ether_type::ethernet &&
         rest.skip(size_t{4} * (geneve.version_length & options_mask)))
-      summary.inner_frame = rest.offset();
+      found(TunnelProtocol::geneve, geneve.vni);
   }
 }
 
@@ -96,8 +101,13 @@ std::optional<FrameSummary> summary_of(std::span<const uint8_t> frame) {
   summary.source_mac = ethernet.source;
   summary.destination_mac = ethernet.destination;
   Be16 type = ethernet.ether_type;
-  for (int n = 0; n < most_tags && ether_type::is_vlan(type); ++n)
-    if (!rest.skip(sizeof(Be16)) || !rest.read(type)) return summary;
+  constexpr unsigned identifier_mask = 0xfff;
+  for (uint16_t* const identifier : {&summary.tags.outer, &summary.tags.inner}) {
+    if (!ether_type::is_vlan(type)) break;
+    Be16 control;
+    if (!rest.read(control) || !rest.read(type)) return summary;
+    *identifier = static_cast<uint16_t>(control.host() & identifier_mask);
+  }
   if (type == ether_type::ipv4) read_ipv4(summary, rest);
   if (type == ether_type::ipv6) read_ipv6(summary, rest);
   if (type == ether_type::arp) read_arp(summary, rest);

@@ -9,12 +9,14 @@
 #include <string>
 
 #include "src/net/address.h"
+#include "src/net/encapsulation.h"
 
 namespace portcullis {
 
 struct FrameSummary {
   Mac source_mac;
   Mac destination_mac;
+  VlanTags tags;  // identifiers of the first two; 0: there is no such tag, or it is a priority alone
   // Of ARP the sender's and the target's.
   std::optional<IpAddr> source;
   std::optional<IpAddr> destination;
@@ -30,6 +32,8 @@ struct FrameSummary {
   };
   std::optional<Icmp> icmp;
   size_t inner_frame = 0;  // where that of VXLAN or Geneve begins, by their UDP ports; 0: there is none
+  TunnelProtocol tunnel = TunnelProtocol::vxlan;  // that it is in, and by which number
+  uint32_t vni = 0;
 };
 
 // Nothing of a frame that is too short for an Ethernet header.

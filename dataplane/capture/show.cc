@@ -1,5 +1,7 @@
 #include "dataplane/capture/show.h"
 
+#include <optional>
+
 #include "dataplane/capture/capture.h"
 #include "dataplane/capture/denied_log.h"
 #include "dataplane/worker_state.h"
@@ -11,6 +13,11 @@ namespace {
 // Null: it is a capture.
 Tracer* tracer_of(const WorkerState& worker) {
   return worker.capture->shares[worker.config.id].tracer.get();
+}
+
+// By which link it came, if decapsulate has taken off what that adds.
+std::optional<LinkId> taken_off(const Burst& burst, uint32_t i) {
+  return (burst.from_link >> i & 1) != 0 ? std::optional(burst.in_link[i]) : std::nullopt;
 }
 
 }  // namespace
@@ -45,7 +52,8 @@ void show_originated(const WorkerState& worker, const rte_mbuf& frame) noexcept 
 
 void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noexcept {
   if (Tracer* const tracer = tracer_of(worker)) return tracer->punt(i);
-  worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::punted);
+  worker.capture->offer(worker.config.id, *burst.mbuf[i], burst.in_port, Fate::punted, {},
+                        taken_off(burst, i));
 }
 
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept {
@@ -55,7 +63,9 @@ void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Dro
   // It is translated by then, as it would have left.
   const bool is_leaving = reason == Drop::transmit_full && (burst.answered >> i & 1) == 0;
   const PortId port = is_leaving ? burst.out_port[i] : burst.in_port;
-  worker.capture->offer(worker.config.id, *burst.mbuf[i], port, Fate::dropped, reason);
+  // What finds no room has been given the headers of the link by which it leaves.
+  worker.capture->offer(worker.config.id, *burst.mbuf[i], port, Fate::dropped, reason,
+                        reason == Drop::transmit_full ? std::nullopt : taken_off(burst, i));
 }
 
 void show_and_drop(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) noexcept {

@@ -58,15 +58,16 @@ struct Decapsulate {
       const uint32_t received = mbuf->pkt_len;
       Outer outer;
       Refusal refusal = OuterHeaders::find(outer, mbuf, burst.in_port, port, tables);
-      if (!refusal.is_one() && outer.length != 0) refusal = take_off(outer, mbuf, port);
+      const bool is_from_link = !refusal.is_one() && outer.length != 0;
+      if (is_from_link) refusal = take_off(outer, mbuf, port);
       if (refusal.is_one()) {
         removed_packets += 1;
         removed_bytes += received;
-        drop(burst, worker, i, refusal.reason());
+        lose(burst, worker, i, refusal.reason(), is_from_link ? outer.link : burst.in_port);
         continue;
       }
       removed_bytes += received - mbuf->pkt_len;
-      if (outer.length != 0) {
+      if (is_from_link) {
         burst.from_link |= uint64_t{1} << kept;
         burst.in_link[kept] = outer.link;
       }
@@ -79,6 +80,17 @@ struct Decapsulate {
     burst.count = kept;
     burst.live = kept == burst_size ? ~uint64_t{0} : (uint64_t{1} << kept) - 1;
     std::fill_n(burst.mbuf + kept, burst_lookahead, burst.mbuf[kept == 0 ? 0 : kept - 1]);
+  }
+
+  // Whoever looks learns by which link it came. Its place is one of a packet that is not looked at yet.
+  static void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason, LinkId link) {
+    const uint64_t others = burst.from_link;
+    if (link != burst.in_port) {
+      burst.from_link |= uint64_t{1} << i;
+      burst.in_link[i] = link;
+    }
+    drop(burst, worker, i, reason);
+    burst.from_link = others;
   }
 
   static Refusal take_off(const Outer& outer, rte_mbuf* mbuf, const PortInfo& port) {

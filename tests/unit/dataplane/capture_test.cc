@@ -425,16 +425,22 @@ TEST(FrameSummary, LooksBehindTags) {
   for (int tags = 1; tags <= 2; ++tags) {
     frame.insert(frame.begin() + 12, {0x81, 0x00, 0x00, 0x64});
     EXPECT_EQ(summary_of(frame)->source, IpAddr(client)) << tags;
+    EXPECT_EQ(summary_of(frame)->tags, (tags == 1 ? VlanTags{100} : VlanTags{100, 100}));
   }
 }
 
 TEST(FrameSummary, FindsTheFrameInATunnel) {
   Packet packet{.source = client, .destination = web, .destination_port = 4789, .payload = Bytes(20, 0)};
+  packet.payload[4] = 0xab, packet.payload[5] = 0xcd, packet.payload[6] = 0xef;
   EXPECT_EQ(summary_of(build(packet))->inner_frame, 14u + 20 + 8 + 8);
+  EXPECT_EQ(summary_of(build(packet))->tunnel, TunnelProtocol::vxlan);
+  EXPECT_EQ(summary_of(build(packet))->vni, 0xabcdefu);
   packet.destination_port = 6081;
   packet.payload[0] = 2;  // words of options
   packet.payload[2] = 0x65, packet.payload[3] = 0x58;
   EXPECT_EQ(summary_of(build(packet))->inner_frame, 14u + 20 + 8 + 8 + 8);
+  EXPECT_EQ(summary_of(build(packet))->tunnel, TunnelProtocol::geneve);
+  EXPECT_EQ(summary_of(build(packet))->vni, 0xabcdefu);
   packet.payload[0] = 0x3f;
   EXPECT_EQ(summary_of(build(packet))->inner_frame, 0u) << "beyond the frame";
   packet.destination_port = 6082;
