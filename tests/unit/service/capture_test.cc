@@ -20,6 +20,16 @@ using std::chrono::steady_clock;
 class CaptureCall : public Api {
  protected:
   Answer capture(const std::string& text) { return call<v1::CaptureRequest>("ObserveService/Capture", text); }
+  // A caller may be told of its end before the gateway has put all away.
+  void expect_free_soon() {
+    Answer next;
+    for (const auto began = steady_clock::now(); steady_clock::now() - began < std::chrono::seconds(5);) {
+      next = capture("seconds: 1");
+      if (next.status.ok()) break;
+    }
+    EXPECT_TRUE(next.status.ok()) << next.status.error_message();
+    EXPECT_EQ(plane_.tables->capture.load(), nullptr);
+  }
   static std::string field_of(const Answer& answer) {
     google::rpc::Status details;
     google::rpc::BadRequest bad_request;
@@ -94,19 +104,13 @@ TEST_F(CaptureCall, ACallerThatGoesAwayGivesItsPlaceBack) {
     context.TryCancel();
     EXPECT_EQ(reader->Finish().error_code(), grpc::CANCELLED);
   }
-  Answer next;
-  for (const auto began = steady_clock::now(); steady_clock::now() - began < std::chrono::seconds(5);) {
-    next = capture("seconds: 1");
-    if (next.status.ok()) break;
-  }
-  EXPECT_TRUE(next.status.ok()) << next.status.error_message();
-  EXPECT_EQ(plane_.tables->capture.load(), nullptr);
+  expect_free_soon();
 }
 
 // Of whom no more is read than the connection takes by itself.
 class UnreadCapture : public CaptureCall {
  protected:
-  std::chrono::milliseconds patience() const override { return milliseconds(300); }
+  std::chrono::milliseconds patience() const override { return milliseconds(1000); }
 
   // Shows long packets while the capture goes on; whether it still does after that long.
   bool is_there_after(
@@ -137,7 +141,7 @@ TEST_F(UnreadCapture, ItsPlaceIsGivenBack) {
   EXPECT_FALSE(is_there_after(std::chrono::seconds(20)));
   while (reader->Read(&chunk)) continue;
   EXPECT_EQ(reader->Finish().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(capture("seconds: 1").status.ok());
+  expect_free_soon();
 }
 
 TEST_F(UnreadCapture, WhoReadsKeepsIt) {
@@ -146,7 +150,7 @@ TEST_F(UnreadCapture, WhoReadsKeepsIt) {
   const auto reader = stub->Capture(&context, v1::CaptureRequest());
   v1::CaptureChunk chunk;
   ASSERT_TRUE(reader->Read(&chunk));
-  EXPECT_TRUE(is_there_after(milliseconds(1200), [&] { ASSERT_TRUE(reader->Read(&chunk)); }));
+  EXPECT_TRUE(is_there_after(milliseconds(2500), [&] { ASSERT_TRUE(reader->Read(&chunk)); }));
 }
 
 TEST_F(CaptureCall, AGatewayThatStopsEndsIt) {
