@@ -15,8 +15,11 @@ namespace portcullis {
 
 namespace {
 
-Encapsulation encapsulation_of(const FrameSummary& frame) {
-  return frame.tags == VlanTags() ? Encapsulation() : frame.tags;
+// Whether a frame that no tunnel carries has these tags, or none if it should be untagged.
+bool is_tagged(const FrameSummary& frame, const Encapsulation& encapsulation) {
+  if (std::holds_alternative<Tunnel>(encapsulation)) return false;
+  const auto* const tags = std::get_if<VlanTags>(&encapsulation);
+  return frame.tags == (tags != nullptr ? *tags : VlanTags());
 }
 
 // Whether the frame inside the other is of that tunnel, in either direction.
@@ -43,7 +46,7 @@ bool CaptureFilter::is_about(const rte_mbuf& packet, PortId port, std::optional<
     const auto is_on_its_link = [&] {
       if (taken_off) return !outer && taken_off == endpoint->link;
       return outer ? is_carried(*outer, endpoint->encapsulation)
-                   : encapsulation_of(*summary) == endpoint->encapsulation;
+                   : is_tagged(*summary, endpoint->encapsulation);
     };
     if (address && names(*address)) names_address = true;
     if (endpoint) {
