@@ -1,7 +1,5 @@
 #include "control/service/observe_service.h"
 
-#include <spdlog/spdlog.h>
-
 #include <chrono>
 #include <numeric>
 #include <optional>
@@ -229,12 +227,6 @@ grpc::Status ObserveService::WatchEvents(grpc::ServerContext* context, const v1:
   const Expected<Identity> caller = identity_of(*context);
   if (!caller) return to_status(caller.error());
   return watch(*caller, *request, sender(*context, *caller, *writer), [&] { return context->IsCancelled(); });
-}
-
-void ObserveService::give_up(grpc::ServerContext& context, const Identity& caller) const {
-  spdlog::warn("{} reads nothing of what is sent for {:.0f} s: the call is cancelled", caller.name(),
-               std::chrono::duration<double>(sources_.patience).count());
-  context.TryCancel();
 }
 
 grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEventsRequest& request,

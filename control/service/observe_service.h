@@ -104,11 +104,10 @@ class ObserveService final : public v1::ObserveService::Service {
   [[nodiscard]] auto sender(grpc::ServerContext& context, const Identity& caller,
                             grpc::ServerWriter<Message>& writer) {
     return [&](const Message& message) {
-      const Patience::Wait waiting = patience_.wait([&] { give_up(context, caller); });
+      const Patience::Wait waiting = patience_.wait(caller.name(), [&] { context.TryCancel(); });
       return writer.Write(message);
     };
   }
-  void give_up(grpc::ServerContext& context, const Identity& caller) const;
   [[nodiscard]] Expected<CaptureFilter> filter_of(const v1::CaptureRequest& request);
   // What is said of it in a file's header and in the log. A comment has room for 65,535 bytes.
   [[nodiscard]] static std::string description_of(const v1::CaptureRequest& request);

@@ -1,5 +1,7 @@
 #include "control/service/patience.h"
 
+#include <spdlog/spdlog.h>
+
 namespace portcullis::service {
 
 Patience::Patience(Clock::duration limit)
@@ -7,9 +9,10 @@ Patience::Patience(Clock::duration limit)
 
 Patience::~Patience() = default;
 
-uint64_t Patience::begin(GiveUp give_up) {
+uint64_t Patience::begin(std::string caller, GiveUp give_up) {
   const std::scoped_lock lock(mutex_);
-  waiting_.emplace_hint(waiting_.end(), ++last_, Waiting{Clock::now() + limit_, std::move(give_up)});
+  waiting_.emplace_hint(waiting_.end(), ++last_,
+                        Waiting{Clock::now() + limit_, std::move(caller), std::move(give_up)});
   if (waiting_.size() == 1) changed_.notify_one();
   return last_;
 }
@@ -19,8 +22,9 @@ void Patience::end(uint64_t number) {
   waiting_.erase(number);
 }
 
-// give_up() is called with the lock held, so that what it is about is still there. A wait that ends wakes
-// nobody: the thread looks again when that would have been given up.
+// give_up() is called with the lock held, so that what it is about is still there; the log may take its time,
+// and is written without it. A wait that ends wakes nobody: the thread looks again when that would have been
+// given up.
 void Patience::watch(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
@@ -28,7 +32,12 @@ void Patience::watch(const std::stop_token& stop) {
       changed_.wait(lock, stop, [&] { return !waiting_.empty(); });
     } else if (const auto first = waiting_.begin(); Clock::now() >= first->second.end) {
       first->second.give_up();
+      const std::string caller = std::move(first->second.caller);
       waiting_.erase(first);
+      lock.unlock();
+      spdlog::warn("{} has read nothing of what is sent for {:.0f} s: the call is cancelled", caller,
+                   std::chrono::duration<double>(limit_).count());
+      lock.lock();
     } else {
       changed_.wait_until(lock, stop, Clock::time_point(first->second.end), [] { return false; });
     }

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -37,16 +38,20 @@ class Patience {
     const uint64_t number_;
   };
 
-  // `give_up`: called once the limit has passed, by the thread; not after ~Wait. It does not wait itself.
-  [[nodiscard]] Wait wait(GiveUp give_up) { return {*this, begin(std::move(give_up))}; }
+  // `give_up`: called once the limit has passed, by the thread; not after ~Wait. It does not wait itself. The
+  // log has a line then, of `caller`.
+  [[nodiscard]] Wait wait(std::string caller, GiveUp give_up) {
+    return {*this, begin(std::move(caller), std::move(give_up))};
+  }
 
  private:
   struct Waiting {
     Clock::time_point end;
+    std::string caller;
     GiveUp give_up;
   };
 
-  [[nodiscard]] uint64_t begin(GiveUp give_up);
+  [[nodiscard]] uint64_t begin(std::string caller, GiveUp give_up);
   void end(uint64_t number);
   void watch(const std::stop_token& stop);
 

@@ -103,8 +103,8 @@ Expected<void> SqliteStore::set_durability() {
   if (mode.bytes(0) != "wal")
     return fail(ErrorCode::internal, "SQLite keeps no write-ahead log for " + path_);
   mode = Statement();
-  // Debian's SQLite overwrites what is deleted with zeros, which writes every record a second time. None is a
-  // secret that what is there now is not.
+  // Debian's SQLite overwrites what is deleted with zeros, which writes every record a second time. What
+  // keeps old records from others is what keeps today's: the file's mode.
   if (const int set = connection_.execute("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
                                           "PRAGMA secure_delete = OFF; PRAGMA journal_size_limit = 16777216");
       set != SQLITE_OK) {

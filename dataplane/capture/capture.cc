@@ -15,11 +15,12 @@ namespace portcullis {
 
 namespace {
 
-// Whether a frame that no tunnel carries has these tags, or none if it should be untagged.
+// Whether a frame that no tunnel carries has the tags of that link, and no others.
 bool is_tagged(const FrameSummary& frame, const Encapsulation& encapsulation) {
   if (std::holds_alternative<Tunnel>(encapsulation)) return false;
   const auto* const tags = std::get_if<VlanTags>(&encapsulation);
-  return frame.tags == (tags != nullptr ? *tags : VlanTags());
+  if (tags == nullptr) return frame.tag_count == 0;
+  return frame.tag_count == (tags->inner == 0 ? 1 : 2) && frame.tags == *tags;
 }
 
 // Whether the frame inside the other is of that tunnel, in either direction.

@@ -106,6 +106,7 @@ std::optional<FrameSummary> summary_of(std::span<const uint8_t> frame) {
     if (!ether_type::is_vlan(type)) break;
     Be16 control;
     if (!rest.read(control) || !rest.read(type)) return summary;
+    ++summary.tag_count;
     *identifier = static_cast<uint16_t>(control.host() & identifier_mask);
   }
   if (type == ether_type::ipv4) read_ipv4(summary, rest);

@@ -16,7 +16,8 @@ namespace portcullis {
 struct FrameSummary {
   Mac source_mac;
   Mac destination_mac;
-  VlanTags tags;  // identifiers of the first two; 0: there is no such tag, or it is a priority alone
+  int tag_count = 0;  // of VLANs, two at most
+  VlanTags tags;      // their identifiers; 0 is also a priority alone
   // Of ARP the sender's and the target's.
   std::optional<IpAddr> source;
   std::optional<IpAddr> destination;

@@ -30,8 +30,9 @@ def curl(host: Host, address: str, port: int = 80, seconds: float = 1.5) -> str 
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def ping(host: Host, address: str, count: int = 1, seconds: float = 1) -> bool:
-    """Whether every echo is answered."""
+def ping(host: Host, address: str, count: int = 1, seconds: float = 2) -> bool:
+    """Whether every echo is answered. A host that has asked for its next hop in vain, while it was no vm, asks again a
+    second later."""
     done = host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", str(seconds), address)
     return done.returncode == 0 and " 0% packet loss" in done.stdout
 
@@ -123,7 +124,7 @@ def iperf_running(host: Host, address: str, *options: str, port: int = 5201) -> 
 
 def traceroute(host: Host, address: str, *options: str) -> list[str]:
     """The address of each hop, "*" for one that says nothing, up to the destination or five hops."""
-    done = host.run("traceroute", "-n", "-q", "1", "-w", "1", "-m", "5", *options, address, check=True)
+    done = host.run("traceroute", "-n", "-q", "1", "-w", "3", "-m", "5", *options, address, check=True)
     return [line.split()[1] for line in done.stdout.splitlines()[1:]]
 
 

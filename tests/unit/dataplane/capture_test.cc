@@ -425,6 +425,7 @@ TEST(FrameSummary, LooksBehindTags) {
   for (int tags = 1; tags <= 2; ++tags) {
     frame.insert(frame.begin() + 12, {0x81, 0x00, 0x00, 0x64});
     EXPECT_EQ(summary_of(frame)->source, IpAddr(client)) << tags;
+    EXPECT_EQ(summary_of(frame)->tag_count, tags);
     EXPECT_EQ(summary_of(frame)->tags, (tags == 1 ? VlanTags{100} : VlanTags{100, 100}));
   }
 }

@@ -290,6 +290,10 @@ TEST_F(LinkRows, AFilterOfCapturesKnowsAnEndpointByItsLink) {
       EXPECT_EQ(pass(uplink(), build(to(row.eip))).size(), 1u);
       expect_drop("without its headers", row.port,
                   row.carried(edited(plain, testing::ip_at + 10, {0xde, 0xad}, false)), Drop::ip_checksum);
+      expect_drop("of no link", row.port, with_tags(plain, {{0x8100, 101}}), Drop::vlan_unknown);
+      expect_drop("a priority", row.port, with_tags(plain, {{0x8100, 0}}), Drop::vlan_unknown);
+      expect_drop("and one more", row.port, with_tags(plain, {{0x8100, 100}, {0x8100, 0}}),
+                  Drop::vlan_unknown);
       if (is_tunnel)
         expect_drop("and with a tag inside", row.port, row.carried(with_tags(plain, {{0x8100, 7}})),
                     Drop::tunnel_inner_vlan);

@@ -27,8 +27,8 @@ TEST(Patience, WhatTakesTooLongIsGivenUpOnceInTheOrderInWhichItBegan) {
     if (given_up.size() == 2) both.set_value();
   };
   const auto began = Patience::Clock::now();
-  const Patience::Wait first = patience.wait([&] { give_up(1); });
-  const Patience::Wait second = patience.wait([&] { give_up(2); });
+  const Patience::Wait first = patience.wait("somebody", [&] { give_up(1); });
+  const Patience::Wait second = patience.wait("somebody", [&] { give_up(2); });
   ASSERT_EQ(both.get_future().wait_for(seconds(20)), std::future_status::ready);
   EXPECT_GE(Patience::Clock::now() - began, milliseconds(50));
   std::this_thread::sleep_for(milliseconds(150));
@@ -39,10 +39,10 @@ TEST(Patience, WhatTakesTooLongIsGivenUpOnceInTheOrderInWhichItBegan) {
 TEST(Patience, WhatEndsInTimeIsNotGivenUpAndWhatBeginsAfterwardsIs) {
   Patience patience(seconds(1));
   int given_up = 0;
-  for (int i = 0; i < 1000; ++i) const Patience::Wait wait = patience.wait([&] { ++given_up; });
+  for (int i = 0; i < 1000; ++i) const Patience::Wait wait = patience.wait("somebody", [&] { ++given_up; });
   std::promise<void> late;
   {
-    const Patience::Wait wait = patience.wait([&] { late.set_value(); });
+    const Patience::Wait wait = patience.wait("somebody", [&] { late.set_value(); });
     EXPECT_EQ(late.get_future().wait_for(seconds(20)), std::future_status::ready);
   }
   EXPECT_EQ(given_up, 0);
@@ -56,7 +56,7 @@ TEST(Patience, NothingIsGivenUpAfterTheEndOfTheWait) {
   for (int i = 0; i < 300; ++i) {
     is_there = true;
     {
-      const Patience::Wait wait = patience.wait([&] { ++(is_there ? given_up : too_late); });
+      const Patience::Wait wait = patience.wait("somebody", [&] { ++(is_there ? given_up : too_late); });
       std::this_thread::sleep_for(std::chrono::microseconds(800 + i));
     }
     is_there = false;
@@ -68,7 +68,7 @@ TEST(Patience, NothingIsGivenUpAfterTheEndOfTheWait) {
 TEST(Patience, ItMayEndWhileNothingIsWaitedForAnyMore) {
   Patience patience(seconds(1000));
   {
-    const Patience::Wait wait = patience.wait([] {});
+    const Patience::Wait wait = patience.wait("somebody", [] {});
   }
 }
 

@@ -62,6 +62,72 @@ TEST(Record, EveryEncapsulationComesBack) {
   }
 }
 
+// One message serves for all changes of a set: nothing of one is left for the next.
+TEST(Record, WhatFollowsHasNothingOfWhatCameBefore) {
+  model::Vm vm{"a-tenant-of-many-letters",
+               "a-vm-of-many-letters",
+               {"vms", Mac{{2, 0, 0, 0, 0, 1}}, {}},
+               Ipv4Addr::of(10, 0, 0, 1)};
+  vm.dip6 = Ipv6Addr::of(1, 2);
+  model::Eip eip;
+  eip.address = Ipv6Addr::of(0x20010db800000000, 7);
+  eip.tenant = "acme";
+  eip.tags = {"db", "web"};
+  eip.keep_established = true;
+  eip.quota = {7, 9};
+  model::PermitRule rule;
+  rule.name = "a-rule-of-many-letters";
+  rule.direction = model::Direction::outbound;
+  rule.protocol = 6;
+  rule.icmp_type = 8;
+  rule.icmp_code = 1;
+  rule.local_ports = {1, 2};
+  rule.remote_ports = {3, 4};
+  rule.tracked = true;
+  rule.remote = std::vector<IpPrefix>{Ipv4Prefix(), Ipv6Prefix()};
+  model::PermitRule bare;
+  bare.name = "b";
+  model::PermitRule by_tag;
+  by_tag.name = "c";
+  by_tag.remote = std::vector<std::string>{"db"};
+  eip.permit = {rule, rule, by_tag};
+  model::Eip less;
+  less.address = Ipv4Addr::of(203, 0, 113, 1);
+  less.permit = {bare, by_tag, bare};
+  model::ChangeSet changes{7, {}};
+  for (const Encapsulation& encapsulation :
+       {Encapsulation(portcullis::VlanTags{200, 30}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::vxlan, Ipv6Addr::of(3, 4), 5000}),
+        Encapsulation(portcullis::Tunnel{TunnelProtocol::geneve, Ipv4Addr::of(192, 0, 2, 7), 0}),
+        Encapsulation(portcullis::VlanTags{100, 0}), Encapsulation()}) {
+    vm.location.encapsulation = encapsulation;
+    changes.changes.emplace_back(model::PutVm{vm});
+    vm.dip6.reset();
+    vm.id = "b";
+  }
+  for (const model::Change& change :
+       {model::Change(model::PutEip{eip}), model::Change(model::PutEip{less}),
+        model::Change(model::PutEip{model::Eip()}), model::Change(model::PutEip{eip}),
+        model::Change(model::DeleteEip{eip.address, 5}), model::Change(model::DeleteEip{less.address, 0}),
+        model::Change(model::DeleteVm{{"acme", "web"}}), model::Change(model::DeleteVm{{"", "x"}}),
+        model::Change(model::PutPool{{"p", Ipv6Prefix(), model::PoolKind::provider}}),
+        model::Change(model::PutPool{{"", Ipv4Prefix(), model::PoolKind::local}}),
+        model::Change(model::DeletePool{"p"}), model::Change(model::DeletePool{""}),
+        model::Change(model::PutTenantQuota{{"acme", 1, 2, 3}}),
+        model::Change(model::PutTenantQuota{{"t", 0, 0, 0}}), model::Change(model::DeleteTenantQuota{"acme"}),
+        model::Change(model::PutVm{vm}), model::Change(model::PutEip{less})})
+    changes.changes.push_back(change);
+  const auto decoded = decode(encode(changes));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(*decoded, changes);
+  // Each by itself is the same.
+  for (const model::Change& change : changes.changes) {
+    const auto alone = decode(encode({7, {change}}));
+    ASSERT_TRUE(alone) << alone.error().message;
+    EXPECT_EQ(*alone, (model::ChangeSet{7, {change}}));
+  }
+}
+
 // What a release before VLANs and tunnels wrote of a vm: fields 1 to 6 as they are, of which the location
 // needs no more.
 TEST(Record, OfAVmWithoutAnEncapsulationIsWhatVersionTwoWrote) {

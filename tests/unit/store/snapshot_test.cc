@@ -75,6 +75,23 @@ TEST(Snapshot, IsOfOneMoment) {
   }
 }
 
+// An object that changed more than once in a change set.
+TEST(Snapshot, OfAnObjectTheFirstCounts) {
+  model::State state;
+  model::Eip eip;
+  eip.address = address(1);
+  eip.created = 1;
+  state.eips.emplace(eip.address, eip);
+  Snapshot snapshot(1);
+  model::Eip later = eip;
+  later.created = 2;
+  const std::vector<model::Change> before{model::PutEip{eip}, model::PutEip{later},
+                                          model::DeleteEip{address(2), 0}, model::PutEip{later}};
+  snapshot.preserve(before);
+  state.eips[eip.address].created = 3;
+  EXPECT_EQ(snapshot.next(state, 50), (model::ChangeSet{1, {model::PutEip{eip}}}));
+}
+
 TEST(Snapshot, APartIsBounded) {
   model::State state;
   for (uint32_t n = 0; n < 100; ++n) {
