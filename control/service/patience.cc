@@ -35,7 +35,7 @@ void Patience::watch(const std::stop_token& stop) {
       const std::string caller = std::move(first->second.caller);
       waiting_.erase(first);
       lock.unlock();
-      spdlog::warn("{} has read nothing of what is sent for {:.0f} s: the call is cancelled", caller,
+      spdlog::warn("{} does not read: what is sent finds no room for {:.0f} s, the call is cancelled", caller,
                    std::chrono::duration<double>(limit_).count());
       lock.lock();
     } else {
