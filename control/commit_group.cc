@@ -1,6 +1,5 @@
 #include "control/commit_group.h"
 
-#include <iterator>
 #include <utility>
 
 namespace portcullis {
@@ -44,18 +43,19 @@ void CommitGroup::take_back() {
   while (!members_.empty()) drop();
 }
 
-CommitGroup::Kept CommitGroup::keep() {
-  Kept kept;
-  for (Member& member : members_) {
-    if (!member.draft) continue;
-    kept.events.push_back({member.changes.generation, member.draft->keep()});
-    kept.changes.generation = member.changes.generation;
-    kept.changes.changes.insert(kept.changes.changes.end(),
-                                std::make_move_iterator(member.changes.changes.begin()),
-                                std::make_move_iterator(member.changes.changes.end()));
-  }
+std::vector<const model::ChangeSet*> CommitGroup::changes() const {
+  std::vector<const model::ChangeSet*> changes;
+  for (const Member& member : members_)
+    if (member.draft) changes.push_back(&member.changes);
+  return changes;
+}
+
+std::vector<Event> CommitGroup::keep() {
+  std::vector<Event> events;
+  for (Member& member : members_)
+    if (member.draft) events.push_back({member.changes.generation, member.draft->keep()});
   members_.clear();
-  return kept;
+  return events;
 }
 
 }  // namespace portcullis

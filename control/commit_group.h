@@ -39,12 +39,10 @@ class CommitGroup {
   [[nodiscard]] std::vector<store::Entry> entries() const;
   // Everything is as it was before the first draft.
   void take_back();
-  // Everything has come true: what changed, as one set, and what to tell of each. The group is empty then.
-  struct Kept {
-    model::ChangeSet changes;
-    std::vector<Event> events;
-  };
-  [[nodiscard]] Kept keep();
+  // What the members change, those that change something. As long as the group stays as it is.
+  [[nodiscard]] std::vector<const model::ChangeSet*> changes() const;
+  // Everything has come true: what to tell of each change. The group is empty then.
+  [[nodiscard]] std::vector<Event> keep();
 
  private:
   struct Member {

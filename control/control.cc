@@ -24,9 +24,11 @@ constexpr size_t compaction_step = 2000;
 constexpr int jobs_a_step = 16;
 
 // A call joins those before it, which wait for it then, as long as they have not been drafted for so long,
-// and if it is no larger than all of them, or small.
+// if it is no larger than all of them, or small, and if there are no more operations than so many: what has
+// its place beside what it replaces (TableSizes::spare_records) is enforced as soon as it is stored.
 constexpr std::chrono::milliseconds drafted_together{10};
 constexpr uint64_t small_call = 100;
+constexpr uint64_t most_together = 4096;
 
 }  // namespace
 
@@ -190,7 +192,8 @@ void Control::serve() {
 std::shared_ptr<Control::Call> Control::next_call(uint64_t operations) {
   const std::scoped_lock lock(mutex_);
   if (jobs_.empty() || !jobs_.front().call) return nullptr;
-  if (jobs_.front().call->operations > std::max(small_call, operations)) return nullptr;
+  const uint64_t more = jobs_.front().call->operations;
+  if (more > std::max(small_call, operations) || operations + more > most_together) return nullptr;
   auto call = std::move(jobs_.front().call);
   jobs_.pop();
   return call;
@@ -218,6 +221,7 @@ int Control::carry_out(std::shared_ptr<Call> first) {
     answer(*call, is_refused ? commit(group) : committed);
     group.take_back();
   }
+  publisher_.reclaim();
   return static_cast<int>(calls.size());
 }
 
@@ -296,36 +300,52 @@ Expected<std::string> Control::change_once(const Terms& terms, const RequestId& 
       });
 }
 
-// Durable first: what a failed append leaves is what was there before.
+// Durable before anybody sees it: what a failed append leaves is what was there before. What nobody sees of
+// it is done before that, so that it is enforced as soon as it is durable.
 Expected<void> Control::commit(CommitGroup& group) {
   if (group.empty()) return {};
+  const std::vector<const model::ChangeSet*> changes = group.changes();
+  if (changes.empty()) return record(group).map([&] { static_cast<void>(group.keep()); });
   const auto began = Clock::now();
-  if (auto recorded = record(group); !recorded) return recorded;
+  if (auto prepared = prepare(changes); !prepared) return prepared;
+  if (auto recorded = record(group); !recorded) {
+    publisher_.discard();
+    return recorded;
+  }
   const auto stored = Clock::now();
-  CommitGroup::Kept kept = group.keep();
-  if (kept.events.empty()) return {};
-  auto published = enforce(kept.changes);
-  if (!published) {
+  auto enforced = enforce();
+  if (!enforced) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
     // nothing.
-    published.error().message =
-        "generation " + std::to_string(kept.changes.generation) +
-        " is stored but not enforced in full; restart the gateway: " + published.error().message;
-    spdlog::error("{} ({})", published.error().message, published.error().object);
-    unenforced_ = published.error();
-    return published;
+    enforced.error().message =
+        "generation " + std::to_string(model_.state().generation) +
+        " is stored but not enforced in full; restart the gateway: " + enforced.error().message;
+    spdlog::error("{} ({})", enforced.error().message, enforced.error().object);
+    unenforced_ = enforced.error();
   }
-  const auto enforced = Clock::now();
-  for (Event& event : kept.events) {
+  const auto done = Clock::now();
+  for (const model::ChangeSet* set : changes) watch_kept(*set);
+  for (Event& event : group.keep()) {
+    if (!enforced) continue;
     durations_.storing.add(stored - began);
-    durations_.publishing.add(enforced - stored);
+    durations_.publishing.add(done - stored);
     history_.add(std::move(event));
   }
-  return {};
+  return enforced;
 }
 
 // An exception, such as memory that is not to be had, is a failure like others.
+Expected<void> Control::prepare(std::span<const model::ChangeSet* const> changes) {
+  try {
+    publisher_.prepare(compile::compile_change(model_.state(), changes));
+    return {};
+  } catch (const std::exception& error) {
+    publisher_.discard();
+    return fail(ErrorCode::internal, error.what());
+  }
+}
+
 Expected<void> Control::record(const CommitGroup& group) {
   try {
     if (store_->is_compacting()) group.preserve(*store_);
@@ -336,10 +356,9 @@ Expected<void> Control::record(const CommitGroup& group) {
 }
 
 // Here, too: what has been left unpublished must not be acknowledged.
-Expected<void> Control::enforce(const model::ChangeSet& changes) {
+Expected<void> Control::enforce() {
   try {
-    watch_kept(changes);
-    return publisher_.publish(compile::compile_change(model_.state(), changes));
+    return publisher_.enforce();
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, error.what());
   }
@@ -378,7 +397,9 @@ Expected<void> Control::end_keeping() {
       return Unexpected(std::move(ended.error()));
   }
   group.add();
-  return commit(group);
+  auto committed = commit(group);
+  publisher_.reclaim();
+  return committed;
 }
 
 bool Control::compact_some() {

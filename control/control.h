@@ -1,9 +1,9 @@
 // The control thread: the one owner of what should be true. Everything that reads or changes the model, the
 // store or the published tables runs on it, job by job; gRPC handlers hand it jobs and wait.
 //
-// A change goes plan -> draft -> store -> compile -> publish: it is checked wholly before anything changes,
-// durable before anything sees it, and enforced by every worker before the caller is answered. Changes that
-// wait one behind another go this way together (CommitGroup).
+// A change goes plan -> draft -> compile -> place -> store -> enforce: it is checked wholly before anything
+// changes, durable before anything sees it, and enforced by every worker before the caller is answered.
+// Changes that wait one behind another go this way together (CommitGroup).
 #pragma once
 
 #include <chrono>
@@ -17,6 +17,7 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -234,7 +235,8 @@ class Control {
   [[nodiscard]] Expected<void> record(const CommitGroup& group);
   // At the start, before everything is published.
   [[nodiscard]] Expected<void> store_unpublished(CommitGroup& group);
-  [[nodiscard]] Expected<void> enforce(const model::ChangeSet& changes);
+  [[nodiscard]] Expected<void> prepare(std::span<const model::ChangeSet* const> changes);
+  [[nodiscard]] Expected<void> enforce();
   void watch_kept(const model::ChangeSet& changes);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();

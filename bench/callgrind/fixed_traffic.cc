@@ -209,9 +209,14 @@ class Bench {
  public:
   explicit Bench(Isa isa)
       : pool_("fixed-traffic", 1023), uplink_("uplink", pool_, 256), endpoint_("endpoint", pool_, 256) {
-    tables_ = must(Tables::create(
-        {.eips = 256, .spare = 16, .spare_chunks = 16, .index_pages = 4, .permit_chunks = 64, .tag_sets = 16},
-        SOCKET_ID_ANY));
+    tables_ = must(Tables::create({.eips = 256,
+                                   .spare_records = 16,
+                                   .spare = 16,
+                                   .spare_chunks = 16,
+                                   .index_pages = 4,
+                                   .permit_chunks = 64,
+                                   .tag_sets = 16},
+                                  SOCKET_ID_ANY));
     tables_->ports.ports[uplink_.id()] = {.role = PortRole::uplink, .mac = uplink_mac};
     tables_->ports.ports[endpoint_.id()] = {.role = PortRole::endpoint, .mac = endpoint_mac};
     tables_->ports.uplink = uplink_.id();

@@ -40,6 +40,7 @@ T must(Expected<T> result) {
 Bytes bytes_of(const Sizes& sizes) {
   const auto tables = must(Tables::create({.eips = sizes.eips,
                                            .tenants = sizes.tenants,
+                                           .spare_records = 0,
                                            .spare = 0,
                                            .spare_chunks = 0,
                                            .index_pages = sizes.index_pages,

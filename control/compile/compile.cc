@@ -87,7 +87,7 @@ bool concerns(const model::PermitRule& rule, IpFamily family) {
                                   : !ip_protocol::has_no_meaning_in_ipv6(*rule.protocol);
 }
 
-void compile_rule(const model::PermitRule& rule, IpFamily family, std::vector<CompiledRule>& compiled) {
+void compile_rule(const model::PermitRule& rule, IpFamily family, CompiledRules& compiled) {
   if (!concerns(rule, family)) return;
   const PermitRule match = compile_match(rule);
   const IpPrefix any = family == IpFamily::ipv4 ? IpPrefix(Ipv4Prefix()) : Ipv6Prefix();
@@ -176,8 +176,8 @@ struct Named {
 
 }  // namespace
 
-std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily family) {
-  std::vector<CompiledRule> compiled;
+CompiledRules compile_rules(const model::PermitList& list, IpFamily family) {
+  CompiledRules compiled;
   compiled.reserve(list.compiled_rules());
   // A rule that tracks nothing decides before one that does: a packet that both match needs no entry.
   for (const bool tracked : {false, true})
@@ -200,9 +200,15 @@ Image compile(const model::State& state) {
 }
 
 Update compile_change(const model::State& state, const model::ChangeSet& changes) {
+  const model::ChangeSet* const one = &changes;
+  return compile_change(state, std::span(&one, 1));
+}
+
+Update compile_change(const model::State& state, std::span<const model::ChangeSet* const> changes) {
   Named named;
-  for (const model::Change& change : changes.changes)
-    std::visit([&](const auto& what) { named.add(what); }, change);
+  for (const model::ChangeSet* set : changes)
+    for (const model::Change& change : set->changes)
+      std::visit([&](const auto& what) { named.add(what); }, change);
 
   if (named.pools)
     for (const auto& [address, eip] : state.eips)

@@ -3,12 +3,15 @@
 // "PRDO bindings"), never set by hand.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <future>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,9 @@ struct CompiledRule {
   const std::string* tag = nullptr;  // of the list's tenant
   IpPrefix remote = {};              // of meaning only when `tag` is not set; `any` is all of the family
 };
+
+// Most lists need no memory of their own for it.
+using CompiledRules = absl::InlinedVector<CompiledRule, inline_permit_rules>;
 
 // Its list is the model's own, shared: a million EIPs have each of their rules once. compile_rules() says
 // what the data plane compares.
@@ -70,12 +76,15 @@ struct Update {
 
 // A list for packets of `family`: rules that track nothing before those that do, then by name. What a rule
 // says of the other family is left out, which only the gateway's own list has. `list` outlives the result.
-[[nodiscard]] std::vector<CompiledRule> compile_rules(const model::PermitList& list, IpFamily family);
+[[nodiscard]] CompiledRules compile_rules(const model::PermitList& list, IpFamily family);
 [[nodiscard]] CompiledBinding compile_binding(const model::State& state, const model::Eip& eip);
 [[nodiscard]] Image compile(const model::State& state);
-// What `changes`, already applied to `state`, makes different: bindings of the EIPs it names, and those whose
+// What `changes`, already applied to `state`, make different: bindings of the EIPs they name, and those whose
 // edge membership a pool change may have moved. A change set that moves a vm names its EIP, whose binding
 // generation it raises. Takes time in proportion to what changes; for a pool, to all EIPs.
+[[nodiscard]] Update compile_change(const model::State& state,
+                                    std::span<const model::ChangeSet* const> changes);
+// Of one set.
 [[nodiscard]] Update compile_change(const model::State& state, const model::ChangeSet& changes);
 // Applies an update to an image: image(before) + update = image(after).
 void apply(Image& image, const Update& update);

@@ -33,7 +33,7 @@ void Links::release(const LinkPlace& place) {
   const auto link = links_.find(place);
   if (--link->second.users != 0) return;
   tables_->links.erase(LinkKey::of(place.first, place.second));
-  released_.links.push_back(link->second.id);
+  released_links_.push_back(link->second.id);
   if (link->second.neighbor) release_neighbor(*link->second.neighbor, std::get<Tunnel>(place.second).remote);
   links_.erase(link);
 }
@@ -58,17 +58,13 @@ void Links::release_neighbor(const NeighborKey& key, const IpAddr& remote) {
   if (--user->second == 0) users.erase(user);
   if (!users.empty()) return;
   tables_->neighbors.retire(neighbor->second.id);
-  released_.neighbors.push_back(neighbor->second.id);
+  released_neighbors_.push_back(neighbor->second.id);
   neighbors_.erase(neighbor);
 }
 
-Links::Released Links::take_released() {
-  return std::exchange(released_, {});
-}
-
-void Links::free(const Released& released) {
-  for (const LinkId link : released.links) tables_->links.free(link);
-  for (const NeighborId neighbor : released.neighbors) tables_->neighbors.free(neighbor);
+void Links::free_released() {
+  for (const LinkId link : std::exchange(released_links_, {})) tables_->links.free(link);
+  for (const NeighborId neighbor : std::exchange(released_neighbors_, {})) tables_->neighbors.free(neighbor);
 }
 
 std::vector<TunnelNextHop> Links::next_hops(const std::optional<NeighborKey>& after, size_t most) const {

@@ -34,13 +34,8 @@ class Links {
   // One user less. Frames do not find the link of the last one any more, records that are still read may.
   void release(const LinkPlace& place);
 
-  // What has lost its last user: to be freed after a grace period that begins after this call.
-  struct Released {
-    std::vector<LinkId> links;
-    std::vector<NeighborId> neighbors;
-  };
-  [[nodiscard]] Released take_released();
-  void free(const Released& released);
+  // Frees what has lost its last user: a grace period has passed since.
+  void free_released();
 
   // At most `most` next hops of tunnels, in order of their keys: those after `after`, or the first ones.
   [[nodiscard]] std::vector<TunnelNextHop> next_hops(const std::optional<NeighborKey>& after,
@@ -63,7 +58,9 @@ class Links {
   Tables* tables_;
   std::map<LinkPlace, Link> links_;
   std::map<NeighborKey, Neighbor> neighbors_;
-  Released released_;
+  // Without a user.
+  std::vector<LinkId> released_links_;
+  std::vector<NeighborId> released_neighbors_;
 };
 
 }  // namespace portcullis::publish

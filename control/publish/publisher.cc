@@ -15,10 +15,6 @@ namespace {
 
 using compile::CompiledBinding;
 using compile::CompiledPool;
-using compile::CompiledRule;
-
-// How many resting ids are looked at for one whose last owner's flow entries are all gone.
-constexpr size_t id_search = 64;
 
 uint32_t unbound_value_in(const CompiledPool& pool) {
   return pool.kind == model::PoolKind::local ? IndexEntry::local : IndexEntry::provider;
@@ -44,19 +40,6 @@ std::vector<Ipv6PoolUse> ipv6_uses(const Pools& pools) {
   return uses;
 }
 
-// As the data plane compares it; `tag`: the number of the one that it names, if it names one.
-void append(std::vector<PermitRule>& rules, const CompiledRule& compiled, TagId tag) {
-  PermitRule& rule = rules.emplace_back(compiled.rule);
-  if (compiled.tag != nullptr) rule.remote = tag;
-}
-void append(std::vector<PermitRule6>& rules, const CompiledRule& compiled, TagId tag) {
-  PermitRule6& rule = rules.emplace_back(PermitRule6{compiled.rule, {}});
-  if (compiled.tag != nullptr)
-    rule.match.remote = tag;
-  else
-    rule.remote = compiled.remote.v6();
-}
-
 }  // namespace
 
 Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, PortId> port_ids,
@@ -70,16 +53,42 @@ Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, Po
   for (BindingId id = no_binding + 1; id < tables.binding.capacity(); ++id) resting_ids_.push_back(id);
 }
 
-// Takes from a table; if it is out of room, what is in limbo may be what it lacks: this is where a large
-// batch falls into steps.
-template <typename Take>
-auto Publisher::with_room(Take&& take) {
-  auto taken = take();
-  if (!taken) {
-    wait_for_readers();
-    taken = take();
+void Publisher::prepare(compile::Update update) {
+  reclaim();
+  prepared_.update = std::move(update);
+  auto& bindings = prepared_.update.bindings;
+  prepared_.coming.reserve(bindings.size());
+  in_passes(
+      bindings, [&](const auto& entry) { bindings_.prefetch(entry.first); },
+      [&](auto& entry) {
+        const auto known = bindings_.find(entry.first);
+        Bound* const bound = known == bindings_.end() ? nullptr : &known->second;
+        if (bound != nullptr) prefetch_object(*bound);
+        prepared_.coming.push_back({entry.second ? &*entry.second : nullptr, bound});
+      });
+  place_ahead();
+}
+
+// In the order in which they are put, as many as find room beside what they replace: the others find theirs
+// when that has gone.
+void Publisher::place_ahead() {
+  if (prepared_.update.pools) return;
+  std::vector<Coming*> changed;
+  for (Coming& coming : prepared_.coming)
+    if (coming.binding != nullptr && coming.known != nullptr &&
+        only_changes(*coming.known, *coming.binding) && coming.known->binding != *coming.binding)
+      changed.push_back(&coming);
+  std::ranges::stable_partition(changed, [](const Coming* coming) { return does_not_grow(*coming); });
+  prepared_.placements.reserve(changed.size());
+  prepared_.leads.reserve(changed.size());
+  for (Coming* const coming : changed) {
+    const CompiledBinding& binding = *coming->binding;
+    const Bound& known = *coming->known;
+    Expected<Placement> placement = place(binding, known.id);
+    if (!placement) return;
+    prepared_.leads.push_back({binding.eip, binding.edge, known.id, placement->slot, *known.key});
+    coming->placed = &prepared_.placements.emplace_back(std::move(*placement));
   }
-  return taken;
 }
 
 // The order within an update: first what goes (so that its place can be had by what comes, and a key that
@@ -89,29 +98,50 @@ auto Publisher::with_room(Take&& take) {
 // Every packet reads each index once and judges by whole records, so while an update is under way a packet's
 // verdict is one that the old or the new state of each single object gives. Nobody has been told that the new
 // state holds; the grace period at the end makes it hold before anybody is.
-Expected<void> Publisher::publish(compile::Update update) {
+Expected<void> Publisher::enforce() {
+  Prepared prepared = std::exchange(prepared_, {});
   Expected<void> result;
   const auto keep_first_error = [&](Expected<void> step) {
     if (result && !step) result = std::move(step);
   };
-  std::vector<Coming> coming;
-  coming.reserve(update.bindings.size());
-  in_passes(
-      update.bindings, [&](const auto& entry) { bindings_.prefetch(entry.first); },
-      [&](const auto& entry) {
-        if (const auto known = bindings_.find(entry.first); known != bindings_.end())
-          prefetch_object(known->second);
-      },
-      [&](auto& entry) {
-        Bound* const known = leave(entry.first, entry.second);
-        if (entry.second) coming.push_back({&*entry.second, known});
-      });
-  if (update.pools) keep_first_error(set_pools(*update.pools));
-  tenants_.set_flow_quotas(update.flow_quotas);
-  keep_first_error(put_all(std::move(coming)));
+  std::vector<Coming>& coming = prepared.coming;
+  for (Coming& one : coming) leave(one);
+  std::erase_if(coming, [](const Coming& one) { return one.binding == nullptr; });
+  if (prepared.update.pools) keep_first_error(set_pools(*prepared.update.pools));
+  tenants_.set_flow_quotas(prepared.update.flow_quotas);
+  lead_to_placed(prepared.leads);
+  if (coming.size() != prepared.leads.size()) {
+    const auto unplaced = std::stable_partition(coming.begin(), coming.end(),
+                                                [](const Coming& one) { return one.placed != nullptr; });
+    // What they replace is what the others may lack.
+    settle_placed({coming.begin(), unplaced});
+    keep_first_error(put_all({unplaced, coming.end()}));
+    coming.clear();
+  }
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
-  wait_for_readers();
+  pass_grace_period();
+  enforced_ = std::move(prepared);
   return result;
+}
+
+void Publisher::reclaim() {
+  if (!enforced_) return;
+  settle_placed(enforced_->coming);
+  free_limbo();
+  enforced_.reset();
+}
+
+void Publisher::discard() {
+  for (Placement& placement : prepared_.placements) retire({std::move(placement), {}, no_binding, {}});
+  prepared_ = {};
+  wait_for_readers();
+}
+
+Expected<void> Publisher::publish(compile::Update update) {
+  prepare(std::move(update));
+  Expected<void> done = enforce();
+  reclaim();
+  return done;
 }
 
 // Without what publish() does for what is there before: there is nothing.
@@ -135,21 +165,18 @@ Expected<void> Publisher::publish_all(compile::ImageParts image) {
 // Takes away what must be gone before anything of the update comes: the whole binding if its EIP is bound no
 // more or to another owner, its endpoint key if it moves. A moving endpoint cannot send until put() has given
 // it its new key: at no moment do two locations speak for one EIP.
-Publisher::Bound* Publisher::leave(const IpAddr& eip, const std::optional<CompiledBinding>& next) {
-  const auto found = bindings_.find(eip);
-  if (found == bindings_.end()) return nullptr;
-  Bound& bound = found->second;
-  if (!next || next->incarnation != bound.binding.incarnation) {
+void Publisher::leave(Coming& coming) {
+  if (coming.known == nullptr || coming.placed != nullptr) return;
+  Bound& bound = *coming.known;
+  if (coming.binding == nullptr || coming.binding->incarnation != bound.binding.incarnation) {
+    const IpAddr eip = bound.binding.eip;
     unbind(bound);
-    bindings_.erase(found);
-    return nullptr;
-  }
-  if (bound.key && (next->port != bound.binding.port || next->encapsulation != bound.binding.encapsulation ||
-                    next->dip != bound.binding.dip)) {
+    bindings_.erase(eip);
+    coming.known = nullptr;
+  } else if (bound.key && !only_changes(bound, *coming.binding)) {
     erase(*bound.key);
     bound.key.reset();
   }
-  return &bound;
 }
 
 // The key first: the endpoint can send nothing (spoofed_source) before it stops being reachable (unbound), so
@@ -262,6 +289,18 @@ void Publisher::set(View view, const IpAddr& address, uint32_t value) {
     tables_->binding.set(view, address.v6(), value);
 }
 
+// What lead() writes.
+void Publisher::prefetch(const Lead& to) const {
+  const Location& key = to.key;
+  for (const View view : {View::local, View::edge})
+    __builtin_prefetch(to.eip.is_v4() ? tables_->binding.place_of(view, to.eip.v4())
+                                      : tables_->binding.ipv6_index().place_of(view, to.eip.v6()));
+  if (key.dip.is_v4())
+    tables_->endpoint.prefetch(tables_->endpoint.bucket_of({.dip = key.dip.v4(), .link = key.link}));
+  else
+    tables_->endpoint6.prefetch(tables_->endpoint6.bucket_of({.dip = key.dip.v6(), .link = key.link}));
+}
+
 bool Publisher::set(const Location& key, Slot slot) {
   return key.dip.is_v4() ? tables_->endpoint.set({.dip = key.dip.v4(), .link = key.link}, slot)
                          : tables_->endpoint6.set({.dip = key.dip.v6(), .link = key.link}, slot);
@@ -272,6 +311,17 @@ void Publisher::erase(const Location& key) {
     tables_->endpoint.erase({.dip = key.dip.v4(), .link = key.link});
   else
     tables_->endpoint6.erase({.dip = key.dip.v6(), .link = key.link});
+}
+
+bool Publisher::only_changes(const Bound& bound, const CompiledBinding& next) {
+  const CompiledBinding& now = bound.binding;
+  return bound.key && next.incarnation == now.incarnation && next.port == now.port &&
+         next.encapsulation == now.encapsulation && next.dip == now.dip;
+}
+
+bool Publisher::does_not_grow(const Coming& coming) {
+  return coming.known != nullptr &&
+         coming.binding->permit.compiled_rules() <= coming.known->placement.hits_before.size();
 }
 
 // Binds an EIP, or moves one to a new record. The record is whole before anything points to it: every set()
@@ -293,8 +343,6 @@ Expected<void> Publisher::put(Coming& coming) {
     return fail(ErrorCode::internal, "the binding could not be published: " + why, {},
                 binding.eip.to_string());
   };
-  const auto port = port_ids_.find(binding.port);
-  if (port == port_ids_.end()) return refused("no port is named '" + binding.port + "'");
   if (unbound_value(binding.eip) != IndexEntry::local) return refused("no local pool has its address");
 
   BindingId id = is_new ? no_binding : coming.known->id;
@@ -303,7 +351,7 @@ Expected<void> Publisher::put(Coming& coming) {
     if (is_new) resting_ids_.push_front(id);
     return refused(why);
   };
-  Expected<Placement> placement = place(binding, id, port->second);
+  Expected<Placement> placement = place(binding, id);
   if (!placement) return unseen(placement.error().message);
   if (is_new) {
     const auto tenant = with_room([&] { return tenants_.acquire(binding.tenant, workers_); });
@@ -314,26 +362,21 @@ Expected<void> Publisher::put(Coming& coming) {
     tables_->tenants.set_of(id, *tenant);
   }
 
-  const Slot slot = placement->slot;
-  set(View::local, binding.eip, slot);
-  if (binding.eip.is_v6()) tables_->binding.set_slot_of(id, slot);
-  set(View::edge, binding.eip, binding.edge ? slot : IndexEntry::local);
-  const Location key{.dip = binding.dip, .link = tables_->binding.record(slot).link};
-  const bool has_key = with_room([&] { return set(key, slot); });
-
+  const Lead to{binding.eip,
+                binding.edge,
+                id,
+                placement->slot,
+                {.dip = binding.dip, .link = tables_->binding.record(placement->slot).link}};
+  const bool has_key = lead(to);
   if (is_new) {
     coming.known = &bindings_.emplace(binding.eip, Bound{}).first->second;
     coming.known->id = id;
   }
   Bound& bound = *coming.known;
-  if (!is_new) {
-    forget_hits(bound, binding.permit);
-    leave_placement(bound);
-  }
-  bound.placement = std::move(*placement);
+  settle(bound, binding.permit, std::move(*placement));
   bound.key.reset();
   if (has_key) {
-    bound.key = key;
+    bound.key = to.key;
     bound.binding = std::move(binding);
     return {};
   }
@@ -341,20 +384,46 @@ Expected<void> Publisher::put(Coming& coming) {
   return refused("the endpoint table is full");
 }
 
+bool Publisher::lead(const Lead& to) {
+  set(View::local, to.eip, to.slot);
+  if (to.eip.is_v6()) tables_->binding.set_slot_of(to.id, to.slot);
+  set(View::edge, to.eip, to.edge ? to.slot : IndexEntry::local);
+  return with_room([&] { return set(to.key, to.slot); });
+}
+
+void Publisher::settle(Bound& bound, const model::PermitList& next, Placement placement) {
+  forget_hits(bound, next);
+  leave_placement(bound);
+  bound.placement = std::move(placement);
+}
+
+// None can be refused: each endpoint has its key.
+void Publisher::lead_to_placed(const std::vector<Lead>& leads) {
+  in_passes(
+      leads, [&](const Lead& to) { prefetch(to); }, [&](const Lead& to) { static_cast<void>(lead(to)); });
+}
+
+void Publisher::settle_placed(std::span<const Coming> coming) {
+  in_passes(
+      coming, [](const Coming& one) { prefetch_object(*one.known); },
+      [&](const Coming& one) {
+        settle(*one.known, one.binding->permit, std::move(*one.placed));
+        one.known->binding = std::move(*one.binding);
+      });
+}
+
 // Its counters go on in those of what comes.
 void Publisher::leave_placement(Bound& bound) {
   if (bound.placement.slot == no_slot) return;
-  retire({std::exchange(bound.placement, {}), bound.binding.eip, bound.id, bound.binding.permit});
+  retire({std::move(bound.placement), bound.binding.eip, bound.id, bound.binding.permit});
+  bound.placement.slot = no_slot;
 }
 
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow
 // come after those that shrink. Other things are shared (tag sets, links): what finds no room tries again as
 // long as others have found theirs, and in the end is put in the place of what it replaces.
 Expected<void> Publisher::put_all(std::vector<Coming> coming) {
-  std::stable_partition(coming.begin(), coming.end(), [](const Coming& next) {
-    return next.known != nullptr &&
-           next.binding->permit.compiled_rules() <= next.known->placement.hits_before.size();
-  });
+  std::stable_partition(coming.begin(), coming.end(), does_not_grow);
   while (true) {
     Expected<void> first;
     std::vector<Coming> left;
@@ -403,101 +472,6 @@ Expected<void> Publisher::put_in_place(std::vector<Coming> coming) {
   return first;
 }
 
-Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id, PortId port) {
-  Placement placement;
-  if (auto filled = fill_placement(binding, id, port, placement); !filled) {
-    // What its slot has counted is not this binding's.
-    retire({std::move(placement), binding.eip, no_binding, {}});
-    return Unexpected(std::move(filled.error()));
-  }
-  return placement;
-}
-
-Expected<void> Publisher::fill_placement(const CompiledBinding& binding, BindingId id, PortId port,
-                                         Placement& placement) {
-  if (!with_room([&] { return tables_->binding.take_slot(binding.eip.family(), placement.slot); })) {
-    placement.slot = no_slot;
-    return fail(ErrorCode::resource_exhausted, "no slot is free for its record");
-  }
-  const auto tag_set = with_room([&] { return acquire_tag_set(binding.tags); });
-  if (!tag_set) return Unexpected(tag_set.error());
-  placement.tags = binding.tags;
-
-  BindingRecord record;
-  record.link = port;
-  if (!std::holds_alternative<std::monostate>(binding.encapsulation)) {
-    const LinkPlace link{port, binding.encapsulation};
-    const auto acquired = with_room([&] { return links_.acquire(link); });
-    if (!acquired) return Unexpected(acquired.error());
-    placement.link = link;
-    record.link = *acquired;
-  }
-  if (binding.eip.is_v4()) {
-    const auto rules = place_rules<PermitRule>(binding, placement);
-    if (!rules) return Unexpected(rules.error());
-    const std::span all(*rules);
-    record.rules = PermitQuad(all.first(std::min<size_t>(all.size(), inline_permit_rules)));
-    record.eip = binding.eip.v4();
-    record.dip = binding.dip.v4();
-    record.to_public.replace(record.dip, record.eip);
-    record.to_private.replace(record.eip, record.dip);
-    for (const PermitRule& rule : all) record.kinds.add(rule);
-    record.rule_count = static_cast<uint32_t>(all.size());
-  } else {
-    const auto rules = place_rules<PermitRule6>(binding, placement);
-    if (!rules) return Unexpected(rules.error());
-    Ipv6Binding more;
-    more.eip = binding.eip.v6();
-    more.dip = binding.dip.v6();
-    put_rules(*rules, record.rules, tables_->binding.writable_rests(placement.slot));
-    for (const PermitRule6& rule :
-         std::span(*rules).first(std::min<size_t>(rules->size(), inline_permit_rules)))
-      if (PermitRests::has(rule)) record.kinds.add_rests();
-    record.to_public.replace(more.dip, more.eip);
-    record.to_private.replace(more.eip, more.dip);
-    for (const PermitRule6& rule : *rules) record.kinds.add(rule.match);
-    record.rule_count = static_cast<uint32_t>(rules->size());
-    tables_->binding.writable_ipv6(placement.slot) = more;
-  }
-  record.mac = binding.mac;
-  record.id = id;
-  record.tags = *tag_set;
-  record.incarnation = binding.incarnation;
-  record.binding_generation = binding.binding_generation;
-  record.list_generation = binding.list_generation;
-  record.kept_from = binding.kept_from;
-  record.flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_;
-  record.chunk = placement.permit.first;
-  record.slot = placement.slot;
-  tables_->binding.writable(placement.slot) = record;
-  placement.traffic_before = traffic_of(placement.slot);
-  placement.hits_before = hits_of(placement, record.rule_count);
-  return {};
-}
-
-// A list as workers read it, of which what no record holds is stored.
-template <typename Rule>
-Expected<std::vector<Rule>> Publisher::place_rules(const CompiledBinding& binding, Placement& placement) {
-  const std::vector<CompiledRule> compiled = compile::compile_rules(binding.permit, binding.eip.family());
-  std::vector<Rule> rules;
-  rules.reserve(compiled.size());
-  for (const CompiledRule& rule : compiled) {
-    if (rule.tag != nullptr) placement.rule_tags.emplace_back(binding.tenant, *rule.tag);
-    append(rules, rule, rule.tag != nullptr ? acquire_tag(placement.rule_tags.back()) : TagId{});
-  }
-  auto place = with_room([&] { return tables_->permit.store(std::span<const Rule>(rules)); });
-  if (!place) return Unexpected(std::move(place.error()));
-  placement.permit = std::move(*place);
-  return rules;
-}
-
-void Publisher::retire(Retired retired) {
-  release_tag_set(retired.placement.tags);
-  for (const model::TagKey& tag : retired.placement.rule_tags) release_tag(tag);
-  if (retired.placement.link) links_.release(*retired.placement.link);
-  limbo_.placements.push_back(std::move(retired));
-}
-
 // The increment of the token is a release, after all index stores; a worker that reports the token has loaded
 // it with acquire, and has dropped every reference from before. So after the wait no worker holds or can find
 // what is in limbo, and whatever it counted there is in its counters for good. (start and check are what
@@ -508,93 +482,45 @@ void Publisher::wait_until_quiescent() {
   rte_rcu_qsbr_check(rcu_, token, true);
 }
 
-void Publisher::wait_for_readers() {
+void Publisher::pass_grace_period() {
   for (const Ipv4Prefix prefix : limbo_.pools) tables_->binding.unlink_pages(prefix);
-  const Links::Released released_links = links_.take_released();
-  const std::vector<model::TenantId> released_tenants = tenants_.take_released();
   wait_until_quiescent();
   // A packet between two workers names the link that it came by, and no other object.
   if (handover_ != nullptr) {
     handover_->wait_until_taken();
     wait_until_quiescent();
   }
-  Limbo done = std::exchange(limbo_, {});
-  for (const Retired& retired : done.placements) {
-    const auto bound = bindings_.find(retired.eip);
-    if (bound != bindings_.end() && bound->second.id == retired.id) inherit(bound->second, retired);
-    tables_->permit.free(retired.placement.permit);
-    if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
-  }
-  for (const TagSetId set : done.tag_sets) tables_->tags.free(set);
-  free_tags_.insert(free_tags_.end(), done.tags.begin(), done.tags.end());
-  resting_ids_.insert(resting_ids_.end(), done.ids.begin(), done.ids.end());
-  tenants_.rest(released_tenants);
-  links_.free(released_links);
+}
+
+void Publisher::free_limbo() {
+  const Limbo past = std::exchange(limbo_, {});
+  in_passes(
+      past.placements,
+      [&](const Retired& retired) {
+        bindings_.prefetch(retired.eip);
+        for (const Worker* worker : workers_)
+          prefetch_object(worker->counters().slots[retired.placement.slot]);
+      },
+      [&](const Retired& retired) {
+        const auto bound = bindings_.find(retired.eip);
+        if (bound != bindings_.end() && bound->second.id == retired.id) inherit(bound->second, retired);
+        tables_->permit.free(retired.placement.permit);
+        if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
+      });
+  for (const TagSetId set : past.tag_sets) tables_->tags.free(set);
+  free_tags_.insert(free_tags_.end(), past.tags.begin(), past.tags.end());
+  resting_ids_.insert(resting_ids_.end(), past.ids.begin(), past.ids.end());
+  tenants_.rest_released();
+  links_.free_released();
   tables_->endpoint.release_erased();
   tables_->endpoint6.release_erased();
   tables_->binding.release_unlinked_pages();
 }
 
-TagId Publisher::acquire_tag(const model::TagKey& key) {
-  const auto [tag, is_new] = tags_.try_emplace(key, Tag{0, 0});
-  if (is_new) {
-    if (free_tags_.empty()) {
-      tag->second.id = ++tags_ever_;
-    } else {
-      tag->second.id = free_tags_.back();
-      free_tags_.pop_back();
-    }
-  }
-  ++tag->second.users;
-  return tag->second.id;
-}
-
-void Publisher::release_tag(const model::TagKey& key) {
-  const auto tag = tags_.find(key);
-  if (--tag->second.users != 0) return;
-  limbo_.tags.push_back(tag->second.id);
-  tags_.erase(tag);
-}
-
-Expected<TagSetId> Publisher::acquire_tag_set(const std::vector<model::TagKey>& keys) {
-  if (keys.empty()) return empty_tag_set;
-  if (const auto known = tag_sets_.find(keys); known != tag_sets_.end()) {
-    ++known->second.users;
-    return known->second.id;
-  }
-  std::vector<TagId> ids;
-  ids.reserve(keys.size());
-  for (const model::TagKey& key : keys) ids.push_back(acquire_tag(key));
-  std::ranges::sort(ids);
-  Expected<TagSetId> set = tables_->tags.store(ids);
-  if (set)
-    tag_sets_.emplace(keys, InternedTagSet{*set, 1});
-  else
-    for (const model::TagKey& key : keys) release_tag(key);
-  return set;
-}
-
-void Publisher::release_tag_set(const std::vector<model::TagKey>& keys) {
-  if (keys.empty()) return;
-  const auto set = tag_sets_.find(keys);
-  if (--set->second.users != 0) return;
-  limbo_.tag_sets.push_back(set->second.id);
-  tag_sets_.erase(set);
-  for (const model::TagKey& key : keys) release_tag(key);
-}
-
-// The one that has rested longest of those whose last owner's flow entries have aged away, so that they count
-// against nobody's quota; if a whole search finds none, the one that has rested longest.
-bool Publisher::take_id(BindingId& id) {
-  if (resting_ids_.empty()) return false;
-  const auto end =
-      resting_ids_.begin() + static_cast<std::ptrdiff_t>(std::min(resting_ids_.size(), id_search));
-  auto found =
-      std::find_if(resting_ids_.begin(), end, [&](BindingId resting) { return flows_of(resting) == 0; });
-  if (found == end) found = resting_ids_.begin();
-  id = *found;
-  resting_ids_.erase(found);
-  return true;
+void Publisher::wait_for_readers() {
+  assert(!enforced_);
+  pass_grace_period();
+  free_limbo();
 }
 
 }  // namespace portcullis::publish

@@ -4,6 +4,7 @@
 // the sense of RCU. Room was reserved at validation (model Limits), so publishing does not fail.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <absl/container/node_hash_map.h>
 #include <absl/hash/hash.h>
 
@@ -11,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,9 +57,19 @@ class Publisher {
   void add_worker(const Worker* worker) { workers_.push_back(worker); }
   // The rings between the workers, if there are several. They outlive the publisher.
   void set_handover(const Handover* handover) { handover_ = handover; }
+  // In three steps, so that what no worker sees is done before it is certain that the update comes, and what
+  // nobody waits for after that:
+  //   prepare()  places what the update changes and there is room for. Nothing is different for anybody.
+  //   enforce()  makes it what workers find, and waits for them; or discard() gives it up.
+  //   reclaim()  frees what was replaced, and counts what it has counted. Before statistics are asked for.
   // internal if a table refused what validation had promised room for; the data plane then holds, of
   // each object that was refused, the old one or none, and the new one of all others. A batch larger than
-  // the spare room is published in steps, with a grace period between them.
+  // the spare room is enforced in steps, with a grace period between them.
+  void prepare(compile::Update update);
+  [[nodiscard]] Expected<void> enforce();
+  void reclaim();
+  void discard();
+  // All three.
   [[nodiscard]] Expected<void> publish(compile::Update update);
   // The whole image onto empty tables: at start, before the receive side opens.
   [[nodiscard]] Expected<void> publish_all(compile::ImageParts image);
@@ -89,6 +101,11 @@ class Publisher {
     Traffic operator-(const Traffic& other) const;
   };
 
+  // By compiled rule. Most lists need no memory of their own for it, nor for Rules.
+  using Hits = absl::InlinedVector<uint64_t, inline_permit_rules>;
+  template <typename Rule>
+  using Rules = absl::InlinedVector<Rule, inline_permit_rules>;
+
   // Where a record and what it refers to lie. Retired as a whole.
   struct Placement {
     Slot slot = no_slot;
@@ -98,7 +115,7 @@ class Publisher {
     std::optional<LinkPlace> link;         // none: untagged
     // Counters are never reset: what they said when this was published, hits by compiled rule.
     Traffic traffic_before;
-    std::vector<uint64_t> hits_before;
+    Hits hits_before;
   };
 
   // What an endpoint is found by when it sends.
@@ -118,10 +135,12 @@ class Publisher {
     std::map<std::string, uint64_t> earlier_hits;
   };
 
-  // What is to be put, and as what its EIP is bound by now (nullptr: it is not).
+  // What is to be put (nullptr: nothing, the EIP is to be bound no more), as what its EIP is bound by now
+  // (nullptr: it is not), and where it has been placed (nullptr: nowhere yet).
   struct Coming {
     compile::CompiledBinding* binding;
     Bound* known;
+    Placement* placed = nullptr;
   };
 
   struct Tag {
@@ -149,9 +168,29 @@ class Publisher {
     std::vector<BindingId> ids;
     std::vector<Ipv4Prefix> pools;  // whose pages are to be unlinked; their addresses are emptied
   };
+  // What leads workers to a record, side by side for many: all that is read once an update is durable.
+  struct Lead {
+    IpAddr eip;
+    bool edge;
+    BindingId id;
+    Slot slot;
+    Location key;
+  };
+  // An update from prepare() to reclaim().
+  struct Prepared {
+    compile::Update update;
+    std::vector<Coming> coming;  // all of its bindings
+    // Of those that are placed.
+    std::vector<Placement> placements;
+    std::vector<Lead> leads;
+  };
 
-  // What the EIP is bound as after it, or nullptr.
-  Bound* leave(const IpAddr& eip, const std::optional<compile::CompiledBinding>& next);
+  // Whether it only takes another record: the endpoint stays who and where it is.
+  [[nodiscard]] static bool only_changes(const Bound& bound, const compile::CompiledBinding& next);
+  // Its list is no longer than that which it replaces.
+  [[nodiscard]] static bool does_not_grow(const Coming& coming);
+  void place_ahead();
+  void leave(Coming& coming);
   void unbind(Bound& bound);
   void lead_nowhere(Bound& bound);
   void leave_placement(Bound& bound);
@@ -170,22 +209,42 @@ class Publisher {
   void erase(const Location& key);
   // What Coming::binding points to is taken, if it finds room; so it is by the two below.
   [[nodiscard]] Expected<void> put(Coming& coming);
+  // Workers find the record from now on. False: there is no room for the endpoint's key, which it had not.
+  [[nodiscard]] bool lead(const Lead& to);
+  void lead_to_placed(const std::vector<Lead>& leads);
+  void prefetch(const Lead& to) const;
+  // Nothing leads to what it replaces. `next`: the list from now on.
+  void settle(Bound& bound, const model::PermitList& next, Placement placement);
+  void settle_placed(std::span<const Coming> coming);
   [[nodiscard]] Expected<void> put_all(std::vector<Coming> coming);
   [[nodiscard]] Expected<void> put_in_place(std::vector<Coming> coming);
 
-  [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id, PortId port);
+  [[nodiscard]] Expected<Placement> place(const compile::CompiledBinding& binding, BindingId id);
   [[nodiscard]] Expected<void> fill_placement(const compile::CompiledBinding& binding, BindingId id,
-                                              PortId port, Placement& placement);
+                                              Placement& placement);
   template <typename Rule>
-  [[nodiscard]] Expected<std::vector<Rule>> place_rules(const compile::CompiledBinding& binding,
-                                                        Placement& placement);
+  [[nodiscard]] Expected<Rules<Rule>> place_rules(const compile::CompiledBinding& binding,
+                                                  Placement& placement);
   void retire(Retired retired);
+  // Takes from a table; if it is out of room, what is in limbo may be what it lacks: this is where a large
+  // batch falls into steps.
   template <typename Take>
-  [[nodiscard]] auto with_room(Take&& take);
+  [[nodiscard]] auto with_room(Take&& take) {
+    auto taken = take();
+    if (!taken) {
+      wait_for_readers();
+      taken = take();
+    }
+    return taken;
+  }
   template <typename Take>
   [[nodiscard]] auto with_pages(const Pools& next, Take&& take);
-  void wait_for_readers();
+  void pass_grace_period();
   void wait_until_quiescent();
+  // What is in limbo since before a grace period.
+  void free_limbo();
+  // Both.
+  void wait_for_readers();
 
   [[nodiscard]] TagId acquire_tag(const model::TagKey& key);
   void release_tag(const model::TagKey& key);
@@ -195,7 +254,7 @@ class Publisher {
 
   [[nodiscard]] uint64_t flows_of(BindingId id) const;
   [[nodiscard]] Traffic traffic_of(Slot slot) const;
-  [[nodiscard]] std::vector<uint64_t> hits_of(const Placement& placement, size_t rules) const;
+  [[nodiscard]] Hits hits_of(const Placement& placement, size_t rules) const;
 
   Tables* tables_;
   rte_rcu_qsbr* rcu_;
@@ -217,6 +276,8 @@ class Publisher {
   TagId tags_ever_ = 0;
   std::deque<BindingId> resting_ids_;  // longest unused first
   Limbo limbo_;
+  Prepared prepared_;
+  std::optional<Prepared> enforced_;  // since a grace period
 };
 
 }  // namespace portcullis::publish

@@ -10,8 +10,6 @@
 
 namespace portcullis::publish {
 
-using compile::CompiledRule;
-
 namespace {
 
 // Finds rules of a list by their names.
@@ -48,10 +46,10 @@ void Publisher::forget_hits(Bound& bound, const model::PermitList& next) {
 void Publisher::inherit(Bound& bound, const Retired& retired) const {
   const Placement& placement = retired.placement;
   bound.earlier_traffic += traffic_of(placement.slot) - placement.traffic_before;
-  const std::vector<uint64_t> hits = hits_of(placement, placement.hits_before.size());
+  const Hits hits = hits_of(placement, placement.hits_before.size());
   if (hits == placement.hits_before) return;
   const NamedRules now(bound.binding.permit);
-  const std::vector<CompiledRule> rules = compile::compile_rules(retired.permit, retired.eip.family());
+  const compile::CompiledRules rules = compile::compile_rules(retired.permit, retired.eip.family());
   for (size_t i = 0; i < rules.size(); ++i)
     if (hits[i] != placement.hits_before[i] && now.has(*rules[i].of))
       bound.earlier_hits[rules[i].of->name] += hits[i] - placement.hits_before[i];
@@ -71,8 +69,8 @@ EipStatistics Publisher::statistics(const IpAddr& eip) const {
                            .flow_entries = flows_of(bound.id),
                            .rules = {}};
   std::map<std::string, uint64_t> hits_by_rule = bound.earlier_hits;
-  const std::vector<CompiledRule> rules = compile::compile_rules(bound.binding.permit, eip.family());
-  const std::vector<uint64_t> hits = hits_of(bound.placement, rules.size());
+  const compile::CompiledRules rules = compile::compile_rules(bound.binding.permit, eip.family());
+  const Hits hits = hits_of(bound.placement, rules.size());
   for (size_t i = 0; i < rules.size(); ++i)
     hits_by_rule[rules[i].of->name] += hits[i] - bound.placement.hits_before[i];
   for (auto& [rule, packets] : hits_by_rule) statistics.rules.push_back({rule, packets});
@@ -83,7 +81,7 @@ std::string Publisher::rule_at(const IpAddr& eip, RuleHit hit) const {
   const auto found = bindings_.find(eip);
   if (found == bindings_.end() || !hit.is_one()) return {};
   const Bound& bound = found->second;
-  const std::vector<CompiledRule> rules = compile::compile_rules(bound.binding.permit, eip.family());
+  const compile::CompiledRules rules = compile::compile_rules(bound.binding.permit, eip.family());
   for (uint32_t i = 0; i < rules.size(); ++i) {
     const bool is_inline = i < inline_permit_rules;
     const uint32_t counter = is_inline ? i : bound.placement.permit.chunk_hit(i);
@@ -139,8 +137,8 @@ Publisher::Traffic Publisher::traffic_of(Slot slot) const {
 }
 
 // Hits of the first `rules` compiled rules of a placement, over all workers. Its chunks must not be free yet.
-std::vector<uint64_t> Publisher::hits_of(const Placement& placement, size_t rules) const {
-  std::vector<uint64_t> hits(rules, 0);
+Publisher::Hits Publisher::hits_of(const Placement& placement, size_t rules) const {
+  Hits hits(rules, 0);
   for (const Worker* worker : workers_) {
     const WorkerCounters& counters = worker->counters();
     for (uint32_t i = 0; i < rules; ++i)

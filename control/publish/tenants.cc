@@ -47,13 +47,9 @@ void Tenants::release(const model::TenantId& tenant) {
   if (--tenants_.at(tenant).users == 0) released_.push_back(tenant);
 }
 
-std::vector<model::TenantId> Tenants::take_released() {
-  return std::exchange(released_, {});
-}
-
 // One may have a binding again, or have been released twice.
-void Tenants::rest(const std::vector<model::TenantId>& released) {
-  for (const model::TenantId& tenant : released)
+void Tenants::rest_released() {
+  for (const model::TenantId& tenant : std::exchange(released_, {}))
     if (Tenant& known = tenants_.at(tenant); known.users == 0 && !known.rests)
       known.rests = resting_.insert(resting_.end(), tenant);
 }

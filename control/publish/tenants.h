@@ -31,9 +31,8 @@ class Tenants {
   [[nodiscard]] std::optional<TenantNumber> acquire(const model::TenantId& tenant, Workers workers);
   // One binding less.
   void release(const model::TenantId& tenant);
-  // What has lost its last binding: to rest after a grace period that begins after this call.
-  [[nodiscard]] std::vector<model::TenantId> take_released();
-  void rest(const std::vector<model::TenantId>& released);
+  // What has lost its last binding rests: a grace period has passed since.
+  void rest_released();
 
   // Quotas from now on; 0: the default.
   void set_flow_quotas(const std::map<model::TenantId, uint32_t>& quotas);

@@ -4,8 +4,8 @@ namespace portcullis {
 
 Expected<std::unique_ptr<Tables>> Tables::create(const TableSizes& sizes, int numa_node) {
   auto tables = std::make_unique<Tables>();
-  auto binding = BindingTable::create(sizes.eips + sizes.spare, sizes.index_pages, numa_node,
-                                      sizes.ipv6_eips + sizes.spare);
+  auto binding = BindingTable::create(sizes.eips + sizes.spare_records, sizes.index_pages, numa_node,
+                                      sizes.ipv6_eips + sizes.spare_records);
   if (!binding) return tl::unexpected(binding.error());
   tables->binding = std::move(*binding);
   auto endpoint = EndpointTable::create(sizes.eips + sizes.spare, numa_node);

@@ -24,9 +24,12 @@ struct Capture;
 struct TableSizes {
   uint32_t eips = 65536;  // of IPv4
   uint32_t ipv6_eips = 65536;
-  uint32_t tenants = 65536;      // that have EIPs
-  uint32_t spare = 256;          // records, tenants, tag sets and links beyond, for changes in flight
-  uint32_t spare_chunks = 1024;  // permit chunks beyond: at least those of one longest list
+  uint32_t tenants = 65536;  // that have EIPs
+  // Beyond these, for changes in flight: both the records that go and those that come. With as many as a call
+  // changes, all of it is placed before it is stored.
+  uint32_t spare_records = 4096;  // of each family
+  uint32_t spare = 256;           // tenants, tag sets and links
+  uint32_t spare_chunks = 1024;   // permit chunks beyond: at least those of one longest list
   uint32_t index_pages = 64;
   uint32_t permit_chunks = 65536;
   uint32_t tag_sets = 65536;

@@ -76,9 +76,11 @@ uint32_t MemoryPlan::eal_megabytes() const {
 MemoryPlan plan_memory(const config::Settings& settings) {
   const TableSizes sizes = table_sizes(settings);
   const uint64_t workers = settings.workers.cores.size();
-  const uint64_t ipv4_records = uint64_t{sizes.eips} + sizes.spare;
-  const uint64_t ipv6_records = uint64_t{sizes.ipv6_eips} + sizes.spare;
+  const uint64_t ipv4_records = uint64_t{sizes.eips} + sizes.spare_records;
+  const uint64_t ipv6_records = uint64_t{sizes.ipv6_eips} + sizes.spare_records;
   const uint64_t records = ipv4_records + ipv6_records;
+  const uint32_t endpoints = sizes.eips + sizes.spare;
+  const uint32_t ipv6_endpoints = sizes.ipv6_eips + sizes.spare;
   const uint64_t chunks = uint64_t{sizes.permit_chunks} + sizes.spare_chunks;
   const uint64_t tenants = uint64_t{sizes.tenants} + sizes.spare;
   const uint64_t tag_sets = uint64_t{sizes.tag_sets} + sizes.spare;
@@ -104,8 +106,8 @@ MemoryPlan plan_memory(const config::Settings& settings) {
       {"binding ids", records, records * (sizeof(Slot) + sizeof(TenantNumber))},
       {"tenants", tenants, tenants * (sizeof(uint32_t) + workers * sizeof(Level))},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},
-      {"endpoints", ipv4_records, EndpointTable::bytes_for(static_cast<uint32_t>(ipv4_records))},
-      {"IPv6 endpoints", ipv6_records, EndpointTable6::bytes_for(static_cast<uint32_t>(ipv6_records))},
+      {"endpoints", endpoints, EndpointTable::bytes_for(endpoints)},
+      {"IPv6 endpoints", ipv6_endpoints, EndpointTable6::bytes_for(ipv6_endpoints)},
       {"permit chunks", chunks, chunks * sizeof(PermitChunk)},
       {"tag sets", tag_sets, tag_sets * sizeof(TagSet)},
       {"links", links, links * LinkTable::bytes_each},

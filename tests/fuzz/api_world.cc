@@ -28,6 +28,7 @@ constexpr PortId wan = 0, vm0 = 1, vm1 = 2;
 const TableSizes sizes{
     .eips = room_for_eips,
     .ipv6_eips = room_for_eips,
+    .spare_records = 8,
     .spare = 8,
     .spare_chunks = 2 * static_cast<uint32_t>(most_permit_chunks(rules_per_eip)),
     .index_pages = 3,

@@ -100,6 +100,7 @@ GatewayUnderTest::GatewayUnderTest(const reference::Setup& setup, const std::vec
   tables_ =
       must(Tables::create({.eips = sizes.eips,
                            .ipv6_eips = sizes.eips,
+                           .spare_records = sizes.spare,
                            .spare = sizes.spare,
                            .spare_chunks = static_cast<uint32_t>(most_permit_chunks(sizes.rules_per_eip)),
                            .index_pages = sizes.index_pages,
@@ -204,6 +205,9 @@ void GatewayUnderTest::poll(uint64_t now_ms) {
 void GatewayUnderTest::apply(const model::ChangeSet& changes) {
   if (changes.changes.empty()) return;
   model_.apply(changes);
+  // First as if the store refused it: that leaves no trace.
+  publisher_->prepare(compile::compile_change(model_.state(), changes));
+  publisher_->discard();
   require(publisher_->publish(compile::compile_change(model_.state(), changes)));
 }
 

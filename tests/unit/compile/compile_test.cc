@@ -96,7 +96,7 @@ TEST(CompileRule, OnePerPrefixInTheGivenOrder) {
                                 .direction = Direction::outbound,
                                 .remote = std::vector{prefix("10.9.0.0/16"), prefix("10.1.2.3/32")},
                                 .protocol = ip_protocol::udp}};
-  const std::vector<CompiledRule> rules = compile_rules(list, IpFamily::ipv4);
+  const CompiledRules rules = compile_rules(list, IpFamily::ipv4);
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_EQ(
       rules[0].rule,
@@ -113,7 +113,7 @@ TEST(CompileRule, TagsAreTheTenantsOwn) {
   const CompiledBinding binding =
       binding_with({{.name = "a", .remote = std::vector<std::string>{"db", "cache"}, .protocol = 6}});
   EXPECT_EQ(binding.tenant, "acme");
-  const std::vector<CompiledRule> rules = compile_rules(binding.permit, IpFamily::ipv4);
+  const CompiledRules rules = compile_rules(binding.permit, IpFamily::ipv4);
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_EQ(*rules[0].tag, "db");
   EXPECT_EQ(*rules[1].tag, "cache");

@@ -108,6 +108,15 @@ inline const model::PermitRule http{
 inline const model::PermitRule out{
     .name = "out", .direction = model::Direction::outbound, .remote = model::AnyRemote{}};
 
+// An edit that a model would refuse: an endpoint that is on no port. It can be stored, and not enforced.
+inline Expected<model::Nothing> put_endpoint_of_no_port(model::Draft& draft) {
+  const model::VmKey ghost{"acme", "ghost"};
+  const Ipv4Addr eip = Ipv4Addr::of(203, 0, 113, 77);
+  draft.make(model::PutVm{{ghost.first, ghost.second, {"nowhere", Mac{}}, Ipv4Addr::of(10, 0, 0, 77)}});
+  draft.make(model::PutEip{{.address = eip, .tenant = ghost.first, .vm = ghost.second}});
+  return model::Nothing();
+}
+
 // A gateway without packets: what a process start makes of a disk.
 struct Gateway {
   explicit Gateway(Disk& disk, ControlConfig config = {.pools = {pool}, .tick = 1h},
@@ -160,8 +169,13 @@ struct Gateway {
     return false;
   }
 
-  DataPlane plane{
-      {.eips = 64, .spare = 8, .spare_chunks = 8, .index_pages = 2, .permit_chunks = 64, .tag_sets = 64}};
+  DataPlane plane{{.eips = 64,
+                   .spare_records = 8,
+                   .spare = 8,
+                   .spare_chunks = 8,
+                   .index_pages = 2,
+                   .permit_chunks = 64,
+                   .tag_sets = 64}};
   Control control;
 };
 

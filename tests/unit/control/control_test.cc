@@ -73,6 +73,12 @@ TEST(Control, AFailedAppendLeavesEverythingAsBefore) {
   EXPECT_FALSE(gateway.create_vm("db", Ipv4Addr::of(10, 0, 0, 2)));
   EXPECT_EQ(gateway.state(), before);
 
+  // What was placed for them has gone again.
+  const uint32_t room = gateway.plane.tables->binding.free_slots();
+  for (uint32_t n = 0; n <= room; ++n) ASSERT_FALSE(gateway.set_permit_list({out}));
+  EXPECT_EQ(gateway.plane.tables->binding.free_slots(), room);
+  EXPECT_EQ(gateway.plane.find(View::edge, web_eip), record);
+
   disk.is_full = false;
   const auto set = gateway.set_permit_list({});
   ASSERT_TRUE(set);
@@ -111,18 +117,32 @@ TEST(Control, ChangesAreTimed) {
   EXPECT_EQ(times(durations.publishing), before + 1);
 }
 
-// An EIP of a vm that there is not is a bug of who plans it, and cannot be compiled.
+// An EIP of a vm that there is not is a bug of who plans it.
+TEST(Control, WhatCannotBeCompiledIsRefusedBeforeItIsStored) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  const model::State before = gateway.state();
+  const auto put = gateway.control.change({}, [](model::Draft& draft) -> Expected<model::Nothing> {
+    model::Eip eip{.address = Ipv4Addr::of(203, 0, 113, 77), .tenant = "acme", .vm = "none"};
+    draft.make(model::PutEip{std::move(eip)});
+    return model::Nothing();
+  });
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, ErrorCode::internal);
+  EXPECT_EQ(gateway.state(), before);
+  EXPECT_EQ(disk.state(), before);
+  EXPECT_TRUE(gateway.set_permit_list({http}));
+}
+
 TEST(Control, WhatIsStoredAndNotEnforcedIsAcknowledgedByNoCall) {
   Disk disk;
   Gateway gateway(disk);
   gateway.start();
   gateway.populate();
   const model::Generation before = gateway.state().generation;
-  const auto put = gateway.control.change({}, [](model::Draft& draft) -> Expected<model::Nothing> {
-    model::Eip eip{.address = Ipv4Addr::of(203, 0, 113, 77), .tenant = "acme", .vm = "none"};
-    draft.make(model::PutEip{std::move(eip)});
-    return model::Nothing();
-  });
+  const auto put = gateway.control.change({}, put_endpoint_of_no_port);
   ASSERT_FALSE(put);
   EXPECT_EQ(put.error().code, ErrorCode::internal);
   EXPECT_NE(put.error().message.find("generation " + std::to_string(before + 1) +

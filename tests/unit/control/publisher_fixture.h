@@ -141,7 +141,7 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->list_generation, b.list_generation);
     EXPECT_EQ(record->kept_from, b.kept_from);
     EXPECT_EQ(record->flow_quota, b.flow_quota == 0 ? flow_quota : b.flow_quota);
-    const std::vector<CompiledRule> rules = compile::compile_rules(b.permit, IpFamily::ipv4);
+    const compile::CompiledRules rules = compile::compile_rules(b.permit, IpFamily::ipv4);
     EXPECT_EQ(record->rule_count, rules.size());
     EXPECT_EQ(&plane.tables->binding.record(record->slot), record);
     EXPECT_EQ(record->rules, first_rules(b));
@@ -186,6 +186,7 @@ class PublisherTest : public testing::Test {
 
   DataPlane plane{{.eips = eips,
                    .ipv6_eips = 4,
+                   .spare_records = spare,
                    .spare = spare,
                    .spare_chunks = 8,
                    .index_pages = 2,

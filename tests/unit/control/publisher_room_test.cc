@@ -266,6 +266,7 @@ TEST_F(PublisherTest, ListsThatShrinkMakeRoomBeforeThoseThatGrow) {
 
 TEST_F(PublisherTest, LinksThatAreSharedOtherwiseComeInThePlaceOfTheOldOnes) {
   DataPlane small({.eips = 8,
+                   .spare_records = 1,
                    .spare = 1,
                    .spare_chunks = 8,
                    .index_pages = 2,

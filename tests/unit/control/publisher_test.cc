@@ -533,7 +533,12 @@ TEST_F(PublisherTest, ReadersSeeWholeRecordsAndNoOldOneAfterPublication) {
 }
 
 TEST_F(PublisherTest, PublishAllIsWhatStepsWouldHaveMade) {
-  DataPlane other{{.eips = eips, .spare = spare, .spare_chunks = 8, .index_pages = 2, .permit_chunks = 200}};
+  DataPlane other{{.eips = eips,
+                   .spare_records = spare,
+                   .spare = spare,
+                   .spare_chunks = 8,
+                   .index_pages = 2,
+                   .permit_chunks = 200}};
   Publisher second{*other.tables, other.rcu.get(), {{"a", port_a}}, flow_quota};
   model::State state;
   state.pools["p"] = {"p", prefix("203.0.113.0/24"), PoolKind::local};

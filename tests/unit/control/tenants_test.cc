@@ -111,6 +111,7 @@ TEST_F(TenantNumbers, OneThatComesBackRestsNoMore) {
 TEST_F(TenantNumbers, OfABindingThatFindsNoRoomIsGivenBack) {
   DataPlane small({.eips = 8,
                    .tenants = 2,
+                   .spare_records = 1,
                    .spare = 1,
                    .spare_chunks = 8,
                    .index_pages = 2,
@@ -135,7 +136,13 @@ TEST_F(TenantNumbers, OfABindingThatFindsNoRoomIsGivenBack) {
 }
 
 TEST_F(TenantNumbers, AllMayPassToOthersInOneChange) {
-  DataPlane small({.eips = 8, .tenants = 3, .spare = 0, .spare_chunks = 8, .index_pages = 2, .tag_sets = 8});
+  DataPlane small({.eips = 8,
+                   .tenants = 3,
+                   .spare_records = 0,
+                   .spare = 0,
+                   .spare_chunks = 8,
+                   .index_pages = 2,
+                   .tag_sets = 8});
   Publisher of_small(*small.tables, small.rcu.get(), {{"a", port_a}}, flow_quota);
   of_small.add_worker(small.worker.get());
   const auto number_of_eip = [&](uint32_t n) {

@@ -116,6 +116,7 @@ class Api : public testing::Test {
  protected:
   Api()
       : plane_({.eips = 16,
+                .spare_records = 8,
                 .spare = 8,
                 .spare_chunks = 8,
                 .index_pages = 4,
