@@ -159,7 +159,7 @@ std::string kind_of(const Command& command, const std::string& value) {
 }
 
 // Nothing: file names are meant.
-std::optional<Candidates> values(const Before& before, const Parameter& parameter) {
+std::optional<Candidates> values_for(const Before& before, const Parameter& parameter) {
   if (parameter.value == "FILE" || parameter.value == "PATH") return std::nullopt;
   Candidates found;
   for (const std::string& choice : parameter.choices) found.emplace(choice, "");
@@ -182,16 +182,17 @@ Candidates options(const Command& root, const Command& command) {
 
 std::optional<Candidates> candidates(const Command& root, const Before& before, const std::string& word) {
   const Command& command = *before.command;
-  if (before.option != nullptr) return values(before, *before.option);
+  if (before.option != nullptr) return values_for(before, *before.option);
   if (word.starts_with('-')) return options(root, command);
   if (!command.commands.empty()) {
     Candidates found;
     for (const Command& verb : command.commands) found.emplace(verb.name(), verb.description);
     return found;
   }
-  if (before.arguments < command.arguments.size()) return values(before, command.arguments[before.arguments]);
+  if (before.arguments < command.arguments.size())
+    return values_for(before, command.arguments[before.arguments]);
   if (!command.arguments.empty() && command.arguments.back().repeats)
-    return values(before, command.arguments.back());
+    return values_for(before, command.arguments.back());
   return options(root, command);
 }
 

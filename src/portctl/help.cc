@@ -11,7 +11,7 @@ namespace {
 using Word = std::pair<std::string_view, const char*>;
 
 // What the value of an option is called.
-constexpr std::array values{
+constexpr std::array value_names{
     Word{"socket", "PATH"},
     Word{"server", "HOST:PORT"},
     Word{"tls-cert", "FILE"},
@@ -83,7 +83,7 @@ void name_values(CLI::App& app) {
   for (CLI::Option* option :
        app.get_options([](CLI::Option* option) { return option->get_expected_max() != 0; })) {
     if (!option->nonpositional()) option->type_name("");  // its name says it
-    for (const auto& [name, value] : values)
+    for (const auto& [name, value] : value_names)
       if (option->check_lname(std::string(name))) option->type_name(value);
     // A range is for who leaves it.
     if (option->get_type_name().find(" in [") != std::string::npos) option->get_validator()->description("");

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string read(const std::string& path) {
+std::string text_of_file(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -40,7 +40,7 @@ class Tls : public Api {
 
   void openssl(const std::string& arguments) const {
     const std::string command = "cd '" + directory_ + "' && openssl " + arguments + " 2>openssl.log";
-    ASSERT_EQ(std::system(command.c_str()), 0) << command << "\n" << read(file("openssl.log"));
+    ASSERT_EQ(std::system(command.c_str()), 0) << command << "\n" << text_of_file(file("openssl.log"));
   }
   void authority(const std::string& name) const {
     openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=" + name +
@@ -55,10 +55,10 @@ class Tls : public Api {
 
   // A connection of its own with that certificate; empty: none.
   std::shared_ptr<grpc::Channel> channel(const std::string& certificate) const {
-    grpc::SslCredentialsOptions options{.pem_root_certs = read(file("ca.pem"))};
+    grpc::SslCredentialsOptions options{.pem_root_certs = text_of_file(file("ca.pem"))};
     if (!certificate.empty()) {
-      options.pem_private_key = read(file(certificate + ".key"));
-      options.pem_cert_chain = read(file(certificate + ".pem"));
+      options.pem_private_key = text_of_file(file(certificate + ".key"));
+      options.pem_cert_chain = text_of_file(file(certificate + ".pem"));
     }
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -84,20 +84,20 @@ class Tls : public Api {
 
 // A method of the API: a request about what acme has, and what becomes of it when another tenant and acme
 // itself make it. The provider may make all.
-struct Row {
+struct MethodAccess {
   const char* request;
   grpc::StatusCode other;
   grpc::StatusCode own;
 };
 
-constexpr Row for_the_provider(const char* request) {
+constexpr MethodAccess for_the_provider(const char* request) {
   return {request, grpc::PERMISSION_DENIED, grpc::PERMISSION_DENIED};
 }
-constexpr Row for_its_tenant(const char* request) {
+constexpr MethodAccess for_its_tenant(const char* request) {
   return {request, grpc::NOT_FOUND, grpc::OK};
 }
 
-const std::map<std::string, Row> rows{
+const std::map<std::string, MethodAccess> method_rows{
     {"TenantService/RequestEip", for_its_tenant("vm: 'tenants/acme/vms/web'")},
     {"TenantService/ReleaseEip", for_its_tenant("name: 'tenants/acme/eips/203.0.113.2'")},
     {"TenantService/GetEip", for_its_tenant("name: 'tenants/acme/eips/203.0.113.1'")},
@@ -170,26 +170,27 @@ TEST_F(Tls, EveryMethodIsClosedToAnotherTenantAndOpenToWhomItIsFor) {
       "vm { name: 'tenants/acme/vms/idle' location { port: 'vm0' mac: '02:00:00:00:00:05' } dip: '10.0.0.5' "
       "}");
   const uint64_t before = generation();
-  const auto refuses = [&](const std::string& certificate, grpc::StatusCode Row::*expected) {
+  const auto refuses = [&](const std::string& certificate, grpc::StatusCode MethodAccess::*expected) {
     const auto client = channel(certificate);
     for (const auto& [path, method] : methods()) {
-      const auto row = rows.find(path);
-      ASSERT_NE(row, rows.end()) << path << " has no row: say who may call it";
+      const auto row = method_rows.find(path);
+      ASSERT_NE(row, method_rows.end()) << path << " has no row: say who may call it";
       const grpc::Status status =
           call_raw(client, "/portcullis.v1." + path, serialized(*method, row->second.request)).status;
       EXPECT_EQ(status.error_code(), row->second.*expected) << path << ": " << status.error_message();
     }
   };
-  refuses("other", &Row::other);
+  refuses("other", &MethodAccess::other);
   EXPECT_EQ(generation(), before);
-  refuses("acme", &Row::own);
+  refuses("acme", &MethodAccess::own);
   EXPECT_GT(generation(), before);
 
   const auto provider = channel("provider");
   for (const auto& [path, method] : methods()) {
-    if (rows.at(path).own == grpc::OK) continue;  // done already
+    if (method_rows.at(path).own == grpc::OK) continue;  // done already
     const grpc::Status status =
-        call_raw(provider, "/portcullis.v1." + path, serialized(*method, rows.at(path).request)).status;
+        call_raw(provider, "/portcullis.v1." + path, serialized(*method, method_rows.at(path).request))
+            .status;
     EXPECT_TRUE(status.ok()) << path << ": " << status.error_message();
   }
 }

@@ -33,7 +33,7 @@ Details details_of(const grpc::Status& status) {
 
 // One call after another on one gateway. Allowed: `expected` is the reply, or those fields of it that are not
 // zero. Refused: `expected` is the field at fault.
-struct Row {
+struct CallRow {
   const char* method;
   const char* request;
   grpc::StatusCode code;
@@ -43,7 +43,7 @@ struct Row {
 constexpr auto ok = grpc::OK;
 constexpr auto invalid = grpc::INVALID_ARGUMENT;
 
-const Row rows[] = {
+const CallRow call_rows[] = {
     {"ObserveService/GetGateway", "", ok,
      "version: '" PORTCULLIS_VERSION "' eip_capacity: 16 permit_chunk_capacity: 16"},
 
@@ -380,7 +380,7 @@ const Row rows[] = {
 
 TEST_F(Api, EveryMethodAllowsAndRefuses) {
   google::protobuf::MessageFactory* factory = google::protobuf::MessageFactory::generated_factory();
-  for (const Row& row : rows) {
+  for (const CallRow& row : call_rows) {
     SCOPED_TRACE(std::string(row.method) + " " + row.request);
     const MethodDescriptor* method = methods().at(row.method);
     const std::unique_ptr<Message> request(factory->GetPrototype(method->input_type())->New());
@@ -411,7 +411,7 @@ TEST_F(Api, EveryMethodAllowsAndRefuses) {
 // say anything, with one that it refuses.
 TEST(Rows, LeaveNoMethodOut) {
   std::set<std::string> allowed, refused;
-  for (const Row& row : rows) (row.code == ok ? allowed : refused).insert(row.method);
+  for (const CallRow& row : call_rows) (row.code == ok ? allowed : refused).insert(row.method);
   ASSERT_FALSE(methods().empty());
   for (const auto& [name, method] : methods()) {
     EXPECT_TRUE(allowed.contains(name)) << name;
@@ -420,14 +420,14 @@ TEST(Rows, LeaveNoMethodOut) {
 }
 
 // One after the other: where a vm is made or moved to, and the field at fault if it is refused.
-struct Place {
+struct LocationRow {
   const char* location;  // of port hosts
   grpc::StatusCode code;
   const char* field;
   const char* words;
 };
 
-const Place places[] = {
+const LocationRow location_rows[] = {
     {"vlan { outer: 100 }", ok, "", ""},
     {"vlan { outer: 200 inner: 30 }", ok, "", ""},
     {"vxlan { remote: '192.0.2.7' vni: 5000 }", ok, "", ""},
@@ -450,7 +450,7 @@ const Place places[] = {
 TEST_F(Api, AVmIsBehindAVlanOrATunnelThatItsPortHas) {
   populate();
   int host = 10;
-  for (const Place& row : places) {
+  for (const LocationRow& row : location_rows) {
     SCOPED_TRACE(row.location);
     const std::string location =
         "location { port: 'hosts' mac: '02:00:00:00:00:01' " + std::string(row.location) + " }";

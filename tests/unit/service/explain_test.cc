@@ -13,7 +13,7 @@
 namespace portcullis::service {
 namespace {
 
-constexpr Ipv4Addr eip = Ipv4Addr::of(203, 0, 113, 1), client = Ipv4Addr::of(198, 51, 100, 7);
+constexpr Ipv4Addr asked_eip = Ipv4Addr::of(203, 0, 113, 1), client = Ipv4Addr::of(198, 51, 100, 7);
 
 class Explain : public Api {
  protected:
@@ -138,7 +138,7 @@ TEST_F(Explain, AReplyLeavesByTheInboundRule) {
   EXPECT_EQ(told.received().port(), "ports/vm0");
   EXPECT_EQ(told.sent().port(), "ports/wan");
   const auto ip = header_at<Ipv4Header>(told.sent().data(), sizeof(EthernetHeader));
-  EXPECT_EQ(ip.source, eip);
+  EXPECT_EQ(ip.source, asked_eip);
 }
 
 TEST_F(Explain, AnOutboundRuleWouldOpenAnEntry) {
@@ -159,14 +159,14 @@ TEST_F(Explain, AnOutboundRuleWouldOpenAnEntry) {
 
 TEST_F(Explain, AnEntryLetsTheAnswerIn) {
   permit("rules { name: 'dns' direction: OUTBOUND protocol: 'udp' remote { any: true } }");
-  const BindingRecord& record = *plane_.find(View::local, eip);
-  FlowEntry entry{
-      .key = SideTuple::of(eip, client, Port::from_host(4000), Port::from_host(53), ip_protocol::udp, 0),
-      .expires_ms = now_ms + 5000,
-      .owned_by = record.id,
-      .owner_incarnation = record.incarnation,
-      .list_generation = record.list_generation,
-      .state = FlowState::opening};
+  const BindingRecord& record = *plane_.find(View::local, asked_eip);
+  FlowEntry entry{.key = SideTuple::of(asked_eip, client, Port::from_host(4000), Port::from_host(53),
+                                       ip_protocol::udp, 0),
+                  .expires_ms = now_ms + 5000,
+                  .owned_by = record.id,
+                  .owner_incarnation = record.incarnation,
+                  .list_generation = record.list_generation,
+                  .state = FlowState::opening};
   ASSERT_NE(plane_.flows().insert(entry, plane_.flows().hash(entry.key), now_ms), FlowTable::none);
   flows_ = 1;
   const std::string answer =

@@ -10,7 +10,7 @@
 namespace portcullis::service {
 namespace {
 
-constexpr Ipv4Addr eip = Ipv4Addr::of(203, 0, 113, 1);
+constexpr Ipv4Addr flow_eip = Ipv4Addr::of(203, 0, 113, 1);
 const std::string web = "eip: 'tenants/acme/eips/203.0.113.1' ";
 
 class Flows : public Api {
@@ -21,8 +21,8 @@ class Flows : public Api {
   }
   // To 198.51.100.`host`, from 40000 to 80.
   void open(uint8_t host, uint8_t protocol = ip_protocol::tcp, uint64_t expires_ms = now_ms + 5000) {
-    const BindingRecord& record = *plane_.find(View::local, eip);
-    FlowEntry entry{.key = SideTuple::of(eip, Ipv4Addr::of(198, 51, 100, host), Port::from_host(40000),
+    const BindingRecord& record = *plane_.find(View::local, flow_eip);
+    FlowEntry entry{.key = SideTuple::of(flow_eip, Ipv4Addr::of(198, 51, 100, host), Port::from_host(40000),
                                          Port::from_host(80), protocol, 0),
                     .expires_ms = expires_ms,
                     .owned_by = record.id,
