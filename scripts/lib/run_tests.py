@@ -272,21 +272,22 @@ def configure_asan() -> Case | None:
                      {"CC": "clang", "CXX": "clang++"})
 
 
-def sanitized(kind: str, full: bool, environment: dict[str, str] | None = None) -> list[Case]:
-    """With --full every test of the kind, else those that need it most."""
+def asan(full: bool) -> list[Case]:
+    """With --full every unit and property test, else those that need it most. All in one run: the longest takes as
+    long as some others together."""
     def wanted(test: dict) -> bool:
-        return in_suites(kind)(test) and (full or test["name"].startswith(SANITIZED))
+        return in_suites("unit", "property")(test) and (full or test["name"].startswith(SANITIZED))
 
     failure = configure_asan()
     if failure:
         return [failure]
-    return meson_tests(f"{kind} (ASan, UBSan)", ASAN_BUILD, wanted, build=True,
-                       environment=SANITIZERS | (environment or {}))
+    return meson_tests("ASan, UBSan", ASAN_BUILD, wanted, build=True,
+                       environment=SANITIZERS | worlds(2000 if full else 200))
 
 
 def unit(full: bool) -> list[Case]:
-    return (meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + teaching() + instructions() +
-            sanitized("unit", full))
+    del full
+    return meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + teaching() + instructions()
 
 
 def bench_tools() -> list[Case]:
@@ -306,12 +307,13 @@ def instructions() -> list[Case]:
                      lambda report: [ROOT / "bench/callgrind/guard.py", "--junit", report], seconds=240)
 
 
-def property_(full: bool) -> list[Case]:
-    def worlds(count: int) -> dict[str, str]:
-        return {"PORTCULLIS_PROPERTY_SEEDS": str(count)}
+def worlds(count: int) -> dict[str, str]:
+    return {"PORTCULLIS_PROPERTY_SEEDS": str(count)}
 
+
+def property_(full: bool) -> list[Case]:
     return (meson_tests("property", BUILD, in_suites("property"), environment=worlds(10000 if full else 1000)) +
-            mutants(full) + sanitized("property", full, worlds(2000 if full else 200)))
+            mutants(full))
 
 
 SAMPLED_FAULTS = "12"
@@ -419,7 +421,7 @@ def tools() -> None:
         os.environ["PATH"] += f":{directory}"
 
 
-KINDS = {"checks": checks, "unit": unit, "property": property_, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
+KINDS = {"checks": checks, "unit": unit, "property": property_, "asan": asan, "tsan": tsan, "e2e": e2e, "fuzz": fuzz}
 
 
 # --- results ---

@@ -8,9 +8,9 @@ import tempfile
 
 import grpc
 
-from gateway import ROOT
 from netns import run
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = {"TenantService": "tenant_service", "ProviderService": "provider_service",
             "ObserveService": "observe_service"}
 
@@ -43,6 +43,9 @@ class Api:
         return self
 
     def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._channel.close()
 
     def _stub(self, service: str):
