@@ -29,6 +29,7 @@ constexpr int jobs_a_step = 16;
 constexpr std::chrono::milliseconds drafted_together{10};
 constexpr uint64_t small_call = 100;
 constexpr uint64_t most_together = 4096;
+static_assert(most_together <= TableSizes().spare_records);
 
 }  // namespace
 
@@ -221,7 +222,7 @@ int Control::carry_out(std::shared_ptr<Call> first) {
     answer(*call, is_refused ? commit(group) : committed);
     group.take_back();
   }
-  publisher_.reclaim();
+  tidy(&publish::Publisher::reclaim);
   return static_cast<int>(calls.size());
 }
 
@@ -309,11 +310,11 @@ Expected<void> Control::commit(CommitGroup& group) {
   const auto began = Clock::now();
   if (auto prepared = prepare(changes); !prepared) return prepared;
   if (auto recorded = record(group); !recorded) {
-    publisher_.discard();
+    tidy(&publish::Publisher::discard);
     return recorded;
   }
   const auto stored = Clock::now();
-  auto enforced = enforce();
+  auto enforced = enforce(changes);
   if (!enforced) {
     // Validation reserves room for everything, so this is a bug or a broken machine. The change is durable
     // and a restart publishes it; until then nothing is acknowledged, not even a repeat that would change
@@ -325,7 +326,6 @@ Expected<void> Control::commit(CommitGroup& group) {
     unenforced_ = enforced.error();
   }
   const auto done = Clock::now();
-  for (const model::ChangeSet* set : changes) watch_kept(*set);
   for (Event& event : group.keep()) {
     if (!enforced) continue;
     durations_.storing.add(stored - began);
@@ -341,8 +341,22 @@ Expected<void> Control::prepare(std::span<const model::ChangeSet* const> changes
     publisher_.prepare(compile::compile_change(model_.state(), changes));
     return {};
   } catch (const std::exception& error) {
-    publisher_.discard();
+    tidy(&publish::Publisher::discard);
     return fail(ErrorCode::internal, error.what());
+  }
+}
+
+// An exception leaves tables that nobody knows: nothing more is acknowledged.
+void Control::tidy(void (publish::Publisher::*step)()) {
+  try {
+    (publisher_.*step)();
+  } catch (const std::exception& error) {
+    spdlog::error("what was replaced could not be put away; restart the gateway: {}", error.what());
+    unenforced_ =
+        Error{ErrorCode::internal,
+              "what was replaced could not be put away; restart the gateway: " + std::string(error.what()),
+              {},
+              {}};
   }
 }
 
@@ -356,9 +370,11 @@ Expected<void> Control::record(const CommitGroup& group) {
 }
 
 // Here, too: what has been left unpublished must not be acknowledged.
-Expected<void> Control::enforce() {
+Expected<void> Control::enforce(std::span<const model::ChangeSet* const> changes) {
   try {
-    return publisher_.enforce();
+    auto enforced = publisher_.enforce();
+    for (const model::ChangeSet* set : changes) watch_kept(*set);
+    return enforced;
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, error.what());
   }
@@ -398,7 +414,7 @@ Expected<void> Control::end_keeping() {
   }
   group.add();
   auto committed = commit(group);
-  publisher_.reclaim();
+  tidy(&publish::Publisher::reclaim);
   return committed;
 }
 

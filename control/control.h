@@ -236,7 +236,9 @@ class Control {
   // At the start, before everything is published.
   [[nodiscard]] Expected<void> store_unpublished(CommitGroup& group);
   [[nodiscard]] Expected<void> prepare(std::span<const model::ChangeSet* const> changes);
-  [[nodiscard]] Expected<void> enforce();
+  [[nodiscard]] Expected<void> enforce(std::span<const model::ChangeSet* const> changes);
+  // One of the publisher's steps that no call waits for.
+  void tidy(void (publish::Publisher::*step)());
   void watch_kept(const model::ChangeSet& changes);
   void tick();
   [[nodiscard]] Expected<void> end_keeping();

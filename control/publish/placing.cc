@@ -40,12 +40,18 @@ PermitRule6 compared(const CompiledRule& compiled, TagId tag) {
 
 }  // namespace
 
+// However it ends, nothing is left half there. What its slot has counted is not this binding's.
 Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id) {
   Placement placement;
-  if (auto filled = fill_placement(binding, id, placement); !filled) {
-    // What its slot has counted is not this binding's.
-    retire({std::move(placement), binding.eip, no_binding, {}});
-    return Unexpected(std::move(filled.error()));
+  const auto give_back = [&] { retire({std::move(placement), binding.eip, no_binding, {}}); };
+  try {
+    if (auto filled = fill_placement(binding, id, placement); !filled) {
+      give_back();
+      return Unexpected(std::move(filled.error()));
+    }
+  } catch (...) {
+    give_back();
+    throw;
   }
   return placement;
 }
@@ -122,9 +128,13 @@ Expected<Publisher::Rules<Rule>> Publisher::place_rules(const CompiledBinding& b
   Rules<Rule> rules;
   rules.reserve(compiled.size());
   for (const CompiledRule& rule : compiled) {
-    if (rule.tag != nullptr) placement.rule_tags.emplace_back(binding.tenant, *rule.tag);
-    rules.push_back(
-        compared<Rule>(rule, rule.tag != nullptr ? acquire_tag(placement.rule_tags.back()) : TagId{}));
+    TagId tag{};
+    if (rule.tag != nullptr) {
+      model::TagKey key(binding.tenant, *rule.tag);
+      tag = acquire_tag(key);
+      placement.rule_tags.push_back(std::move(key));
+    }
+    rules.push_back(compared<Rule>(rule, tag));
   }
   auto place =
       with_room([&] { return tables_->permit.store(std::span<const Rule>(rules.data(), rules.size())); });

@@ -54,6 +54,7 @@ Publisher::Publisher(Tables& tables, rte_rcu_qsbr* rcu, std::map<std::string, Po
 }
 
 void Publisher::prepare(compile::Update update) {
+  assert(prepared_.coming.empty());
   reclaim();
   prepared_.update = std::move(update);
   auto& bindings = prepared_.update.bindings;
@@ -63,22 +64,28 @@ void Publisher::prepare(compile::Update update) {
       [&](auto& entry) {
         const auto known = bindings_.find(entry.first);
         Bound* const bound = known == bindings_.end() ? nullptr : &known->second;
-        if (bound != nullptr) prefetch_object(*bound);
-        prepared_.coming.push_back({entry.second ? &*entry.second : nullptr, bound});
+        CompiledBinding* const next = entry.second ? &*entry.second : nullptr;
+        if (bound != nullptr && next != nullptr && bound->key && bound->binding == *next) return;
+        prepared_.coming.push_back({next, bound});
       });
-  place_ahead();
+  if (!prepared_.update.pools) place_ahead();
 }
 
 // In the order in which they are put, as many as find room beside what they replace: the others find theirs
-// when that has gone.
+// when that has gone. Lists that grow wait for those that shrink, and so for bindings that move.
 void Publisher::place_ahead() {
-  if (prepared_.update.pools) return;
   std::vector<Coming*> changed;
-  for (Coming& coming : prepared_.coming)
-    if (coming.binding != nullptr && coming.known != nullptr &&
-        only_changes(*coming.known, *coming.binding) && coming.known->binding != *coming.binding)
+  bool may_grow = true;
+  for (Coming& coming : prepared_.coming) {
+    if (coming.binding == nullptr || coming.known == nullptr) continue;
+    if (only_changes(*coming.known, *coming.binding))
       changed.push_back(&coming);
-  std::ranges::stable_partition(changed, [](const Coming* coming) { return does_not_grow(*coming); });
+    else if (does_not_grow(coming))
+      may_grow = false;
+  }
+  const auto growing =
+      std::ranges::stable_partition(changed, [](const Coming* coming) { return does_not_grow(*coming); });
+  if (!may_grow) changed.erase(growing.begin(), growing.end());
   prepared_.placements.reserve(changed.size());
   prepared_.leads.reserve(changed.size());
   for (Coming* const coming : changed) {
@@ -110,30 +117,28 @@ Expected<void> Publisher::enforce() {
   if (prepared.update.pools) keep_first_error(set_pools(*prepared.update.pools));
   tenants_.set_flow_quotas(prepared.update.flow_quotas);
   lead_to_placed(prepared.leads);
-  if (coming.size() != prepared.leads.size()) {
-    const auto unplaced = std::stable_partition(coming.begin(), coming.end(),
-                                                [](const Coming& one) { return one.placed != nullptr; });
-    // What they replace is what the others may lack.
-    settle_placed({coming.begin(), unplaced});
-    keep_first_error(put_all({unplaced, coming.end()}));
-    coming.clear();
-  }
+  const auto unplaced = std::stable_partition(coming.begin(), coming.end(),
+                                              [](const Coming& one) { return one.placed != nullptr; });
+  unsettled_ = {coming.begin(), unplaced};
+  keep_first_error(put_all({unplaced, coming.end()}));
   tables_->changes.fetch_add(1, std::memory_order_relaxed);
   pass_grace_period();
   enforced_ = std::move(prepared);
   return result;
 }
 
+// What it is about is put away first: an exception in between must not have it happen twice.
 void Publisher::reclaim() {
   if (!enforced_) return;
-  settle_placed(enforced_->coming);
+  const Prepared enforced = *std::exchange(enforced_, std::nullopt);
+  settle_placed();
   free_limbo();
-  enforced_.reset();
 }
 
 void Publisher::discard() {
-  for (Placement& placement : prepared_.placements) retire({std::move(placement), {}, no_binding, {}});
-  prepared_ = {};
+  reclaim();
+  Prepared prepared = std::exchange(prepared_, {});
+  for (Placement& placement : prepared.placements) retire({std::move(placement), {}, no_binding, {}});
   wait_for_readers();
 }
 
@@ -324,20 +329,10 @@ bool Publisher::does_not_grow(const Coming& coming) {
          coming.binding->permit.compiled_rules() <= coming.known->placement.hits_before.size();
 }
 
-// Binds an EIP, or moves one to a new record. The record is whole before anything points to it: every set()
-// below is a release store, every look-up an acquire load. The three ways to it change one after another:
-//   local  first, then edge, then the endpoint's key. A worker that finds the new record by the key, when the
-//          endpoint sends, therefore finds it (or one still newer) in both views: what a flow that the new
-//          record opened is answered with, and what ageing asks of its owner, is never judged by the absence
-//          of it.
-//   In between, packets to the endpoint may be judged by the new list and packets from it by the old one, or
-//   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
-//   and entries survive either order: generations differ, so each is judged again by the record that the
-//   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
+// Binds an EIP, or moves one to a new record, which is whole before anything leads to it.
 Expected<void> Publisher::put(Coming& coming) {
   CompiledBinding& binding = *coming.binding;
   const bool is_new = coming.known == nullptr;
-  if (!is_new && coming.known->key && coming.known->binding == binding) return {};
 
   const auto refused = [&](const std::string& why) {
     return fail(ErrorCode::internal, "the binding could not be published: " + why, {},
@@ -384,6 +379,16 @@ Expected<void> Publisher::put(Coming& coming) {
   return refused("the endpoint table is full");
 }
 
+// Every set() is a release store, every look-up an acquire load. The three ways to a record change one after
+// another:
+//   local  first, then edge, then the endpoint's key. A worker that finds the new record by the key, when the
+//          endpoint sends, therefore finds it (or one still newer) in both views: what a flow that the new
+//          record opened is answered with, and what ageing asks of its owner, is never judged by the absence
+//          of it.
+//   In between, packets to the endpoint may be judged by the new list and packets from it by the old one, or
+//   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
+//   and entries survive either order: generations differ, so each is judged again by the record that the
+//   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
 bool Publisher::lead(const Lead& to) {
   set(View::local, to.eip, to.slot);
   if (to.eip.is_v6()) tables_->binding.set_slot_of(to.id, to.slot);
@@ -403,9 +408,9 @@ void Publisher::lead_to_placed(const std::vector<Lead>& leads) {
       leads, [&](const Lead& to) { prefetch(to); }, [&](const Lead& to) { static_cast<void>(lead(to)); });
 }
 
-void Publisher::settle_placed(std::span<const Coming> coming) {
+void Publisher::settle_placed() {
   in_passes(
-      coming, [](const Coming& one) { prefetch_object(*one.known); },
+      std::exchange(unsettled_, {}), [](const Coming& one) { prefetch_object(*one.known); },
       [&](const Coming& one) {
         settle(*one.known, one.binding->permit, std::move(*one.placed));
         one.known->binding = std::move(*one.binding);
@@ -416,7 +421,9 @@ void Publisher::settle_placed(std::span<const Coming> coming) {
 void Publisher::leave_placement(Bound& bound) {
   if (bound.placement.slot == no_slot) return;
   retire({std::move(bound.placement), bound.binding.eip, bound.id, bound.binding.permit});
+  // Of the rest moving has left nothing.
   bound.placement.slot = no_slot;
+  bound.placement.link.reset();
 }
 
 // In an order that needs no more room than the old or the new state and the longest list: lists that grow
@@ -517,8 +524,10 @@ void Publisher::free_limbo() {
   tables_->binding.release_unlinked_pages();
 }
 
+// What placed bindings replace goes with it: it may be what is lacking.
 void Publisher::wait_for_readers() {
   assert(!enforced_);
+  settle_placed();
   pass_grace_period();
   free_limbo();
 }

@@ -59,12 +59,16 @@ class Publisher {
   void set_handover(const Handover* handover) { handover_ = handover; }
   // In three steps, so that what no worker sees is done before it is certain that the update comes, and what
   // nobody waits for after that:
-  //   prepare()  places what the update changes and there is room for. Nothing is different for anybody.
-  //   enforce()  makes it what workers find, and waits for them; or discard() gives it up.
-  //   reclaim()  frees what was replaced, and counts what it has counted. Before statistics are asked for.
+  //   prepare()  places what there is room for, of bindings that stay who and where they are. Nothing is
+  //              different for anybody.
+  //   enforce()  makes the update what workers find, and waits for them; or discard() gives it up.
+  //   reclaim()  frees what was replaced, and counts what it has counted. Before statistics are asked for;
+  //   the
+  //              next prepare() or discard() does it, too.
   // internal if a table refused what validation had promised room for; the data plane then holds, of
   // each object that was refused, the old one or none, and the new one of all others. A batch larger than
-  // the spare room is enforced in steps, with a grace period between them.
+  // the spare room is enforced in steps, with a grace period between them. After an exception nobody knows
+  // what the data plane holds.
   void prepare(compile::Update update);
   [[nodiscard]] Expected<void> enforce();
   void reclaim();
@@ -179,7 +183,7 @@ class Publisher {
   // An update from prepare() to reclaim().
   struct Prepared {
     compile::Update update;
-    std::vector<Coming> coming;  // all of its bindings
+    std::vector<Coming> coming;  // all of its bindings that differ
     // Of those that are placed.
     std::vector<Placement> placements;
     std::vector<Lead> leads;
@@ -215,7 +219,8 @@ class Publisher {
   void prefetch(const Lead& to) const;
   // Nothing leads to what it replaces. `next`: the list from now on.
   void settle(Bound& bound, const model::PermitList& next, Placement placement);
-  void settle_placed(std::span<const Coming> coming);
+  // Of those that workers find and that are not settled yet.
+  void settle_placed();
   [[nodiscard]] Expected<void> put_all(std::vector<Coming> coming);
   [[nodiscard]] Expected<void> put_in_place(std::vector<Coming> coming);
 
@@ -277,6 +282,7 @@ class Publisher {
   std::deque<BindingId> resting_ids_;  // longest unused first
   Limbo limbo_;
   Prepared prepared_;
+  std::span<const Coming> unsettled_;
   std::optional<Prepared> enforced_;  // since a grace period
 };
 

@@ -1,5 +1,6 @@
 // What the workers have counted, by EIP and rule: slots and chunks of now, and what earlier ones had counted.
 #include <algorithm>
+#include <cassert>
 #include <map>
 #include <string>
 #include <string_view>
@@ -56,6 +57,7 @@ void Publisher::inherit(Bound& bound, const Retired& retired) const {
 }
 
 EipStatistics Publisher::statistics(const IpAddr& eip) const {
+  assert(!enforced_);
   const auto found = bindings_.find(eip);
   if (found == bindings_.end()) return {};
   const Bound& bound = found->second;
@@ -78,6 +80,7 @@ EipStatistics Publisher::statistics(const IpAddr& eip) const {
 }
 
 std::string Publisher::rule_at(const IpAddr& eip, RuleHit hit) const {
+  assert(!enforced_);
   const auto found = bindings_.find(eip);
   if (found == bindings_.end() || !hit.is_one()) return {};
   const Bound& bound = found->second;
@@ -96,6 +99,7 @@ uint64_t Publisher::flows_of(const IpAddr& eip) const {
 }
 
 Totals Publisher::totals() const {
+  assert(!enforced_);
   const auto edge =
       std::ranges::count_if(bindings_, [](const auto& entry) { return entry.second.binding.edge; });
   return {.local = bindings_.size(),

@@ -27,7 +27,7 @@ class Tenants {
   // `flow_quota`: of tenants that have none of their own.
   Tenants(Tables& tables, uint32_t flow_quota) : tables_(&tables), flow_quota_(flow_quota) {}
 
-  // One binding more. None: all numbers are in use, or were until a moment ago, and rest() may help.
+  // One binding more. None: all numbers are in use, or were until a moment ago, and rest_released() may help.
   [[nodiscard]] std::optional<TenantNumber> acquire(const model::TenantId& tenant, Workers workers);
   // One binding less.
   void release(const model::TenantId& tenant);

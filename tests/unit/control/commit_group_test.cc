@@ -139,6 +139,25 @@ TEST(CommitGroup, CallsThatTheStoreRefusesTogetherAreMadeOneByOne) {
   }));
 }
 
+// Whether they came together or not.
+TEST(CommitGroup, WhatCannotBeCompiledTakesNoneOfTheOthersWithIt) {
+  for (int round = 0; round < 5; ++round) {
+    Scene scene;
+    const model::Generation before = scene.gateway.state().generation;
+    scene.add_vms(2, 3);
+    scene.calls.emplace_back([&] {
+      const auto put = scene.gateway.control.change({}, put_eip_of_no_vm);
+      ASSERT_FALSE(put);
+      EXPECT_EQ(put.error().code, ErrorCode::internal);
+    });
+    scene.add_vms(4, 5);
+    scene.make_while_busy();
+    EXPECT_EQ(scene.gateway.state().generation, before + 4);
+    EXPECT_TRUE(scene.gateway.set_permit_list({http}));
+    EXPECT_NE(scene.gateway.plane.find(View::edge, web_eip), nullptr);
+  }
+}
+
 TEST(CommitGroup, AFullDiskLeavesEverythingAsBefore) {
   Scene scene;
   const model::State before = scene.gateway.state();

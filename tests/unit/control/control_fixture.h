@@ -108,7 +108,13 @@ inline const model::PermitRule http{
 inline const model::PermitRule out{
     .name = "out", .direction = model::Direction::outbound, .remote = model::AnyRemote{}};
 
-// An edit that a model would refuse: an endpoint that is on no port. It can be stored, and not enforced.
+// Edits that a model would refuse, bugs of who plans them. An EIP of a vm that there is not cannot be
+// compiled.
+inline Expected<model::Nothing> put_eip_of_no_vm(model::Draft& draft) {
+  draft.make(model::PutEip{{.address = Ipv4Addr::of(203, 0, 113, 78), .tenant = "acme", .vm = "none"}});
+  return model::Nothing();
+}
+// An endpoint that is on no port can be stored, and not enforced.
 inline Expected<model::Nothing> put_endpoint_of_no_port(model::Draft& draft) {
   const model::VmKey ghost{"acme", "ghost"};
   const Ipv4Addr eip = Ipv4Addr::of(203, 0, 113, 77);

@@ -117,18 +117,13 @@ TEST(Control, ChangesAreTimed) {
   EXPECT_EQ(times(durations.publishing), before + 1);
 }
 
-// An EIP of a vm that there is not is a bug of who plans it.
 TEST(Control, WhatCannotBeCompiledIsRefusedBeforeItIsStored) {
   Disk disk;
   Gateway gateway(disk);
   gateway.start();
   gateway.populate();
   const model::State before = gateway.state();
-  const auto put = gateway.control.change({}, [](model::Draft& draft) -> Expected<model::Nothing> {
-    model::Eip eip{.address = Ipv4Addr::of(203, 0, 113, 77), .tenant = "acme", .vm = "none"};
-    draft.make(model::PutEip{std::move(eip)});
-    return model::Nothing();
-  });
+  const auto put = gateway.control.change({}, put_eip_of_no_vm);
   ASSERT_FALSE(put);
   EXPECT_EQ(put.error().code, ErrorCode::internal);
   EXPECT_EQ(gateway.state(), before);
@@ -136,6 +131,31 @@ TEST(Control, WhatCannotBeCompiledIsRefusedBeforeItIsStored) {
   EXPECT_TRUE(gateway.set_permit_list({http}));
 }
 
+// What a list has replaced is free before anybody asks.
+TEST(Control, WhatWasReplacedIsPutAwayBeforeTheNextJob) {
+  Disk disk;
+  Gateway gateway(disk);
+  gateway.start();
+  gateway.populate();
+  std::optional<uint64_t> used;
+  for (uint16_t round = 1; round <= 5; ++round) {
+    std::vector<model::PermitRule> list;
+    for (uint16_t n = 1; n <= 30; ++n)
+      list.push_back(
+          {.name = "r" + std::to_string(n),
+           .remote = model::AnyRemote{},
+           .protocol = 6,
+           .local_ports = {static_cast<uint16_t>(100 * round + n), static_cast<uint16_t>(100 * round + n)}});
+    ASSERT_TRUE(gateway.set_permit_list(list));
+    const auto now = *gateway.control.run(
+        [](const Control::View& view) { return view.publisher.totals().permit_chunks_used; });
+    EXPECT_GT(now, 0u);
+    EXPECT_EQ(now, used.value_or(now));
+    used = now;
+  }
+}
+
+// So it is stored, and not enforced.
 TEST(Control, WhatIsStoredAndNotEnforcedIsAcknowledgedByNoCall) {
   Disk disk;
   Gateway gateway(disk);

@@ -82,25 +82,26 @@ TEST_F(PublisherStepsTest, WhatFindsNoRoomBesideWhatItReplacesIsPlacedAfterIt) {
 }
 
 TEST_F(PublisherStepsTest, WhatComesMovesOrGoesIsPlacedWhenItIsEnforced) {
-  const std::vector<CompiledBinding> old = publish_some(4, 1);
+  const std::vector<CompiledBinding> old = publish_some(6, 1);
   const uint32_t before = free_slots();
   CompiledBinding moved = relist(old[0], rules(2)), elsewhere = old[1], tagged = old[2];
   moved.port = "b";
   elsewhere.dip = dip_at(50);
   tagged.encapsulation = VlanTags{.outer = 9};
-  const CompiledBinding another = binding(4), fresh = binding(5);
-  Update update = update_of({moved, elsewhere, tagged, another, fresh});
-  take_away(update, 6);
+  const CompiledBinding another = binding(4), fresh = binding(7), changed = relist(old[5], rules(1, 3));
+  Update update = update_of({moved, elsewhere, tagged, another, fresh, changed});
+  take_away(update, 5);
   publisher.prepare(update);
-  EXPECT_EQ(free_slots(), before);
+  EXPECT_EQ(free_slots(), before - 1) << "the one that only changes";
   for (const CompiledBinding& b : old) expect_published(b, port_a);
   ASSERT_TRUE(publisher.enforce());
   publisher.reclaim();
+  EXPECT_EQ(free_slots(), before);
   expect_published(moved, port_b);
-  for (const CompiledBinding& b : {elsewhere, another, fresh}) expect_published(b, port_a);
-  EXPECT_EQ(plane.find(port_a, dip_at(1)), nullptr);
-  EXPECT_EQ(plane.find(port_a, dip_at(2)), nullptr);
-  EXPECT_EQ(plane.find(port_a, dip_at(3)), nullptr);
+  for (const CompiledBinding& b : {elsewhere, another, fresh, changed}) expect_published(b, port_a);
+  for (const uint32_t n : {1, 2, 3, 5}) EXPECT_EQ(plane.find(port_a, dip_at(n)), nullptr) << n;
+  EXPECT_EQ(plane.find(View::local, eip_at(5)), nullptr);
+  EXPECT_EQ(plane.find(View::local, eip_at(3))->eip, eip_at(3));
 }
 
 TEST_F(PublisherStepsTest, NothingIsPlacedAheadOfPools) {
@@ -142,6 +143,139 @@ TEST_F(PublisherStepsTest, AnUpdateIsPreparedWhetherOrNotTheLastOneWasReclaimed)
   }
   publisher.reclaim();
   EXPECT_EQ(free_room(), before);
+}
+
+TEST_F(PublisherStepsTest, WhatWasPlacedBeforeTheRoomEndedIsDiscardedToo) {
+  std::vector<CompiledBinding> all = publish_some(eips, 1);
+  const Free before = free_room();
+  for (CompiledBinding& b : all) b = relist(b, rules(19, 9));
+  for (int round = 0; round < 3; ++round) {
+    publisher.prepare(update_of(all));
+    EXPECT_EQ(free_slots(), 0U);
+    publisher.discard();
+    ASSERT_EQ(free_room(), before);
+  }
+  publish(all);
+  for (const CompiledBinding& b : all) expect_published(b, port_a);
+}
+
+TEST_F(PublisherStepsTest, OneThatIsGivenUpDoesWhatTheLastOneHasLeft) {
+  const CompiledBinding old = publish_some(1, 30)[0];
+  const Free before = free_room();
+  const CompiledBinding next = relist(old, rules(30, 2));
+  publisher.prepare(update_of({next}));
+  ASSERT_TRUE(publisher.enforce());
+  publisher.discard();
+  EXPECT_EQ(free_room(), before);
+  expect_published(next, port_a);
+}
+
+// Lists of so many chunks: 200 there are, and 8 spare ones.
+class FullOfListsTest : public PublisherStepsTest {
+ protected:
+  // Compiled rules of a list that takes so many.
+  uint32_t rules_in(uint32_t chunks) {
+    for (uint32_t count = 0;; ++count) {
+      publish({binding(eips, rules(count))});
+      if (publisher.totals().permit_chunks_used != chunks) continue;
+      publish({binding(eips)});
+      return count;
+    }
+  }
+  uint32_t free_chunks() { return plane.tables->permit.free_chunks(); }
+  const uint32_t two = rules_in(2), seven = rules_in(7), eight = rules_in(8);
+  static constexpr uint32_t lists = 25;
+};
+
+TEST_F(FullOfListsTest, WhatGrowsIsPlacedAfterWhatShrinks) {
+  std::vector<CompiledBinding> all;
+  for (uint32_t n = 1; n <= lists + 1; ++n) all.push_back(binding(n, n == 1 ? rules(0) : rules(eight)));
+  publish(all);
+  ASSERT_EQ(free_chunks(), 8U);
+  all[0] = relist(all[0], rules(eight, 2));
+  for (uint32_t n = 2; n <= 9; ++n) all[n - 1] = relist(all[n - 1], rules(seven, 2));
+  publisher.prepare(update_of(all));
+  EXPECT_EQ(free_chunks(), 1U) << "one that shrinks has its place";
+  ASSERT_TRUE(publisher.enforce());
+  publisher.reclaim();
+  for (const CompiledBinding& b : all) expect_published(b, port_a);
+}
+
+// Those have no place before they are enforced, and must find it then beside what they replace.
+TEST_F(FullOfListsTest, WhatGrowsIsPlacedAfterWhatShrinksAndMoves) {
+  std::vector<CompiledBinding> all;
+  for (uint32_t n = 1; n <= lists + 4; ++n) all.push_back(binding(n, n <= 4 ? rules(0) : rules(eight)));
+  publish(all);
+  ASSERT_EQ(free_chunks(), 8U);
+  for (CompiledBinding& b : all) {
+    const bool grows = b.permit.empty();
+    b = relist(b, rules(grows ? two : seven, 2));
+    if (!grows) b.port = "b";
+  }
+  publisher.prepare(update_of(all));
+  EXPECT_EQ(free_chunks(), 8U);
+  ASSERT_TRUE(publisher.enforce());
+  publisher.reclaim();
+  for (const CompiledBinding& b : all) expect_published(b, b.port == "b" ? port_b : port_a);
+}
+
+// In the last resort an EIP's old record makes room, and here neither finds its place: its pool has gone.
+TEST_F(PublisherStepsTest, WhatComesToNothingReleasesItsLinkOnce) {
+  const VlanTags tags{.outer = 7, .inner = 0};
+  const std::vector<CompiledPool> both{{prefix("203.0.113.0/25"), PoolKind::local},
+                                       {prefix("203.0.113.128/25"), PoolKind::local}};
+  const auto has_link = [&] {
+    return plane.tables->links.find(LinkKey::of(port_a, Encapsulation(tags))).has_value();
+  };
+  for (const bool is_shared : {false, true}) {
+    publish_pools(both);
+    CompiledBinding tagged = binding(1), other = binding(130);
+    tagged.encapsulation = tags;
+    if (is_shared) other.encapsulation = tags;
+    publish({tagged, other});
+    ASSERT_TRUE(has_link());
+    const auto done = publisher.publish(
+        Update{.pools = pools({both[1]}), .bindings = {{tagged.eip, relist(tagged, rules(1))}}});
+    ASSERT_FALSE(done);
+    EXPECT_EQ(has_link(), is_shared);
+    Update gone;
+    take_away(gone, 130);
+    publish(gone);
+    EXPECT_FALSE(has_link());
+  }
+}
+
+class Ipv6StepsTest : public Ipv6PublisherTest {};
+
+TEST_F(Ipv6StepsTest, AListIsPlacedDiscardedAndEnforced) {
+  CompiledBinding old = binding6(1, 6);
+  publish({old});
+  const Slot slot = index(View::local, six(1)).slot();
+  const BindingId id = plane.tables->binding.record(slot).id;
+  const auto next = [&](uint32_t count) {
+    CompiledBinding b = relist(old, binding6(1, count).permit);
+    return Update{.pools = std::nullopt, .bindings = {{b.eip, b}}};
+  };
+  for (int round = 0; round < 50; ++round) {
+    publisher.prepare(next(5));
+    EXPECT_EQ(index(View::edge, six(1)).slot(), slot);
+    EXPECT_EQ(plane.tables->binding.slot_of(id).slot(), slot);
+    EXPECT_TRUE(find6(1, remote6(5).address()).is_one());
+    publisher.discard();
+  }
+  publisher.prepare(next(5));
+  ASSERT_TRUE(publisher.enforce());
+  const Slot now = index(View::local, six(1)).slot();
+  EXPECT_NE(now, slot);
+  EXPECT_EQ(index(View::edge, six(1)).slot(), now);
+  EXPECT_EQ(plane.tables->binding.slot_of(id).slot(), now);
+  EXPECT_EQ(at(port_a, old.dip), now);
+  EXPECT_TRUE(find6(1, remote6(4).address()).is_one());
+  EXPECT_FALSE(find6(1, remote6(5).address()).is_one());
+  publisher.reclaim();
+  // Of the four that there are, none is lost.
+  publish({binding6(2), binding6(3), binding6(4)});
+  for (const uint32_t n : {1, 2, 3, 4}) EXPECT_TRUE(index(View::local, six(n)).is_bound());
 }
 
 }  // namespace
