@@ -142,10 +142,12 @@ grpc::Status ObserveService::Capture(grpc::ServerContext* context, const v1::Cap
 }
 
 grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRequest& request,
-                                     const std::function<bool(const v1::CaptureChunk&)>& send,
+                                     const Send<v1::CaptureChunk>& send,
                                      const std::function<bool()>& is_over) {
   const auto filter = filter_of(request);
   if (!filter) return to_status(filter.error());
+  const auto seat = seats_.take(caller.name());
+  if (!seat) return to_status(seat.error());
   auto session = sources_.captures->begin(*filter);
   if (!session) return to_status(session.error());
   spdlog::info("capture by {} begins: {}", caller.name(), description_of(request));
@@ -170,7 +172,7 @@ grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRe
     chunk.set_pcapng(std::exchange(bytes, {}));
     chunk.set_packets(packets);
     chunk.set_lost(session->lost());
-    return send(chunk);
+    return send(chunk, [&] { session->leave(); });
   };
 
   look(*session, request.seconds(), {take, [&] { return !bytes.empty(); }, send_bytes, is_full},

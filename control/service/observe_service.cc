@@ -230,8 +230,7 @@ grpc::Status ObserveService::WatchEvents(grpc::ServerContext* context, const v1:
 }
 
 grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEventsRequest& request,
-                                   const std::function<bool(const v1::Event&)>& send,
-                                   const std::function<bool()>& is_over) {
+                                   const Send<v1::Event>& send, const std::function<bool()>& is_over) {
   const auto tenant = parent_tenant(request.parent());
   if (!tenant) return to_status(tenant.error());
   const auto seat = seats_.take(caller.name());
@@ -248,7 +247,8 @@ grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEvents
       seen = event->generation;
       const v1::Event message = to_proto(*event, *tenant);
       if (tenant->has_value() && message.changes().empty()) continue;
-      if (!send(message)) return grpc::Status::OK;
+      // Its seat stays taken: the call has its thread still.
+      if (!send(message, [] {})) return grpc::Status::OK;
     }
     if (events->empty() && request.until_now()) break;
   }

@@ -82,29 +82,34 @@ class ObserveService final : public v1::ObserveService::Service {
   grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
                      grpc::ServerWriter<v1::TraceChunk>* writer) override;
 
-  // WatchEvents: `send` gives false when nobody listens any more, and `is_over` is asked from
-  // time to time.
+  // Gives up what others wait for, while the message still waits for a caller who does not read.
+  using LetGo = std::function<void()>;
+  // Sends; false when nobody listens any more, or reads. LetGo is called by another thread, once at most, and
+  // not after the return.
+  template <typename Message>
+  using Send = std::function<bool(const Message&, const LetGo&)>;
+  // WatchEvents. `is_over` is asked from time to time.
   [[nodiscard]] grpc::Status watch(const Identity& caller, const v1::WatchEventsRequest& request,
-                                   const std::function<bool(const v1::Event&)>& send,
-                                   const std::function<bool()>& is_over);
+                                   const Send<v1::Event>& send, const std::function<bool()>& is_over);
   // Capture (capture.cc), the same way.
   [[nodiscard]] grpc::Status capture(const Identity& caller, const v1::CaptureRequest& request,
-                                     const std::function<bool(const v1::CaptureChunk&)>& send,
+                                     const Send<v1::CaptureChunk>& send,
                                      const std::function<bool()>& is_over);
   // Trace (trace.cc), the same way.
   [[nodiscard]] grpc::Status trace(const Identity& caller, const v1::TraceRequest& request,
-                                   const std::function<bool(const v1::TraceChunk&)>& send,
-                                   const std::function<bool()>& is_over);
+                                   const Send<v1::TraceChunk>& send, const std::function<bool()>& is_over);
   // Ends all watching, capturing and tracing. Idempotent.
   void stop() { is_stopping_ = true; }
 
  private:
-  // Sends; false if nobody listens, or reads.
   template <typename Message>
-  [[nodiscard]] auto sender(grpc::ServerContext& context, const Identity& caller,
-                            grpc::ServerWriter<Message>& writer) {
-    return [&](const Message& message) {
-      const Patience::Wait waiting = patience_.wait(caller.name(), [&] { context.TryCancel(); });
+  [[nodiscard]] Send<Message> sender(grpc::ServerContext& context, const Identity& caller,
+                                     grpc::ServerWriter<Message>& writer) {
+    return [&](const Message& message, const LetGo& let_go) {
+      const Patience::Wait waiting = patience_.wait(caller.name(), [&] {
+        context.TryCancel();
+        let_go();
+      });
       return writer.Write(message);
     };
   }

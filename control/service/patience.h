@@ -38,8 +38,8 @@ class Patience {
     const uint64_t number_;
   };
 
-  // `give_up`: called once the limit has passed, by the thread; not after ~Wait. It does not wait itself. The
-  // log has a line then, of `caller`.
+  // `give_up`: called once the limit has passed, by the thread; not after ~Wait. It waits for no caller
+  // itself. The log has a line then, of `caller`.
   [[nodiscard]] Wait wait(std::string caller, GiveUp give_up) {
     return {*this, begin(std::move(caller), std::move(give_up))};
   }

@@ -5,11 +5,13 @@ namespace portcullis::service {
 Expected<Seats::Seat> Seats::take(const std::string& caller) {
   const std::lock_guard lock(mutex_);
   if (const auto own = taken_by_.find(caller); own != taken_by_.end() && own->second == most_of_one)
-    return fail(ErrorCode::resource_exhausted, caller + " watches " + std::to_string(most_of_one) +
-                                                   " times already, and no more may one caller; end one");
-  if (taken_ == most)
     return fail(ErrorCode::resource_exhausted,
-                std::to_string(most) + " watch already, and no more may; end one");
+                caller + " has " + std::to_string(most_of_one) +
+                    " watches, captures and traces already, and no more may one caller; end one");
+  if (taken_ == most)
+    return fail(
+        ErrorCode::resource_exhausted,
+        std::to_string(most) + " watches, captures and traces go on already, and no more may; end one");
   ++taken_;
   ++taken_by_[caller];
   return Seat(*this, caller);

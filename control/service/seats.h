@@ -1,5 +1,5 @@
-// Who watches: each watcher takes a thread, so there are few, and one caller has but some of them. Thread:
-// any.
+// Who watches, captures or traces: each takes a thread, as long as its caller is not gone, whether it reads
+// or not. So there are few, and one caller has but some of them. Thread: any.
 #pragma once
 
 #include <cstdint>

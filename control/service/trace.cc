@@ -74,12 +74,13 @@ grpc::Status ObserveService::Trace(grpc::ServerContext* context, const v1::Trace
 }
 
 grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceRequest& request,
-                                   const std::function<bool(const v1::TraceChunk&)>& send,
-                                   const std::function<bool()>& is_over) {
+                                   const Send<v1::TraceChunk>& send, const std::function<bool()>& is_over) {
   const auto asked = as_capture(request);
   if (!asked) return to_status(asked.error());
   const auto filter = filter_of(*asked);
   if (!filter) return to_status(filter.error());
+  const auto seat = seats_.take(caller.name());
+  if (!seat) return to_status(seat.error());
   auto session = sources_.captures->begin_trace(*filter);
   if (!session) return to_status(session.error());
   spdlog::info("trace by {} begins: {}", caller.name(), description_of(*asked));
@@ -124,7 +125,7 @@ grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceReques
     records.clear();
     chunk.set_told(told);
     chunk.set_lost(session->lost() + parts.lost());
-    return send(chunk);
+    return send(chunk, [&] { session->leave(); });
   };
   look(*session, request.seconds() != 0 ? request.seconds() : default_seconds,
        {take, [&] { return !records.empty() || !is_drained; }, send_records, [&] { return told == most; }},

@@ -103,7 +103,7 @@ Expected<Captures::Session> Captures::begin_trace(const CaptureFilter& filter) {
 
 Expected<Captures::Session> Captures::begin(const CaptureFilter& filter, bool traces) {
   const std::lock_guard lock(mutex_);
-  if (is_taken_)
+  if (holder_ != 0)
     return fail(ErrorCode::failed_precondition,
                 "another capture or trace goes on, and there is one at a time; end it, or wait for its end");
   capture_.filter = filter;
@@ -116,28 +116,48 @@ Expected<Captures::Session> Captures::begin(const CaptureFilter& filter, bool tr
       share.ring = rings_[worker].get();
   }
   capture_.shares = std::move(shares);
-  is_taken_ = true;  // at last: what is above may lack memory
+  holder_ = ++sessions_;  // at last: what is above may lack memory
   tables_.capture.store(&capture_, std::memory_order_release);
-  return Session(*this);
+  return Session(*this, holder_);
+}
+
+void Captures::stop() {
+  if (tables_.capture.exchange(nullptr, std::memory_order_acq_rel) == nullptr) return;
+  const uint64_t token = rte_rcu_qsbr_start(rcu_);
+  rte_rcu_qsbr_check(rcu_, token, true);
+}
+
+uint64_t Captures::lost() const {
+  uint64_t sum = 0;
+  for (const Capture::Share& share : capture_.shares)
+    sum += share.lost.get() + (share.tracer != nullptr ? share.tracer->lost() : 0);
+  return sum;
 }
 
 Captures::Session::Session(Session&& other) noexcept
-    : captures_(std::exchange(other.captures_, nullptr)), next_(other.next_) {}
+    : captures_(std::exchange(other.captures_, nullptr)), number_(other.number_), next_(other.next_) {}
 
 Captures::Session::~Session() {
-  if (captures_ == nullptr) return;
-  stop();
-  while (take() != nullptr) continue;
+  if (captures_ != nullptr) leave();
+}
+
+void Captures::Session::leave() const {
   const std::lock_guard lock(captures_->mutex_);
+  if (!has_place()) return;
+  captures_->stop();
+  for (const auto& ring : captures_->rings_)
+    while (ring->take() != nullptr) continue;
   for (Capture::Share& share : captures_->capture_.shares) {
     if (share.tracer == nullptr) continue;
     captures_->next_mark_ = std::max(captures_->next_mark_, share.tracer->next_mark());
     share.tracer = nullptr;
   }
-  captures_->is_taken_ = false;
+  captures_->holder_ = 0;
 }
 
 Copy Captures::Session::take() {
+  const std::lock_guard lock(captures_->mutex_);
+  if (!has_place()) return nullptr;
   for (size_t tried = 0; tried < captures_->rings_.size(); ++tried) {
     CopyRing& ring = *captures_->rings_[next_];
     next_ = (next_ + 1) % captures_->rings_.size();
@@ -147,6 +167,8 @@ Copy Captures::Session::take() {
 }
 
 std::optional<TraceRecord> Captures::Session::take_trace() {
+  const std::lock_guard lock(captures_->mutex_);
+  if (!has_place()) return std::nullopt;
   std::vector<Capture::Share>& shares = captures_->capture_.shares;
   for (size_t tried = 0; tried < shares.size(); ++tried) {
     TraceRing& ring = shares[next_].tracer->ring();
@@ -161,16 +183,13 @@ std::optional<TraceRecord> Captures::Session::take_trace() {
 }
 
 uint64_t Captures::Session::lost() const {
-  uint64_t sum = 0;
-  for (const Capture::Share& share : captures_->capture_.shares)
-    sum += share.lost.get() + (share.tracer != nullptr ? share.tracer->lost() : 0);
-  return sum;
+  const std::lock_guard lock(captures_->mutex_);
+  return has_place() ? captures_->lost() : 0;
 }
 
 void Captures::Session::stop() {
-  if (captures_->tables_.capture.exchange(nullptr, std::memory_order_acq_rel) == nullptr) return;
-  const uint64_t token = rte_rcu_qsbr_start(captures_->rcu_);
-  rte_rcu_qsbr_check(captures_->rcu_, token, true);
+  const std::lock_guard lock(captures_->mutex_);
+  if (has_place()) captures_->stop();
 }
 
 }  // namespace portcullis

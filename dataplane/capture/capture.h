@@ -41,7 +41,7 @@ struct Capture {
 
 class Captures {
  public:
-  // Ends the capture when it goes away.
+  // Ends the capture when it goes away. Thread: one, but for leave().
   class Session {
    public:
     ~Session();
@@ -51,15 +51,21 @@ class Captures {
     [[nodiscard]] Copy take();
     // The same of a trace: what a worker says of a packet.
     [[nodiscard]] std::optional<TraceRecord> take_trace();
-    // Packets of which there was no room for a copy or a record.
+    // Packets of which there was no room for a copy or a record; 0 after leave().
     [[nodiscard]] uint64_t lost() const;
     // No worker copies any more; what is copied may still be taken. Idempotent.
     void stop();
+    // Ends it: the place is free, and there is nothing more to take. For whoever waits no longer for the
+    // thread whose session it is. Any thread; idempotent.
+    void leave() const;
 
    private:
     friend class Captures;
-    explicit Session(Captures& captures) : captures_(&captures) {}
+    Session(Captures& captures, uint64_t number) : captures_(&captures), number_(number) {}
+    // Under the lock: whether the place is still this one's.
+    [[nodiscard]] bool has_place() const { return captures_->holder_ == number_; }
     Captures* captures_;
+    uint64_t number_;
     size_t next_ = 0;  // worker whose turn it is
   };
 
@@ -80,13 +86,17 @@ class Captures {
   Captures(Tables& tables, rte_rcu_qsbr* rcu, uint64_t marked)
       : tables_(tables), rcu_(rcu), marked_(marked) {}
   [[nodiscard]] Expected<Session> begin(const CaptureFilter& filter, bool traces);
+  // Under the lock.
+  void stop();
+  [[nodiscard]] uint64_t lost() const;
 
   Tables& tables_;
   rte_rcu_qsbr* const rcu_;
   const uint64_t marked_;                         // Tracer's
   std::vector<std::unique_ptr<CopyRing>> rings_;  // by worker
   std::mutex mutex_;                              // of the next
-  bool is_taken_ = false;
+  uint64_t holder_ = 0;                           // number of the session whose place it is; 0: it is free
+  uint64_t sessions_ = 0;
   uint32_t next_mark_ = 0;  // of the next trace
   Capture capture_;
 };

@@ -2,6 +2,7 @@
 is there on both ports and has none."""
 
 import re
+import signal
 import subprocess
 import time
 
@@ -149,6 +150,31 @@ def test_one_at_a_time_and_a_killed_client_gives_its_place_back(lab, capture):
                 assert time.monotonic() < deadline, "the place is not given back"
                 time.sleep(0.1)
     assert read(seen.file) == seen.packets()  # it is whole as far as it goes
+
+
+def test_a_stopped_client_loses_its_place(lab, tenant, capture):
+    """As Ctrl-Z stops one: its socket is full, and gRPC gives up no call while it writes. After half a minute others
+    may capture, and when it goes on it learns that its capture has ended."""
+    web = tenant.endpoint("web")
+    web.permit("in tcp 5201 from any")
+    with iperf_server(web.host), iperf_running(lab.client, web.address), capture("--passed") as stopped:
+        stopped.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            while True:
+                try:
+                    lab.gateway.portctl("capture", "--seconds", "1", "-w", "/dev/null")
+                    break
+                except Refused as refused:
+                    assert "another capture or trace goes on" in refused.message
+                    assert time.monotonic() - began < 60, "the place is not given back"
+                    time.sleep(1)
+        finally:
+            stopped.process.send_signal(signal.SIGCONT)
+        assert time.monotonic() - began > 25
+        _, said = stopped.process.communicate(timeout=20)
+        assert stopped.process.returncode == 1, said
+        stopped.process.returncode = -signal.SIGKILL  # it has ended
 
 
 def test_what_is_wrong_is_refused(lab, tenant, tmp_path):

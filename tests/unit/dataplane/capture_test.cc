@@ -249,6 +249,27 @@ TEST_F(CaptureRows, ThereIsOneAtATime) {
   end(next);
 }
 
+TEST_F(CaptureRows, ThePlaceOfOneThatIsLeftIsAnothersAndItsEndDisturbsNobody) {
+  auto left = begin(everything());
+  static_cast<void>(pass(uplink(), build(from_client())));
+  worker_->offline();  // for its end
+  left.leave();
+  worker_->online();
+  EXPECT_EQ(tables_->capture.load(), nullptr);
+  EXPECT_EQ(left.take(), nullptr);
+  EXPECT_EQ(left.lost(), 0u);
+
+  auto next = begin(everything());
+  static_cast<void>(pass(uplink(), build(from_client())));
+  EXPECT_EQ(left.take(), nullptr) << "what there is is the other's";
+  left.stop();
+  left.leave();
+  { const auto ended = std::move(left); }
+  static_cast<void>(pass(uplink(), build(from_client())));
+  EXPECT_EQ(all_of(next).size(), 4u);
+  end(next);
+}
+
 // --- the file ---
 
 template <typename T>

@@ -159,22 +159,22 @@ class Api : public testing::Test {
   // Before the server starts: what its configuration names.
   virtual void prepare() {}
 
-  Expected<std::unique_ptr<Server>> start_server() {
-    return Server::start(config(), control_,
-                         {.tables = plane_.tables.get(),
-                          .workers = {plane_.worker.get()},
-                          .ports = port_facts(),
-                          .link =
-                              [](PortId port) {
-                                return LinkState{port == uplink, uint64_t{port} + 40};
-                              },
-                          .captures = captures_.get(),
-                          .ask =
-                              [this](const Worker&, Errand& errand) {
-                                plane_.worker->carry_out(errand, now_ms);
-                                return Expected<void>();
-                              },
-                          .patience = patience()});
+  Expected<std::unique_ptr<Server>> start_server() { return Server::start(config(), control_, sources()); }
+  Sources sources() {
+    return {.tables = plane_.tables.get(),
+            .workers = {plane_.worker.get()},
+            .ports = port_facts(),
+            .link =
+                [](PortId port) {
+                  return LinkState{port == uplink, uint64_t{port} + 40};
+                },
+            .captures = captures_.get(),
+            .ask =
+                [this](const Worker&, Errand& errand) {
+                  plane_.worker->carry_out(errand, now_ms);
+                  return Expected<void>();
+                },
+            .patience = patience()};
   }
   virtual std::vector<PortFacts> port_facts() const {
     return {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}};

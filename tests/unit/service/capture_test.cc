@@ -153,6 +153,30 @@ TEST_F(UnreadCapture, WhoReadsKeepsIt) {
   EXPECT_TRUE(is_there_after(milliseconds(2500), [&] { ASSERT_TRUE(reader->Read(&chunk)); }));
 }
 
+// Of a caller who is stopped while its connection is full: what is sent to it waits on.
+TEST_F(CaptureCall, ThePlaceIsFreeOnceTheMessageHasWaitedTooLong) {
+  ObserveService service(control_, sources());
+  int sent = 0;
+  std::thread other;
+  const auto send = [&](const auto&, const ObserveService::LetGo& let_go) {
+    ++sent;
+    EXPECT_EQ(capture("seconds: 1").status.error_code(), grpc::FAILED_PRECONDITION);
+    let_go();
+    other = std::thread(
+        [&] { EXPECT_TRUE(capture("seconds: 2").status.ok()) << "the end of the first is not its"; });
+    while (plane_.tables->capture.load() == nullptr) std::this_thread::sleep_for(milliseconds(1));
+    return false;
+  };
+  const auto goes_on = [] { return false; };
+  EXPECT_TRUE(service.capture(Identity(), {}, send, goes_on).ok());
+  EXPECT_NE(plane_.tables->capture.load(), nullptr);
+  other.join();
+  EXPECT_TRUE(service.trace(Identity(), {}, send, goes_on).ok());
+  EXPECT_NE(plane_.tables->capture.load(), nullptr);
+  other.join();
+  EXPECT_EQ(sent, 2);
+}
+
 TEST_F(CaptureCall, AGatewayThatStopsEndsIt) {
   const auto stub = v1::ObserveService::NewStub(channel_);
   grpc::ClientContext context;

@@ -111,7 +111,8 @@ TEST_F(Watching, OneCallerHasFewSeats) {
   Watcher more(socket());
   const grpc::Status refused = more.end();
   EXPECT_EQ(refused.error_code(), grpc::RESOURCE_EXHAUSTED);
-  EXPECT_EQ(refused.error_message(), "provider watches 8 times already, and no more may one caller; end one");
+  EXPECT_EQ(refused.error_message(),
+            "provider has 8 watches, captures and traces already, and no more may one caller; end one");
 
   watchers.back()->context.TryCancel();
   EXPECT_EQ(watchers.back()->end().error_code(), grpc::CANCELLED);
@@ -131,12 +132,14 @@ TEST(Seats, AreOfAllAndOfEach) {
     return std::string();
   };
   for (uint32_t i = 0; i < Seats::most; ++i) ASSERT_EQ(take(i / Seats::most_of_one), "") << i;
-  EXPECT_EQ(take(0), "tenants/t0 watches 8 times already, and no more may one caller; end one");
-  EXPECT_EQ(take(99), "100 watch already, and no more may; end one");
+  EXPECT_EQ(take(0),
+            "tenants/t0 has 8 watches, captures and traces already, and no more may one caller; end one");
+  EXPECT_EQ(take(99), "100 watches, captures and traces go on already, and no more may; end one");
   taken.erase(std::next(taken.begin(), Seats::most_of_one));  // the first of t1
-  EXPECT_EQ(take(0), "tenants/t0 watches 8 times already, and no more may one caller; end one");
+  EXPECT_EQ(take(0),
+            "tenants/t0 has 8 watches, captures and traces already, and no more may one caller; end one");
   EXPECT_EQ(take(1), "");
-  EXPECT_EQ(take(99), "100 watch already, and no more may; end one");
+  EXPECT_EQ(take(99), "100 watches, captures and traces go on already, and no more may; end one");
 }
 
 // gRPC varies the age by a tenth.
