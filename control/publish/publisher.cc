@@ -83,9 +83,9 @@ void Publisher::place_ahead() {
     else if (does_not_grow(coming))
       may_grow = false;
   }
-  const auto growing =
-      std::ranges::stable_partition(changed, [](const Coming* coming) { return does_not_grow(*coming); });
-  if (!may_grow) changed.erase(growing.begin(), growing.end());
+  const auto growing = std::stable_partition(changed.begin(), changed.end(),
+                                             [](const Coming* coming) { return does_not_grow(*coming); });
+  if (!may_grow) changed.erase(growing, changed.end());
   prepared_.placements.reserve(changed.size());
   prepared_.leads.reserve(changed.size());
   for (Coming* const coming : changed) {
