@@ -511,8 +511,8 @@ void Publisher::free_limbo() {
       [&](const Retired& retired) {
         const auto bound = bindings_.find(retired.eip);
         if (bound != bindings_.end() && bound->second.id == retired.id) inherit(bound->second, retired);
-        tables_->permit.free(retired.placement.permit);
         if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
+        tables_->permit.free(retired.placement.permit);
       });
   for (const TagSetId set : past.tag_sets) tables_->tags.free(set);
   free_tags_.insert(free_tags_.end(), past.tags.begin(), past.tags.end());

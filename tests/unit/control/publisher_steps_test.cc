@@ -51,8 +51,8 @@ TEST_F(PublisherStepsTest, WhatIsDiscardedLeavesNothing) {
   publish(old);
   const Free before = free_room();
   for (uint16_t round = 1; round <= 100; ++round) {
-    std::vector<CompiledBinding> next;
-    for (const CompiledBinding& b : old) next.push_back(relist(b, rules(10 + round % 20, round)));
+    std::vector<CompiledBinding> next = old;
+    for (CompiledBinding& b : next) b = relist(b, rules(10 + round % 20, round));
     next[0].tags = {{"acme", "new-" + std::to_string(round)}};
     next[1].permit = std::vector{tag_rule("friends", "other-" + std::to_string(round))};
     publisher.prepare(update_of(next));
