@@ -206,7 +206,7 @@ Handler watching(service::ObserveService& observe) {
     auto watched = static_cast<const v1::WatchEventsRequest&>(request);
     watched.set_until_now(true);
     auto all = std::make_unique<v1::Event>();
-    const auto add = [&](const v1::Event& event) {
+    const auto add = [&](const v1::Event& event, const auto&) {
       all->MergeFrom(event);
       return true;
     };
@@ -219,11 +219,11 @@ Handler watching(service::ObserveService& observe) {
 template <typename Request, typename Chunk>
 Handler looking(service::ObserveService& observe,
                 grpc::Status (service::ObserveService::*method)(const service::Identity&, const Request&,
-                                                                const std::function<bool(const Chunk&)>&,
+                                                                const service::ObserveService::Send<Chunk>&,
                                                                 const std::function<bool()>&)) {
   return [&observe, method](const Message& request) {
     auto all = std::make_unique<Chunk>();
-    const auto add = [&](const Chunk& chunk) {
+    const auto add = [&](const Chunk& chunk, const auto&) {
       all->MergeFrom(chunk);
       return true;
     };
