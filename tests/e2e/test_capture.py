@@ -152,6 +152,7 @@ def test_one_at_a_time_and_a_killed_client_gives_its_place_back(lab, capture):
     assert read(seen.file) == seen.packets()  # it is whole as far as it goes
 
 
+@pytest.mark.alone  # it must be sent more than its connection takes by itself
 def test_a_stopped_client_loses_its_place(lab, tenant, capture):
     """As Ctrl-Z stops one: its socket is full, and gRPC gives up no call while it writes. After half a minute others
     may capture, and when it goes on it learns that its capture has ended."""
