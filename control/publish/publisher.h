@@ -62,9 +62,8 @@ class Publisher {
   //   prepare()  places what there is room for, of bindings that stay who and where they are. Nothing is
   //              different for anybody.
   //   enforce()  makes the update what workers find, and waits for them; or discard() gives it up.
-  //   reclaim()  frees what was replaced, and counts what it has counted. Before statistics are asked for;
-  //   the
-  //              next prepare() or discard() does it, too.
+  //   reclaim()  frees what was replaced, and counts what it has counted: before statistics are asked
+  //              for. The next prepare() or discard() does it, too.
   // internal if a table refused what validation had promised room for; the data plane then holds, of
   // each object that was refused, the old one or none, and the new one of all others. A batch larger than
   // the spare room is enforced in steps, with a grace period between them. After an exception nobody knows

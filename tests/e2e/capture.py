@@ -94,7 +94,7 @@ def capturing(gateway: Gateway, file: pathlib.Path, *words: str) -> Iterator[Cap
     capture = Capture(gateway, file, words)
     try:
         yield capture
-        if capture.process.returncode != -signal.SIGKILL:
+        if capture.process.returncode is None:  # else who has seen its end has judged it
             capture.end()
     finally:
         if capture.process.poll() is None:

@@ -101,11 +101,11 @@ class Gateway:
 
     # --- the API ---
 
-    def observe(self, method: str, **fields) -> dict:
+    def observe(self, method: str) -> dict:
         """What a method of ObserveService answers, as `portctl --json` prints it."""
         self._api = self._api or Api(self.socket)
         call = getattr(self._api.observe, method)
-        return MessageToDict(call(new(f"{method}Request", **fields), timeout=30, wait_for_ready=True))
+        return MessageToDict(call(new(f"{method}Request"), timeout=30, wait_for_ready=True))
 
     def portctl(self, *words: str) -> dict:
         """What `portctl --json` prints, parsed; Refused if it ends with another status than 0."""

@@ -249,25 +249,31 @@ TEST_F(CaptureRows, ThereIsOneAtATime) {
   end(next);
 }
 
+// A capture, and a trace.
 TEST_F(CaptureRows, ThePlaceOfOneThatIsLeftIsAnothersAndItsEndDisturbsNobody) {
-  auto left = begin(everything());
-  static_cast<void>(pass(uplink(), build(from_client())));
-  worker_->offline();  // for its end
-  left.leave();
-  worker_->online();
-  EXPECT_EQ(tables_->capture.load(), nullptr);
-  EXPECT_EQ(left.take(), nullptr);
-  EXPECT_EQ(left.lost(), 0u);
+  for (const bool traces : {false, true}) {
+    SCOPED_TRACE(traces);
+    auto begun = traces ? captures_->begin_trace(everything()) : captures_->begin(everything());
+    ASSERT_TRUE(begun);
+    Captures::Session left = std::move(*begun);
+    const auto has_nothing = [&] { return left.take() == nullptr && !left.take_trace() && left.lost() == 0; };
+    static_cast<void>(pass(uplink(), build(from_client())));
+    worker_->offline();  // for its end
+    left.leave();
+    worker_->online();
+    EXPECT_EQ(tables_->capture.load(), nullptr);
+    EXPECT_TRUE(has_nothing());
 
-  auto next = begin(everything());
-  static_cast<void>(pass(uplink(), build(from_client())));
-  EXPECT_EQ(left.take(), nullptr) << "what there is is the other's";
-  left.stop();
-  left.leave();
-  { const auto ended = std::move(left); }
-  static_cast<void>(pass(uplink(), build(from_client())));
-  EXPECT_EQ(all_of(next).size(), 4u);
-  end(next);
+    auto next = begin(everything());
+    static_cast<void>(pass(uplink(), build(from_client())));
+    EXPECT_TRUE(has_nothing()) << "what there is is the other's";
+    left.stop();
+    left.leave();
+    { const auto ended = std::move(left); }
+    static_cast<void>(pass(uplink(), build(from_client())));
+    EXPECT_EQ(all_of(next).size(), 4u);
+    end(next);
+  }
 }
 
 // --- the file ---

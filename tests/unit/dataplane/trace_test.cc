@@ -317,25 +317,6 @@ TEST_F(TraceRows, OfALongFrameTheHeadersAreThere) {
   end(session);
 }
 
-TEST_F(TraceRows, ThePlaceOfOneThatIsLeftIsAnothersAndItsEndDisturbsNobody) {
-  auto left = begin(everything());
-  static_cast<void>(pass(uplink(), build(from_client())));
-  worker_->offline();  // for its end
-  left.leave();
-  worker_->online();
-  EXPECT_FALSE(left.take_trace());
-  EXPECT_EQ(left.lost(), 0u);
-
-  auto next = begin(everything());
-  EXPECT_FALSE(left.take_trace());
-  left.stop();
-  left.leave();
-  { const auto ended = std::move(left); }
-  static_cast<void>(pass(uplink(), build(from_client())));
-  EXPECT_EQ(all_of(next).size(), 1u);
-  end(next);
-}
-
 TEST_F(TraceRows, ThereIsOneAtATimeACaptureIncluded) {
   const auto refuses = [&] {
     for (const auto& refused : {captures_->begin(everything()), captures_->begin_trace(everything())}) {
