@@ -105,7 +105,8 @@ class Gateway:
         """What a method of ObserveService answers, as `portctl --json` prints it."""
         self._api = self._api or Api(self.socket)
         call = getattr(self._api.observe, method)
-        return MessageToDict(call(new(f"{method}Request"), timeout=30, wait_for_ready=True))
+        reply = call(new(f"{method}Request"), timeout=30, wait_for_ready=True)
+        return MessageToDict(reply, including_default_value_fields=True)
 
     def portctl(self, *words: str) -> dict:
         """What `portctl --json` prints, parsed; Refused if it ends with another status than 0."""
