@@ -67,6 +67,13 @@ void Links::free_released() {
   for (const NeighborId neighbor : std::exchange(released_neighbors_, {})) tables_->neighbors.free(neighbor);
 }
 
+bool Links::awaits_next_hop(const LinkPlace& place) const {
+  const auto link = links_.find(place);
+  Mac mac;
+  return link != links_.end() && link->second.neighbor &&
+         !tables_->neighbors.find(neighbors_.at(*link->second.neighbor).id, mac);
+}
+
 std::vector<TunnelNextHop> Links::next_hops(const std::optional<NeighborKey>& after, size_t most) const {
   std::vector<TunnelNextHop> next_hops;
   auto at = after ? neighbors_.upper_bound(*after) : neighbors_.begin();

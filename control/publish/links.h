@@ -37,6 +37,9 @@ class Links {
   // Frees what has lost its last user: a grace period has passed since.
   void free_released();
 
+  // Of a tunnel that an endpoint lives behind: its next hop does not answer.
+  [[nodiscard]] bool awaits_next_hop(const LinkPlace& place) const;
+
   // At most `most` next hops of tunnels, in order of their keys: those after `after`, or the first ones.
   [[nodiscard]] std::vector<TunnelNextHop> next_hops(const std::optional<NeighborKey>& after,
                                                      size_t most) const;

@@ -93,6 +93,11 @@ class Publisher {
                                                             size_t most) const {
     return links_.next_hops(after, most);
   }
+  // What comes for the endpoints there is lost: they are behind a tunnel whose next hop does not answer.
+  [[nodiscard]] bool awaits_next_hop(const model::Location& location) const {
+    const auto port = port_ids_.find(location.port);
+    return port != port_ids_.end() && links_.awaits_next_hop({port->second, location.encapsulation});
+  }
 
  private:
   static constexpr Slot no_slot = IndexEntry::outside;  // below IndexEntry::first_slot

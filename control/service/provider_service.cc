@@ -6,6 +6,7 @@
 #include "control/service/convert.h"
 #include "control/service/document.h"
 #include "control/service/edit.h"
+#include "control/service/next_hops.h"
 #include "control/service/page.h"
 #include "control/service/status.h"
 
@@ -65,7 +66,9 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
 
 grpc::Status ProviderService::MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
                                      v1::MoveVmResponse* reply) {
-  return change(control_, context, *request, *reply);
+  grpc::Status status = change(control_, context, *request, *reply);
+  if (status.ok()) await_next_hops(control_, *request);
+  return status;
 }
 
 grpc::Status ProviderService::DeleteVm(grpc::ServerContext* context, const v1::DeleteVmRequest* request,
@@ -151,7 +154,9 @@ grpc::Status ProviderService::SetEipQuota(grpc::ServerContext* context, const v1
 
 grpc::Status ProviderService::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                     v1::ApplyResponse* reply) {
-  return change(control_, context, *request, *reply);
+  grpc::Status status = change(control_, context, *request, *reply);
+  if (status.ok()) await_next_hops(control_, *request);
+  return status;
 }
 
 grpc::Status ProviderService::Export(grpc::ServerContext*, const v1::ExportRequest*, v1::Document* reply) {

@@ -113,6 +113,7 @@ class PipelineRows : public ::testing::Test {
   PipelineRows()
       : tables_(*Tables::create({.eips = 16,
                                  .ipv6_eips = 16,
+                                 .spare_records = 16,
                                  .index_pages = 4,
                                  .permit_chunks = 8,
                                  .tag_sets = 8,

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,50 @@ TEST_F(NextHops, OfTunnelsAreThoseOfVmsThatHaveAnEip) {
   ASSERT_EQ(reply.next_hops_size(), 2);
   EXPECT_EQ(reply.next_hops(1).address(), "192.0.2.7");
   EXPECT_EQ(reply.next_hops(1).tunnels(), 1u);
+}
+
+// Nothing answers in these tests but answer(): a reply that comes before has not waited.
+class MovesBehindTunnels : public NextHops {
+ protected:
+  static constexpr std::chrono::milliseconds moment{60};  // less than the longest wait
+  static constexpr Mac host_mac = {{2, 0, 0, 0, 0, 8}};
+
+  static std::string move_text(const std::string& location) {
+    return "name: 'tenants/acme/vms/web' location { port: 'hosts' mac: '02:00:00:00:00:07' " + location +
+           " }";
+  }
+  template <typename Request>
+  std::future<Answer> begin(const std::string& method, const std::string& text) {
+    return std::async(std::launch::async, [=, this] { return call<Request>(method, text); });
+  }
+  // The reply comes with the answer of 192.0.2.8.
+  void expect_waits(std::future<Answer> reply) {
+    EXPECT_EQ(reply.wait_for(moment), std::future_status::timeout) << "nobody has answered";
+    answer(Ipv4Addr::of(192, 0, 2, 8), host_mac, std::chrono::seconds(0));
+    EXPECT_TRUE(reply.get().status.ok());
+  }
+};
+
+TEST_F(MovesBehindTunnels, WaitForTheNextHop) {
+  populate();
+  expect_waits(
+      begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("vxlan { remote: '192.0.2.8' vni: 1 }")));
+}
+
+TEST_F(MovesBehindTunnels, WaitForTheNextHopAsOneOfManyOperations) {
+  populate();
+  add_vm("acme", "other", 3);
+  expect_waits(begin<v1::ApplyRequest>(
+      "ProviderService/Apply",
+      "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.2' tags: 'x' } } operations { move_vm { " +
+          move_text("vxlan { remote: '192.0.2.8' vni: 1 }") + " } }"));
+}
+
+TEST_F(MovesBehindTunnels, AreCarriedOutIfNobodyAnswers) {
+  populate();
+  get<v1::MoveVmResponse, v1::MoveVmRequest>("ProviderService/MoveVm",
+                                             move_text("geneve { remote: '192.0.2.8' vni: 1 }"));
+  EXPECT_EQ(list().next_hops(1).state(), v1::NextHop::UNRESOLVED);
 }
 
 TEST_F(NextHops, ComeInPages) {
