@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "src/portctl/client.h"
 
@@ -39,6 +40,17 @@ void add_flows(CLI::App& app, const Options& options);
 void add_trace(CLI::App& app, const Options& options);
 // watch.cc
 void add_watch(CLI::App& app, const Options& options);
+// batch.cc: many commands, one after another.
+void add_batch(CLI::App& app, const Options& options);
+
+// main.cc: all of them, and the options of portctl itself, in an empty `app`.
+void add_commands(CLI::App& app, Options& options);
+// What became of a command line: prints all but the error.
+struct Outcome {
+  ExitCode status = ok;
+  std::string error;  // for standard error
+};
+[[nodiscard]] Outcome carry_out(CLI::App& app, std::vector<std::string> words);
 
 // The options of portctl itself.
 void add_options(CLI::App& app, Options& options);

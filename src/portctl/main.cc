@@ -1,7 +1,9 @@
 // portctl: the command line of Portcullis. A gRPC client and nothing else.
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/portctl/commands.h"
@@ -59,12 +61,8 @@ void add_options(CLI::App& app, Options& options) {
                  "Change something once: a repeat with this id, within a day, gets the same answer");
 }
 
-namespace {
-
-int run(int argc, char** argv) {
-  setenv("GRPC_VERBOSITY", "NONE", 0);  // what it has to say is in the status of the call
-  Options options;
-  CLI::App app(summary, "portctl");
+void add_commands(CLI::App& app, Options& options) {
+  app.name("portctl")->description(summary);
   app.fallthrough();  // the options below may stand anywhere
   app.require_subcommand(1);
   app.set_version_flag("--version", "portctl " PORTCULLIS_VERSION);
@@ -86,11 +84,34 @@ int run(int argc, char** argv) {
   add_watch(app, options);
   add_capture(app, options);
   add_trace(app, options);
+  add_batch(app, options);
   add_paper_names(app, options);
   add_completion(app);
   add_manual(app);
   app.footer(first_examples);
   add_help(app);
+}
+
+Outcome carry_out(CLI::App& app, std::vector<std::string> words) {
+  try {
+    std::ranges::reverse(words);  // as CLI11 takes them
+    app.parse(std::move(words));
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return {static_cast<ExitCode>(app.exit(error)), {}};  // --help, --version
+    return {usage, usage_message(app, error)};
+  } catch (const Failure& failure) {
+    return {failure.code, failure.text};
+  }
+  return {};
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);  // what it has to say is in the status of the call
+  Options options;
+  CLI::App app;
+  add_commands(app, options);
 
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words.front() == "complete") {  // the shells' scripts ask
@@ -98,17 +119,9 @@ int run(int argc, char** argv) {
     return ok;
   }
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return static_cast<ExitCode>(app.exit(error));  // --help, --version
-    std::cerr << usage_message(app, error);
-    return usage;
-  } catch (const Failure& failure) {
-    std::cerr << failure.text;
-    return failure.code;
-  }
-  return ok;
+  const auto [status, error] = carry_out(app, words);
+  std::cerr << error;
+  return status;
 }
 
 }  // namespace
