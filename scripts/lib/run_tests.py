@@ -286,8 +286,15 @@ def asan(full: bool) -> list[Case]:
 
 
 def unit(full: bool) -> list[Case]:
+    """Two at a time: the benchmarks' tests take as long as all others, most of it one compiler after another."""
     del full
-    return meson_tests("unit", BUILD, in_suites("unit")) + bench_tools() + teaching() + instructions()
+    return side_by_side(bench_tools,
+                        lambda: meson_tests("unit", BUILD, in_suites("unit")) + teaching() + instructions())
+
+
+def side_by_side(*parts: Callable[[], list[Case]]) -> list[Case]:
+    with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+        return [case for cases in pool.map(lambda part: part(), parts) for case in cases]
 
 
 def bench_tools() -> list[Case]:
@@ -373,8 +380,7 @@ FUZZ_TARGETS = {"frames": [], "config": ["-entropic=0"], "api": ["-entropic=0"]}
 
 
 def fuzz(full: bool) -> list[Case]:
-    """Each target for a while, as many at a time as there are compilers, from the inputs it begins with; what it
-    finds is kept in build-asan/."""
+    """All targets for a while, from the inputs they begin with; what they find is kept in build-asan/."""
     directory = ASAN_BUILD
     failure = configure_asan()
     if failure:
@@ -383,7 +389,7 @@ def fuzz(full: bool) -> list[Case]:
     say(f"Building {len(programs)} programs in {directory.name}/")
     if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
         return [Case("fuzz", f"build of {directory.name}", "failed", "the compiler's messages are above")]
-    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(FUZZ_TARGETS)) as pool:
         return list(pool.map(lambda target: fuzzed(directory / "tests/fuzz", target, 1200 if full else 60),
                              FUZZ_TARGETS))
 
