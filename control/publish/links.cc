@@ -47,7 +47,7 @@ Expected<NeighborId> Links::acquire_neighbor(const NeighborKey& key, const IpAdd
   if (!tables_->neighbors.take(key, id))
     return fail(ErrorCode::resource_exhausted,
                 "every next hop of tunnels is taken; raise capacity.tunnel_remotes");
-  neighbors_.emplace(key, Neighbor{id, {{remote, 1}}});
+  neighbors_.emplace(key, Neighbor{id, std::chrono::steady_clock::now(), {{remote, 1}}});
   return id;
 }
 
@@ -67,11 +67,13 @@ void Links::free_released() {
   for (const NeighborId neighbor : std::exchange(released_neighbors_, {})) tables_->neighbors.free(neighbor);
 }
 
-bool Links::awaits_next_hop(const LinkPlace& place) const {
+bool Links::awaits_next_hop(const LinkPlace& place, std::chrono::milliseconds patience) const {
   const auto link = links_.find(place);
+  if (link == links_.end() || !link->second.neighbor) return false;
+  const Neighbor& neighbor = neighbors_.at(*link->second.neighbor);
   Mac mac;
-  return link != links_.end() && link->second.neighbor &&
-         !tables_->neighbors.find(neighbors_.at(*link->second.neighbor).id, mac);
+  return !tables_->neighbors.find(neighbor.id, mac) &&
+         std::chrono::steady_clock::now() - neighbor.since < patience;
 }
 
 std::vector<TunnelNextHop> Links::next_hops(const std::optional<NeighborKey>& after, size_t most) const {

@@ -2,6 +2,7 @@
 // that they share. Part of the publisher.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -37,8 +38,9 @@ class Links {
   // Frees what has lost its last user: a grace period has passed since.
   void free_released();
 
-  // Of a tunnel that an endpoint lives behind: its next hop does not answer.
-  [[nodiscard]] bool awaits_next_hop(const LinkPlace& place) const;
+  // Of a tunnel that an endpoint lives behind: its next hop is new, for less than `patience`, and has not
+  // answered.
+  [[nodiscard]] bool awaits_next_hop(const LinkPlace& place, std::chrono::milliseconds patience) const;
 
   // At most `most` next hops of tunnels, in order of their keys: those after `after`, or the first ones.
   [[nodiscard]] std::vector<TunnelNextHop> next_hops(const std::optional<NeighborKey>& after,
@@ -52,6 +54,7 @@ class Links {
   };
   struct Neighbor {
     NeighborId id;
+    std::chrono::steady_clock::time_point since;
     std::map<IpAddr, uint32_t> users;  // links, by their remote
   };
 

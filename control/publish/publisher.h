@@ -8,6 +8,7 @@
 #include <absl/container/node_hash_map.h>
 #include <absl/hash/hash.h>
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -93,10 +94,12 @@ class Publisher {
                                                             size_t most) const {
     return links_.next_hops(after, most);
   }
-  // What comes for the endpoints there is lost: they are behind a tunnel whose next hop does not answer.
-  [[nodiscard]] bool awaits_next_hop(const model::Location& location) const {
+  // As Links::awaits_next_hop(): what comes for the endpoints there is lost as long.
+  [[nodiscard]] bool awaits_next_hop(const model::Location& location,
+                                     std::chrono::milliseconds patience) const {
     const auto port = port_ids_.find(location.port);
-    return port != port_ids_.end() && links_.awaits_next_hop({port->second, location.encapsulation});
+    return port != port_ids_.end() &&
+           links_.awaits_next_hop({port->second, location.encapsulation}, patience);
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "control/service/next_hops.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <map>
@@ -7,10 +8,8 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "control/service/convert.h"
 #include "control/service/page.h"
 #include "control/service/tell_passage.h"
 
@@ -90,42 +89,25 @@ Expected<std::optional<NeighborKey>> key_of(const std::string& text) {
   return key;
 }
 
-// One that is there answers within a turn of the punt thread or two. To ask again takes a second, too long
-// for who moves many vms to where nobody answers.
-constexpr std::chrono::milliseconds most_wait{500};
-constexpr std::chrono::milliseconds wait_turn{2};
-
-void add_tunnel(std::vector<model::Location>& locations, const v1::MoveVmRequest& request) {
-  auto location = to_model(request.location(), "location");
-  if (location && std::holds_alternative<Tunnel>(location->encapsulation))
-    locations.push_back(std::move(*location));
-}
-
-void await_all(Control& control, std::vector<model::Location> locations) {
-  const auto end = std::chrono::steady_clock::now() + most_wait;
-  while (!locations.empty()) {
-    const auto looked = control.run([&](Control::View view) {
-      while (!locations.empty() && !view.publisher.awaits_next_hop(locations.back())) locations.pop_back();
-    });
-    if (!looked || locations.empty() || std::chrono::steady_clock::now() >= end) return;
-    std::this_thread::sleep_for(wait_turn);
-  }
-}
-
 }  // namespace
 
-void await_next_hops(Control& control, const v1::MoveVmRequest& request) {
-  std::vector<model::Location> locations;
-  add_tunnel(locations, request);
-  await_all(control, std::move(locations));
-}
-
-void await_next_hops(Control& control, const v1::ApplyRequest& request) {
-  std::vector<model::Location> locations;
-  if (request.dry_run()) return;
-  for (const v1::Operation& operation : request.operations())
-    if (operation.has_move_vm()) add_tunnel(locations, operation.move_vm());
-  await_all(control, std::move(locations));
+void await_next_hops(Control& control, std::vector<model::VmKey> vms, std::chrono::milliseconds patience) {
+  constexpr size_t vms_a_job = 1000;  // others wait for the control thread, too
+  constexpr std::chrono::milliseconds longest_pause{16};
+  for (std::chrono::milliseconds pause{1}; !vms.empty();) {
+    const auto is_awaited = control.run([&](Control::View view) {
+      for (size_t n = 0; n < vms_a_job && !vms.empty(); ++n) {
+        const auto vm = view.model.find_vm(vms.back());
+        if (vm && view.publisher.awaits_next_hop((*vm)->location, patience)) return true;
+        vms.pop_back();
+      }
+      return false;
+    });
+    if (!is_awaited) return;
+    if (!*is_awaited) continue;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, longest_pause);
+  }
 }
 
 Expected<v1::ListNextHopsResponse> list_next_hops(Control& control, const Sources& sources,

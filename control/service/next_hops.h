@@ -1,10 +1,12 @@
 // The next hops of the uplink and of tunnels, and which of them answer. Thread: any but control.
 #pragma once
 
+#include <chrono>
+#include <vector>
+
 #include "control/control.h"
 #include "control/service/observe_service.h"
 #include "portcullis/v1/observe_service.pb.h"
-#include "portcullis/v1/provider_service.pb.h"
 #include "src/base/expected.h"
 
 namespace portcullis::service {
@@ -13,9 +15,9 @@ namespace portcullis::service {
 [[nodiscard]] Expected<v1::ListNextHopsResponse> list_next_hops(Control& control, const Sources& sources,
                                                                 const v1::ListNextHopsRequest& request);
 
-// Returns when the next hops have answered that the vms of a call have moved behind, or half a second later:
-// what comes for these vms is lost as long.
-void await_next_hops(Control& control, const v1::MoveVmRequest& request);
-void await_next_hops(Control& control, const v1::ApplyRequest& request);
+// Returns when the tunnels that these vms are behind have next hops that answer. Who does not answer is
+// waited for until `patience` after the first endpoint has come behind it, and not again: what comes for the
+// vms is lost as long.
+void await_next_hops(Control& control, std::vector<model::VmKey> vms, std::chrono::milliseconds patience);
 
 }  // namespace portcullis::service

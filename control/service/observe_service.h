@@ -51,6 +51,9 @@ struct Sources {
   };
   // Of a caller of WatchEvents, Capture or Trace who does not read; its call is CANCELLED then.
   std::chrono::milliseconds patience = std::chrono::seconds(30);
+  // How long calls wait for a tunnel's new next hop: it answers within some turns of the punt thread, if it
+  // is there.
+  std::chrono::milliseconds next_hop_patience{500};
 };
 
 class ObserveService final : public v1::ObserveService::Service {

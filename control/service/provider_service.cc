@@ -1,6 +1,7 @@
 #include "control/service/provider_service.h"
 
 #include <utility>
+#include <vector>
 
 #include "control/model/names.h"
 #include "control/service/convert.h"
@@ -22,6 +23,18 @@ constexpr std::string_view quota_list = "quotas";
 model::VmKey vm_after(const std::string& key) {
   const size_t slash = key.find('/');
   return {key.substr(0, slash), slash == std::string::npos ? std::string() : key.substr(slash + 1)};
+}
+
+// Those that can be sent to afterwards, or at another place.
+std::vector<model::VmKey> reached_vms(const v1::ApplyRequest& request) {
+  std::vector<model::VmKey> vms;
+  for (const v1::Operation& operation : request.operations()) {
+    if (!operation.has_move_vm() && !operation.has_request_eip()) continue;
+    const auto vm = operation.has_move_vm() ? vm_key(operation.move_vm().name(), "name")
+                                            : vm_key(operation.request_eip().vm(), "vm");
+    if (vm) vms.push_back(*vm);
+  }
+  return vms;
 }
 
 }  // namespace
@@ -67,7 +80,8 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
 grpc::Status ProviderService::MoveVm(grpc::ServerContext* context, const v1::MoveVmRequest* request,
                                      v1::MoveVmResponse* reply) {
   grpc::Status status = change(control_, context, *request, *reply);
-  if (status.ok()) await_next_hops(control_, *request);
+  if (const auto vm = vm_key(request->name(), "name"); status.ok() && vm)
+    await_next_hops(control_, {*vm}, next_hop_patience_);
   return status;
 }
 
@@ -155,7 +169,8 @@ grpc::Status ProviderService::SetEipQuota(grpc::ServerContext* context, const v1
 grpc::Status ProviderService::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                     v1::ApplyResponse* reply) {
   grpc::Status status = change(control_, context, *request, *reply);
-  if (status.ok()) await_next_hops(control_, *request);
+  if (status.ok() && !request->dry_run())
+    await_next_hops(control_, reached_vms(*request), next_hop_patience_);
   return status;
 }
 

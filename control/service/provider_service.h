@@ -2,6 +2,8 @@
 // Thread: any of gRPC's.
 #pragma once
 
+#include <chrono>
+
 #include "control/control.h"
 #include "portcullis/v1/provider_service.grpc.pb.h"
 
@@ -9,7 +11,9 @@ namespace portcullis::service {
 
 class ProviderService final : public v1::ProviderService::Service {
  public:
-  explicit ProviderService(Control& control) : control_(control) {}
+  // `next_hop_patience`: Sources::next_hop_patience.
+  ProviderService(Control& control, std::chrono::milliseconds next_hop_patience)
+      : control_(control), next_hop_patience_(next_hop_patience) {}
 
   grpc::Status CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
                         v1::CreateVmResponse* reply) override;
@@ -43,6 +47,7 @@ class ProviderService final : public v1::ProviderService::Service {
 
  private:
   Control& control_;
+  std::chrono::milliseconds next_hop_patience_;
 };
 
 }  // namespace portcullis::service

@@ -93,8 +93,8 @@ void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {
 Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
     : log_(std::move(log)),
       guard_(log_.get()),
-      tenant_(control),
-      provider_(control),
+      tenant_(control, sources.next_hop_patience),
+      provider_(control, sources.next_hop_patience),
       observe_(control, std::move(sources)),
       tenant_front_(guard_, tenant_),
       provider_front_(guard_, provider_),

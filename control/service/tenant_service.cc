@@ -4,6 +4,7 @@
 
 #include "control/service/convert.h"
 #include "control/service/edit.h"
+#include "control/service/next_hops.h"
 #include "control/service/page.h"
 #include "control/service/status.h"
 
@@ -22,7 +23,10 @@ Error about_name(Error error) {
 
 grpc::Status TenantService::RequestEip(grpc::ServerContext* context, const v1::RequestEipRequest* request,
                                        v1::RequestEipResponse* reply) {
-  return change(control_, context, *request, *reply);
+  grpc::Status status = change(control_, context, *request, *reply);
+  if (const auto vm = vm_key(request->vm(), "vm"); status.ok() && vm)
+    await_next_hops(control_, {*vm}, next_hop_patience_);
+  return status;
 }
 
 grpc::Status TenantService::ReleaseEip(grpc::ServerContext* context, const v1::ReleaseEipRequest* request,

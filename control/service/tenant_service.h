@@ -3,6 +3,8 @@
 // gRPC's.
 #pragma once
 
+#include <chrono>
+
 #include "control/control.h"
 #include "portcullis/v1/tenant_service.grpc.pb.h"
 
@@ -10,7 +12,9 @@ namespace portcullis::service {
 
 class TenantService final : public v1::TenantService::Service {
  public:
-  explicit TenantService(Control& control) : control_(control) {}
+  // `next_hop_patience`: Sources::next_hop_patience.
+  TenantService(Control& control, std::chrono::milliseconds next_hop_patience)
+      : control_(control), next_hop_patience_(next_hop_patience) {}
 
   grpc::Status RequestEip(grpc::ServerContext*, const v1::RequestEipRequest* request,
                           v1::RequestEipResponse* reply) override;
@@ -36,6 +40,7 @@ class TenantService final : public v1::TenantService::Service {
 
  private:
   Control& control_;
+  std::chrono::milliseconds next_hop_patience_;
 };
 
 }  // namespace portcullis::service

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
@@ -48,16 +49,41 @@ def say(text: str) -> None:
     print(f"{BOLD}==> {minutes:2}:{seconds:02} {text}{PLAIN}", flush=True)
 
 
+RUNNING: set[subprocess.Popen] = set()  # of all threads
+ENDED = threading.Event()
+
+
+def end(*_) -> None:
+    """Nobody waits for what runs, and nothing else begins."""
+    ENDED.set()
+    for process in list(RUNNING):
+        process.kill()
+    sys.exit(143)
+
+
+def done_by(command: list, timeout: float | None = None, **options) -> subprocess.CompletedProcess:
+    with subprocess.Popen([*TIED, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, **options) as process:
+        RUNNING.add(process)
+        try:
+            if ENDED.is_set():
+                sys.exit(143)
+            output, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            RUNNING.discard(process)
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
 def run(command: list, **options) -> subprocess.CompletedProcess:
     """Standard output and error together, as text."""
-    return subprocess.run([*TIED, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False, **options)
+    return done_by(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options)
 
 
 def run_live(command: list, **options) -> int:
     """The same, shown as it comes."""
-    return subprocess.run([*TIED, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
-                          **options).returncode
+    return done_by(command, **options).returncode
 
 
 def check(suite: str, name: str, command: list) -> Case:
@@ -475,7 +501,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--junit", type=lambda text: pathlib.Path(text).absolute())
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, end)
 
     cases: list[Case] = []
     if run_live([ROOT / "scripts/setup"]) != 0:

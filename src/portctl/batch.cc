@@ -1,12 +1,12 @@
-// Many commands, one after another, over one connection: `portctl batch`.
+// Many commands, one after another, of one process: `portctl batch`.
+#include <cstdio>
 #include <fstream>
-#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "src/portctl/commands.h"
@@ -29,48 +29,69 @@ class Redirection {
   std::streambuf* before_;
 };
 
-// A word with spaces stands in quotes: 'as it is', or "with \" and \\". # begins a comment. Throws Failure.
-std::vector<std::string> words_of(const std::string& line) {
-  std::istringstream in(line);
+// As a shell takes a line apart that knows quotes, 'as it is' and "with \" and \\", and comments. Throws
+// Failure.
+std::vector<std::string> words_of(std::string_view line) {
   std::vector<std::string> words;
-  while ((in >> std::ws).good() && in.peek() != '#') {
-    std::string word;
-    const auto first = static_cast<char>(in.peek());
-    if (first == '"')
-      in >> std::quoted(word);
-    else if (first == '\'')
-      in >> std::quoted(word, '\'', '\0');
-    else
-      in >> word;
-    if (!in) throw Failure{usage, "portctl: a quote has no end\n"};
-    words.push_back(std::move(word));
+  bool in_word = false;
+  char quote = '\0';
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    const bool is_escape =
+        quote == '"' && c == '\\' && i + 1 < line.size() && (line[i + 1] == '"' || line[i + 1] == '\\');
+    if (is_escape) {
+      words.back() += line[++i];
+    } else if (quote != '\0' && c == quote) {
+      quote = '\0';
+    } else if (quote != '\0') {
+      words.back() += c;
+    } else if (c == ' ' || c == '\t' || c == '\r') {
+      in_word = false;
+    } else if (c == '#' && !in_word) {
+      break;
+    } else {
+      if (!in_word) words.emplace_back();
+      in_word = true;
+      if (c == '\'' || c == '"')
+        quote = c;
+      else
+        words.back() += c;
+    }
   }
+  if (quote != '\0') throw Failure{usage, "portctl: a quote has no end\n"};
   return words;
 }
 
-// Of one line. Options that it lacks are those of the batch, whatever the environment says.
+// Of one line: a batch is of one gateway, whatever the environment says, and a line has an answer.
 void add_line_commands(CLI::App& app, Options& options) {
   add_commands(app, options);
+  for (const char* name : {"--socket", "--server", "--tls-cert", "--tls-key", "--tls-ca"})
+    app.remove_option(app.get_option(name));
   for (CLI::Option* option : app.get_options()) option->envname("");
-  // What goes on until it is ended, or is not of a gateway.
-  for (const char* name : {"batch", "capture", "completion", "manual", "trace", "watch"})
+  for (const char* name : {"batch", "capture", "completion", "events", "manual", "trace", "watch"})
     app.get_subcommand(name)->callback([name] {
       throw Failure{usage, std::string("portctl: ") + name + " cannot be in a batch; call it by itself\n"};
     });
-  CLI::App* const events = app.get_subcommand("events");
-  events->remove_option(events->get_option("--follow"));
 }
 
-Outcome carry_out_line(const std::string& line, const Options& defaults) {
-  try {
-    const std::vector<std::string> words = words_of(line);
-    Options options = defaults;
-    CLI::App app;
-    add_line_commands(app, options);
-    return carry_out(app, words);
-  } catch (const Failure& failure) {
-    return {failure.code, failure.text};
-  }
+// What a line has come to.
+struct Answer {
+  Outcome outcome;
+  std::string said;   // on standard output
+  std::string notes;  // on standard error, beside the error
+};
+
+Answer carry_out_line(const std::vector<std::string>& words, const Options& defaults) {
+  std::ostringstream said, notes;
+  const Redirection output(std::cout, said.rdbuf()), error(std::cerr, notes.rdbuf());
+  Options options = defaults;
+  CLI::App app;
+  add_line_commands(app, options);
+  Answer answer;
+  answer.outcome = carry_out(app, words);
+  answer.said = said.str();
+  answer.notes = notes.str();
+  return answer;
 }
 
 // As it is if it is JSON, else as a string.
@@ -79,71 +100,77 @@ Json value_of(const std::string& text) {
   return value.is_discarded() ? Json(text) : value;
 }
 
-struct Line {
-  size_t number;
-  std::string text;
-};
+std::string json_of(const Answer& answer, size_t line) {
+  const auto& [status, error] = answer.outcome;
+  Json told{{"line", line}, {"status", static_cast<int>(status)}};
+  if (status == ok || !answer.said.empty()) told["answer"] = value_of(answer.said);
+  if (status != ok) told["error"] = value_of(error);
+  if (!answer.notes.empty()) told["notes"] = answer.notes;
+  return told.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
-// One line of JSON for what became of it.
-Outcome tell(const Line& line, const Options& options) {
-  std::ostringstream said;
-  Outcome outcome;
-  {
-    const Redirection redirection(std::cout, said.rdbuf());
-    outcome = carry_out_line(line.text, options);
+class Batch {
+ public:
+  Batch(const Options& options, std::string file, bool keep_going)
+      : options_(options), file_(std::move(file)), keep_going_(keep_going) {}
+
+  // The status of the first command that failed. Throws Failure: it cannot be read, or its answers not be
+  // written.
+  ExitCode carry_out_all(std::istream& in) {
+    ExitCode first = ok;
+    std::string line;
+    for (size_t number = 1; std::getline(in, line); ++number) {
+      const ExitCode status = carry_out(number, line);
+      if (first == ok) first = status;
+      if (status != ok && !keep_going_) break;
+    }
+    // The buffer of standard input takes an error for an end.
+    if (in.bad() || (file_ == "-" && std::ferror(stdin) != 0))
+      throw Failure{usage, "portctl: cannot read " + file_ + "\n"};
+    return first;
   }
-  Json answer{{"line", line.number}, {"status", static_cast<int>(outcome.status)}};
-  if (outcome.status == ok)
-    answer["answer"] = value_of(said.str());
-  else
-    answer["error"] = value_of(std::exchange(outcome.error, {}));
-  std::cout << answer.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
-  return outcome;
-}
 
-bool is_empty(const std::string& line) {
-  const size_t first = line.find_first_not_of(" \t\r");
-  return first == std::string::npos || line[first] == '#';
-}
-
-struct Arguments {
-  std::string file = "-";
-  bool keep_going = false;
-};
-
-void carry_out_all(std::istream& in, const Arguments& args, const Options& options) {
-  ExitCode first = ok;
-  Line line{};
-  while (std::getline(in, line.text)) {
-    ++line.number;
-    if (is_empty(line.text)) continue;
-    const Outcome outcome = options.json ? tell(line, options) : carry_out_line(line.text, options);
-    std::cout.flush();
-    if (outcome.status == ok) continue;
-    if (!options.json)
-      std::cerr << "portctl: " << (args.file == "-" ? "<stdin>" : args.file) << ":" << line.number << ": "
-                << line.text << "\n"
-                << outcome.error;
-    if (first == ok) first = outcome.status;
-    if (!args.keep_going) break;
+ private:
+  ExitCode carry_out(size_t number, const std::string& line) {
+    Answer answer;
+    try {
+      const std::vector<std::string> words = words_of(line);
+      if (words.empty()) return ok;
+      answer = carry_out_line(words, options_);
+    } catch (const Failure& failure) {
+      answer.outcome = {failure.code, failure.text};
+    }
+    const std::string& error = answer.outcome.error;
+    std::cout << (options_.json ? json_of(answer, number) : answer.said) << std::flush;
+    if (!std::cout) throw Failure{usage, "portctl: standard output takes no more: the batch ends\n"};
+    if (!options_.json && !(answer.notes + error).empty())
+      std::cerr << "portctl: " << (file_ == "-" ? "<stdin>" : file_) << ":" << number << ": " << line << "\n"
+                << answer.notes << error;
+    return answer.outcome.status;
   }
-  if (in.bad()) throw Failure{usage, "portctl: cannot read " + args.file + "\n"};
-  if (first != ok) throw Failure{first, {}};
-}
+
+  const Options& options_;
+  const std::string file_;
+  const bool keep_going_;
+};
 
 }  // namespace
 
 void add_batch(CLI::App& app, const Options& options) {
+  struct Arguments {
+    std::string file = "-";
+    bool keep_going = false;
+  };
   auto args = std::make_shared<Arguments>();
-  CLI::App* command =
-      app.add_subcommand("batch", "Carry out commands from a file, one a line, over one connection");
-  command->add_option("file", args->file, "Commands without the word portctl; - is standard input")
+  CLI::App* command = app.add_subcommand("batch", "Carry out commands from a file, one a line");
+  command->add_option("FILE", args->file, "Commands without the word portctl; - is standard input")
       ->capture_default_str();
   command->add_flag("-k,--keep-going", args->keep_going, "Go on after a command that fails");
   command->footer(R"(
 Each line is a change of its own; `portctl apply` makes many changes as one. A word with spaces stands in quotes, # begins
-a comment. The options of portctl that are given to the batch hold for every line; a line may have others. It ends at the
-first command that fails, with its exit status. With --json each command is answered by one line, as soon as it is done:
+a comment. The options of portctl that are given to the batch hold for every line; a line may have others, but is of the
+same gateway. The batch ends at the first command that fails, with its exit status: what stands before has been carried
+out. With --json each command is answered by one line, as soon as it is done:
   {"line":1,"status":0,"answer":{...}}    {"line":2,"status":1,"error":{...}}
 
 Examples:
@@ -160,7 +187,8 @@ Examples:
     std::istream& in = args->file == "-" ? standard : file;
     if (!in) throw Failure{usage, "portctl: cannot read " + args->file + "\n"};
     const Redirection nothing(std::cin, nullptr);  // commands cannot read what may be the batch
-    carry_out_all(in, *args, options);
+    const ExitCode status = Batch(options, args->file, args->keep_going).carry_out_all(in);
+    if (status != ok) throw Failure{status, {}};
   });
 }
 

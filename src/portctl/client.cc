@@ -171,16 +171,6 @@ std::shared_ptr<grpc::ChannelCredentials> tls_credentials(const Options& options
   return grpc::SslCredentials(tls);
 }
 
-// Of the last command: those of a batch share it.
-struct Connection {
-  std::string to;
-  std::shared_ptr<grpc::Channel> channel;
-};
-Connection& connection() {
-  static Connection last;
-  return last;
-}
-
 std::string named(const std::string& prefix, const std::string& text) {
   return text.find('/') == std::string::npos ? prefix + text : text;
 }
@@ -207,18 +197,13 @@ Client::Client(const Options& options)
           std::chrono::duration<double>(options.timeout))),
       expected_generation_(options.expected_generation),
       request_id_(options.request_id) {
-  const std::string to =
-      over_tls_ ? target_ + "\n" + options.tls_certificate + "\n" + options.tls_key + "\n" + options.tls_ca
-                : "unix:" + target_;
-  if (connection().channel == nullptr || connection().to != to) connection() = {to, connect(options)};
-  channel_ = connection().channel;
-}
-
-std::shared_ptr<grpc::Channel> Client::connect(const Options& options) const {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(max_message_bytes);
   arguments.SetMaxSendMessageSize(max_message_bytes);
-  if (over_tls_) return grpc::CreateCustomChannel(target_, tls_credentials(options), arguments);
+  if (over_tls_) {
+    channel_ = grpc::CreateCustomChannel(target_, tls_credentials(options), arguments);
+    return;
+  }
   if (const int error = probe_unix_socket(target_); error != 0) {
     const std::string message = "no answer at " + target_ + ": " + std::strerror(error);
     if (json_) {
@@ -230,14 +215,11 @@ std::shared_ptr<grpc::Channel> Client::connect(const Options& options) const {
     throw Failure{unreachable,
                   "portctl: " + message + "\n  hint:   " + std::string(socket_hint(error)) + "\n"};
   }
-  return grpc::CreateCustomChannel("unix:" + target_, grpc::InsecureChannelCredentials(), arguments);
+  channel_ = grpc::CreateCustomChannel("unix:" + target_, grpc::InsecureChannelCredentials(), arguments);
 }
 
 void Client::check(const grpc::Status& status) const {
-  if (status.ok()) return;
-  // gRPC would not try again at once.
-  if (status.error_code() == grpc::UNAVAILABLE) connection() = {};
-  throw describe(status, target_, over_tls_, json_);
+  if (!status.ok()) throw describe(status, target_, over_tls_, json_);
 }
 
 void Client::check_reading() const {

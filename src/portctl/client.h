@@ -80,7 +80,6 @@ class Client {
   }
 
  private:
-  [[nodiscard]] std::shared_ptr<grpc::Channel> connect(const Options& options) const;
   void check(const grpc::Status& status) const;
   // Throws Failure when an option is given that only commands take that change something.
   void check_reading() const;

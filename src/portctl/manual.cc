@@ -129,10 +129,10 @@ constexpr auto after = R"(.SH EXIT STATUS
 Done.
 .TP
 1
-Refused by portcullisd; nothing has changed.
+Refused by portcullisd; nothing has changed, or of a batch what stands before.
 .TP
 2
-Wrong usage.
+Wrong usage; of a batch: in a line, what stands before has been carried out.
 .TP
 3
 Portcullisd was not reached, went away, or did not answer in time.

@@ -175,15 +175,6 @@ class Lab(Nest):
                 raise RuntimeError(f"the client's MAC stays unresolved:\n{self.gateway.tail()}")
             time.sleep(0.05)
 
-    def wait_for_tunnels(self) -> None:
-        """The next hops of all tunnels answer: asking begins when the first vm behind one gets its EIP."""
-        deadline = time.monotonic() + 5
-        while any(hop["tunnels"] and hop["state"] == "UNRESOLVED"
-                  for hop in self.gateway.observe("ListNextHops")["nextHops"]):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"a tunnel's next hop stays unresolved:\n{self.gateway.tail()}")
-            time.sleep(0.005)
-
     def port(self, name: str) -> dict:
         ports = self.gateway.portctl("show", "ports")["ports"]
         return next(port for port in ports if port["name"] == f"ports/{name}")

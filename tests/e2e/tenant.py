@@ -49,8 +49,6 @@ class Tenant:
         """The vm of that name, registered and with an EIP, which nothing reaches and which reaches nothing."""
         host = self.create_vm(name)
         answer = self._lab.gateway.portctl("eip", "request", name, *options)
-        if host.link:
-            self._lab.wait_for_tunnels()
         return Endpoint(host, answer["eip"]["address"], self._lab.gateway)
 
     def endpoint6(self, name: str, *options: str) -> Endpoint:

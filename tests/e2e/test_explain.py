@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway import PORTCTL, Refused
+from gateway import PORTCTL, Portctl, Refused
 from lab import CLIENT, CLIENT6, CLIENT_ALIASES
 from programs import curl, iperf_running, iperf_server, ping, udp_echo, web_server
+from test_revocation import assert_flows
 
 LAB = {"ipv6": True, "links": True, "workers": 2}
 
@@ -174,14 +175,23 @@ def checksum(header: bytes) -> bytes:
 def test_under_load_traffic_goes_on(lab, tenant):
     web = tenant.endpoint("web")
     web.permit("iperf=in tcp 5201 from any")
+    question = ("explain", "--from", CLIENT, "--to", web.address, "tcp", "5201")
+    fates = []
+
+    def ask() -> None:
+        with contextlib.closing(Portctl(lab.gateway.socket)) as portctl:
+            fates.extend(portctl.run(question, timeout=30)["answer"]["fate"] for _ in range(100))
+
     with iperf_server(web.host), iperf_running(lab.client, web.address):
-        askers = [threading.Thread(target=lambda: [explain(lab, CLIENT, web.address, "tcp", "5201") for _ in range(10)])
-                  for _ in range(3)]
+        assert_flows(web)
+        askers = [threading.Thread(target=ask) for _ in range(3)]
         with lab.gateway.drops() as drops:
             for asker in askers:
                 asker.start()
             for asker in askers:
                 asker.join()
+        assert_flows(web)
+    assert fates == ["TRANSMITTED"] * 300
     assert drops.reasons() <= {"transmit_full"}, "what the kernel's port does not take at once"
 
 

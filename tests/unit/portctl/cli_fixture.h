@@ -120,15 +120,19 @@ class Cli : public testing::Test {
     char pattern[] = "/tmp/portctl-test-XXXXXX";
     ASSERT_NE(mkdtemp(pattern), nullptr);
     directory_ = pattern;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + socket(), grpc::InsecureServerCredentials());
-    builder.RegisterCallbackGenericService(&gateway_);
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
+    start_server(gateway_);
   }
   void TearDown() override {
     server_->Shutdown();
     std::filesystem::remove_all(directory_);
+  }
+
+  void start_server(Recorder& gateway) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket(), grpc::InsecureServerCredentials());
+    builder.RegisterCallbackGenericService(&gateway);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
   }
 
   std::string socket() const { return directory_ + "/api.sock"; }

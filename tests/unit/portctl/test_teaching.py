@@ -154,6 +154,7 @@ def test_values_are_completed():
     assert candidates("watch", "drops", "e") == ["eips"]
     assert candidates("--tls-ca", "") == [":files"]
     assert candidates("permit", "set", "203.0.113.1", "-f", "") == [":files"]
+    assert candidates("batch", "") == [":files"]
     assert candidates("vm", "create", "web", "--mac", "") == []
 
 

@@ -174,12 +174,14 @@ class Api : public testing::Test {
                   plane_.worker->carry_out(errand, now_ms);
                   return Expected<void>();
                 },
-            .patience = patience()};
+            .patience = patience(),
+            .next_hop_patience = next_hop_patience()};
   }
   virtual std::vector<PortFacts> port_facts() const {
     return {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}};
   }
   virtual std::chrono::milliseconds patience() const { return std::chrono::seconds(30); }
+  virtual std::chrono::milliseconds next_hop_patience() const { return std::chrono::milliseconds(0); }
   virtual ServerConfig config() const { return {.socket = socket()}; }
   std::string socket() const { return directory_ + "/run/api.sock"; }
 

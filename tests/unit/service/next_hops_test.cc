@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "control/service/page.h"
@@ -118,47 +119,91 @@ TEST_F(NextHops, OfTunnelsAreThoseOfVmsThatHaveAnEip) {
   EXPECT_EQ(reply.next_hops(1).tunnels(), 1u);
 }
 
-// Nothing answers in these tests but answer(): a reply that comes before has not waited.
-class MovesBehindTunnels : public NextHops {
+// Nobody answers in these tests but answer(), and what waits would do so for longer than any test.
+class NewNextHops : public NextHops {
  protected:
-  static constexpr std::chrono::milliseconds moment{60};  // less than the longest wait
-  static constexpr Mac host_mac = {{2, 0, 0, 0, 0, 8}};
+  static constexpr std::chrono::milliseconds moment{60};
+  static constexpr std::chrono::seconds long_enough{30};
 
-  static std::string move_text(const std::string& location) {
-    return "name: 'tenants/acme/vms/web' location { port: 'hosts' mac: '02:00:00:00:00:07' " + location +
-           " }";
+  std::chrono::milliseconds next_hop_patience() const override { return 4 * long_enough; }
+  void SetUp() override {
+    NextHops::SetUp();
+    populate();
   }
+
   template <typename Request>
   std::future<Answer> begin(const std::string& method, const std::string& text) {
     return std::async(std::launch::async, [=, this] { return call<Request>(method, text); });
   }
-  // The reply comes with the answer of 192.0.2.8.
+  std::future<Answer> begin_apply(const std::string& text) {
+    return begin<v1::ApplyRequest>("ProviderService/Apply", text);
+  }
+  // The reply comes with the answer of 192.0.2.8, and not before.
   void expect_waits(std::future<Answer> reply) {
     EXPECT_EQ(reply.wait_for(moment), std::future_status::timeout) << "nobody has answered";
+    for (int tries = 0; list().next_hops_size() < 2 && tries < 500; ++tries)
+      std::this_thread::sleep_for(moment);
     answer(Ipv4Addr::of(192, 0, 2, 8), host_mac, std::chrono::seconds(0));
-    EXPECT_TRUE(reply.get().status.ok());
+    expect_comes(std::move(reply));
   }
+  void expect_comes(std::future<Answer> reply, grpc::StatusCode code = grpc::OK) {
+    ASSERT_EQ(reply.wait_for(long_enough), std::future_status::ready);
+    EXPECT_EQ(reply.get().status.error_code(), code);
+  }
+
+  static std::string location_of(int vni) {
+    return "location { port: 'hosts' mac: '02:00:00:00:00:07' vxlan { remote: '192.0.2.8' vni: " +
+           std::to_string(vni) + " } }";
+  }
+  static std::string move_text(const std::string& vm, int vni) {
+    return "name: 'tenants/acme/vms/" + vm + "' " + location_of(vni);
+  }
+  const Mac host_mac = *Mac::parse("02:00:00:00:00:08");
+  const std::string new_vm = "vm { name: 'tenants/acme/vms/new' dip: '10.0.0.9' " + location_of(7) + " }";
+  const std::string new_eip = "vm: 'tenants/acme/vms/new'";
 };
 
-TEST_F(MovesBehindTunnels, WaitForTheNextHop) {
-  populate();
+TEST_F(NewNextHops, AMoveWaitsForIts) {
+  expect_waits(begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("web", 1)));
+  expect_comes(begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("web", 2)));
+}
+
+TEST_F(NewNextHops, ARequestForAnEipWaitsForIts) {
+  get<v1::CreateVmResponse, v1::CreateVmRequest>("ProviderService/CreateVm", new_vm);
+  expect_waits(begin<v1::RequestEipRequest>("TenantService/RequestEip", new_eip));
+}
+
+TEST_F(NewNextHops, BothWaitInAnApply) {
   expect_waits(
-      begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("vxlan { remote: '192.0.2.8' vni: 1 }")));
+      begin_apply("operations { set_tag { eip: 'tenants/acme/eips/203.0.113.1' tags: 'x' } } "
+                  "operations { move_vm { " +
+                  move_text("web", 1) + " } }"));
 }
 
-TEST_F(MovesBehindTunnels, WaitForTheNextHopAsOneOfManyOperations) {
-  populate();
-  add_vm("acme", "other", 3);
-  expect_waits(begin<v1::ApplyRequest>(
-      "ProviderService/Apply",
-      "operations { set_tag { eip: 'tenants/acme/eips/203.0.113.2' tags: 'x' } } operations { move_vm { " +
-          move_text("vxlan { remote: '192.0.2.8' vni: 1 }") + " } }"));
+TEST_F(NewNextHops, AnEipThatIsRequestedInAnApplyWaits) {
+  expect_waits(begin_apply("operations { create_vm { " + new_vm + " } } operations { request_eip { " +
+                           new_eip + " } }"));
 }
 
-TEST_F(MovesBehindTunnels, AreCarriedOutIfNobodyAnswers) {
-  populate();
-  get<v1::MoveVmResponse, v1::MoveVmRequest>("ProviderService/MoveVm",
-                                             move_text("geneve { remote: '192.0.2.8' vni: 1 }"));
+TEST_F(NewNextHops, WhatReachesNobodyWaitsForNone) {
+  get<v1::CreateVmResponse, v1::CreateVmRequest>(
+      "ProviderService/CreateVm",
+      "vm { name: 'tenants/acme/vms/mute' dip: '10.0.0.8' location { "
+      "port: 'vm0' mac: '02:00:00:00:00:01' } }");
+  expect_comes(begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("mute", 1)));
+  expect_comes(begin<v1::MoveVmRequest>("ProviderService/MoveVm", move_text("absent", 1)), grpc::NOT_FOUND);
+  expect_comes(begin_apply("dry_run: true operations { move_vm { " + move_text("web", 1) + " } }"));
+}
+
+class SilentNextHops : public NewNextHops {
+ protected:
+  std::chrono::milliseconds next_hop_patience() const override { return moment; }
+};
+
+TEST_F(SilentNextHops, AreWaitedForAWhile) {
+  const auto began = std::chrono::steady_clock::now();
+  get<v1::MoveVmResponse, v1::MoveVmRequest>("ProviderService/MoveVm", move_text("web", 1));
+  EXPECT_GE(std::chrono::steady_clock::now() - began, moment);
   EXPECT_EQ(list().next_hops(1).state(), v1::NextHop::UNRESOLVED);
 }
 
