@@ -21,8 +21,8 @@ REPORT = "WARNING: ThreadSanitizer: data race"
 
 
 class Workshop(mutants.Workshop):
-    def judge(self, name: str, program: pathlib.Path, seconds: float) -> mutants.Outcome:
-        del seconds
+    def judge(self, name: str, program: pathlib.Path, seconds: float, budget: dict[str, str]) -> mutants.Outcome:
+        del seconds, budget  # of the property tests
         # Without address randomisation, of which GCC 12's sanitizers do not bear as much as new kernels give.
         command = ["setarch", "--addr-no-randomize", program, "--gtest_brief=1", "--gtest_filter=*Revocation.*/Of2-*KeepTheirOrder*"]
         try:
