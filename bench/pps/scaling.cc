@@ -13,11 +13,11 @@ namespace {
 
 // A source for each worker.
 template <typename Kind>
-struct Sources {
+struct Shares {
   std::vector<std::unique_ptr<Kind>> own;
   std::vector<Source*> all;
 
-  Sources(const FlowSource& flows, const Workload& workload) {
+  Shares(const FlowSource& flows, const Workload& workload) {
     for (uint32_t worker = 0; worker < workload.workers; ++worker)
       all.push_back(own.emplace_back(std::make_unique<Kind>(flows, workload, worker)).get());
   }
@@ -34,7 +34,7 @@ Expected<CrewSample> measure(Crew& crew, std::span<Source* const> sources, const
 // What only two threads can spoil: each packet by itself is verified before.
 Expected<void> verify_together(Crew& crew, const FlowSource& flows, const Plan& plan) {
   constexpr double seconds = 0.1;
-  const Sources<CheckedSource> sources(flows, plan.workload);
+  const Shares<CheckedSource> sources(flows, plan.workload);
   if (auto done = measure(crew, sources.all, plan, seconds); !done) return Unexpected(done.error());
   for (const auto& source : sources.own)
     if (!source->fault().empty())
@@ -61,7 +61,7 @@ struct Case {
   }
 };
 
-struct Trials {
+struct CrewTrials {
   Case one, share, of_several, each, one_floor, floor;
   std::vector<double> gain, overlap, handed_over;
 };
@@ -168,8 +168,8 @@ class Comparison {
   Meter one_, first_;
   FlowSource& flows_;
   ShareSource share_;  // what arrives at the first of several if they are spread
-  Sources<ShareSource> shares_;
-  Trials trials_;
+  Shares<ShareSource> shares_;
+  CrewTrials trials_;
 };
 
 }  // namespace

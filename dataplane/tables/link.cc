@@ -19,9 +19,9 @@ constexpr uint32_t least_hash_entries = 8;  // rte_hash has buckets of eight
 constexpr Be16 dont_fragment = Be16::from_host(0x4000);
 
 // Writes headers one behind the other.
-class Writer {
+class LinkWriter {
  public:
-  explicit Writer(LinkRecord& record) : record_(record) {}
+  explicit LinkWriter(LinkRecord& record) : record_(record) {}
   template <typename Header>
   void write(const Header& header) {
     std::memcpy(record_.header.data() + record_.header_length, &header, sizeof header);
@@ -33,7 +33,7 @@ class Writer {
 };
 
 void write_tags(LinkRecord& record, const VlanTags& tags) {
-  Writer writer(record);
+  LinkWriter writer(record);
   const auto tag = [](Be16 type, uint16_t identifier) {
     return VlanTag{.type = type, .control = Be16::from_host(identifier)};
   };
@@ -43,7 +43,7 @@ void write_tags(LinkRecord& record, const VlanTags& tags) {
 }
 
 void write_tunnel(LinkRecord& record, const PortInfo& port, const Tunnel& tunnel) {
-  Writer writer(record);
+  LinkWriter writer(record);
   const bool is_vxlan = tunnel.protocol == TunnelProtocol::vxlan;
   writer.write(EthernetHeader{.destination = {},
                               .source = port.mac,

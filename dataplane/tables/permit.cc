@@ -14,10 +14,10 @@ namespace portcullis {
 namespace {
 
 // Writes the headers and trees of one list into the chunks that it has taken, one after another.
-class Writer {
+class ChunkWriter {
  public:
   template <typename Rule>
-  Writer(TableArray<PermitChunk>& chunks, const PermitPlace& place, std::span<const Rule> rules)
+  ChunkWriter(TableArray<PermitChunk>& chunks, const PermitPlace& place, std::span<const Rule> rules)
       : chunks_(chunks), place_(place) {
     verdicts_.reserve(rules.size());
     for (uint32_t rule = 0; rule < rules.size(); ++rule)
@@ -225,7 +225,7 @@ Expected<PermitPlace> PermitTable::store_families(std::span<const Rule> rules) {
   for (const auto& of_shape : list.boundaries) boundaries.push_back(of_shape.size());
   auto place =
       take_chunks(permit_chunks_for(rules.size(), families, list.shapes, boundaries, list.cuts.size()));
-  if (place) Writer(chunks_, *place, rules).write(list, families);
+  if (place) ChunkWriter(chunks_, *place, rules).write(list, families);
   return place;
 }
 

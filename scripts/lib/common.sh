@@ -20,7 +20,7 @@ configure_build() {
   say "Configuring build/"
   rm -rf build/meson-private build/meson-info  # what a configuration that was cut short leaves is refused later
   local output
-  output=$(exec setpriv --pdeathsig TERM meson setup build --unity=on --unity-size=8 2>&1) ||
+  output=$(exec setpriv --pdeathsig TERM meson setup build --unity=on --unity-size=16 2>&1) ||
     die "meson could not configure:"$'\n'"$output"
 }
 

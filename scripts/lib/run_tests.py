@@ -283,7 +283,7 @@ SANITIZERS = {
 
 # Warnings are errors in the ordinary build, and no matter here: GCC 12 warns of uninitialised values in its own
 # headers when it instruments them. Several files at a time are compiled as one: most of what takes long is headers.
-INSTRUMENTED = ["-Db_lundef=false", "-Dcpp_args=-w", "-Doptimization=1", "--unity=on", "--unity-size=6"]
+INSTRUMENTED = ["-Db_lundef=false", "-Dcpp_args=-w", "-Doptimization=1", "--unity=on", "--unity-size=16"]
 
 # What reads packets or files, and what lays out memory of its own. The rest is built with sanitizers by --full alone:
 # the fuzz targets have most of it, too.
@@ -324,8 +324,8 @@ def side_by_side(*parts: Callable[[], list[Case]]) -> list[Case]:
 
 
 def bench_tools() -> list[Case]:
-    """bench-pps, and what reads and judges its figures."""
-    return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=600)
+    """bench-pps, and what reads and judges its figures. Some tests wait for a compiler, others for a clock."""
+    return pytest("unit (bench)", ROOT / "tests/unit/bench", seconds=600, options=("-n", JOBS))
 
 
 def teaching() -> list[Case]:
@@ -373,9 +373,10 @@ def tsan(full: bool) -> list[Case]:
     if any(case.outcome == "failed" for case in cases):
         return cases
     say("Seeded races")
+    # Without a race the program was silent just now.
     return cases + reporting("races", directory / "races.junit.xml",
-                             lambda report: [ROOT / "tests/model/races.py", "--build", directory, "--junit", report],
-                             seconds=1500)
+                             lambda report: [ROOT / "tests/model/races.py", "--build", directory, "--planted-only",
+                                             "--junit", report], seconds=1500)
 
 
 # --- end to end ---
@@ -384,14 +385,15 @@ def tsan(full: bool) -> list[Case]:
 LABORATORIES = "3"
 
 
-def e2e(full: bool) -> list[Case]:
+def e2e(full: bool, meanwhile: Callable[[], list[Case]] = list) -> list[Case]:
     """Hosts wait more than they work, and laboratories know nothing of one another: a few at a time, a module in one
-    piece. What is marked `alone` follows."""
+    piece; and beside them `meanwhile`, if it is content with what they leave. What is marked `alone` follows."""
     options = ("--full",) if full else ()
     seconds = 2400 if full else 1500
     say(f"End to end, {LABORATORIES} laboratories at a time")
-    together = pytest("e2e", ROOT / "tests/e2e", seconds,
-                      ("-m", "not alone", "-n", LABORATORIES, "--dist", "loadfile", *options))
+    together = side_by_side(lambda: pytest("e2e", ROOT / "tests/e2e", seconds,
+                                           ("-m", "not alone", "-n", LABORATORIES, "--dist", "loadfile", *options)),
+                            meanwhile)
     say("End to end, alone")
     return together + pytest("e2e", ROOT / "tests/e2e", seconds, ("-m", "alone", *options), report="e2e-alone")
 
@@ -403,21 +405,34 @@ def e2e(full: bool) -> list[Case]:
 FUZZER = ["-max_len=8192", "-timeout=30", "-detect_leaks=0"]
 # To weigh the many features that an input of these has takes libFuzzer as long as to run it.
 FUZZ_TARGETS = {"frames": [], "config": ["-entropic=0"], "api": ["-entropic=0"]}
+FUZZ_PROGRAMS = [f"tests/fuzz/{target}-{part}" for target in FUZZ_TARGETS for part in ("fuzz", "corpus")]
 
 
 def fuzz(full: bool) -> list[Case]:
     """All targets for a while, from the inputs they begin with; what they find is kept in build-asan/."""
-    directory = ASAN_BUILD
+    if failed := fuzz_programs():
+        return failed
+    with concurrent.futures.ThreadPoolExecutor(len(FUZZ_TARGETS)) as pool:
+        return list(pool.map(lambda target: fuzzed(ASAN_BUILD / "tests/fuzz", target, 1200 if full else 60),
+                             FUZZ_TARGETS))
+
+
+def fuzz_programs() -> list[Case]:
+    """Builds them; what failed."""
     failure = configure_asan()
     if failure:
         return [failure]
-    programs = [f"tests/fuzz/{target}-{part}" for target in FUZZ_TARGETS for part in ("fuzz", "corpus")]
-    say(f"Building {len(programs)} programs in {directory.name}/")
-    if run_live(["ninja", "-C", directory, "-j", JOBS, *programs]) != 0:
-        return [Case("fuzz", f"build of {directory.name}", "failed", "the compiler's messages are above")]
-    with concurrent.futures.ThreadPoolExecutor(len(FUZZ_TARGETS)) as pool:
-        return list(pool.map(lambda target: fuzzed(directory / "tests/fuzz", target, 1200 if full else 60),
-                             FUZZ_TARGETS))
+    say(f"Building {len(FUZZ_PROGRAMS)} programs in {ASAN_BUILD.name}/")
+    if run_live(["ninja", "-C", ASAN_BUILD, "-j", JOBS, *FUZZ_PROGRAMS]) != 0:
+        return [Case("fuzz", f"build of {ASAN_BUILD.name}", "failed", "the compiler's messages are above")]
+    return []
+
+
+def fuzz_programs_aside() -> list[Case]:
+    """The same before they are needed, by what CPU time others leave. What fails will be told when they are."""
+    if configure_asan() is None:
+        run(["chrt", "--idle", "0", "ninja", "-C", ASAN_BUILD, "-j", JOBS, *FUZZ_PROGRAMS])
+    return []
 
 
 def fuzzed(directory: pathlib.Path, target: str, seconds: int) -> Case:
@@ -508,9 +523,11 @@ def main() -> int:
         cases.append(Case("build", "scripts/setup", "failed", "its messages are above"))
     else:
         tools()
-        for kind in [options.only] if options.only else KINDS:
+        kinds = [options.only] if options.only else list(KINDS)
+        for kind in kinds:
             began = time.monotonic()
-            cases += KINDS[kind](options.full)
+            aside = {"meanwhile": fuzz_programs_aside} if kind == "e2e" and "fuzz" in kinds else {}
+            cases += KINDS[kind](options.full, **aside)
             say(f"{kind}: {time.monotonic() - began:.0f} s")
     if options.junit:
         write_junit(options.junit, cases)

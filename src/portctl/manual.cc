@@ -123,7 +123,7 @@ std::string section(const Command& command) {
   return text;
 }
 
-constexpr auto after = R"(.SH EXIT STATUS
+constexpr auto rest_of_page = R"(.SH EXIT STATUS
 .TP
 0
 Done.
@@ -160,7 +160,7 @@ std::string manual(const Command& root) {
       "\nEach command is a call of the API of portcullisd, or a few.\nOptions may stand anywhere.\n" +
       footer(root.footer) + ".SH OPTIONS\n" + parameters(root.options) + ".SH COMMANDS\n";
   for (const Command& command : root.commands) text += section(command);
-  return text + after;
+  return text + rest_of_page;
 }
 
 }  // namespace portcullis::portctl

@@ -23,6 +23,7 @@ from types import MappingProxyType
 import netns
 from gateway import Gateway
 from nest import Nest
+from netns import Tcp
 
 CLIENT = "198.51.100.2"
 CLIENT_MAC = "02:00:00:00:00:02"
@@ -54,16 +55,15 @@ class Host:
     address6: str = ""
     link: tuple[str, ...] = ()  # how its frames are told apart on the port, as `portctl vm create` has it
 
-    def command(self, *words: str) -> list[str]:
-        return ["ip", "netns", "exec", self.namespace, *words]
-
     def run(self, *words: str, timeout: float = 60, check: bool = False) -> subprocess.CompletedProcess:
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=timeout, check=check)
+        with netns.entered(self.namespace):
+            return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=check)
 
     def start(self, *words: str, **options) -> subprocess.Popen:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
                    "text": True, "start_new_session": True} | options
-        return subprocess.Popen(self.command(*words), **options)
+        with netns.entered(self.namespace):
+            return subprocess.Popen(words, **options)
 
     def raw(self) -> netns.RawPort:
         return netns.RawPort(self.namespace, "eth0")
@@ -186,9 +186,12 @@ class Lab(Nest):
     def cut_connections(self) -> None:
         """Makes every host forget its TCP connections. Those whose program was killed would retransmit for minutes,
         into the counters of whatever comes next."""
-        for host in (self.client, *self.vms.values()):
+        connected = [host for host in (self.client, *self.vms.values())
+                     if any(state not in (Tcp.LISTEN, Tcp.TIME_WAIT) for state, _ in netns.tcp_sockets(host.namespace))]
+        for host in connected:
             host.run("ss", "--kill", "--tcp", "--numeric")
-        time.sleep(0.05)  # for the resets to be gone
+        if connected:
+            time.sleep(0.05)  # for the resets to be gone
 
     @contextlib.contextmanager
     def watch(self) -> Iterator["Watch"]:
@@ -218,8 +221,9 @@ class Lab(Nest):
         netns.ip("-n", client, "link", "set", name, "mtu", str(mtu))
         netns.ip("-n", client, "address", "add", f"{router}/32", "dev", name)
         netns.ip("-n", client, "route", "add", f"{address}/32", "dev", name)
-        netns.run(["ip", "netns", "exec", client, "sysctl", "-qw", "net.ipv4.ip_forward=1",
-                   "net.ipv4.icmp_ratelimit=0", f"net.ipv4.conf.{name}.rp_filter=0"])
+        with netns.entered(client):
+            netns.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0",
+                       f"net.ipv4.conf.{name}.rp_filter=0"])
         netns.ip("-n", host.namespace, "address", "add", f"{address}/32", "dev", "eth0")
         netns.ip("-n", host.namespace, "route", "add", "default", "via", router, "dev", "eth0", "onlink",
                  "mtu", str(mtu), "advmss", "1460")
@@ -307,8 +311,8 @@ class Lab(Nest):
         netns.ip("-n", self.hypervisor.namespace, "link", "add", "made", "address", vm.mac, "type", "vxlan", "id", vni,
                  "local", local, "remote", remote, "dstport", "4789", "nolearning")
         netns.ip("-n", self.hypervisor.namespace, "link", "set", "made", "netns", vm.namespace, "name", "eth0")
-        netns.run(["ip", "netns", "exec", vm.namespace, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off",
-                   "gro", "off"])
+        with netns.entered(vm.namespace):
+            netns.run(["ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
         netns.ip("-n", vm.namespace, "link", "set", "eth0", "up")
 
     def start_virtio(self) -> subprocess.Popen:
@@ -342,8 +346,9 @@ class Lab(Nest):
     def _allow_ipv6(namespace: str) -> None:
         """With a link-local address of its own, and nothing learnt from others."""
         of_link = "net.ipv6.conf.eth0"
-        netns.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{of_link}.accept_ra=0", f"{of_link}.accept_dad=0",
-                   f"{of_link}.router_solicitations=0", f"{of_link}.disable_ipv6=0"])
+        with netns.entered(namespace):
+            netns.run(["sysctl", "-qw", f"{of_link}.accept_ra=0", f"{of_link}.accept_dad=0",
+                       f"{of_link}.router_solicitations=0", f"{of_link}.disable_ipv6=0"])
 
     def _host(self, name: str, port: str, address: str, mac: str) -> Host:
         return Host(name, self.namespace(name), address, mac, port)
@@ -363,8 +368,9 @@ class Lab(Nest):
         netns.ip("-n", left, "link", "add", left_name, *mac, *queues, "type", "veth",
                  "peer", "name", right_name, *queues, "netns", right)
         for namespace, name in ((left, left_name), (right, right_name)):
-            netns.run(["ip", "netns", "exec", namespace, "ethtool", "-K", name,
-                       "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"])
+            with netns.entered(namespace):
+                netns.run(["ethtool", "-K", name, "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off",
+                           "gro", "off"])
             netns.ip("-n", namespace, "link", "set", name, "up")
 
 
@@ -400,7 +406,7 @@ workers {{ cores: {cores} idle_polls: 256 idle_sleep_us: 50 }}
 gateway {{ addresses: "{GATEWAY}/24" {gateway6} {gateway_permit} }}
 pools {{ name: "public" prefix: "{POOL}" }}
 {pool6}
-capacity {{ eips: 1024 permit_chunks: 4096 flows: 2048 flows_per_eip: {flows_per_eip} }}
+capacity {{ eips: 1024 index_pages: {40 if ipv6 else 8} permit_chunks: 4096 flows: 2048 flows_per_eip: {flows_per_eip} }}
 flows {{ quarantine: {quarantine} udp: {udp_idle} }}
 api {{ socket: "{directory}/api.sock" }}
 store {{ path: "{directory}/store/state.db" }}

@@ -41,8 +41,9 @@ class Nest:
         netns.ip("netns", "add", namespace)
         # IPv6 is not spoken here; its router solicitations would only stir the drop counters. TCP as every kernel
         # has it, whatever this machine prefers.
-        netns.run(["ip", "netns", "exec", namespace, "sysctl", "-eqw", "net.ipv6.conf.all.disable_ipv6=1",
-                   "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.tcp_congestion_control=reno"])
+        with netns.entered(namespace):
+            netns.run(["sysctl", "-eqw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
+                       "net.ipv4.tcp_congestion_control=reno"])
         netns.ip("-n", namespace, "link", "set", "lo", "up")
         return namespace
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from lab import Host
+from netns import Tcp, tcp_sockets
 
 STOP = b"stop, please"
 WHOAMI = pathlib.Path(__file__).with_name("whoami.py")
@@ -171,6 +172,6 @@ def _running(host: Host, *words: str) -> Iterator[subprocess.Popen]:
 
 def _wait_for_listener(host: Host, port: int) -> None:
     deadline = time.monotonic() + 5
-    while not host.run("ss", "-Hltn", f"sport = :{port}").stdout.strip():
+    while (Tcp.LISTEN, port) not in tcp_sockets(host.namespace):
         assert time.monotonic() < deadline, f"nothing listens at port {port} of {host.name}"
         time.sleep(0.02)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import netns
 from certificates import Authority
 from gateway import PORTCTL, PORTCULLISD, Gateway
 from nest import Nest
@@ -50,11 +51,11 @@ class Service:
 
     def portctl(self, certificate: str, *words: str, authority: str = "ca") -> subprocess.CompletedProcess:
         file = self.directory.joinpath
-        return subprocess.run(
-            ["ip", "netns", "exec", self.gateway.namespace, PORTCTL, "--server", SERVER,
-             "--tls-cert", file(f"{certificate}.pem"), "--tls-key", file(f"{certificate}.key"),
-             "--tls-ca", file(f"{authority}.pem"), "--timeout", "5", *words],
-            capture_output=True, text=True, check=False, timeout=30)
+        with netns.entered(self.gateway.namespace):
+            return subprocess.run(
+                [PORTCTL, "--server", SERVER, "--tls-cert", file(f"{certificate}.pem"),
+                 "--tls-key", file(f"{certificate}.key"), "--tls-ca", file(f"{authority}.pem"), "--timeout", "5", *words],
+                capture_output=True, text=True, check=False, timeout=30)
 
     def audit(self) -> list[dict]:
         return [json.loads(line) for line in (self.directory / "audit.log").read_text().splitlines()]
@@ -110,8 +111,9 @@ def test_a_tenant_watches_and_completes_what_is_its_own(service):
         file = service.directory.joinpath
         words = ["--server", SERVER, "--tls-cert", file(f"{certificate}.pem"), "--tls-key", file(f"{certificate}.key"),
                  "--tls-ca", file("ca.pem"), "--tenant", "acme", "eip", "get", ""]
-        return subprocess.run(["ip", "netns", "exec", service.gateway.namespace, PORTCTL, "complete", "portctl", *words],
-                              capture_output=True, text=True, check=True, timeout=30).stdout
+        with netns.entered(service.gateway.namespace):
+            return subprocess.run([PORTCTL, "complete", "portctl", *words],
+                                  capture_output=True, text=True, check=True, timeout=30).stdout
 
     assert completed("acme") == f"{address}\t\n"
     assert completed("other") == ""
@@ -130,13 +132,11 @@ def test_what_is_no_certificate_of_the_authority_gets_no_connection(service):
     assert refused.returncode == 1 and "UNAUTHENTICATED" in refused.stderr, refused
     assert service.portctl("provider", "pool", "list").returncode == 0
 
-    plain = subprocess.run(
-        ["ip", "netns", "exec", service.gateway.namespace, "curl", "--silent", "--max-time", "3",
-         f"http://{SERVER}/"], capture_output=True, check=False)
+    with netns.entered(service.gateway.namespace):
+        plain = subprocess.run(["curl", "--silent", "--max-time", "3", f"http://{SERVER}/"], capture_output=True, check=False)
+        without = subprocess.run(["curl", "--silent", "--max-time", "3", "--http2", "--cacert", service.directory / "ca.pem",
+                                  f"https://{SERVER}/"], capture_output=True, check=False)
     assert plain.returncode != 0
-    without = subprocess.run(
-        ["ip", "netns", "exec", service.gateway.namespace, "curl", "--silent", "--max-time", "3", "--http2",
-         "--cacert", service.directory / "ca.pem", f"https://{SERVER}/"], capture_output=True, check=False)
     assert without.returncode != 0
 
 

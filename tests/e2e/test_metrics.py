@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+import netns
 from gateway import ROOT
 from lab import METRICS
 from programs import curl, web_server
@@ -29,12 +30,12 @@ class Prometheus:
     """A server in the gateway's namespace, beside the gateway."""
 
     def __init__(self, lab, directory) -> None:
-        self._inside = ["ip", "netns", "exec", lab.gateway.namespace]
+        self._namespace = lab.gateway.namespace
         self._config = directory / "prometheus.yml"
         self._config.write_text(CONFIG)
-        with open(directory / "prometheus.log", "wb") as log:
+        with open(directory / "prometheus.log", "wb") as log, netns.entered(self._namespace):
             self._process = subprocess.Popen(
-                [*self._inside, "prometheus", f"--config.file={self._config}", f"--storage.tsdb.path={directory}/data",
+                ["prometheus", f"--config.file={self._config}", f"--storage.tsdb.path={directory}/data",
                  f"--web.listen-address={SERVER}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._log = directory / "prometheus.log"
 
@@ -52,8 +53,9 @@ class Prometheus:
     def _get(self, path: str, **parameters: str) -> dict | None:
         """None while it does not answer."""
         words = [word for name, value in parameters.items() for word in ("--data-urlencode", f"{name}={value}")]
-        done = subprocess.run([*self._inside, "curl", "--silent", "--max-time", "5", "--get", *words, f"http://{SERVER}/api/v1/{path}"],
-                              capture_output=True, text=True, check=False)
+        with netns.entered(self._namespace):
+            done = subprocess.run(["curl", "--silent", "--max-time", "5", "--get", *words, f"http://{SERVER}/api/v1/{path}"],
+                                  capture_output=True, text=True, check=False)
         assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
         # Before its storage is open it answers in plain words.
         return json.loads(done.stdout) if done.stdout.startswith("{") else None

@@ -23,7 +23,8 @@ def wait_for(lab, address: str, state: str) -> dict:
 
 def gauges(lab) -> dict[tuple[str, str], int]:
     """Of the metrics page: how many, by port and state."""
-    page = netns.run(["ip", "netns", "exec", lab.gateway.namespace, "curl", "--silent", f"http://{METRICS}/metrics"]).stdout
+    with netns.entered(lab.gateway.namespace):
+        page = netns.run(["curl", "--silent", f"http://{METRICS}/metrics"]).stdout
     lines = [line.split() for line in page.splitlines() if line.startswith("portcullis_next_hops{")]
     return {tuple(name.split('"')[1::2]): int(value) for name, value in lines}
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import netns
 from gateway import PORTCULLISD, Refused
 from lab import CLIENT
 from programs import curl, ping, web_server
@@ -84,7 +85,8 @@ def test_a_quarantine_survives_a_restart(lab, tenant):
 
 
 def test_a_second_gateway_on_the_same_store_is_refused(lab):
-    second = subprocess.run(["ip", "netns", "exec", lab.gateway.namespace, PORTCULLISD, "--config", lab.gateway.config],
-                            capture_output=True, text=True, check=False, timeout=20)
+    with netns.entered(lab.gateway.namespace):
+        second = subprocess.run([PORTCULLISD, "--config", lab.gateway.config],
+                                capture_output=True, text=True, check=False, timeout=20)
     assert second.returncode not in (0, -6, -11), second.stderr
     lab.gateway.portctl("show", "workers")

@@ -79,7 +79,7 @@ def test_what_is_handed_over_is_what_does_not_arrive_at_its_owner(workshop: muta
         report = json.loads(done.stdout)
         assert report["handed_over"] == handed_over
         assert report["workers"] == 2
-        assert 0 < report["overlap"] <= 1
+        assert 0 <= report["overlap"] <= 1  # 0 where other programs have a CPU all the while
         assert report["scaling"] > 0
 
 

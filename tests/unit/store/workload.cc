@@ -59,9 +59,9 @@ Encapsulation encapsulation(model::Generation generation) {
     case 0:
       return {};
     case 1:
-      return VlanTags{number, 0};
+      return portcullis::VlanTags{number, 0};
     case 2:
-      return VlanTags{number, 4094};
+      return portcullis::VlanTags{number, 4094};
     case 3:
       return portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), number};
     default:
