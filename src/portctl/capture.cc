@@ -8,7 +8,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "src/portctl/commands.h"
@@ -17,31 +16,18 @@
 namespace portcullis::portctl {
 namespace {
 
-struct CaptureArguments {
-  bool dropped = false, passed = false, received = false, transmitted = false, punted = false;
-  std::vector<std::string> reasons;
-  std::vector<std::string> ports;
-  std::string eip, address;
+struct CaptureArguments : PacketFilter {
+  bool received = false;
   uint64_t count = 0;
-  uint32_t seconds = 0, snap_length = 0, one_in = 0;
+  uint32_t snap_length = 0;
   std::string file;
 };
 
 v1::CaptureRequest request_of(const Options& options, const CaptureArguments& args) {
-  v1::CaptureRequest request;
+  auto request = request_of<v1::CaptureRequest>(options, static_cast<const PacketFilter&>(args));
   if (args.received) request.add_fates(v1::CaptureRequest::RECEIVED);
-  if (args.transmitted || args.passed) request.add_fates(v1::CaptureRequest::TRANSMITTED);
-  if (args.punted || args.passed) request.add_fates(v1::CaptureRequest::PUNTED);
-  if (args.dropped) request.add_fates(v1::CaptureRequest::DROPPED);
-  for (const std::string& reason : args.reasons) request.add_reasons(reason);
-  for (const std::string& port : args.ports)
-    request.add_ports(port.find('/') == std::string::npos ? "ports/" + port : port);
-  if (!args.eip.empty()) request.set_eip(eip_name(options, args.eip));
-  request.set_address(args.address);
   request.set_snap_length(args.snap_length);
   request.set_packets(args.count);
-  request.set_seconds(args.seconds);
-  request.set_one_in(args.one_in);
   return request;
 }
 

@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "portcullis/v1/observe_service.grpc.pb.h"
 #include "src/portctl/commands.h"
@@ -17,29 +16,9 @@
 namespace portcullis::portctl {
 namespace {
 
-struct TraceArguments {
-  bool dropped = false, passed = false, transmitted = false, punted = false;
-  std::vector<std::string> reasons;
-  std::vector<std::string> ports;
-  std::string eip, address;
-  uint32_t count = 0, seconds = 0, one_in = 0;
+struct TraceArguments : PacketFilter {
+  uint32_t count = 0;
 };
-
-v1::TraceRequest request_of(const Options& options, const TraceArguments& args) {
-  v1::TraceRequest request;
-  if (args.transmitted || args.passed) request.add_fates(v1::CaptureRequest::TRANSMITTED);
-  if (args.punted || args.passed) request.add_fates(v1::CaptureRequest::PUNTED);
-  if (args.dropped) request.add_fates(v1::CaptureRequest::DROPPED);
-  for (const std::string& reason : args.reasons) request.add_reasons(reason);
-  for (const std::string& port : args.ports)
-    request.add_ports(port.find('/') == std::string::npos ? "ports/" + port : port);
-  if (!args.eip.empty()) request.set_eip(eip_name(options, args.eip));
-  request.set_address(args.address);
-  request.set_packets(args.count);
-  request.set_seconds(args.seconds);
-  request.set_one_in(args.one_in);
-  return request;
-}
 
 // RFC 3339, in UTC, with microseconds.
 std::string time_text(uint64_t nanoseconds) {
@@ -66,18 +45,19 @@ std::string packet_text(const v1::TracedPacket& packet) {
 void trace(const Options& options, const TraceArguments& args) {
   Client client(options);
   end_by_signals();
+  auto request = request_of<v1::TraceRequest>(options, args);
+  request.set_packets(args.count);
   uint64_t told = 0, lost = 0;
   bool has_begun = false;
-  client.stream(&v1::ObserveService::Stub::Trace, request_of(options, args), true,
-                [&](const v1::TraceChunk& chunk) {
-                  if (!std::exchange(has_begun, true)) std::cerr << "tracing; Ctrl-C ends it\n";
-                  for (const v1::TracedPacket& packet : chunk.packets())
-                    std::cout << (options.json ? to_json_line(packet) : packet_text(packet));
-                  std::cout << std::flush;
-                  told = chunk.told();
-                  lost = chunk.lost();
-                  return std::cout.good() && !is_ended();
-                });
+  client.stream(&v1::ObserveService::Stub::Trace, request, true, [&](const v1::TraceChunk& chunk) {
+    if (!std::exchange(has_begun, true)) std::cerr << "tracing; Ctrl-C ends it\n";
+    for (const v1::TracedPacket& packet : chunk.packets())
+      std::cout << (options.json ? to_json_line(packet) : packet_text(packet));
+    std::cout << std::flush;
+    told = chunk.told();
+    lost = chunk.lost();
+    return std::cout.good() && !is_ended();
+  });
   if (!std::cout.good())
     throw Failure{refused, std::string("portctl: cannot write the trace: ") + std::strerror(errno) + "\n"};
   std::cerr << packet_totals(told, lost) << "\n";

@@ -16,7 +16,7 @@
 #include "dataplane/capture/frame_summary.h"
 #include "dataplane/capture/pcapng.h"
 #include "dataplane/capture/tsc_clock.h"
-#include "tests/unit/dataplane/pipeline_rows.h"
+#include "tests/unit/dataplane/session_rows.h"
 
 namespace portcullis {
 namespace {
@@ -34,31 +34,12 @@ void PrintTo(const Seen& seen, std::ostream* out) {
        << testing::describe(seen.frame);
 }
 
-class CaptureRows : public PipelineRows {
+class CaptureRows : public SessionRows {
  protected:
-  static CaptureFilter everything() {
-    CaptureFilter filter;
-    filter.fates.fill(true);
-    filter.reasons.fill(true);
-    filter.ports.fill(true);
-    return filter;
-  }
-  static CaptureFilter drops() {
-    CaptureFilter filter = everything();
-    filter.fates = {};
-    filter.fates[static_cast<size_t>(Fate::dropped)] = true;
-    return filter;
-  }
   Captures::Session begin(const CaptureFilter& filter) {
     auto session = captures_->begin(filter);
     EXPECT_TRUE(session);
     return std::move(*session);
-  }
-  // The worker is no thread here: it has nothing in its hands.
-  void end(Captures::Session& session) {
-    worker_->offline();
-    session.stop();
-    worker_->online();
   }
   static std::vector<Seen> all_of(Captures::Session& session) {
     std::vector<Seen> all;
@@ -74,14 +55,7 @@ class CaptureRows : public PipelineRows {
   Seen denied(const Bytes& frame) const {
     return {Fate::dropped, uplink().id(), "destination_not_permitted", frame};
   }
-  static Bytes to_closed_port() {
-    Packet packet = from_client();
-    packet.destination_port = 81;
-    return build(packet);
-  }
   ~CaptureRows() override { worker_->state().config.denied_log = nullptr; }
-
-  std::unique_ptr<Captures> captures_ = *Captures::create(*tables_, rcu_.get(), {-1}, 1500);
 };
 
 TEST_F(CaptureRows, WithoutOneNothingIsCopied) {
@@ -94,7 +68,7 @@ TEST_F(CaptureRows, WithoutOneNothingIsCopied) {
 }
 
 TEST_F(CaptureRows, ADroppedPacketIsCopiedAsItCameWithItsReason) {
-  auto session = begin(drops());
+  auto session = begin(only(Fate::dropped));
   const Bytes frame = to_closed_port();
   expect_drop("closed", uplink(), frame, Drop::destination_not_permitted);
   EXPECT_FALSE(pass(uplink(), build(from_client())).empty());
@@ -156,7 +130,7 @@ TEST_F(CaptureRows, FiltersAreAllTrue) {
     return count;
   };
   const Bytes closed = to_closed_port(), open = build(from_client());
-  CaptureFilter filter = drops();
+  CaptureFilter filter = only(Fate::dropped);
   filter.reasons = {};
   filter.reasons[static_cast<size_t>(Drop::destination_not_permitted)] = true;
   EXPECT_EQ(copied(filter, closed), 1u);
@@ -189,7 +163,7 @@ TEST_F(CaptureRows, FiltersAreAllTrue) {
 }
 
 TEST_F(CaptureRows, OneThatItsPortDoesNotTakeIsOfThatPort) {
-  CaptureFilter filter = drops();
+  CaptureFilter filter = only(Fate::dropped);
   filter.ports = {};
   filter.ports[first().id()] = true;
   filter.endpoint = CaptureFilter::Endpoint{.eip = web, .dip = web_dip, .mac = web_mac, .port = first().id()};
@@ -211,7 +185,7 @@ TEST_F(CaptureRows, OneThatItsPortDoesNotTakeIsOfThatPort) {
 }
 
 TEST_F(CaptureRows, SnapLengthAndOneInN) {
-  CaptureFilter filter = drops();
+  CaptureFilter filter = only(Fate::dropped);
   filter.snap_length = 40;
   filter.one_in = 3;
   auto session = begin(filter);
@@ -318,7 +292,7 @@ TEST_F(CaptureRows, AFileIsBlocksWhoseLengthStandsAtBothEnds) {
 
 TEST_F(CaptureRows, APacketOfAPortThatTheFileHasNotIsLeftOut) {
   const Pcapng pcapng({{first().id(), "vm0", mac_of(first())}});
-  auto session = begin(drops());
+  auto session = begin(only(Fate::dropped));
   static_cast<void>(pass(uplink(), to_closed_port()));
   std::string file;
   pcapng.append(file, *session.take());

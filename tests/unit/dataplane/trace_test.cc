@@ -14,7 +14,7 @@
 #include "dataplane/handover.h"
 #include "dataplane/port_queues.h"
 #include "dataplane/rehearsal.h"
-#include "tests/unit/dataplane/pipeline_rows.h"
+#include "tests/unit/dataplane/session_rows.h"
 
 namespace portcullis {
 namespace {
@@ -46,49 +46,23 @@ Bytes bytes_of(const TracedFrame& frame) {
   return {frame.copy().begin(), frame.copy().end()};
 }
 
-CaptureFilter everything() {
-  CaptureFilter filter;
-  filter.fates.fill(true);
-  filter.reasons.fill(true);
-  filter.ports.fill(true);
-  return filter;
-}
-
-CaptureFilter only(Fate fate) {
-  CaptureFilter filter = everything();
-  filter.fates = {};
-  filter.fates[static_cast<size_t>(fate)] = true;
-  return filter;
-}
-
 const std::string to_transmit =
     "decapsulate parse punt identify hand_over fragments admit route commit to_public to_private deliver "
     "encapsulate transmit: transmitted";
 const std::string denied =
     "decapsulate parse punt identify hand_over fragments admit: dropped destination_not_permitted";
 
-class TraceRows : public PipelineRows {
+class TraceRows : public SessionRows {
  protected:
   Captures::Session begin(const CaptureFilter& filter) {
     auto session = captures_->begin_trace(filter);
     EXPECT_TRUE(session);
     return std::move(*session);
   }
-  // The worker is no thread here: it has nothing in its hands.
-  void end(Captures::Session& session) {
-    worker_->offline();
-    session.stop();
-    worker_->online();
-  }
   static std::vector<TraceRecord> all_of(Captures::Session& session) {
     std::vector<TraceRecord> all;
     while (const auto record = session.take_trace()) all.push_back(*record);
     return all;
-  }
-  static Bytes to_closed_port() {
-    Packet packet = from_client();
-    packet.destination_port = 81;
-    return build(packet);
   }
   Bytes question() const {
     return build(Arp{.to = broadcast_mac,
@@ -106,8 +80,6 @@ class TraceRows : public PipelineRows {
                         .protocol = testing::icmp});
   }
   Slot slot_of(Ipv4Addr eip) const { return tables_->binding.find(View::local, eip).slot(); }
-
-  std::unique_ptr<Captures> captures_ = *Captures::create(*tables_, rcu_.get(), {-1}, 1500);
 };
 
 TEST_F(TraceRows, WithoutOneNothingIsTold) {

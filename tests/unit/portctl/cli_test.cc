@@ -150,7 +150,7 @@ const Row rows[] = {
      "203.0.113.1 "
      "--address 198.51.100.2 --count 9 --seconds 8 --snap-length 96 --one-in 7 -w -",
      "ObserveService/Capture",
-     "fates: RECEIVED fates: TRANSMITTED fates: PUNTED fates: DROPPED reasons: 'unbound' reasons: 'not_ours' "
+     "fates: TRANSMITTED fates: PUNTED fates: DROPPED fates: RECEIVED reasons: 'unbound' reasons: 'not_ours' "
      "ports: 'ports/uplink' eip: 'tenants/default/eips/203.0.113.1' address: '198.51.100.2' packets: 9 "
      "seconds: 8 snap_length: 96 one_in: 7"},
     {"trace", "ObserveService/Trace", ""},

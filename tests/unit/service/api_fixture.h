@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,8 @@
 
 #include "control/service/server.h"
 #include "control/store/store.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "tests/unit/control/data_plane.h"
 
 namespace portcullis::service {
@@ -201,6 +204,30 @@ class Api : public testing::Test {
     Reply reply;
     EXPECT_TRUE(reply.ParseFromString(answer.bytes));
     return reply;
+  }
+  // Of a refusal: the field that it names first, or nothing.
+  static std::string field_of(const Answer& answer) {
+    google::rpc::Status details;
+    google::rpc::BadRequest bad_request;
+    EXPECT_TRUE(details.ParseFromString(answer.status.error_details()));
+    for (const auto& detail : details.details()) detail.UnpackTo(&bad_request);
+    return bad_request.field_violations_size() == 0 ? "" : bad_request.field_violations(0).field();
+  }
+  struct Refusal {
+    const char* request;  // in text format
+    grpc::StatusCode code;
+    const char* field;
+  };
+  // `call`: of a request, an Answer.
+  template <typename Call>
+  static void expect_refused(std::initializer_list<Refusal> refusals, Call&& call) {
+    for (const Refusal& expected : refusals) {
+      const Answer answer = call(expected.request);
+      EXPECT_EQ(answer.status.error_code(), expected.code)
+          << expected.request << ": " << answer.status.error_message();
+      EXPECT_EQ(field_of(answer), expected.field) << expected.request;
+      EXPECT_TRUE(answer.messages.empty());
+    }
   }
   // A vm "web" of tenant acme with the EIP 203.0.113.1.
   void populate() {

@@ -2,8 +2,6 @@
 // calls as one.
 #include <gtest/gtest.h>
 
-#include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "tests/unit/service/api_fixture.h"
 
 namespace portcullis::service {
@@ -27,13 +25,6 @@ class Change : public Api {
     const auto eip =
         get<v1::Eip, v1::GetEipRequest>("TenantService/GetEip", "name: 'tenants/acme/eips/203.0.113.1'");
     return eip.tags_size() == 0 ? "" : eip.tags(0);
-  }
-  static std::string field_of(const Answer& answer) {
-    google::rpc::Status details;
-    google::rpc::BadRequest bad_request;
-    EXPECT_TRUE(details.ParseFromString(answer.status.error_details()));
-    for (const auto& detail : details.details()) detail.UnpackTo(&bad_request);
-    return bad_request.field_violations_size() == 0 ? "" : bad_request.field_violations(0).field();
   }
 };
 
