@@ -464,7 +464,7 @@ TEST(Control, CompactionGoesOnBetweenJobs) {
 
 TEST(Control, ACompactionThatFailsRests) {
   Disk disk;
-  Gateway gateway(disk, {.pools = {pool}, .compact_after = 0, .tick = 1ms});
+  Gateway gateway(disk, {.pools = {pool}, .tick = 1h});  // which leaves something to compact
   disk.on_append = [&] { disk.is_full = false; };
   gateway.start();
   gateway.control.stop();
