@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from google.protobuf.json_format import MessageToDict
 
-import netns
 from api import ROOT, Api, new
 
 BINARIES = pathlib.Path(os.environ.get("PORTCULLIS_BIN", ROOT / "build" / "bin"))
@@ -114,10 +113,11 @@ class Gateway:
     def start(self, wrapper: tuple[str, ...] = (), timeout: float = 30) -> None:
         """Returns when it says that it is ready: its store is published, its ports and its API are open."""
         assert self.process is None
-        with open(self.log, "ab") as log, netns.entered(self.namespace):
+        with open(self.log, "ab") as log:
             said_before = log.tell()
+            # With mounts of its own: a wrapper may add some.
             self.process = subprocess.Popen(
-                [*wrapper, PORTCULLISD, "--config", self.config],
+                ["ip", "netns", "exec", self.namespace, *wrapper, PORTCULLISD, "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 # DPDK's run-time files, which /run/dpdk would keep.
                 env=os.environ | {"RUNTIME_DIRECTORY": str(self.directory)})
