@@ -388,16 +388,30 @@ def tsan(full: bool) -> list[Case]:
 LABORATORIES = "3"
 
 
+def machine() -> set[str]:
+    """What laboratories add to a machine and take away again. The mount of /run/netns itself stays where `ip netns`
+    has made it."""
+    mounts = {line.split()[1] for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()} - {"/run/netns"}
+    devices = {line.split()[0] for line in run(["ip", "-brief", "link", "show"]).stdout.splitlines()}
+    return ({f"mount {path}" for path in mounts} | {f"device {name}" for name in devices} |
+            {f"namespace {line}" for line in run(["ip", "netns", "list"]).stdout.splitlines()} |
+            {f"rule {line}" for line in run(["ip", "rule", "list"]).stdout.splitlines()})
+
+
 def e2e(full: bool) -> list[Case]:
     """Hosts wait more than they work, and laboratories know nothing of one another: a few at a time, a module in one
-    piece. What is marked `alone` follows."""
+    piece. What is marked `alone` follows. At the end the machine is as it was."""
     options = ("--full",) if full else ()
     seconds = 2400 if full else 1500
+    before = machine()
     say(f"End to end, {LABORATORIES} laboratories at a time")
     together = pytest("e2e", ROOT / "tests/e2e", seconds,
                       ("-m", "not alone", "-n", LABORATORIES, "--dist", "loadfile", *options))
     say("End to end, alone")
-    return together + pytest("e2e", ROOT / "tests/e2e", seconds, ("-m", "alone", *options), report="e2e-alone")
+    alone = pytest("e2e", ROOT / "tests/e2e", seconds, ("-m", "alone", *options), report="e2e-alone")
+    left = sorted(machine() - before)
+    return [*together, *alone,
+            Case("e2e", "nothing is left on the machine", "failed" if left else "passed", "\n".join(left))]
 
 
 # --- fuzzing ---
