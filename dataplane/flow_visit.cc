@@ -18,7 +18,7 @@ std::optional<IpAddr> eip_of(const FlowEntry& entry, const Tables&) {
 std::optional<IpAddr> eip_of(const FlowEntry6& entry, const Tables& tables) {
   const IndexEntry slot = tables.binding.slot_of(entry.key.local);
   if (!slot.is_bound()) return std::nullopt;
-  return IpAddr(tables.binding.ipv6(slot.slot()).eip);
+  return tables.binding.eip(slot.slot());
 }
 
 }  // namespace

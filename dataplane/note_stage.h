@@ -11,11 +11,12 @@ namespace portcullis {
 
 template <typename Family>
 inline void note_side(PassageSide& side, const BindingRecord& record, const Tables& tables) {
-  side.slot = record.slot;
-  side.incarnation = record.incarnation;
-  side.binding_generation = record.binding_generation;
-  side.list_generation = record.list_generation;
-  side.eip = Family::eip(record, tables);
+  const FlowTerms& terms = Family::terms(record, tables);
+  side.slot = tables.binding.slot_of(record);
+  side.incarnation = terms.incarnation;
+  side.binding_generation = terms.binding_generation;
+  side.list_generation = terms.list_generation;
+  side.eip = Family::eip(record);
 }
 
 // Who the packet is from and for, after identify.

@@ -17,8 +17,8 @@ inline void note_owner(Tracer& tracer, const Burst& burst, uint32_t i, const Wor
   if ((burst.live >> i & 1) != 0) return tracer.unmark(*burst.mbuf[i]);
   const Handover& handover = *worker.config.handover;
   const uint32_t owner = (burst.ipv6 >> i & 1) != 0
-                             ? stages::HandOver::owner_of<stages::Ipv6>(burst, i, worker.tables, handover)
-                             : stages::HandOver::owner_of<stages::Ipv4>(burst, i, worker.tables, handover);
+                             ? stages::HandOver::owner_of<stages::Ipv6>(burst, i, handover)
+                             : stages::HandOver::owner_of<stages::Ipv4>(burst, i, handover);
   tracer.passage(i).hand_over(owner);
 }
 

@@ -182,23 +182,30 @@ Case6 widened(const Case& list) {
 
 struct Bed {
   std::unique_ptr<Tables> tables;
-  std::vector<BindingRecord> records;  // of each list
-  uint32_t stride = 0;                 // from one query's to the next one's
+  std::vector<const BindingRecord*> records;  // of each list
+  uint32_t stride = 0;                        // from one query's to the next one's
 
+  template <typename Rule>
+  BindingRecord& take() {
+    constexpr IpFamily family = std::is_same_v<Rule, PermitRule> ? IpFamily::ipv4 : IpFamily::ipv6;
+    Slot slot = 0;
+    if (!tables->binding.take_slot(family, slot)) std::abort();
+    records.push_back(&tables->binding.record(slot));
+    return tables->binding.writable(slot);
+  }
   static void put(const std::vector<PermitRule>& rules, BindingRecord& record) {
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
   }
   void put(const std::vector<PermitRule6>& rules, BindingRecord& record) const {
-    if (!tables->binding.take_slot(IpFamily::ipv6, record.slot)) std::abort();
-    put_rules(rules, record.rules, tables->binding.writable_rests(record.slot));
+    put_rules(rules, record.rules, tables->binding.writable_rests(tables->binding.slot_of(record)));
   }
 };
 
 template <typename Rule, typename Query>
 Bed bed_of(const CaseOf<Rule, Query>& list) {
   Bed bed;
-  auto tables =
-      Tables::create({.eips = 16, .ipv6_eips = burst, .permit_chunks = 32768, .tag_sets = 16}, SOCKET_ID_ANY);
+  auto tables = Tables::create({.eips = burst, .ipv6_eips = burst, .permit_chunks = 32768, .tag_sets = 16},
+                               SOCKET_ID_ANY);
   if (!tables) std::abort();
   bed.tables = std::move(*tables);
   bed.stride = list.lists.size() == 1 ? 0 : 1;
@@ -206,9 +213,9 @@ Bed bed_of(const CaseOf<Rule, Query>& list) {
   for (const std::vector<Rule>& rules : list.lists) {
     auto place = bed.tables->permit.store(std::span<const Rule>(rules));
     if (!place) std::abort();
-    BindingRecord& record = bed.records.emplace_back();
+    BindingRecord& record = bed.take<Rule>();
     record.chunk = place->first;
-    record.rule_count = static_cast<uint32_t>(rules.size());
+    record.set_rule_count(rules.size());
     bed.put(rules, record);
   }
   return bed;
@@ -219,7 +226,7 @@ uint64_t ask_all(const Bed& bed, const Query* asked) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < burst; ++i) {
     const stages::RuleMatch rule =
-        stages::find_rule<Group>(bed.records[size_t{i} * bed.stride], asked[i], *bed.tables);
+        stages::find_rule<Group>(*bed.records[size_t{i} * bed.stride], asked[i], *bed.tables);
     sum += rule.is_one() ? rule.hit.counter() : 7;
   }
   return sum;

@@ -111,13 +111,6 @@ constexpr uint32_t wire_generation(model::Generation generation) {
   return static_cast<uint32_t>(generation);
 }
 
-// 0 says in a flow entry that the remote is no EIP. An address is not bound twice within two changes, so the
-// next number is free.
-constexpr uint32_t wire_incarnation(model::Generation created) {
-  const uint32_t wire = wire_generation(created);
-  return wire == 0 ? 1 : wire;
-}
-
 // A vm with an EIP cannot be deleted.
 const model::Vm& vm_of(const model::State& state, const model::Eip& eip) {
   return state.vms.at({eip.tenant, eip.vm});
@@ -131,7 +124,7 @@ CompiledBinding compile_binding(const LocalSpace& local, const model::Eip& eip, 
   binding.encapsulation = vm.location.encapsulation;
   binding.mac = vm.location.mac;
   binding.edge = eip.keep_established || has_external(local, eip.permit);
-  binding.incarnation = wire_incarnation(eip.created);
+  binding.incarnation = wire_generation(eip.created);
   binding.binding_generation = wire_generation(eip.binding_generation);
   binding.list_generation = wire_generation(eip.list_generation);
   binding.kept_from = wire_generation(eip.kept_from);

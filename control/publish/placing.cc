@@ -77,43 +77,40 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     placement.link = link;
     record.link = *acquired;
   }
+  const FlowTerms terms{.incarnation = binding.incarnation,
+                        .binding_generation = binding.binding_generation,
+                        .list_generation = binding.list_generation,
+                        .kept_from = binding.kept_from,
+                        .flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_};
   if (binding.eip.is_v4()) {
     const auto rules = place_rules<PermitRule>(binding, placement);
     if (!rules) return Unexpected(rules.error());
     const std::span<const PermitRule> all(rules->data(), rules->size());
     record.rules = PermitQuad(all.first(std::min<size_t>(all.size(), inline_permit_rules)));
-    record.eip = binding.eip.v4();
-    record.dip = binding.dip.v4();
-    record.to_public.replace(record.dip, record.eip);
-    record.to_private.replace(record.eip, record.dip);
+    record.ipv4 = {.eip = binding.eip.v4(), .dip = binding.dip.v4(), .terms = terms};
+    record.to_public.replace(record.ipv4.dip, record.ipv4.eip);
+    record.to_private.replace(record.ipv4.eip, record.ipv4.dip);
     for (const PermitRule& rule : all) record.kinds.add(rule);
-    record.rule_count = static_cast<uint32_t>(all.size());
+    record.set_rule_count(all.size());
   } else {
     const auto rules = place_rules<PermitRule6>(binding, placement);
     if (!rules) return Unexpected(rules.error());
-    Ipv6Binding more;
-    more.eip = binding.eip.v6();
-    more.dip = binding.dip.v6();
+    record.ipv6 = {.eip = binding.eip.v6(), .dip = binding.dip.v6()};
     const std::span<const PermitRule6> all(rules->data(), rules->size());
     put_rules(all, record.rules, tables_->binding.writable_rests(placement.slot));
     for (const PermitRule6& rule : all.first(std::min<size_t>(all.size(), inline_permit_rules)))
       if (PermitRests::has(rule)) record.kinds.add_rests();
-    record.to_public.replace(more.dip, more.eip);
-    record.to_private.replace(more.eip, more.dip);
+    record.to_public.replace(record.ipv6.dip, record.ipv6.eip);
+    record.to_private.replace(record.ipv6.eip, record.ipv6.dip);
     for (const PermitRule6& rule : all) record.kinds.add(rule.match);
-    record.rule_count = static_cast<uint32_t>(all.size());
-    tables_->binding.writable_ipv6(placement.slot) = more;
+    record.set_rule_count(all.size());
+    tables_->binding.writable_ipv6_terms(placement.slot) = terms;
   }
   record.mac = binding.mac;
   record.id = id;
   record.tags = *tag_set;
-  record.incarnation = binding.incarnation;
-  record.binding_generation = binding.binding_generation;
-  record.list_generation = binding.list_generation;
-  record.kept_from = binding.kept_from;
-  record.flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_;
+  record.stamp = terms.latest();
   record.chunk = placement.permit.first;
-  record.slot = placement.slot;
   tables_->binding.writable(placement.slot) = record;
   placement.traffic_before = traffic_of(placement.slot);
   placement.hits_before = hits_of(placement, record.rule_count);

@@ -61,11 +61,11 @@ Standing standing_of(const Tables& tables, const PassageSide& said) {
   const IndexEntry entry = said.eip.is_v4() ? bindings.find(portcullis::View::local, said.eip.v4())
                                             : bindings.find(portcullis::View::local, said.eip.v6());
   if (!entry.is_bound()) return {};
-  const BindingRecord& record = bindings.record(entry.slot());
-  const bool is_same_eip = record.incarnation == said.incarnation;
-  return {is_same_eip, is_same_eip && record.slot == said.slot &&
-                           record.binding_generation == said.binding_generation &&
-                           record.list_generation == said.list_generation};
+  const FlowTerms& terms = bindings.terms(entry.slot());
+  const bool is_same_eip = terms.incarnation == said.incarnation;
+  return {is_same_eip, is_same_eip && entry.slot() == said.slot &&
+                           terms.binding_generation == said.binding_generation &&
+                           terms.list_generation == said.list_generation};
 }
 
 void tell_way(const View& view, const PassageSide& said, const model::Eip& eip, bool is_same_list,

@@ -11,16 +11,16 @@
 namespace portcullis {
 namespace {
 
-IpAddr eip_of(const Burst& burst, const BindingRecord& side, const Tables& tables, uint32_t i) {
-  if ((burst.ipv6 >> i & 1) != 0) return stages::Ipv6::eip(side, tables);
-  return stages::Ipv4::eip(side, tables);
+IpAddr eip_of(const Burst& burst, const BindingRecord& side, uint32_t i) {
+  if ((burst.ipv6 >> i & 1) != 0) return stages::Ipv6::eip(side);
+  return stages::Ipv4::eip(side);
 }
 
 // Whose list it was, or whose vm does not send as it should: known from identify on.
-std::optional<IpAddr> concerned(const Burst& burst, const Tables& tables, uint32_t i, Drop reason) {
-  if (reason == Drop::destination_not_permitted) return eip_of(burst, *burst.destination[i], tables, i);
+std::optional<IpAddr> concerned(const Burst& burst, uint32_t i, Drop reason) {
+  if (reason == Drop::destination_not_permitted) return eip_of(burst, *burst.destination[i], i);
   if (reason == Drop::source_not_permitted || reason == Drop::spoofed_mac)
-    return eip_of(burst, *burst.source[i], tables, i);
+    return eip_of(burst, *burst.source[i], i);
   return std::nullopt;
 }
 
@@ -36,7 +36,7 @@ Expected<std::unique_ptr<DeniedLog>> DeniedLog::create(uint32_t worker, uint32_t
   return log;
 }
 
-void DeniedLog::offer(const Burst& burst, const Tables& tables, uint32_t i, Drop reason) noexcept {
+void DeniedLog::offer(const Burst& burst, uint32_t i, Drop reason) noexcept {
   if (!is_denial(reason)) return;
   Turn& turn = turns_[static_cast<size_t>(reason)];
   if (burst.now_ms < turn.due_ms) {
@@ -45,7 +45,7 @@ void DeniedLog::offer(const Burst& burst, const Tables& tables, uint32_t i, Drop
   }
   const CopyNote note{.tsc = rte_rdtsc(),
                       .unsaid = turn.unsaid,
-                      .eip = concerned(burst, tables, i, reason),
+                      .eip = concerned(burst, i, reason),
                       .port = burst.in_port,
                       .fate = Fate::dropped,
                       .reason = reason};

@@ -46,7 +46,7 @@ class DeniedLog {
                                                                    uint32_t packets_a_second, int numa_node);
 
   // The worker: a packet that it drops, as it stands in the burst.
-  void offer(const Burst& burst, const Tables& tables, uint32_t i, Drop reason) noexcept;
+  void offer(const Burst& burst, uint32_t i, Drop reason) noexcept;
   // The reader: the next one; null when there is none now.
   [[nodiscard]] Copy take() { return ring_->take(); }
 

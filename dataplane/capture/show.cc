@@ -57,7 +57,7 @@ void show_punted(const WorkerState& worker, const Burst& burst, uint32_t i) noex
 }
 
 void show_dropped(const WorkerState& worker, const Burst& burst, uint32_t i, Drop reason) noexcept {
-  if (worker.config.denied_log != nullptr) worker.config.denied_log->offer(burst, worker.tables, i, reason);
+  if (worker.config.denied_log != nullptr) worker.config.denied_log->offer(burst, i, reason);
   if (worker.capture == nullptr) return;
   if (Tracer* const tracer = tracer_of(worker)) return tracer->lose(i, reason);
   // It is translated by then, as it would have left.

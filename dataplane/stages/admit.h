@@ -80,21 +80,20 @@ struct Admit {
         return;
       }
       const auto find = [&](const auto& query) { return find_inline_rule<Group>(side, query, tables); };
-      refused |= uint64_t{!rules_permit<Family, direction>(burst, tables, worker, i, find)} << i;
+      refused |= uint64_t{!rules_permit<Family, direction>(burst, worker, i, find)} << i;
     });
     for_each_packet(longer, [&](uint32_t i) {
       const BindingRecord& side = *sides[i];
       const auto find = [&](const auto& query) { return find_long_rule<Group>(side, query, tables); };
-      refused |= uint64_t{!rules_permit<Family, direction>(burst, tables, worker, i, find)} << i;
+      refused |= uint64_t{!rules_permit<Family, direction>(burst, worker, i, find)} << i;
     });
     return refused;
   }
 
   template <typename Family, Direction direction, typename Find>
-  static bool rules_permit(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i,
-                           Find&& find) {
+  static bool rules_permit(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
     return direction == Direction::outbound ? rules_permit_leaving<Family>(burst, worker, i, find)
-                                            : rules_permit_entering<Family>(burst, tables, worker, i, find);
+                                            : rules_permit_entering<Family>(burst, worker, i, find);
   }
 
   // Whether a rule of the source's list lets the packet leave. Stages the entry that the packet touches.
@@ -125,12 +124,11 @@ struct Admit {
 
   // Whether a rule of the destination's list lets the packet in. Stages the entry that the packet touches.
   template <typename Family, typename Find>
-  static bool rules_permit_entering(Burst& burst, const Tables& tables, const WorkerState& worker, uint32_t i,
-                                    Find&& find) {
+  static bool rules_permit_entering(Burst& burst, const WorkerState& worker, uint32_t i, Find&& find) {
     const BindingRecord& side = *burst.destination[i];
     const BindingRecord* source = burst.source[i];
     const typename Family::Address remote =
-        source == nullptr ? Family::source(burst, i) : Family::eip(*source, tables);
+        source == nullptr ? Family::source(burst, i) : Family::eip(*source);
     SideVerdicts& verdicts = burst.entering;
     RuleMatch rule;
     if (side.kinds.has_inbound()) rule = find(inbound_query<Family>(burst, i, remote, tags_of(source)));

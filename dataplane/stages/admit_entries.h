@@ -33,7 +33,7 @@ struct AdmitEntries {
       const uint32_t index =
           flows.template find_at<Group>(verdicts.found[i], keys[i], verdicts.hash[i], now_ms);
       verdicts.found[i] = index;
-      const bool stands = index != FlowTable::none && is_current(flows.entry(index), *sides[i], remotes[i]);
+      const bool stands = index != FlowTable::none && is_unchanged(flows.entry(index), *sides[i], remotes[i]);
       verdicts.stands |= uint64_t{stands} << i;
     });
     for_each_packet(verdicts.opens & ~verdicts.stands & family, [&](uint32_t i) {

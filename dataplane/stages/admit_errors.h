@@ -22,7 +22,7 @@ struct AdmitErrors {
       const QuotedPacket& quoted = burst.quoted[i];
       const BindingRecord& side = *burst.source[i];
       // What an endpoint reports has come to its own address.
-      const bool permits = Family::destination(quoted) == Family::dip(side, tables) &&
+      const bool permits = Family::destination(quoted) == Family::dip(side) &&
                            permitted<Group>(burst.leaving, i,
                                             {.record = side,
                                              .remote = burst.destination[i],
@@ -44,7 +44,7 @@ struct AdmitErrors {
                                        {.record = *burst.destination[i],
                                         .remote = source,
                                         .remote_address = source == nullptr ? Family::destination(quoted)
-                                                                            : Family::eip(*source, tables),
+                                                                            : Family::eip(*source),
                                         .quoted_direction = Direction::outbound,
                                         .local_port = quoted.source_port,
                                         .remote_port = quoted.destination_port},

@@ -32,13 +32,13 @@ struct Commit {
     else
       Group::template call<OfBothFamilies>(burst, tables, worker);
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
-      SlotCounters& slot = worker.counters.slots[burst.source[i]->slot];
+      SlotCounters& slot = worker.counters.slots[tables.binding.slot_of(*burst.source[i])];
       slot.out_packets.add(1);
       slot.out_bytes.add(burst.total_length[i]);
       count_hit(burst.leaving.hit[i], slot, worker);
     });
     for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
-      SlotCounters& slot = worker.counters.slots[burst.destination[i]->slot];
+      SlotCounters& slot = worker.counters.slots[tables.binding.slot_of(*burst.destination[i])];
       slot.in_packets.add(1);
       slot.in_bytes.add(burst.total_length[i]);
       count_hit(burst.entering.hit[i], slot, worker);
@@ -110,7 +110,7 @@ struct Commit {
       auto& table = Family::fragments(worker);
       const auto key = Family::fragment_key(burst, i);
       const BindingRecord& owner = fragment_owner(burst, i);
-      const auto& eip = Family::eip(owner, tables);
+      const auto& eip = Family::eip(owner);
       const bool is_first = (burst.later_fragments >> i & 1) == 0;
       const uint32_t index = table.find(key, eip, burst.now_ms);
       if (!is_first && index == FragmentTable::none) return drop(burst, worker, i, Drop::fragment_first_lost);

@@ -125,7 +125,7 @@ struct CommitEntries {
       uint64_t owned = uint64_t{worker.flow_counts->of_binding(side.record->id)} + about_to_open;
       // Workers that open at the same moment may take one more than there is, all but one of them.
       for (const FlowCounts* peer : worker.peers_flow_counts) owned += peer->of_binding(side.record->id);
-      return owned >= side.record->flow_quota;
+      return owned >= Family::terms(*side.record, tables).flow_quota;
     };
     const bool own_source_opens = source.use == EntryUse::open && source.record == destination.record;
     if (over_quota(source, 0) || over_quota(destination, own_source_opens ? 1 : 0)) return Drop::flow_quota;
@@ -170,26 +170,25 @@ struct CommitEntries {
       auto& entry = flows.entry(side.index);
       const uint64_t expires = advance(entry, entry.opened == side.direction, burst, worker, i);
       flows.set_expiry(side.index, expires, burst.now_ms);
-      // What is kept stays under the generation that let it in.
-      if (side.standing == Standing::rejudged) record_generations(entry, side);
+      // What is kept stays under the list that let it in.
+      if (side.standing != Standing::kept) stamp(entry, side);
       return;
     }
     // It takes the way of an entry of the same key that counts no more.
     Entry entry{.key = *side.key,
                 .tenant = tables.tenants.of(side.record->id),
-                .owner_incarnation = side.record->incarnation,
-                .remote_incarnation = incarnation_of(side.remote),
                 .opened = side.direction,
-                .icmp_code = burst.ip[i].protocol == Family::icmp ? burst.icmp_code[i] : uint8_t{0}};
+                .icmp_code = burst.ip[i].protocol == Family::icmp ? burst.icmp_code[i] : uint8_t{0},
+                .remote_is_endpoint = side.remote != nullptr};
     if constexpr (std::is_same_v<Family, Ipv4>) entry.owned_by = side.record->id;
-    record_generations(entry, side);
+    stamp(entry, side);
     entry.expires_ms = advance(entry, true, burst, worker, i);
     flows.template insert<Group>(entry, side.hash, burst.now_ms);
   }
 
-  static void record_generations(Entry& entry, const Side& side) {
-    entry.list_generation = side.record->list_generation;
-    entry.remote_generation = generation_of(side.remote);
+  static void stamp(Entry& entry, const Side& side) {
+    entry.owner_stamp = side.record->stamp;
+    entry.remote_stamp = stamp_of(side.remote);
   }
 
   // Moves the state on and says when the entry expires now.

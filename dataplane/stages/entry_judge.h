@@ -11,42 +11,44 @@ namespace portcullis::stages {
 
 enum class Standing : uint8_t {
   invalid,
-  current,   // judged under the list and the remote as they are now
+  current,   // judged under the list as it is now, and the remote's tags and place
   kept,      // the list moved on, and keep_established asked that its entries live
   rejudged,  // something moved, and the list as it is now permits the flow in the direction that opened it
 };
 
-inline uint32_t incarnation_of(const BindingRecord* record) {
-  return record == nullptr ? 0 : record->incarnation;
-}
-inline uint32_t generation_of(const BindingRecord* record) {
-  return record == nullptr ? 0 : record->binding_generation;
+inline uint32_t stamp_of(const BindingRecord* record) {
+  return record == nullptr ? 0 : record->stamp;
 }
 inline TagSetId tags_of(const BindingRecord* record) {
   return record == nullptr ? empty_tag_set : record->tags;
 }
 
-// Standing::current, which most entries are: it needs no list.
+// Nothing at all has changed since, as for most entries: Standing::current.
 template <typename Entry>
-inline bool is_current(const Entry& entry, const BindingRecord& side, const BindingRecord* remote) {
-  return ((entry.owner_incarnation ^ side.incarnation) | (entry.remote_incarnation ^ incarnation_of(remote)) |
-          (entry.list_generation ^ side.list_generation) |
-          (entry.remote_generation ^ generation_of(remote))) == 0;
+inline bool is_unchanged(const Entry& entry, const BindingRecord& side, const BindingRecord* remote) {
+  return ((entry.owner_stamp ^ side.stamp) | (entry.remote_stamp ^ stamp_of(remote)) |
+          uint32_t{entry.remote_is_endpoint != (remote != nullptr)}) == 0;
 }
 
-// A function of its own, for all entries that are not current.
+// A function of its own, for all entries of which that does not hold.
 template <typename Family>
 struct JudgeEntry {
   template <typename Group>
   static void run(const BasicFlowEntry<typename Family::Tuple>& entry, const BindingRecord& side,
                   const BindingRecord* const remote, const Tables& tables, Standing& standing) noexcept {
     standing = Standing::invalid;
-    if (entry.owner_incarnation != side.incarnation || entry.remote_incarnation != incarnation_of(remote))
-      return;
-    const bool same_remote = entry.remote_generation == generation_of(remote);
-    // Generations wrap: a difference says which is newer.
-    if (same_remote && static_cast<int32_t>(entry.list_generation - side.kept_from) >= 0) {
-      standing = Standing::kept;
+    const FlowTerms& own = Family::terms(side, tables);
+    if (!FlowTerms::is_since(entry.owner_stamp, own.incarnation)) return;
+    if (entry.remote_is_endpoint != (remote != nullptr)) return;
+    bool same_remote = true;
+    if (remote != nullptr) {
+      const FlowTerms& others = Family::terms(*remote, tables);
+      if (!FlowTerms::is_since(entry.remote_stamp, others.incarnation)) return;
+      same_remote = FlowTerms::is_since(entry.remote_stamp, others.binding_generation);
+    }
+    if (same_remote && FlowTerms::is_since(entry.owner_stamp, own.kept_from)) {
+      const bool same_list = FlowTerms::is_since(entry.owner_stamp, own.list_generation);
+      standing = same_list ? Standing::current : Standing::kept;
       return;
     }
     const bool icmp = entry.key.protocol == Family::icmp;
@@ -60,7 +62,7 @@ struct JudgeEntry {
 template <typename Group, typename Family>
 inline Standing judge_entry(const BasicFlowEntry<typename Family::Tuple>& entry, const BindingRecord& side,
                             const BindingRecord* remote, const Tables& tables) {
-  if (is_current(entry, side, remote)) return Standing::current;
+  if (is_unchanged(entry, side, remote)) return Standing::current;
   Standing standing;
   Group::template call<JudgeEntry<Family>>(entry, side, remote, tables, standing);
   return standing;

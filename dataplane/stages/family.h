@@ -20,14 +20,15 @@ struct Ipv4 {
   static Ipv4Addr destination(const Burst& burst, uint32_t i) { return burst.ip[i].destination; }
   static Ipv4Addr source(const QuotedPacket& quoted) { return quoted.source; }
   static Ipv4Addr destination(const QuotedPacket& quoted) { return quoted.destination; }
-  static Ipv4Addr eip(const BindingRecord& record, const Tables&) { return record.eip; }
-  static Ipv4Addr dip(const BindingRecord& record, const Tables&) { return record.dip; }
+  static Ipv4Addr eip(const BindingRecord& record) { return record.ipv4.eip; }
+  static Ipv4Addr dip(const BindingRecord& record) { return record.ipv4.dip; }
+  static const FlowTerms& terms(const BindingRecord& record, const Tables&) { return record.ipv4.terms; }
 
   static const SideTuple* keys(const SideVerdicts& verdicts) { return verdicts.key; }
   static SideTuple* keys(SideVerdicts& verdicts) { return verdicts.key; }
   static SideTuple key(const BindingRecord& side, Ipv4Addr remote, Port local_port, Port remote_port,
                        uint8_t protocol, uint8_t icmp_query) {
-    return SideTuple::of(side.eip, remote, local_port, remote_port, protocol, icmp_query);
+    return SideTuple::of(side.ipv4.eip, remote, local_port, remote_port, protocol, icmp_query);
   }
   static FlowTable& flows(WorkerState& worker) { return worker.flows; }
   static const FlowTable& flows(const WorkerState& worker) { return worker.flows; }
@@ -71,11 +72,10 @@ struct Ipv6 {
   static const Ipv6Addr& destination(const Burst& burst, uint32_t i) { return burst.destination6[i]; }
   static const Ipv6Addr& source(const QuotedPacket& quoted) { return quoted.source6; }
   static const Ipv6Addr& destination(const QuotedPacket& quoted) { return quoted.destination6; }
-  static const Ipv6Addr& eip(const BindingRecord& record, const Tables& tables) {
-    return tables.binding.ipv6(record).eip;
-  }
-  static const Ipv6Addr& dip(const BindingRecord& record, const Tables& tables) {
-    return tables.binding.ipv6(record).dip;
+  static const Ipv6Addr& eip(const BindingRecord& record) { return record.ipv6.eip; }
+  static const Ipv6Addr& dip(const BindingRecord& record) { return record.ipv6.dip; }
+  static const FlowTerms& terms(const BindingRecord& record, const Tables& tables) {
+    return tables.binding.ipv6_terms(record);
   }
 
   static const SideTuple6* keys(const SideVerdicts& verdicts) { return verdicts.key6; }

@@ -31,16 +31,16 @@ struct Fragments {
   static constexpr std::string_view name = "fragments";
 
   template <typename Group>
-  static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+  static void run(Burst& burst, const Tables&, WorkerState& worker) noexcept {
     if ((burst.live & burst.later_fragments) == 0) [[likely]]
       return;
-    follow<Ipv4>(burst, tables, worker);
-    follow<Ipv6>(burst, tables, worker);
+    follow<Ipv4>(burst, worker);
+    follow<Ipv6>(burst, worker);
   }
 
  private:
   template <typename Family>
-  [[gnu::noinline, gnu::cold]] static void follow(Burst& burst, const Tables& tables, WorkerState& worker) {
+  [[gnu::noinline, gnu::cold]] static void follow(Burst& burst, WorkerState& worker) {
     const auto& table = Family::fragments(worker);
     for_each_packet(live_of<Family>(burst) & burst.later_fragments, [&](uint32_t i) {
       const auto key = Family::fragment_key(burst, i);
@@ -57,7 +57,7 @@ struct Fragments {
         seen = true;
       });
       if (!seen) {
-        const uint32_t index = table.find(key, Family::eip(fragment_owner(burst, i), tables), burst.now_ms);
+        const uint32_t index = table.find(key, Family::eip(fragment_owner(burst, i)), burst.now_ms);
         if (index == FragmentTable::none) return drop(burst, worker, i, Drop::fragment_first_unseen);
         first = table.entry(index).first;
         protocol = table.entry(index).protocol;

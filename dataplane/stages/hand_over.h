@@ -29,21 +29,21 @@ struct HandOver {
 
   // Whose a packet is that identify has found nothing wrong with.
   template <typename Family>
-  static uint32_t owner_of(const Burst& burst, uint32_t i, const Tables& tables, const Handover& handover) {
-    return handover.owner(remote<Family>(burst, i, tables));
+  static uint32_t owner_of(const Burst& burst, uint32_t i, const Handover& handover) {
+    return handover.owner(remote<Family>(burst, i));
   }
 
  private:
   // A function of its own, for workers that are not alone.
   struct ToOwners {
     template <typename Group>
-    static void run(Burst& burst, const Tables& tables, WorkerState& worker) noexcept {
+    static void run(Burst& burst, const Tables&, WorkerState& worker) noexcept {
       const Handover& handover = *worker.config.handover;
       uint8_t owners[burst_size];
       uint64_t leaving = 0;
       const auto find_one_by_one = [&]<typename Family>(Family, uint64_t packets) {
         for_each_packet(packets, [&](uint32_t i) {
-          owners[i] = static_cast<uint8_t>(owner_of<Family>(burst, i, tables, handover));
+          owners[i] = static_cast<uint8_t>(owner_of<Family>(burst, i, handover));
           leaving |= uint64_t{owners[i] != worker.config.id} << i;
         });
       };
@@ -75,12 +75,12 @@ struct HandOver {
   };
 
   template <typename Family>
-  static uint16_t remote(const Burst& burst, uint32_t i, const Tables& tables) {
+  static uint16_t remote(const Burst& burst, uint32_t i) {
     const BindingRecord* const source = burst.source[i];
     const BindingRecord* const destination = burst.destination[i];
     if (destination == nullptr) return Spread::fold(Family::destination(burst, i));
     if (source != nullptr)
-      return Spread::fold(Family::eip(*source, tables)) ^ Spread::fold(Family::eip(*destination, tables));
+      return Spread::fold(Family::eip(*source)) ^ Spread::fold(Family::eip(*destination));
     const bool is_error = (burst.errors >> i & 1) != 0;
     return Spread::fold(is_error ? Family::destination(burst.quoted[i]) : Family::source(burst, i));
   }

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstddef>
 #include <string_view>
-#include <type_traits>
 
 #include "dataplane/stages/family.h"
 #include "dataplane/worker_state.h"
@@ -82,7 +81,7 @@ struct Identify {
       const IndexEntry to = BindingTable::load(places.of[i]);
       if (!to.is_bound()) return drop(burst, worker, i, to.in_local_pool() ? Drop::unbound : Drop::not_ours);
       burst.source[i] = nullptr;
-      burst.destination[i] = prefetched<Family>(to.slot(), tables, worker);
+      burst.destination[i] = prefetched(to.slot(), tables, worker);
     });
     burst.has_destination |= live_of<Family>(burst);
   }
@@ -115,7 +114,7 @@ struct Identify {
     for_each_packet(live_of<Ipv4>(burst), [&](uint32_t i) {
       const Slot slot = tables.endpoint.find<Group>({.dip = burst.ip[i].source, .link = link(i)}, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
-      burst.source[i] = prefetched<Ipv4>(slot, tables, worker);
+      burst.source[i] = prefetched(slot, tables, worker);
     });
     send<Ipv4>(burst, pooled_destinations, places, tables, worker);
   }
@@ -135,10 +134,10 @@ struct Identify {
       const EndpointKey6 key{.dip = burst.source6[i], .link = link_of(burst, i)};
       const Slot slot = tables.endpoint6.find_likely<Group>(key, buckets[i]);
       if (slot == 0) return drop(burst, worker, i, Drop::spoofed_source);
-      burst.source[i] = prefetched<Ipv6>(slot, tables, worker);
+      burst.source[i] = prefetched(slot, tables, worker);
     });
     for_each_packet(live_of<Ipv6>(burst), [&](uint32_t i) {
-      if (tables.binding.ipv6(*burst.source[i]).dip != burst.source6[i]) [[unlikely]]
+      if (burst.source[i]->ipv6.dip != burst.source6[i]) [[unlikely]]
         find_whole<Group>(burst, i, buckets[i], tables, worker);
     });
     send<Ipv6>(burst, burst.ipv6, places, tables, worker);
@@ -166,7 +165,7 @@ struct Identify {
       if ((pooled_destinations >> i & 1) == 0) return;
       const IndexEntry to = BindingTable::load(places.of[i]);
       if (to.is_bound()) {
-        burst.destination[i] = prefetched<Family>(to.slot(), tables, worker);
+        burst.destination[i] = prefetched(to.slot(), tables, worker);
         burst.has_destination |= uint64_t{1} << i;
       } else if (to.in_local_pool()) {
         drop(burst, worker, i, Drop::unbound);
@@ -175,14 +174,11 @@ struct Identify {
     burst.has_source |= live_of<Family>(burst);
   }
 
-  // Both lines of the record, the addresses of an IPv6 one, and the line of its counters, which commit
-  // writes.
-  template <typename Family>
+  // Both lines of the record, and the line of its counters, which commit writes.
   static const BindingRecord* prefetched(Slot slot, const Tables& tables, const WorkerState& worker) {
     const BindingRecord& record = tables.binding.record(slot);
     prefetch_line(&record);
     prefetch_line(&record.rules);
-    if constexpr (std::is_same_v<Family, Ipv6>) prefetch_line(&tables.binding.ipv6(slot));
     prefetch_line(&worker.counters.slots[slot]);
     return &record;
   }

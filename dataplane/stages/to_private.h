@@ -1,7 +1,7 @@
 // to_private: the destination in its private form, EIP -> DIP; in what ICMP errors to it quote it is the
 // source. An endpoint whose DIP is its EIP passes unchanged.
 //
-// Reads BindingRecord::dip, ::to_private; writes the frame. Drops nothing.
+// Reads DIP and BindingRecord::to_private; writes the frame. Drops nothing.
 #pragma once
 
 #include <cstddef>
@@ -16,14 +16,14 @@ struct ToPrivate {
   static constexpr std::string_view name = "to_private";
 
   template <typename Group>
-  static void run(Burst& burst, const Tables& tables, WorkerState&) noexcept {
+  static void run(Burst& burst, const Tables&, WorkerState&) noexcept {
     const uint64_t packets = burst.live & burst.has_destination;
-    translate<&BindingRecord::dip, &BindingRecord::to_private>(
-        burst, packets & ~burst.ipv6, burst.destination, offsetof(Ipv4Header, destination),
-        offsetof(Ipv4Header, source));
+    translate<&Ipv4Endpoint::dip, &BindingRecord::to_private>(burst, packets & ~burst.ipv6, burst.destination,
+                                                              offsetof(Ipv4Header, destination),
+                                                              offsetof(Ipv4Header, source));
     if ((packets & burst.ipv6) != 0) [[unlikely]]
-      translate_ipv6<&Ipv6Binding::dip, &BindingRecord::to_private>(
-          burst, tables, packets & burst.ipv6, burst.destination, offsetof(Ipv6Header, destination),
+      translate_ipv6<&Ipv6Endpoint::dip, &BindingRecord::to_private>(
+          burst, packets & burst.ipv6, burst.destination, offsetof(Ipv6Header, destination),
           offsetof(Ipv6Header, source));
   }
 };

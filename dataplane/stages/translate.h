@@ -119,10 +119,10 @@ inline void replace_ipv6_address(const Burst& burst, uint32_t i, size_t address_
 
 // One side of the IPv6 packets of a burst, as translate() below.
 template <auto address, auto delta>
-inline void translate_ipv6(const Burst& burst, const Tables& tables, uint64_t packets,
-                           const BindingRecord* const* sides, size_t field, size_t quoted_field) {
+inline void translate_ipv6(const Burst& burst, uint64_t packets, const BindingRecord* const* sides,
+                           size_t field, size_t quoted_field) {
   for_each_packet(packets, [&](uint32_t i) {
-    const Ipv6Binding& side = tables.binding.ipv6(*sides[i]);
+    const Ipv6Endpoint& side = sides[i]->ipv6;
     if (side.dip == side.eip) return;
     replace_ipv6_address(burst, i, field, side.*address, sides[i]->*delta);
     if ((burst.errors >> i & 1) != 0) [[unlikely]]
@@ -137,8 +137,8 @@ inline void translate(const Burst& burst, uint64_t packets, const BindingRecord*
                       size_t quoted_field) {
   const auto for_each_translated = [&](uint64_t some, auto&& body) {
     for_each_packet(some, [&](uint32_t i) {
-      const BindingRecord& side = *sides[i];
-      if (side.dip != side.eip) body(i, side.*address, side.*delta);
+      const Ipv4Endpoint& side = sides[i]->ipv4;
+      if (side.dip != side.eip) body(i, side.*address, sides[i]->*delta);
     });
   };
   // Where layer 4 begins need not be read from these.

@@ -13,8 +13,9 @@ Expected<BindingTable> BindingTable::create(uint32_t capacity, uint32_t pages, i
   const Slot end = first_ipv6_slot + ipv6_capacity;
   auto records = TableArray<BindingRecord>::create("binding records", end, numa_node);
   if (!records) return tl::unexpected(records.error());
-  auto ipv6_records = TableArray<Ipv6Binding>::create("IPv6 binding records", ipv6_capacity, numa_node);
-  if (!ipv6_records) return tl::unexpected(ipv6_records.error());
+  auto ipv6_terms =
+      TableArray<FlowTerms>::create("IPv6 binding records, terms of flows", ipv6_capacity, numa_node);
+  if (!ipv6_terms) return tl::unexpected(ipv6_terms.error());
   auto ipv6_rests = TableArray<PermitRests>::create("IPv6 binding records, rules", ipv6_capacity, numa_node);
   if (!ipv6_rests) return tl::unexpected(ipv6_rests.error());
   auto slot_of = TableArray<std::atomic<Slot>>::create("slots by binding id", end, numa_node);
@@ -25,7 +26,7 @@ Expected<BindingTable> BindingTable::create(uint32_t capacity, uint32_t pages, i
   BindingTable table;
   table.records_ = std::move(*records);
   table.pages_ = std::move(*storage);
-  table.ipv6_records_ = std::move(*ipv6_records);
+  table.ipv6_terms_ = std::move(*ipv6_terms);
   table.ipv6_rests_ = std::move(*ipv6_rests);
   table.slot_of_ = std::move(*slot_of);
   table.first_ipv6_slot_ = first_ipv6_slot;
@@ -113,7 +114,7 @@ void BindingTable::release_unlinked_pages() {
 }
 
 size_t BindingTable::bytes() const {
-  return records_.bytes() + ipv6_records_.bytes() + ipv6_rests_.bytes() + slot_of_.bytes() + pages_.bytes() +
+  return records_.bytes() + ipv6_terms_.bytes() + ipv6_rests_.bytes() + slot_of_.bytes() + pages_.bytes() +
          size_t{view_count} * root_size * sizeof(std::atomic<const IndexPage*>);
 }
 

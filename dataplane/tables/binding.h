@@ -31,40 +31,68 @@ using BindingId = uint32_t;
 using PortId = uint16_t;  // ethdev port id
 using LinkId = uint16_t;  // a port untagged, or a VLAN or tunnel on one (link.h)
 
-// Line 0 is read for every packet of the endpoint, line 1 when its list is judged. Written by control only.
-struct alignas(64) BindingRecord {
+// What flow entries of an EIP are held to when one opens, or when something has changed since one was judged
+// (flow.h). Model generations, of which the later one is told by wrapping difference.
+struct FlowTerms {
+  uint32_t incarnation = 0;         // when this EIP was bound: never the same for two owners of one address
+  uint32_t binding_generation = 0;  // raised by set_tag, move
+  uint32_t list_generation = 0;     // raised by every change of the permit list
+  uint32_t kept_from = 0;           // entries judged from here on survive (keep_established)
+  uint32_t flow_quota = 0;          // most live flow entries of this EIP
+
+  // Whether what was judged at `stamp` (BindingRecord::stamp) knew of `generation`.
+  [[nodiscard]] static constexpr bool is_since(uint32_t stamp, uint32_t generation) {
+    return static_cast<int32_t>(stamp - generation) >= 0;
+  }
+  // The last change of all.
+  [[nodiscard]] constexpr uint32_t latest() const {
+    uint32_t found = incarnation;
+    for (const uint32_t generation : {binding_generation, list_generation})
+      if (is_since(generation, found)) found = generation;
+    return found;
+  }
+  friend bool operator==(const FlowTerms&, const FlowTerms&) = default;
+};
+
+struct Ipv4Endpoint {
   Ipv4Addr eip;
   Ipv4Addr dip;
+  FlowTerms terms;
+};
+// Its FlowTerms lie beside the records, as they are read seldom, and so does what its first four rules lack
+// (permit6.h): most lists need none of it.
+struct Ipv6Endpoint {
+  Ipv6Addr eip;
+  Ipv6Addr dip;
+};
+
+// Line 0 is read for every packet of the endpoint, line 1 when its list is judged. Written by control only.
+// Which family it is of, its slot says.
+struct alignas(64) BindingRecord {
   Mac mac;  // the endpoint's; with `link` its location
   LinkId link = 0;
   BindingId id = 0;
   TagSetId tags = empty_tag_set;
-  // Model generations, compared for equality (kept_from: by wrapping difference). See flow.h.
-  uint32_t incarnation = 0;          // when this EIP was bound: never the same for two owners of one address
-  uint32_t binding_generation = 0;   // raised by set_tag, move
-  uint32_t list_generation = 0;      // raised by every change of the permit list
-  uint32_t kept_from = 0;            // entries with list generations from here on survive (keep_established)
-  uint32_t flow_quota = 0;           // most live flow entries of this EIP; read when one opens
+  uint32_t stamp = 0;                // FlowTerms::latest(): what was judged at it need not be judged again
   ChecksumDelta to_public;           // DIP -> EIP
   ChecksumDelta to_private;          // EIP -> DIP
-  uint32_t rule_count = 0;           // inline and beyond
-  uint32_t chunk = no_permit_chunk;  // where those beyond begin (permit_room.h says in which form)
-  Slot slot = 0;                     // this record's own
+  uint32_t chunk = no_permit_chunk;  // where rules beyond the inline ones begin; permit_room.h: in which form
+  uint32_t rule_count : 24 = 0;      // inline and beyond
   RuleKinds kinds;                   // of all of them
-  PermitQuad rules;                  // the first four
+  union {
+    Ipv4Endpoint ipv4;
+    Ipv6Endpoint ipv6;
+  };
+  PermitQuad rules;  // the first four
 
+  constexpr BindingRecord() : ipv4{} {}
+  static constexpr uint32_t most_rules = (1u << 24) - 1;
+  void set_rule_count(size_t count) { rule_count = static_cast<uint32_t>(count) & most_rules; }
   [[nodiscard]] bool has_long_list() const { return rule_count > inline_permit_rules; }
 };
 static_assert(sizeof(BindingRecord) == 128);
 static_assert(offsetof(BindingRecord, rules) == 64);
-
-// What an IPv6 endpoint's record has no room for; its `eip` and `dip` are of no meaning then. Two share a
-// line. What its first four rules lack lies apart (permit6.h): most lists need none of it.
-struct alignas(32) Ipv6Binding {
-  Ipv6Addr eip;
-  Ipv6Addr dip;
-};
-static_assert(sizeof(Ipv6Binding) == 32);
+static_assert(BindingRecord::most_rules >= max_permit_rules);
 
 class BindingTable {
  public:
@@ -98,18 +126,24 @@ class BindingTable {
   // Of IPv6 addresses the two steps, for a burst.
   [[nodiscard]] Ipv6Index::Reader ipv6_index() const { return ipv6_.reader(); }
   [[nodiscard]] const BindingRecord& record(Slot slot) const { return records_[slot]; }
-  // Of an IPv6 endpoint's record.
-  [[nodiscard]] const Ipv6Binding& ipv6(const BindingRecord& record) const {
-    return ipv6_records_[record.slot - first_ipv6_slot_];
+  // Where a record of this table lies.
+  [[nodiscard]] Slot slot_of(const BindingRecord& record) const {
+    return static_cast<Slot>(&record - records_.data());
   }
-  [[nodiscard]] const Ipv6Binding& ipv6(Slot slot) const { return ipv6_records_[slot - first_ipv6_slot_]; }
+  // Of an IPv6 endpoint's record.
+  [[nodiscard]] const FlowTerms& ipv6_terms(const BindingRecord& record) const {
+    return ipv6_terms_[slot_of(record) - first_ipv6_slot_];
+  }
   // Of an IPv6 endpoint's first four rules; of meaning if RuleKinds::needs_rests().
   [[nodiscard]] const PermitRests& rests(const BindingRecord& record) const {
-    return ipv6_rests_[record.slot - first_ipv6_slot_];
+    return ipv6_rests_[slot_of(record) - first_ipv6_slot_];
   }
   // Of a record of either family.
   [[nodiscard]] IpAddr eip(Slot slot) const {
-    return slot < first_ipv6_slot_ ? IpAddr(records_[slot].eip) : IpAddr(ipv6(slot).eip);
+    return is_ipv6(slot) ? IpAddr(records_[slot].ipv6.eip) : IpAddr(records_[slot].ipv4.eip);
+  }
+  [[nodiscard]] const FlowTerms& terms(Slot slot) const {
+    return is_ipv6(slot) ? ipv6_terms(records_[slot]) : records_[slot].ipv4.terms;
   }
   // The record of an IPv6 endpoint that is bound, by its id; IndexEntry::outside if it is not.
   [[nodiscard]] IndexEntry slot_of(BindingId id) const {
@@ -121,10 +155,10 @@ class BindingTable {
     return (family == IpFamily::ipv4 ? free_slots_ : free_ipv6_slots_).take(slot);
   }
   void free_slot(Slot slot) {  // after grace
-    (slot < first_ipv6_slot_ ? free_slots_ : free_ipv6_slots_).give(slot);
+    (is_ipv6(slot) ? free_ipv6_slots_ : free_slots_).give(slot);
   }
   [[nodiscard]] uint32_t free_slots() const { return free_slots_.size(); }
-  [[nodiscard]] Ipv6Binding& writable_ipv6(Slot slot) { return ipv6_records_[slot - first_ipv6_slot_]; }
+  [[nodiscard]] FlowTerms& writable_ipv6_terms(Slot slot) { return ipv6_terms_[slot - first_ipv6_slot_]; }
   [[nodiscard]] PermitRests& writable_rests(Slot slot) { return ipv6_rests_[slot - first_ipv6_slot_]; }
   void set_slot_of(BindingId id, uint32_t value) { slot_of_[id].store(value, std::memory_order_release); }
   [[nodiscard]] BindingRecord& writable(Slot slot) { return records_[slot]; }  // before publication only
@@ -145,11 +179,12 @@ class BindingTable {
 
  private:
   using Root = std::unique_ptr<std::atomic<const IndexPage*>[]>;
+  [[nodiscard]] bool is_ipv6(Slot slot) const { return slot >= first_ipv6_slot_; }
   IndexPage* page_of(View view, uint32_t high);
   Ipv6Index::PageSource page_source();
 
   TableArray<BindingRecord> records_;      // IPv4's, then IPv6's
-  TableArray<Ipv6Binding> ipv6_records_;   // from slot first_ipv6_slot_ on
+  TableArray<FlowTerms> ipv6_terms_;       // from slot first_ipv6_slot_ on
   TableArray<PermitRests> ipv6_rests_;     // as these
   TableArray<std::atomic<Slot>> slot_of_;  // by binding id
   TableArray<IndexPageStorage> pages_;     // page 0 stays empty: what addresses outside every pool share

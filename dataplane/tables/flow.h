@@ -8,9 +8,10 @@
 // ways of a full bucket may have expired without a look at their entries. Ageing walks a few buckets a poll.
 //
 // An entry is alive until `expires_ms`. Whether it still *counts* is judged when a packet needs it
-// (judge_entry in stages/entry_judge.h): incarnations of owner and remote must be the same, and when the
-// owner's list generation or the remote's binding generation moved, the entry is judged again in the
-// direction that opened it.
+// (judge_entry in stages/entry_judge.h). An entry holds the stamps of its owner's and its remote's record
+// when it was last judged: while both are as they were, it counts. Else FlowTerms say what has changed since:
+// if either address was bound anew it counts no more, and when the owner's list or the remote's tags or place
+// moved, the entry is judged again in the direction that opened it.
 //
 // Thread: its worker; `size` any.
 #pragma once
@@ -124,15 +125,13 @@ struct alignas(64) BasicFlowEntry {
   // Its owner, which the key of an IPv6 entry names: there is no room to say it twice.
   struct InKey {};
   [[no_unique_address]] std::conditional_t<std::is_same_v<Tuple, SideTuple>, BindingId, InKey> owned_by{};
-  TenantNumber tenant = 0;  // the owner's, while the entry lives
-  uint32_t owner_incarnation = 0;
-  uint32_t remote_incarnation = 0;  // 0: the remote was no EIP of this gateway
-  uint32_t list_generation = 0;     // of the owner's list when last judged
-  uint32_t remote_generation = 0;   // binding generation of the remote when last judged
+  TenantNumber tenant = 0;    // the owner's, while the entry lives
+  uint32_t owner_stamp = 0;   // BindingRecord::stamp when last judged
+  uint32_t remote_stamp = 0;  // the same of the remote; 0: it was no endpoint of this gateway
   FlowState state = FlowState::none;
   Direction opened = Direction::outbound;
   uint8_t icmp_code = 0;  // of the query that opened it, to judge it again
-  uint8_t zero = 0;
+  bool remote_is_endpoint = false;
 
   [[nodiscard]] BindingId owner() const {
     if constexpr (std::is_same_v<Tuple, SideTuple>)

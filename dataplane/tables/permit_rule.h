@@ -45,9 +45,9 @@ constexpr const PermitRule& match_of(const PermitRule& rule) {
 class RuleKinds {
  public:
   constexpr void add(const PermitRule& rule) {
-    bits_ |= rule.direction() == Direction::outbound ? outbound : rule.is_tracked() ? tracked : untracked;
+    set(rule.direction() == Direction::outbound ? outbound : rule.is_tracked() ? tracked : untracked);
   }
-  constexpr void add_rests() { bits_ |= rests; }
+  constexpr void add_rests() { set(rests); }
   // Of an IPv6 list: what its first rules say is not all in the record (PermitRests).
   [[nodiscard]] constexpr bool needs_rests() const { return (bits_ & rests) != 0; }
   [[nodiscard]] constexpr bool has_inbound() const { return (bits_ & (tracked | untracked)) != 0; }
@@ -57,8 +57,9 @@ class RuleKinds {
   [[nodiscard]] constexpr bool opens() const { return (bits_ & (outbound | tracked)) != 0; }
 
  private:
-  static constexpr uint32_t untracked = 1, tracked = 2, outbound = 4, rests = 8;
-  uint32_t bits_ = 0;
+  constexpr void set(uint8_t bit) { bits_ = static_cast<uint8_t>(bits_ | bit); }
+  static constexpr uint8_t untracked = 1, tracked = 2, outbound = 4, rests = 8;
+  uint8_t bits_ = 0;
 };
 
 // Ports in host order; for ICMP `local_port` is the type and `remote_port` the code.

@@ -102,7 +102,7 @@ MemoryPlan plan_memory(const config::Settings& settings) {
   return {{
       {"binding records", ipv4_records, ipv4_records * sizeof(BindingRecord)},
       {"IPv6 binding records", ipv6_records,
-       ipv6_records * (sizeof(BindingRecord) + sizeof(Ipv6Binding) + sizeof(PermitRests))},
+       ipv6_records * (sizeof(BindingRecord) + sizeof(FlowTerms) + sizeof(PermitRests))},
       {"binding ids", records, records * (sizeof(Slot) + sizeof(TenantNumber))},
       {"tenants", tenants, tenants * (sizeof(uint32_t) + workers * sizeof(Level))},
       {"binding index pages", sizes.index_pages, (1 + views * sizes.index_pages) * index_page_bytes},

@@ -145,6 +145,8 @@ struct Flow {
   uint64_t remote_incarnation = 0;  // 0: no EIP
   uint64_t list_generation = 0;
   uint64_t remote_generation = 0;
+  uint64_t owner_changed = 0;   // the last change of the owner that this flow was judged under
+  uint64_t remote_changed = 0;  // the same of the remote; 0: no EIP
   uint64_t expires_ms = 0;
   FlowState state = FlowState::opening;
   model::Direction opened = model::Direction::outbound;

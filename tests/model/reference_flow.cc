@@ -17,6 +17,11 @@ FlowState after_reply(FlowState state, uint8_t flags) {
   return state == FlowState::opening ? FlowState::established : state;
 }
 
+// The last change of what flows are judged by.
+uint64_t last_change(const Eip& eip) {
+  return std::max({eip.created, eip.binding_generation, eip.list_generation});
+}
+
 }  // namespace
 
 // All that this packet changes, or the reason why it changes nothing.
@@ -151,6 +156,7 @@ uint32_t Gateway::way_for(const FlowKey& key, uint64_t now_ms) const {
 
 void Gateway::write_flow(const Packet& packet, const Side& side, const FlowKey& key, uint64_t now_ms) {
   const uint64_t remote_generation = side.remote != nullptr ? side.remote->binding_generation : 0;
+  const uint64_t remote_changed = side.remote != nullptr ? last_change(*side.remote) : 0;
   if (valid_flow(key, side, now_ms) != nullptr) {
     Flow& flow = flows_.at(key);
     if (packet.protocol == tcp)
@@ -159,6 +165,8 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const FlowKey& 
     if (!is_kept(flow, *side.owner, side.remote)) {
       flow.list_generation = side.owner->list_generation;
       flow.remote_generation = remote_generation;
+      flow.owner_changed = last_change(*side.owner);
+      flow.remote_changed = remote_changed;
     }
     const uint64_t expires = now_ms + idle_ms(packet.protocol, flow.state);
     const bool reset = packet.protocol == tcp && (packet.tcp_flags & rst) != 0;
@@ -175,6 +183,8 @@ void Gateway::write_flow(const Packet& packet, const Side& side, const FlowKey& 
   flow.remote_incarnation = side.remote != nullptr ? side.remote->created : 0;
   flow.list_generation = side.owner->list_generation;
   flow.remote_generation = remote_generation;
+  flow.owner_changed = last_change(*side.owner);
+  flow.remote_changed = remote_changed;
   flow.state = FlowState::opening;
   flow.expires_ms = now_ms + idle_ms(packet.protocol, flow.state);
   flow.opened = side.direction();

@@ -17,7 +17,8 @@ std::string show(const reference::FlowKey& key) {
 // A flow entry as both sides can say it.
 struct FlowView {
   uint64_t expires_ms;
-  uint32_t owner_incarnation, remote_incarnation, list_generation, remote_generation;
+  uint32_t owner_stamp, remote_stamp;
+  bool remote_is_endpoint;
   int state;
   int opened;
   int icmp_code;
@@ -26,23 +27,19 @@ struct FlowView {
 
 std::string show(const FlowView& flow) {
   std::ostringstream text;
-  text << "expires " << flow.expires_ms << " owner " << flow.owner_incarnation << " remote "
-       << flow.remote_incarnation << " generations " << flow.list_generation << " " << flow.remote_generation
-       << " state " << flow.state << " opened " << flow.opened << " code " << flow.icmp_code;
+  text << "expires " << flow.expires_ms << " owner " << flow.owner_stamp << " remote " << flow.remote_stamp
+       << (flow.remote_is_endpoint ? " (an endpoint)" : "") << " state " << flow.state << " opened "
+       << flow.opened << " code " << flow.icmp_code;
   return text.str();
 }
 
-// As the data plane holds them: 32 bits, and an incarnation is 0 only where there is no EIP.
+// As the data plane holds them: 32 bits.
 FlowView view(const reference::Flow& flow) {
   const auto wire = [](uint64_t generation) { return static_cast<uint32_t>(generation); };
-  const auto incarnation = [&](uint64_t created) {
-    return created != 0 && wire(created) == 0 ? 1 : wire(created);
-  };
   return {flow.expires_ms,
-          incarnation(flow.owner_incarnation),
-          incarnation(flow.remote_incarnation),
-          wire(flow.list_generation),
-          wire(flow.remote_generation),
+          wire(flow.owner_changed),
+          wire(flow.remote_changed),
+          flow.remote_incarnation != 0,
           static_cast<int>(flow.state) + 1,
           static_cast<int>(flow.opened),
           flow.icmp_code};
@@ -51,10 +48,9 @@ FlowView view(const reference::Flow& flow) {
 template <typename Tuple>
 FlowView view(const BasicFlowEntry<Tuple>& flow) {
   return {flow.expires_ms,
-          flow.owner_incarnation,
-          flow.remote_incarnation,
-          flow.list_generation,
-          flow.remote_generation,
+          flow.owner_stamp,
+          flow.remote_stamp,
+          flow.remote_is_endpoint,
           static_cast<int>(flow.state),
           static_cast<int>(flow.opened),
           flow.icmp_code};

@@ -22,7 +22,7 @@ TEST(Control, ARestartPublishesWhatTheStoreHas) {
   const BindingRecord* record = gateway.plane.find(View::edge, web_eip);
   ASSERT_NE(record, nullptr);
   EXPECT_EQ(record->rule_count, 2u);
-  EXPECT_EQ(record->incarnation, 3u);
+  EXPECT_EQ(record->ipv4.terms.incarnation, 3u);
 }
 
 // Pools that the configuration changes come first, and then everything is published.

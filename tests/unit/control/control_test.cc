@@ -22,7 +22,7 @@ TEST(Control, CarriesACallToTheDataPlane) {
   record = gateway.plane.find(View::edge, web_eip);
   ASSERT_NE(record, nullptr);
   EXPECT_EQ(record->rule_count, 1u);
-  EXPECT_EQ(record->list_generation, 4u);
+  EXPECT_EQ(record->ipv4.terms.list_generation, 4u);
   EXPECT_EQ(disk.state(), gateway.state());
 }
 

@@ -55,7 +55,7 @@ struct DataPlane {
     for (uint32_t n = 0; n < count; ++n) {
       FlowEntry entry;
       entry.key.local = Ipv4Addr::from_host(owner);
-      entry.key.remote = Ipv4Addr::from_host(++flow_serial_);
+      entry.key.remote = Ipv4Addr::from_host(outside | ++flow_serial_);
       entry.expires_ms = 1'000'000;
       entry.owned_by = owner;
       entry.tenant = tables->tenants.of(owner);
@@ -71,6 +71,7 @@ struct DataPlane {
   std::unique_ptr<Worker> worker;
 
  private:
+  static constexpr uint32_t outside = 198u << 24;  // of remotes
   uint32_t flow_serial_ = 0;
 };
 

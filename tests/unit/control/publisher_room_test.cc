@@ -292,8 +292,8 @@ TEST_F(PublisherTest, LinksThatAreSharedOtherwiseComeInThePlaceOfTheOldOnes) {
   for (const CompiledBinding& vm : vms) {
     const BindingRecord& record = *small.find(View::local, vm.eip.v4());
     ids.push_back(record.id);
-    small.counters().slots[record.slot].in_packets.add(5);
-    small.counters().slots[record.slot].rule_hits[0].add(3);
+    small.counters().slots[small.tables->binding.slot_of(record)].in_packets.add(5);
+    small.counters().slots[small.tables->binding.slot_of(record)].rule_hits[0].add(3);
   }
   // Each old link is kept by one vm until both of its have left.
   publish_at({30, 40, 30, 40});
@@ -302,7 +302,7 @@ TEST_F(PublisherTest, LinksThatAreSharedOtherwiseComeInThePlaceOfTheOldOnes) {
     ASSERT_NE(record, nullptr);
     EXPECT_EQ(small.find(View::edge, vms[n].eip.v4()), record);
     EXPECT_EQ(record->id, ids[n]) << "its flow entries go on";
-    EXPECT_EQ(record->binding_generation, vms[n].binding_generation);
+    EXPECT_EQ(record->ipv4.terms.binding_generation, vms[n].binding_generation);
     EXPECT_EQ(of_small.statistics(vms[n].eip).in_packets, 5u);
     EXPECT_EQ(of_small.statistics(vms[n].eip).rules.front().packets, 3u);
   }

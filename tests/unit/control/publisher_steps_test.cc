@@ -101,7 +101,7 @@ TEST_F(PublisherStepsTest, WhatComesMovesOrGoesIsPlacedWhenItIsEnforced) {
   for (const CompiledBinding& b : {elsewhere, another, fresh, changed}) expect_published(b, port_a);
   for (const uint32_t n : {1, 2, 3, 5}) EXPECT_EQ(plane.find(port_a, dip_at(n)), nullptr) << n;
   EXPECT_EQ(plane.find(View::local, eip_at(5)), nullptr);
-  EXPECT_EQ(plane.find(View::local, eip_at(3))->eip, eip_at(3));
+  EXPECT_EQ(plane.find(View::local, eip_at(3))->ipv4.eip, eip_at(3));
 }
 
 TEST_F(PublisherStepsTest, NothingIsPlacedAheadOfPools) {

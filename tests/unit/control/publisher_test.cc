@@ -38,7 +38,7 @@ TEST_F(PublisherTest, AnEipsOwnFlowQuotaStandsInItsRecord) {
   publish({b});
   expect_published(b, port_a);
   EXPECT_EQ(plane.find(View::local, b.eip.v4())->id, id) << "its entries stay its own";
-  EXPECT_EQ(plane.find(View::local, eip_at(2))->flow_quota, flow_quota);
+  EXPECT_EQ(plane.find(View::local, eip_at(2))->ipv4.terms.flow_quota, flow_quota);
 }
 
 TEST_F(PublisherTest, LongListsGoOnInChunks) {
@@ -334,7 +334,8 @@ TEST_F(PublisherTest, NextHopsOfTunnelsAreToldWithWhomTheyServe) {
 TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
   publish({binding(1)});
   const auto count = [&] {
-    SlotCounters& counters = plane.counters().slots[plane.find(View::local, eip_at(1))->slot];
+    SlotCounters& counters =
+        plane.counters().slots[plane.tables->binding.slot_of(*plane.find(View::local, eip_at(1)))];
     counters.in_packets.add(1);
     counters.in_bytes.add(20);
     counters.out_packets.add(3);
@@ -451,8 +452,8 @@ TEST_F(Ipv6PublisherTest, ABindingIsFoundMovesAndGoes) {
   EXPECT_EQ(at(port_a, b.dip), entry.slot());
   const BindingRecord& record = plane.tables->binding.record(entry.slot());
   EXPECT_EQ(record.rule_count, 6u);
-  EXPECT_EQ(plane.tables->binding.ipv6(record).eip, b.eip.v6());
-  EXPECT_EQ(plane.tables->binding.ipv6(record).dip, b.dip.v6());
+  EXPECT_EQ(record.ipv6.eip, b.eip.v6());
+  EXPECT_EQ(record.ipv6.dip, b.dip.v6());
   EXPECT_EQ(plane.tables->binding.slot_of(record.id).slot(), entry.slot());
   const BindingId id = record.id;
 
@@ -497,15 +498,15 @@ class Reader {
  private:
   // All rules of list generation g carry the mark g, and there are at least 25 of them.
   void look(const DataPlane& plane, const BindingRecord& record, uint32_t oldest) {
-    const auto mark = static_cast<uint16_t>(record.list_generation);
-    bool whole = record.eip == eip_at(1) && record.rule_count >= 25;
+    const auto mark = static_cast<uint16_t>(record.ipv4.terms.list_generation);
+    bool whole = record.ipv4.eip == eip_at(1) && record.rule_count >= 25;
     for (uint32_t lane = 0; lane < PermitQuad::lanes; ++lane)
       whole = whole && record.rules.port_low[lane] == mark;
     for (uint32_t n = 0; n < 25; ++n)
       whole = whole &&
               stages::find_rule<ScalarGroup>(record, query_of(nth_rule(n, mark)), *plane.tables).is_one();
     if (!whole) ++torn;
-    if (record.list_generation < oldest) ++stale;
+    if (record.ipv4.terms.list_generation < oldest) ++stale;
   }
 
   std::jthread thread_;
@@ -558,7 +559,7 @@ TEST_F(PublisherTest, PublishAllIsWhatStepsWouldHaveMade) {
       const BindingRecord* const step = plane.find(view, eip_at(n));
       ASSERT_EQ(whole == nullptr, step == nullptr);
       if (whole == nullptr) continue;
-      EXPECT_EQ(whole->list_generation, n);
+      EXPECT_EQ(whole->ipv4.terms.list_generation, n);
       EXPECT_EQ(whole->rule_count, n % 30);
       EXPECT_EQ(whole->rules, step->rules);
       EXPECT_EQ(whole, other.find(port_a, dip_at(n)));

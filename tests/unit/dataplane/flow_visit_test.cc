@@ -29,11 +29,10 @@ class FlowVisitTest : public ::testing::Test {
     ASSERT_TRUE(plane.tables->binding.take_slot(IpFamily::ipv4, slot));
     BindingRecord record;
     record.id = id;
-    record.slot = slot;
-    record.eip = Ipv4Addr::from_host(id);
+    record.ipv4.eip = Ipv4Addr::from_host(id);
     plane.tables->binding.writable(slot) = record;
     ASSERT_TRUE(plane.tables->binding.reserve_pages(*Ipv4Prefix::parse("0.0.0.0/16")));
-    plane.tables->binding.set(View::local, record.eip, slot);
+    plane.tables->binding.set(View::local, record.ipv4.eip, slot);
   }
   DataPlane plane{{.eips = 8, .ipv6_eips = 8, .index_pages = 8}};
 };

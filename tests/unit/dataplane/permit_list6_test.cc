@@ -82,13 +82,17 @@ class RandomPermits6 {
 class Listed6 : public testing::StoredList<PermitRule6> {
  public:
   Listed6(Tables& tables, const std::vector<PermitRule6>& rules)
-      : StoredList(tables.permit, rules), binding_(tables.binding) {
-    EXPECT_TRUE(binding_.take_slot(IpFamily::ipv6, record.slot));
-    put_rules(rules, record.rules, binding_.writable_rests(record.slot));
+      : StoredList(tables.permit, rules, taken_of(tables.binding)), binding_(tables.binding) {
+    put_rules(rules, record.rules, binding_.writable_rests(binding_.slot_of(record)));
   }
-  ~Listed6() { binding_.free_slot(record.slot); }
+  ~Listed6() { binding_.free_slot(binding_.slot_of(record)); }
 
  private:
+  static BindingRecord& taken_of(BindingTable& binding) {
+    Slot slot = 0;
+    EXPECT_TRUE(binding.take_slot(IpFamily::ipv6, slot));
+    return binding.writable(slot);
+  }
   BindingTable& binding_;
 };
 

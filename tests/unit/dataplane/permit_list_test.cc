@@ -18,9 +18,13 @@ namespace {
 using testing::find_on;
 using testing::RandomPermits;
 
-class Listed : public testing::StoredList<PermitRule> {
+struct OwnRecord {
+  BindingRecord own;
+};
+
+class Listed : private OwnRecord, public testing::StoredList<PermitRule> {
  public:
-  Listed(PermitTable& table, const std::vector<PermitRule>& rules) : StoredList(table, rules) {
+  Listed(PermitTable& table, const std::vector<PermitRule>& rules) : StoredList(table, rules, own) {
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
   }
 };

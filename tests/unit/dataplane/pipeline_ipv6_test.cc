@@ -154,8 +154,7 @@ TEST_F(Ipv6Rows, AgeingTakesWhatCountsNoMore) {
   std::vector<model::PermitRule> fewer = narrower.permit.rules();
   fewer.erase(fewer.begin() + 4);
   narrower.permit = std::move(fewer);
-  narrower.list_generation = 2;
-  narrower.kept_from = 2;
+  narrower.list_generation = narrower.kept_from = narrower.incarnation + 1;
   publish({.pools = std::nullopt, .bindings = {{web6, narrower}}});
   worker_->age_all(now_ms_);
   EXPECT_EQ(worker_->flows6().size(), 0u) << "the list lets it out no more";

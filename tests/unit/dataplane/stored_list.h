@@ -11,16 +11,18 @@
 
 namespace portcullis::testing {
 
-// Who derives fills in the record's rules. `Rule`: PermitRule or PermitRule6.
+// Who derives says where the record lies and fills in its rules. `Rule`: PermitRule or PermitRule6.
 template <typename Rule>
 class StoredList {
  public:
-  StoredList(PermitTable& table, const std::vector<Rule>& rules) : table_(table), rules_(rules) {
+  StoredList(PermitTable& table, const std::vector<Rule>& rules, BindingRecord& at)
+      : record(at), table_(table), rules_(rules) {
     auto place = table.store(std::span<const Rule>(rules));
     EXPECT_TRUE(place.has_value()) << place.error().message;
     if (!place) return;
     place_ = std::move(*place);
-    record.rule_count = static_cast<uint32_t>(rules.size());
+    record = {};
+    record.set_rule_count(rules.size());
     record.chunk = place_.first;
   }
   ~StoredList() { table_.free(place_); }  // NOLINT(clang-analyzer-unix.Malloc): a member, not free(3)
@@ -41,7 +43,7 @@ class StoredList {
   [[nodiscard]] const PermitPlace& place() const { return place_; }
   [[nodiscard]] const std::vector<Rule>& rules() const { return rules_; }
 
-  BindingRecord record;
+  BindingRecord& record;
 
  private:
   PermitTable& table_;

@@ -164,8 +164,7 @@ TEST_F(Explain, AnEntryLetsTheAnswerIn) {
                                        ip_protocol::udp, 0),
                   .expires_ms = now_ms + 5000,
                   .owned_by = record.id,
-                  .owner_incarnation = record.incarnation,
-                  .list_generation = record.list_generation,
+                  .owner_stamp = record.stamp,
                   .state = FlowState::opening};
   ASSERT_NE(plane_.flows().insert(entry, plane_.flows().hash(entry.key), now_ms), FlowTable::none);
   flows_ = 1;

@@ -26,8 +26,7 @@ class Flows : public Api {
                                          Port::from_host(80), protocol, 0),
                     .expires_ms = expires_ms,
                     .owned_by = record.id,
-                    .owner_incarnation = record.incarnation,
-                    .list_generation = record.list_generation,
+                    .owner_stamp = record.stamp,
                     .state = FlowState::established};
     ASSERT_NE(plane_.flows().insert(entry, plane_.flows().hash(entry.key), 0), FlowTable::none);
   }
