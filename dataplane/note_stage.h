@@ -11,11 +11,8 @@ namespace portcullis {
 
 template <typename Family>
 inline void note_side(PassageSide& side, const BindingRecord& record, const Tables& tables) {
-  const FlowTerms& terms = Family::terms(record, tables);
-  side.slot = tables.binding.slot_of(record);
-  side.incarnation = terms.incarnation;
-  side.binding_generation = terms.binding_generation;
-  side.list_generation = terms.list_generation;
+  side.slot = tables.binding.own_slot(record);
+  side.stamp = record.stamp;
   side.eip = Family::eip(record);
 }
 

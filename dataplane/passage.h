@@ -40,10 +40,8 @@ enum class EntryUse : uint8_t { none, refresh, open };
 // What a side with a list said.
 struct PassageSide {
   // Its record: while the EIP has this one, `hit` is of its list.
-  Slot slot = 0;  // 0: there is no such side
-  uint32_t incarnation = 0;
-  uint32_t binding_generation = 0;
-  uint32_t list_generation = 0;
+  Slot slot = 0;       // 0: there is no such side
+  uint32_t stamp = 0;  // of that record
   IpAddr eip;
   bool is_asked = false;
   bool permits = false;

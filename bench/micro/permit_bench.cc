@@ -197,7 +197,7 @@ struct Bed {
     record.rules = PermitQuad(std::span(rules).first(std::min<size_t>(rules.size(), inline_permit_rules)));
   }
   void put(const std::vector<PermitRule6>& rules, BindingRecord& record) const {
-    put_rules(rules, record.rules, tables->binding.writable_rests(tables->binding.slot_of(record)));
+    put_rules(rules, record.rules, tables->binding.writable_rests(tables->binding.own_slot(record)));
   }
 };
 

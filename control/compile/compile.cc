@@ -106,11 +106,6 @@ void compile_rule(const model::PermitRule& rule, IpFamily family, CompiledRules&
       compiled.emplace_back(CompiledRule{match, &rule, &tag, any}).rule.flags |= PermitRule::remote_tag;
 }
 
-// What the data plane compares: the low half. It wraps after four thousand million changes.
-constexpr uint32_t wire_generation(model::Generation generation) {
-  return static_cast<uint32_t>(generation);
-}
-
 // A vm with an EIP cannot be deleted.
 const model::Vm& vm_of(const model::State& state, const model::Eip& eip) {
   return state.vms.at({eip.tenant, eip.vm});
@@ -124,10 +119,10 @@ CompiledBinding compile_binding(const LocalSpace& local, const model::Eip& eip, 
   binding.encapsulation = vm.location.encapsulation;
   binding.mac = vm.location.mac;
   binding.edge = eip.keep_established || has_external(local, eip.permit);
-  binding.incarnation = wire_generation(eip.created);
-  binding.binding_generation = wire_generation(eip.binding_generation);
-  binding.list_generation = wire_generation(eip.list_generation);
-  binding.kept_from = wire_generation(eip.kept_from);
+  binding.incarnation = eip.created;
+  binding.binding_generation = eip.binding_generation;
+  binding.list_generation = eip.list_generation;
+  binding.kept_from = eip.kept_from;
   binding.flow_quota = eip.quota.flows;
   for (const std::string& tag : eip.tags) binding.tags.emplace_back(eip.tenant, tag);
   binding.tenant = eip.tenant;
@@ -168,6 +163,22 @@ struct Named {
 };
 
 }  // namespace
+
+StampedTerms flow_terms(const CompiledBinding& binding, uint32_t default_flow_quota) {
+  // `kept_from` is no change of its own: it moves with the list, or ends what is kept, of which no entry is
+  // as young as the list.
+  const model::Generation latest =
+      std::max({binding.incarnation, binding.binding_generation, binding.list_generation});
+  const auto within_reach = [&](model::Generation generation) {
+    return static_cast<uint32_t>(latest - std::min<model::Generation>(latest - generation, FlowTerms::reach));
+  };
+  return {{.incarnation = within_reach(binding.incarnation),
+           .binding_generation = within_reach(binding.binding_generation),
+           .list_generation = within_reach(binding.list_generation),
+           .kept_from = within_reach(binding.kept_from),
+           .flow_quota = binding.flow_quota != 0 ? binding.flow_quota : default_flow_quota},
+          static_cast<uint32_t>(latest)};
+}
 
 CompiledRules compile_rules(const model::PermitList& list, IpFamily family) {
   CompiledRules compiled;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/model/objects.h"
+#include "dataplane/tables/binding.h"
 #include "dataplane/tables/permit.h"
 
 namespace portcullis::compile {
@@ -40,17 +41,24 @@ struct CompiledBinding {
   std::string port;
   Mac mac;
   Encapsulation encapsulation = {};
-  bool edge = false;  // in the edge view; every compiled binding is in the local view
-  uint32_t incarnation = 0;
-  uint32_t binding_generation = 0;
-  uint32_t list_generation = 0;
-  uint32_t kept_from = 0;
+  bool edge = false;                  // in the edge view; every compiled binding is in the local view
+  model::Generation incarnation = 0;  // never the same for two owners of one address
+  model::Generation binding_generation = 0;
+  model::Generation list_generation = 0;
+  model::Generation kept_from = 0;
   uint32_t flow_quota = 0;          // 0: the default
   std::vector<model::TagKey> tags;  // ascending
   model::TenantId tenant;           // whose tags the rules name
   model::PermitList permit;
   friend bool operator==(const CompiledBinding&, const CompiledBinding&) = default;
 };
+
+// What its flow entries are held to, and the stamp of its record.
+struct StampedTerms {
+  FlowTerms terms;
+  uint32_t stamp = 0;
+};
+[[nodiscard]] StampedTerms flow_terms(const CompiledBinding& binding, uint32_t default_flow_quota);
 
 struct CompiledPool {
   IpPrefix prefix;

@@ -123,7 +123,7 @@ struct Eip {
   Generation created = 0;             // generation of its request: tells owners of one address apart
   Generation binding_generation = 0;  // last request, set_tag or move
   Generation list_generation = 0;     // last set_permit_list that changed the list
-  Generation kept_from = 0;           // flow entries with list generations >= this survive the last change
+  Generation kept_from = 0;           // flow entries judged from here on survive the last change
   bool keep_established = false;      // kept entries may live: the binding stays while they do
   EipQuota quota = {};
   friend bool operator==(const Eip&, const Eip&) = default;

@@ -1,5 +1,6 @@
 // What a binding takes of the tables, and gives back.
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -77,11 +78,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
     placement.link = link;
     record.link = *acquired;
   }
-  const FlowTerms terms{.incarnation = binding.incarnation,
-                        .binding_generation = binding.binding_generation,
-                        .list_generation = binding.list_generation,
-                        .kept_from = binding.kept_from,
-                        .flow_quota = binding.flow_quota != 0 ? binding.flow_quota : flow_quota_};
+  const auto [terms, stamp] = compile::flow_terms(binding, flow_quota_);
   if (binding.eip.is_v4()) {
     const auto rules = place_rules<PermitRule>(binding, placement);
     if (!rules) return Unexpected(rules.error());
@@ -95,7 +92,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   } else {
     const auto rules = place_rules<PermitRule6>(binding, placement);
     if (!rules) return Unexpected(rules.error());
-    record.ipv6 = {.eip = binding.eip.v6(), .dip = binding.dip.v6()};
+    std::construct_at(&record.ipv6, Ipv6Endpoint{.eip = binding.eip.v6(), .dip = binding.dip.v6()});
     const std::span<const PermitRule6> all(rules->data(), rules->size());
     put_rules(all, record.rules, tables_->binding.writable_rests(placement.slot));
     for (const PermitRule6& rule : all.first(std::min<size_t>(all.size(), inline_permit_rules)))
@@ -109,7 +106,7 @@ Expected<void> Publisher::fill_placement(const CompiledBinding& binding, Binding
   record.mac = binding.mac;
   record.id = id;
   record.tags = *tag_set;
-  record.stamp = terms.latest();
+  record.stamp = stamp;
   record.chunk = placement.permit.first;
   tables_->binding.writable(placement.slot) = record;
   placement.traffic_before = traffic_of(placement.slot);

@@ -387,8 +387,9 @@ Expected<void> Publisher::put(Coming& coming) {
 //          of it.
 //   In between, packets to the endpoint may be judged by the new list and packets from it by the old one, or
 //   those from inside by the new and those from the uplink by the old. Both are lists that the tenant gave,
-//   and entries survive either order: generations differ, so each is judged again by the record that the
-//   packet found. The old record is retired when nothing leads to it any more, and freed after grace.
+//   and entries survive either order: stamps differ, so each is judged again by the record that the packet
+//   found; one older than the entry lets it pass. The old record is retired when nothing leads to it any
+//   more, and freed after grace.
 bool Publisher::lead(const Lead& to) {
   set(View::local, to.eip, to.slot);
   if (to.eip.is_v6()) tables_->binding.set_slot_of(to.id, to.slot);

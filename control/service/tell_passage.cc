@@ -61,11 +61,9 @@ Standing standing_of(const Tables& tables, const PassageSide& said) {
   const IndexEntry entry = said.eip.is_v4() ? bindings.find(portcullis::View::local, said.eip.v4())
                                             : bindings.find(portcullis::View::local, said.eip.v6());
   if (!entry.is_bound()) return {};
-  const FlowTerms& terms = bindings.terms(entry.slot());
-  const bool is_same_eip = terms.incarnation == said.incarnation;
-  return {is_same_eip, is_same_eip && entry.slot() == said.slot &&
-                           terms.binding_generation == said.binding_generation &&
-                           terms.list_generation == said.list_generation};
+  const bool is_same_eip = FlowTerms::is_since(said.stamp, bindings.terms(entry.slot()).incarnation);
+  return {is_same_eip,
+          is_same_eip && entry.slot() == said.slot && bindings.record(entry.slot()).stamp == said.stamp};
 }
 
 void tell_way(const View& view, const PassageSide& said, const model::Eip& eip, bool is_same_list,

@@ -32,13 +32,13 @@ struct Commit {
     else
       Group::template call<OfBothFamilies>(burst, tables, worker);
     for_each_packet(burst.live & burst.has_source, [&](uint32_t i) {
-      SlotCounters& slot = worker.counters.slots[tables.binding.slot_of(*burst.source[i])];
+      SlotCounters& slot = worker.counters.slots[tables.binding.own_slot(*burst.source[i])];
       slot.out_packets.add(1);
       slot.out_bytes.add(burst.total_length[i]);
       count_hit(burst.leaving.hit[i], slot, worker);
     });
     for_each_packet(burst.live & burst.has_destination, [&](uint32_t i) {
-      SlotCounters& slot = worker.counters.slots[tables.binding.slot_of(*burst.destination[i])];
+      SlotCounters& slot = worker.counters.slots[tables.binding.own_slot(*burst.destination[i])];
       slot.in_packets.add(1);
       slot.in_bytes.add(burst.total_length[i]);
       count_hit(burst.entering.hit[i], slot, worker);

@@ -32,9 +32,12 @@ using PortId = uint16_t;  // ethdev port id
 using LinkId = uint16_t;  // a port untagged, or a VLAN or tunnel on one (link.h)
 
 // What flow entries of an EIP are held to when one opens, or when something has changed since one was judged
-// (flow.h). Model generations, of which the later one is told by wrapping difference.
+// (flow.h). The low halves of model generations, of which the later one is told by wrapping difference: what
+// lies further back than `reach` from the record's stamp is said to lie there (compile::flow_terms).
 struct FlowTerms {
-  uint32_t incarnation = 0;         // when this EIP was bound: never the same for two owners of one address
+  static constexpr uint32_t reach = 1u << 30;
+
+  uint32_t incarnation = 0;         // when this EIP was bound: what was judged before was another's
   uint32_t binding_generation = 0;  // raised by set_tag, move
   uint32_t list_generation = 0;     // raised by every change of the permit list
   uint32_t kept_from = 0;           // entries judged from here on survive (keep_established)
@@ -43,13 +46,6 @@ struct FlowTerms {
   // Whether what was judged at `stamp` (BindingRecord::stamp) knew of `generation`.
   [[nodiscard]] static constexpr bool is_since(uint32_t stamp, uint32_t generation) {
     return static_cast<int32_t>(stamp - generation) >= 0;
-  }
-  // The last change of all.
-  [[nodiscard]] constexpr uint32_t latest() const {
-    uint32_t found = incarnation;
-    for (const uint32_t generation : {binding_generation, list_generation})
-      if (is_since(generation, found)) found = generation;
-    return found;
   }
   friend bool operator==(const FlowTerms&, const FlowTerms&) = default;
 };
@@ -73,7 +69,7 @@ struct alignas(64) BindingRecord {
   LinkId link = 0;
   BindingId id = 0;
   TagSetId tags = empty_tag_set;
-  uint32_t stamp = 0;                // FlowTerms::latest(): what was judged at it need not be judged again
+  uint32_t stamp = 0;                // the last change of list, tags or place: what was judged at it stands
   ChecksumDelta to_public;           // DIP -> EIP
   ChecksumDelta to_private;          // EIP -> DIP
   uint32_t chunk = no_permit_chunk;  // where rules beyond the inline ones begin; permit_room.h: in which form
@@ -127,16 +123,16 @@ class BindingTable {
   [[nodiscard]] Ipv6Index::Reader ipv6_index() const { return ipv6_.reader(); }
   [[nodiscard]] const BindingRecord& record(Slot slot) const { return records_[slot]; }
   // Where a record of this table lies.
-  [[nodiscard]] Slot slot_of(const BindingRecord& record) const {
+  [[nodiscard]] Slot own_slot(const BindingRecord& record) const {
     return static_cast<Slot>(&record - records_.data());
   }
   // Of an IPv6 endpoint's record.
   [[nodiscard]] const FlowTerms& ipv6_terms(const BindingRecord& record) const {
-    return ipv6_terms_[slot_of(record) - first_ipv6_slot_];
+    return ipv6_terms_[own_slot(record) - first_ipv6_slot_];
   }
   // Of an IPv6 endpoint's first four rules; of meaning if RuleKinds::needs_rests().
   [[nodiscard]] const PermitRests& rests(const BindingRecord& record) const {
-    return ipv6_rests_[slot_of(record) - first_ipv6_slot_];
+    return ipv6_rests_[own_slot(record) - first_ipv6_slot_];
   }
   // Of a record of either family.
   [[nodiscard]] IpAddr eip(Slot slot) const {

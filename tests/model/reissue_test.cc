@@ -125,5 +125,19 @@ TEST_F(Reissue, FlowsWithTheOldOwnerDoNotAdmitTheNewOne) {
             "destination_not_permitted");
 }
 
+TEST_F(Reissue, FlowsWithTheOldOwnerDoNotAdmitTheNewOneThoughOneToItMayOpen) {
+  world_.set_permit_list(peer_eip_, anything_out());
+  world_.set_permit_list(eip_, {{.name = "in", .direction = Direction::inbound},
+                                {.name = "out", .direction = Direction::outbound}});
+  EXPECT_EQ(world_.feed(left, leaving(peer_, eip_, udp, vm_port, remote_port)).fate, Fate::transmitted);
+  hand_on();
+  world_.set_permit_list(eip_, {{.name = "in", .direction = Direction::inbound},
+                                {.name = "out", .direction = Direction::outbound}});
+  const Bytes unasked = leaving(new_owner_, peer_eip_, udp, remote_port, vm_port);
+  EXPECT_EQ(world_.feed(left, unasked).reason, "destination_not_permitted");
+  EXPECT_EQ(world_.feed(left, leaving(peer_, eip_, udp, vm_port, remote_port)).fate, Fate::transmitted);
+  EXPECT_EQ(world_.feed(left, unasked).fate, Fate::transmitted) << "now it is an answer";
+}
+
 }  // namespace
 }  // namespace portcullis::testing

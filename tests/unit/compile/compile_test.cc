@@ -268,6 +268,56 @@ TEST(CompileChange, AMovedVmTakesItsBindingAlong) {
   EXPECT_EQ(image, compile(state));
 }
 
+CompiledBinding binding_of(model::Generation created, model::Generation bound, model::Generation listed) {
+  CompiledBinding binding;
+  binding.incarnation = created;
+  binding.binding_generation = bound;
+  binding.list_generation = binding.kept_from = listed;
+  return binding;
+}
+
+TEST(CompileFlowTerms, TheStampIsTheLastChange) {
+  EXPECT_EQ(flow_terms(binding_of(3, 7, 5), 0).stamp, 7u);
+  EXPECT_EQ(flow_terms(binding_of(3, 7, 8), 0).stamp, 8u);
+  EXPECT_EQ(flow_terms(binding_of(3, 3, 3), 0).stamp, 3u);
+  const auto [terms, stamp] = flow_terms(binding_of(3, 7, 5), 9);
+  EXPECT_EQ(terms, (FlowTerms{3, 7, 5, 5, 9}));
+  CompiledBinding own = binding_of(3, 7, 5);
+  own.flow_quota = 4;
+  EXPECT_EQ(flow_terms(own, 9).terms.flow_quota, 4u);
+}
+
+// However far apart the changes of an EIP lie, each is told from the one before it.
+TEST(CompileFlowTerms, WhatLiesFarBackIsStillEarlier) {
+  constexpr model::Generation long_ago = 100;
+  for (const model::Generation gap :
+       {model::Generation{1} << 29, model::Generation{1} << 30, model::Generation{1} << 31,
+        (model::Generation{1} << 31) + 5, model::Generation{1} << 32, (model::Generation{1} << 32) + 5,
+        model::Generation{1} << 40}) {
+    SCOPED_TRACE(gap);
+    const uint32_t before = flow_terms(binding_of(long_ago, long_ago, long_ago + gap), 0).stamp;
+    const auto [terms, stamp] = flow_terms(binding_of(long_ago, long_ago + gap + 1, long_ago + gap + 2), 0);
+    EXPECT_NE(stamp, before);
+    EXPECT_TRUE(FlowTerms::is_since(before, terms.incarnation)) << "an entry of the same owner";
+    EXPECT_FALSE(FlowTerms::is_since(before, terms.list_generation)) << "its list has changed";
+    EXPECT_FALSE(FlowTerms::is_since(before, terms.binding_generation)) << "its tags have";
+    EXPECT_TRUE(FlowTerms::is_since(stamp, terms.list_generation));
+  }
+}
+
+// What was judged a thousand million changes before an EIP's last one counts no more.
+TEST(CompileFlowTerms, WhatWasJudgedFarBackIsNotTakenForLater) {
+  constexpr model::Generation long_ago = 100;
+  for (const model::Generation gap : {FlowTerms::reach + model::Generation{1}, model::Generation{1} << 31,
+                                      3 * model::Generation{FlowTerms::reach} - 1}) {
+    SCOPED_TRACE(gap);
+    const uint32_t entry = flow_terms(binding_of(long_ago, long_ago, long_ago), 0).stamp;
+    const auto [terms, stamp] = flow_terms(binding_of(long_ago, long_ago, long_ago + gap), 0);
+    EXPECT_NE(stamp, entry);
+    EXPECT_FALSE(FlowTerms::is_since(entry, terms.incarnation)) << "asked first";
+  }
+}
+
 TEST(CompileChange, ARuleChangeTouchesOneBinding) {
   model::State state = one_eip();
   state.eips.at(web_eip).permit = {{.name = "a", .remote = AnyRemote{}}};

@@ -127,13 +127,6 @@ class PublisherTest : public testing::Test {
   }
   static void take_away(Update& update, uint32_t n) { update.bindings[eip_at(n)] = std::nullopt; }
 
-  static FlowTerms terms_of(const CompiledBinding& b) {
-    return {.incarnation = b.incarnation,
-            .binding_generation = b.binding_generation,
-            .list_generation = b.list_generation,
-            .kept_from = b.kept_from,
-            .flow_quota = b.flow_quota == 0 ? flow_quota : b.flow_quota};
-  }
   void expect_published(const CompiledBinding& b, PortId port) {
     const BindingRecord* record = plane.find(View::local, b.eip.v4());
     ASSERT_NE(record, nullptr);
@@ -143,11 +136,12 @@ class PublisherTest : public testing::Test {
     EXPECT_EQ(record->ipv4.dip, b.dip);
     EXPECT_EQ(record->mac, b.mac);
     EXPECT_EQ(record->link, port);
-    EXPECT_EQ(record->ipv4.terms, terms_of(b));
-    EXPECT_EQ(record->stamp, terms_of(b).latest());
+    const compile::StampedTerms stamped = compile::flow_terms(b, flow_quota);
+    EXPECT_EQ(record->ipv4.terms, stamped.terms);
+    EXPECT_EQ(record->stamp, stamped.stamp);
     const compile::CompiledRules rules = compile::compile_rules(b.permit, IpFamily::ipv4);
     EXPECT_EQ(record->rule_count, rules.size());
-    EXPECT_EQ(&plane.tables->binding.record(plane.tables->binding.slot_of(*record)), record);
+    EXPECT_EQ(&plane.tables->binding.record(plane.tables->binding.own_slot(*record)), record);
     EXPECT_EQ(record->rules, first_rules(b));
     std::set<std::pair<bool, uint32_t>> hits;
     for (const CompiledRule& rule : rules) {
@@ -171,7 +165,7 @@ class PublisherTest : public testing::Test {
     const RuleHit rule = find(record, compile::compile_rules(list, IpFamily::ipv4).at(i).rule);
     ASSERT_TRUE(rule.is_one());
     if (rule.is_inline())
-      plane.counters().slots[plane.tables->binding.slot_of(record)].rule_hits[rule.counter()].add(packets);
+      plane.counters().slots[plane.tables->binding.own_slot(record)].rule_hits[rule.counter()].add(packets);
     else
       plane.counters().chunk_hits[rule.counter()].add(packets);
   }

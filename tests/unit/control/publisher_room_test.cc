@@ -292,8 +292,8 @@ TEST_F(PublisherTest, LinksThatAreSharedOtherwiseComeInThePlaceOfTheOldOnes) {
   for (const CompiledBinding& vm : vms) {
     const BindingRecord& record = *small.find(View::local, vm.eip.v4());
     ids.push_back(record.id);
-    small.counters().slots[small.tables->binding.slot_of(record)].in_packets.add(5);
-    small.counters().slots[small.tables->binding.slot_of(record)].rule_hits[0].add(3);
+    small.counters().slots[small.tables->binding.own_slot(record)].in_packets.add(5);
+    small.counters().slots[small.tables->binding.own_slot(record)].rule_hits[0].add(3);
   }
   // Each old link is kept by one vm until both of its have left.
   publish_at({30, 40, 30, 40});

@@ -335,7 +335,7 @@ TEST_F(PublisherTest, TrafficBeginsWithTheBinding) {
   publish({binding(1)});
   const auto count = [&] {
     SlotCounters& counters =
-        plane.counters().slots[plane.tables->binding.slot_of(*plane.find(View::local, eip_at(1)))];
+        plane.counters().slots[plane.tables->binding.own_slot(*plane.find(View::local, eip_at(1)))];
     counters.in_packets.add(1);
     counters.in_bytes.add(20);
     counters.out_packets.add(3);
@@ -520,13 +520,13 @@ TEST_F(PublisherTest, ReadersSeeWholeRecordsAndNoOldOneAfterPublication) {
   };
   CompiledBinding b = marked(binding(1));
   publish({b});
-  std::atomic<uint32_t> announced = b.list_generation;
+  std::atomic<uint32_t> announced = compile::flow_terms(b, 0).stamp;
   Reader reader(plane, announced);
   while (reader.rounds == 0) std::this_thread::yield();
   for (int n = 0; n < 2000; ++n) {
     b = marked(b);
     publish({b});
-    announced.store(b.list_generation, std::memory_order_release);
+    announced.store(compile::flow_terms(b, 0).stamp, std::memory_order_release);
   }
   EXPECT_GT(reader.rounds, 2000u);
   EXPECT_EQ(reader.torn, 0u);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <set>
 #include <span>
 #include <vector>
@@ -175,16 +176,6 @@ TEST(Ipv6Index, PagesThatAreGivenUpFirstMakeRoom) {
   EXPECT_TRUE(table.find(View::edge, address("2001:db8:2::5")).is_bound());
 }
 
-TEST(FlowTerms, TheLatestIsToldAcrossTheWrap) {
-  EXPECT_EQ((FlowTerms{.incarnation = 3, .binding_generation = 7, .list_generation = 5}).latest(), 7u);
-  EXPECT_EQ((FlowTerms{.incarnation = 9, .binding_generation = 7, .list_generation = 5}).latest(), 9u);
-  EXPECT_EQ((FlowTerms{.incarnation = 3, .binding_generation = 7, .list_generation = 8}).latest(), 8u);
-  EXPECT_EQ((FlowTerms{.incarnation = UINT32_MAX - 1, .binding_generation = UINT32_MAX}).latest(), 0u);
-  EXPECT_TRUE(FlowTerms::is_since(2, 2));
-  EXPECT_TRUE(FlowTerms::is_since(1, UINT32_MAX));
-  EXPECT_FALSE(FlowTerms::is_since(UINT32_MAX, 1));
-}
-
 TEST(BindingTable, SlotsOfFamiliesAreApart) {
   BindingTable table = binding_table(1);
   std::set<Slot> slots;
@@ -192,7 +183,7 @@ TEST(BindingTable, SlotsOfFamiliesAreApart) {
   for (int n = 0; n < 4; ++n) {
     ASSERT_TRUE(table.take_slot(IpFamily::ipv6, slot));
     slots.insert(slot);
-    table.writable(slot).ipv6 = {.eip = Ipv6Addr::of(1, slot), .dip = {}};
+    std::construct_at(&table.writable(slot).ipv6, Ipv6Endpoint{.eip = Ipv6Addr::of(1, slot), .dip = {}});
   }
   EXPECT_FALSE(table.take_slot(IpFamily::ipv6, slot));
   for (int n = 0; n < 4; ++n) {

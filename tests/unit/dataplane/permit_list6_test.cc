@@ -83,9 +83,9 @@ class Listed6 : public testing::StoredList<PermitRule6> {
  public:
   Listed6(Tables& tables, const std::vector<PermitRule6>& rules)
       : StoredList(tables.permit, rules, taken_of(tables.binding)), binding_(tables.binding) {
-    put_rules(rules, record.rules, binding_.writable_rests(binding_.slot_of(record)));
+    put_rules(rules, record.rules, binding_.writable_rests(binding_.own_slot(record)));
   }
-  ~Listed6() { binding_.free_slot(binding_.slot_of(record)); }
+  ~Listed6() { binding_.free_slot(binding_.own_slot(record)); }
 
  private:
   static BindingRecord& taken_of(BindingTable& binding) {

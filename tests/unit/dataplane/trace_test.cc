@@ -106,7 +106,7 @@ TEST_F(TraceRows, OneThatPassesIsToldThroughAllStagesAndByWhichRule) {
   const PassageSide& side = trace.passage.destination();
   EXPECT_EQ(side.slot, slot_of(web));
   EXPECT_EQ(side.eip, IpAddr(web));
-  EXPECT_EQ(side.list_generation, 1u);
+  EXPECT_EQ(side.stamp, tables_->binding.record(slot_of(web)).stamp);
   EXPECT_TRUE(side.is_asked && side.permits && side.hit.is_inline());
   EXPECT_EQ(side.hit.counter(), 0u) << "http, the first";
   end(session);

@@ -85,8 +85,8 @@ TEST_F(Api, CountersAreThoseOfTheWorkers) {
   gap.turn(began + 161 * hz);
   const BindingRecord* record = plane_.find(View::local, Ipv4Addr::of(203, 0, 113, 1));
   ASSERT_NE(record, nullptr);
-  counters.slots[plane_.tables->binding.slot_of(*record)].in_packets.add(5);
-  counters.slots[plane_.tables->binding.slot_of(*record)].in_bytes.add(500);
+  counters.slots[plane_.tables->binding.own_slot(*record)].in_packets.add(5);
+  counters.slots[plane_.tables->binding.own_slot(*record)].in_bytes.add(500);
   plane_.open_flows(record->id, 4);
   FlowTable6& flows6 = plane_.worker->state().flows6;
   ASSERT_NE(flows6.insert({.key = {.local = record->id}, .expires_ms = now_ms}, 0, 0), FlowTable6::none);
