@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "control/model/model.h"
 #include "src/net/headers.h"
@@ -50,7 +51,7 @@ CompiledBinding binding_with(std::vector<model::PermitRule> permit) {
 
 std::vector<PermitRule> rules_of(std::vector<model::PermitRule> permit) {
   std::vector<PermitRule> rules;
-  const model::PermitList list = permit;
+  const model::PermitList list = std::move(permit);
   for (const CompiledRule& compiled : compile_rules(list, IpFamily::ipv4)) rules.push_back(compiled.rule);
   return rules;
 }

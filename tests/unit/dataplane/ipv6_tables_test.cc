@@ -98,6 +98,7 @@ void expect_bound(const BindingTable& table, const char* text, Slot slot) {
 }
 Expected<void> set_local(BindingTable& table, const std::vector<const char*>& prefixes) {
   std::vector<Ipv6PoolUse> uses;
+  uses.reserve(prefixes.size());
   for (const char* text : prefixes) uses.push_back({prefix6(text), IndexEntry::local});
   auto set = table.set_ipv6_pools(uses);
   table.release_unlinked_pages();
