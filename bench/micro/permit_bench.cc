@@ -16,6 +16,7 @@
 #include <random>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "bench/micro/micro.h"

@@ -62,8 +62,7 @@ Standing standing_of(const Tables& tables, const PassageSide& said) {
                                             : bindings.find(portcullis::View::local, said.eip.v6());
   if (!entry.is_bound()) return {};
   const bool is_same_eip = FlowTerms::is_since(said.stamp, bindings.terms(entry.slot()).incarnation);
-  return {is_same_eip,
-          is_same_eip && entry.slot() == said.slot && bindings.record(entry.slot()).stamp == said.stamp};
+  return {is_same_eip, entry.slot() == said.slot && bindings.record(entry.slot()).stamp == said.stamp};
 }
 
 void tell_way(const View& view, const PassageSide& said, const model::Eip& eip, bool is_same_list,

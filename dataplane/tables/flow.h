@@ -127,11 +127,11 @@ struct alignas(64) BasicFlowEntry {
   [[no_unique_address]] std::conditional_t<std::is_same_v<Tuple, SideTuple>, BindingId, InKey> owned_by{};
   TenantNumber tenant = 0;    // the owner's, while the entry lives
   uint32_t owner_stamp = 0;   // BindingRecord::stamp when last judged
-  uint32_t remote_stamp = 0;  // the same of the remote; 0: it was no endpoint of this gateway
+  uint32_t remote_stamp = 0;  // the same of the remote, if it was an endpoint of this gateway
   FlowState state = FlowState::none;
   Direction opened = Direction::outbound;
-  uint8_t icmp_code = 0;  // of the query that opened it, to judge it again
-  bool remote_is_endpoint = false;
+  uint8_t icmp_code = 0;            // of the query that opened it, to judge it again
+  bool remote_is_endpoint = false;  // a stamp may be any number, so none says this
 
   [[nodiscard]] BindingId owner() const {
     if constexpr (std::is_same_v<Tuple, SideTuple>)
