@@ -1,10 +1,11 @@
-// What a worker owns, and the one function that drops.
+// What a worker owns, and the functions that drop.
 #pragma once
 
 #include <rte_mbuf.h>
 #include <rte_meter.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -105,6 +106,26 @@ inline void lose(Burst& burst, WorkerState& worker, uint32_t i, Drop reason) {
   if (worker.shows_drops) return show_and_drop(burst, worker, i, reason);
   count_loss(burst, worker, i, reason);
   rte_pktmbuf_free(burst.mbuf[i]);
+}
+
+// The same of several, for one reason. Buffers of one pool go back together: one by one, each waits for the
+// number of free ones that the one before it wrote.
+[[gnu::noinline]] inline void drop_all(Burst& burst, WorkerState& worker, uint64_t packets, Drop reason) {
+  if (packets == 0) return;
+  if (worker.shows_drops) [[unlikely]]
+    return for_each_packet(packets, [&](uint32_t i) { show_and_drop(burst, worker, i, reason); });
+  worker.counters.dropped[static_cast<size_t>(reason)].add(static_cast<uint64_t>(std::popcount(packets)));
+  burst.live &= ~packets;
+  rte_mempool* const pool = burst.mbuf[std::countr_zero(packets)]->pool;
+  void* free_ones[burst_size];
+  uint32_t count = 0;
+  for_each_packet(packets, [&](uint32_t i) {
+    rte_mbuf* const mbuf = burst.mbuf[i];
+    if (mbuf->next != nullptr || mbuf->pool != pool) [[unlikely]]
+      return rte_pktmbuf_free(mbuf);
+    if (rte_pktmbuf_prefree_seg(mbuf) != nullptr) free_ones[count++] = mbuf;
+  });
+  rte_mempool_put_bulk(pool, free_ones, count);
 }
 
 }  // namespace portcullis

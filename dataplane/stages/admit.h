@@ -48,17 +48,22 @@ struct Admit {
                                       tables.tenants, flows);
     AdmitEntries::find<Group, Family>(burst.entering, family, burst.destination, burst.source, burst.now_ms,
                                       tables.tenants, flows);
-    for_each_packet(source_needs_entry, [&](uint32_t i) {
-      if (!AdmitEntries::permit<Group, Family, Direction::outbound>(burst, i, tables, worker))
-        drop(burst, worker, i, Drop::source_not_permitted);
-    });
-    for_each_packet(destination_needs_entry & burst.live, [&](uint32_t i) {
-      if (!AdmitEntries::permit<Group, Family, Direction::inbound>(burst, i, tables, worker))
-        drop(burst, worker, i, Drop::destination_not_permitted);
-    });
+    drop_without_entry<Group, Family, Direction::outbound>(burst, source_needs_entry, tables, worker);
+    drop_without_entry<Group, Family, Direction::inbound>(burst, destination_needs_entry & burst.live, tables,
+                                                          worker);
   }
 
  private:
+  template <typename Group, typename Family, Direction direction>
+  static void drop_without_entry(Burst& burst, uint64_t packets, const Tables& tables, WorkerState& worker) {
+    uint64_t refused = 0;
+    for_each_packet(packets, [&](uint32_t i) {
+      refused |= uint64_t{!AdmitEntries::permit<Group, Family, direction>(burst, i, tables, worker)} << i;
+    });
+    drop_all(burst, worker, refused,
+             direction == Direction::outbound ? Drop::source_not_permitted : Drop::destination_not_permitted);
+  }
+
   // Every packet that has a side of this direction. Returns those that none of its rules lets pass.
   template <typename Group, typename Family, Direction direction>
   static uint64_t ask_lists(Burst& burst, const Tables& tables, const WorkerState& worker) {

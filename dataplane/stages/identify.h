@@ -77,12 +77,19 @@ struct Identify {
   // The destinations of packets from the uplink.
   template <typename Family>
   static void reach(Burst& burst, const Places& places, const Tables& tables, WorkerState& worker) {
+    uint64_t unbound = 0;
+    uint64_t not_ours = 0;
     for_each_packet(live_of<Family>(burst), [&](uint32_t i) {
       const IndexEntry to = BindingTable::load(places.of[i]);
-      if (!to.is_bound()) return drop(burst, worker, i, to.in_local_pool() ? Drop::unbound : Drop::not_ours);
+      if (!to.is_bound()) {
+        (to.in_local_pool() ? unbound : not_ours) |= uint64_t{1} << i;
+        return;
+      }
       burst.source[i] = nullptr;
       burst.destination[i] = prefetched(to.slot(), tables, worker);
     });
+    drop_all(burst, worker, unbound, Drop::unbound);
+    drop_all(burst, worker, not_ours, Drop::not_ours);
     burst.has_destination |= live_of<Family>(burst);
   }
 

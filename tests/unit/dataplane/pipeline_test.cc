@@ -565,6 +565,50 @@ TEST_F(PipelineRows, AFullPortHoldsThenDropsByName) {
   EXPECT_EQ(worker_->counters().held.get(), 0u);
 }
 
+// What is dropped for one reason in one burst goes back together: buffers that are whole, in several pieces,
+// held by others, clones of others' and of another pool.
+TEST_F(PipelineRows, BuffersOfEveryKindGoBackWhenTheyAreDroppedTogether) {
+  testing::FramePool other("rows-other", 63);
+  Packet nobody = from_client();
+  nobody.destination = free_address;
+  Packet closed = from_client();
+  closed.destination_port = 81;
+  const std::vector<Bytes> frames = {build(nobody), build(closed)};
+  const testing::FramePool& pool = ports().pool;
+  for (const bool begins_with_other : {false, true}) {
+    std::vector<rte_mbuf*> held;
+    const auto feed = [&](rte_mbuf* packet) { ASSERT_TRUE(uplink().feed(packet)); };
+    for (const Bytes& frame : frames) {
+      if (begins_with_other) feed(other.make(frame));
+      for (int n = 0; n < 3; ++n) {
+        feed(pool.make(frame));
+        feed(pool.make(frame, /*first_segment=*/60));
+        rte_mbuf* const shared = pool.make(frame);
+        rte_mbuf_refcnt_update(shared, 1);
+        held.push_back(shared);
+        feed(shared);
+        rte_mbuf* const original = pool.make(frame);
+        held.push_back(original);
+        feed(rte_pktmbuf_clone(original, pool.get()));
+        feed(other.make(frame));
+      }
+    }
+    before_ = take();
+    worker_->poll(now_ms_);
+    const int64_t of_each = begins_with_other ? 16 : 15;
+    EXPECT_EQ(take().since(before_), (Moved{{"received " + std::to_string(uplink().id()), 2 * of_each},
+                                            {"drop unbound", of_each},
+                                            {"drop destination_not_permitted", of_each}}));
+    EXPECT_EQ(other.in_use(), 0u);
+    EXPECT_EQ(pool.in_use(), held.size());
+    for (rte_mbuf* const packet : held) {
+      EXPECT_EQ(rte_mbuf_refcnt_read(packet), 1);
+      EXPECT_EQ(packet->next, nullptr);
+      rte_pktmbuf_free(packet);
+    }
+  }
+}
+
 TEST_F(PipelineRows, AFullBucketRefusesByName) {
   // 64 entries in four buckets, a list without a quota in the way: fill until one refuses.
   compile::Image all = image();
