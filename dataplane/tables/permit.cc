@@ -39,7 +39,7 @@ class ChunkWriter {
       header->root[f] = write_family(list, families[n]).raw();
       if (families[n].members.size() > 1) header->by_port |= 1u << f;
     }
-    write_intervals(list.cuts, chunks_[place_.first].header);
+    write_intervals(list, chunks_[place_.first].header);
   }
 
  private:
@@ -105,18 +105,20 @@ class ChunkWriter {
   }
 
   // The tree from an address to its interval, into the first header.
-  void write_intervals(std::span<const Uint128> cuts, PermitHeader& first) {
+  void write_intervals(const PermitShapes& list, PermitHeader& first) {
     struct Below {
       Uint128 from;
       uint32_t chunk;
     };
     std::vector<Below> level;
-    for (size_t n = 0; n < cuts.size(); n += permit_interval_cuts) {
+    const size_t cuts = list.cuts.size();
+    for (size_t n = 0; n < cuts; n += permit_interval_cuts) {
       PermitIntervalNode node = empty_interval_node();
-      std::ranges::copy(cuts.subspan(n, std::min<size_t>(cuts.size() - n, node.cut.size())),
-                        node.cut.begin());
-      node.value[0] = static_cast<uint32_t>(n);
-      level.push_back({cuts[n], put(node)});
+      for (size_t cut = 0; cut < node.high.size() && n + cut < cuts; ++cut)
+        set_cut(node, cut, list.cuts[n + cut]);
+      for (size_t part = 0; part < node.value.size(); ++part)
+        node.value[part] = list.intervals[std::min(n + part, cuts)].raw();
+      level.push_back({list.cuts[n], put(node)});
     }
     for (; level.size() > 1; ++first.interval_levels) {
       std::vector<Below> above;
@@ -125,19 +127,28 @@ class ChunkWriter {
         for (size_t child = 0; child < node.value.size(); ++child)
           node.value[child] = level[std::min(n + child, level.size() - 1)].chunk;
         for (size_t child = 1; child < node.value.size() && n + child < level.size(); ++child)
-          node.cut[child - 1] = level[n + child].from;
+          set_cut(node, child - 1, level[n + child].from);
         above.push_back({level[n].from, put(node)});
       }
       level = std::move(above);
     }
-    if (level.empty()) return;
+    if (level.empty()) {
+      first.intervals = list.intervals.empty() ? 0 : list.intervals.front().raw();
+      return;
+    }
     first.intervals = level.front().chunk;
     ++first.interval_levels;
   }
 
+  static void set_cut(PermitIntervalNode& node, size_t cut, Uint128 address) {
+    node.high[cut] = static_cast<uint64_t>(address >> 64);
+    node.low[cut] = static_cast<uint64_t>(address);
+  }
+
   static PermitIntervalNode empty_interval_node() {
     PermitIntervalNode node{};
-    node.cut.fill(~Uint128{0});
+    node.high.fill(UINT64_MAX);
+    node.low.fill(UINT64_MAX);
     return node;
   }
 

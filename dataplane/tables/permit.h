@@ -11,6 +11,7 @@
 
 #include "dataplane/tables/memory.h"
 #include "dataplane/tables/permit_chunk.h"
+#include "dataplane/tables/permit_interval.h"
 #include "dataplane/tables/permit_quad.h"
 #include "dataplane/tables/permit_rule.h"
 #include "dataplane/tables/permit_tree.h"
@@ -61,7 +62,10 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] PermitVerdict find_in_families(uint32_t first, const PermitQuery6& query,
                                                const TagSetTable& tags) const {
-    return find_by_key<Group>(first, query, interval_of(first, query.whole), tags);
+    const PermitInterval interval = interval_of<Group>(first, query.whole);
+    // Most senders of a flood are where no rule is; a remote with tags may be named by them.
+    if (!interval.is_covered() && query.remote_tags == empty_tag_set) return {};
+    return find_by_key<Group>(first, query, interval.number(), tags);
   }
 
   // --- control only ---
@@ -78,8 +82,9 @@ class PermitTable {
   template <typename Group>
   [[nodiscard]] PermitVerdict find_by_key(uint32_t first, const PermitQuery& query, uint32_t remote,
                                           const TagSetTable& tags) const;
-  // The number of the interval, of the list whose first header is chunk `first`, that has the address.
-  [[nodiscard]] uint32_t interval_of(uint32_t first, const Ipv6Addr& address) const;
+  // The interval, of the list whose first header is chunk `first`, that has the address.
+  template <typename Group>
+  [[nodiscard]] PermitInterval interval_of(uint32_t first, const Ipv6Addr& address) const;
   // What a tree says of `key`: of a remote, a tag, or a port. Before the first boundary, that no rule does.
   template <typename Group>
   [[nodiscard]] uint32_t find_in_tree(PermitNodeRef root, uint32_t key) const;
@@ -148,16 +153,16 @@ inline PermitNodeRef PermitTable::find_shape(const PermitHeader& header, uint32_
   return PermitNodeRef(find_in_tree<Group>(PermitNodeRef(header.root[f]), port));
 }
 
-inline uint32_t PermitTable::interval_of(uint32_t first, const Ipv6Addr& address) const {
+template <typename Group>
+inline PermitInterval PermitTable::interval_of(uint32_t first, const Ipv6Addr& address) const {
   const PermitHeader& header = chunks_[first].header;
-  const Uint128 wanted = wide(address);
   uint32_t found = header.intervals;
   for (uint32_t level = header.interval_levels; level != 0; --level) {
     const PermitIntervalNode& node = chunks_[found].interval;
-    const uint32_t count = cuts_up_to(node, wanted);
-    found = level == 1 ? node.value[0] + count : node.value[count];
+    __builtin_prefetch(&node.value[0]);  // one of them is read once the cuts are compared
+    found = node.value[cuts_up_to(Group{}, node, address)];
   }
-  return found;
+  return PermitInterval(found);
 }
 
 template <typename Group>

@@ -24,7 +24,9 @@ struct PermitBoundary {
 struct PermitShapes {
   std::vector<PermitShape> shapes;
   std::vector<std::vector<PermitBoundary>> boundaries;
-  std::vector<Uint128> cuts;  // of IPv6 addresses, ascending, above ::; interval i begins at cut i - 1
+  // Of IPv6 addresses, ascending, above ::; interval i begins at cut i - 1, the first at ::.
+  std::vector<Uint128> cuts;
+  std::vector<PermitInterval> intervals;
 };
 
 [[nodiscard]] PermitShapes permit_shapes_of(std::span<const PermitRule> rules);

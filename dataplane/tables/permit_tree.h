@@ -79,7 +79,7 @@ struct alignas(64) PermitHeader {
   uint32_t next;        // chunk of the header of further families, or no_permit_chunk
   uint32_t by_port;     // bit f: the root of family f is asked for the port first
   // In the first header of an IPv6 list: the root of the tree from an address to its interval
-  // (permit_interval.h), a chunk, and how many levels it has; without any all addresses are in interval 0.
+  // (permit_interval.h), a chunk, and how many levels it has; without any the one interval itself.
   uint32_t intervals;
   uint32_t interval_levels;
   uint32_t zero[4];

@@ -47,6 +47,9 @@ inline __mmask8 no_common_bit128_32(simde__m128i a, simde__m128i b) {
 #define _mm512_load_si512 simde_mm512_load_si512
 #define _mm512_set1_epi16 simde_mm512_set1_epi16
 #define _mm512_set1_epi32 simde_mm512_set1_epi32
+#define _mm512_set1_epi64 simde_mm512_set1_epi64
+#define _mm512_cmpge_epu64_mask simde_mm512_cmpge_epu64_mask
+#define _mm256_cmpge_epu64_mask simde_mm256_cmpge_epu64_mask
 #define _mm512_cmple_epu32_mask simde_mm512_cmple_epu32_mask
 #define _mm512_cmpeq_epi16_mask portcullis::emulated::equal512_16
 #define _mm256_cmpeq_epi16_mask portcullis::emulated::equal256_16

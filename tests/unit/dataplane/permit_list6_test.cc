@@ -197,6 +197,34 @@ TEST_P(PermitList6On, EveryIntervalIsFoundWhateverTheTree) {
     }
 }
 
+// What is in no rule's remote is known by its interval: nested prefixes count until the outer one ends, and
+// tags cover none.
+TEST(PermitShapes6, IntervalsAreCoveredWhereSomeRuleIs) {
+  const auto rule = [](const char* prefix) {
+    return PermitRule6{{.protocol = 6}, *Ipv6Prefix::parse(prefix)};
+  };
+  PermitRule6 tag{{.protocol = 6}, Ipv6Prefix()};
+  tag.match.flags |= PermitRule::remote_tag;
+  tag.match.remote = 3;
+  const auto covered = [](std::vector<PermitRule6> rules) {
+    std::string text;
+    const PermitShapes list = permit_shapes_of(rules);
+    EXPECT_EQ(list.intervals.size(), list.cuts.size() + 1);
+    for (uint32_t n = 0; n < list.intervals.size(); ++n) {
+      EXPECT_EQ(list.intervals[n].number(), n);
+      text += list.intervals[n].is_covered() ? 'x' : '.';
+    }
+    return text;
+  };
+  EXPECT_EQ(covered({tag}), ".");
+  EXPECT_EQ(covered({tag, rule("::/0")}), "x");
+  EXPECT_EQ(covered({rule("2001:db8::/32"), tag}), ".x.");
+  EXPECT_EQ(covered({rule("2001:db8:1::/48"), rule("2001:db8::/32")}), ".xxx.");
+  EXPECT_EQ(covered({rule("2001:db8::/48"), rule("2001:db8::/32"), rule("2001:db8::/48")}), ".xx.");
+  EXPECT_EQ(covered({rule("::/1"), rule("c000::/2")}), "x.x");
+  EXPECT_EQ(covered({rule("ffff::/16"), rule("::/0"), rule("::/128")}), "xxx");
+}
+
 // Without a prefix there is no cut: all addresses are alike.
 TEST_P(PermitList6On, AListOfTagsAndAnyHasNoIntervals) {
   std::vector<PermitRule6> rules;
@@ -211,6 +239,24 @@ TEST_P(PermitList6On, AListOfTagsAndAnyHasNoIntervals) {
   EXPECT_TRUE(permit_shapes_of(rules).cuts.empty());
   const Listed6 list(*tables_, rules);
   EXPECT_GT(ask(list, 2000), 500u);
+}
+
+// An endpoint that a rule names by its tag is found wherever its address is.
+TEST_P(PermitList6On, ATagIsFoundWhereNoPrefixIs) {
+  std::vector<PermitRule6> rules;
+  for (uint32_t n = 1; n <= 2 * plain_ipv6_permit_rules; ++n)
+    rules.push_back({{.protocol = 6}, Ipv6Prefix(address_at(Uint128{n} << 100), 28)});
+  PermitRule6 tag{{.protocol = 6}, Ipv6Prefix()};
+  tag.match.flags |= PermitRule::remote_tag;
+  tag.match.remote = 3;
+  rules.push_back(tag);
+  const TagSetId tagged = *tables_->tags.store(std::vector<TagId>{3});
+  const TagSetId other = *tables_->tags.store(std::vector<TagId>{4});
+  const Listed6 list(*tables_, rules);
+  for (const TagSetId tags : {tagged, other, empty_tag_set})
+    EXPECT_EQ(
+        expect_as_defined(list, PermitQuery6::of(Direction::inbound, 6, 1, 1, address_at(highest), tags)),
+        tags == tagged);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, PermitList6On, ::testing::ValuesIn(all_isas),
