@@ -376,7 +376,7 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                links: bool = False, vhost: bool = False, metrics: bool = False, workers: int = 1, queues: int = 1,
+                links: bool = False, vhost: bool = False, metrics: bool = False, workers: int = 1, queues: int = 1, frames: int = 0,
                 denied_log: int = 0,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
@@ -386,9 +386,9 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
     gateway6 = f'addresses: "{GATEWAY6}/64"' if ipv6 else ""
     pool6 = f'pools {{ name: "public6" prefix: "{POOL6}" }}' if ipv6 else ""
     tunnel = f'tunnel {{ addresses: ["{TUNNEL_END}/25", "{TUNNEL_END6}/64"] }}' if links else ""
-    several = f",qpairs={queues}" if queues > 1 else ""
+    rings = (f",qpairs={queues}" if queues > 1 else "") + (f",framecnt={frames}" if frames else "")
     ports = "\n".join(
-        f'ports {{ name: "{name}" device: "{driver}{number},iface={name}{several}" queues: {queues} role: ENDPOINT'
+        f'ports {{ name: "{name}" device: "{driver}{number},iface={name}{rings}" queues: {queues} role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} {tunnel if name == LINK_PORT else ""} }}'
         for number, name in enumerate(endpoint_ports, start=1))
     if vhost:
@@ -398,7 +398,7 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
     return f"""\
 eal {{ no_huge: true memory_mb: 512 file_prefix: "{file_prefix}" main_core: 0 }}
 ports {{
-  name: "uplink" device: "{driver}0,iface=uplink{several}" queues: {queues} role: UPLINK
+  name: "uplink" device: "{driver}0,iface=uplink{rings}" queues: {queues} role: UPLINK
   next_hop {{ address: "{CLIENT}" {next_hop_mac} }} {uplink6} proxy_arp: true
 }}
 {ports}

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from scapy.layers.inet import (ICMP, IP, TCP, UDP, IPOption, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert,
                                IPOption_SSRR)
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
 from frames import assert_checksums, inward, marker, outward
@@ -74,9 +74,18 @@ def broken_checksum(packet):
     return whole
 
 
+def tagged(packet):
+    packet = packet.copy()
+    content = packet[IP]
+    packet.remove_payload()
+    packet.type = 0x8100
+    return packet / Dot1Q(vlan=100) / content
+
+
 # (what is wrong, the drop's name, the change to a good datagram); judged alike on every port.
 MALFORMED = [
     ("EtherType IPv6 alone", "ip_version", changed(Ether, type=0x86DD)),
+    ("VLAN tag", "unknown_ether_type", tagged),
     ("EtherType of a loop test", "unknown_ether_type", changed(Ether, type=0x9000)),
     ("another host's MAC", "wrong_destination_mac", changed(Ether, dst="02:00:00:99:99:99")),
     ("broadcast MAC", "wrong_destination_mac", changed(Ether, dst="ff:ff:ff:ff:ff:ff")),

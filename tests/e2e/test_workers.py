@@ -1,14 +1,17 @@
 """Two workers, and ports with one queue each: what one receives, the other may own, and a third port's transmitter
 sends. The allow and the deny of every kind of traffic that hosts make, as with one worker."""
 
+import contextlib
+
 import pytest
 
 from lab import CLIENT, CLIENT6, CLIENT_ALIASES
 from programs import (assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, curl, iperf, iperf_running,
                       iperf_server, ping, udp_echo, web_server)
+from test_move import PORT, Stream, assert_follows, move
 from test_revocation import assert_flows, assert_silence
 
-LAB = {"ipv6": True, "links": True, "workers": 2}
+LAB = {"ipv6": True, "links": True, "workers": 2, "frames": 4096}
 
 
 def handed_over(lab) -> list[int]:
@@ -59,8 +62,8 @@ def test_both_workers_own_and_hand_over(lab, tenant):
     assert all(now > then for now, then in zip(handed_over(lab), before, strict=True))
 
 
-def test_bulk_loses_and_reorders_nothing(lab, tenant):
-    """Between two endpoints, and from outside; TCP would tell of reordering by retransmitting."""
+def test_bulk(lab, tenant):
+    """Between two endpoints, and from outside, both ways."""
     web, app = tenant.endpoint("web"), tenant.endpoint("app")
     web.permit("out tcp to any port 5201", "in tcp 5201 from any")
     app.permit("in tcp 5201 from any")
@@ -71,13 +74,57 @@ def test_bulk_loses_and_reorders_nothing(lab, tenant):
             assert report["sum_received"]["bytes"] > 1_000_000
 
 
-def test_datagrams_keep_their_order(lab, tenant):
-    web = tenant.endpoint("web")
-    web.permit("in udp 5201 from any", "in tcp 5201 from any")
-    with iperf_server(web.host):
-        report = iperf(lab.client, web.address, "--udp", "--bitrate", "20M", "--length", "500", seconds=1)
+def assert_ordered(receiver, address: str) -> None:
+    """The receiver asks for datagrams and counts: a sender knows nothing of their order."""
+    report = iperf(receiver, address, "--udp", "--reverse", "--bitrate", "40M", "--length", "500", seconds=1)
     streams = [stream["udp"] for stream in report["end"]["streams"]]
-    assert streams and all(stream["out_of_order"] == 0 for stream in streams)
+    assert streams
+    for stream in streams:
+        assert not stream["sender"] and stream["packets"] > 5000
+        assert stream["out_of_order"] == 0
+
+
+def test_datagrams_keep_their_order(lab, tenant):
+    """Inward, outward, and from one endpoint to another."""
+    web, app = tenant.endpoint("web"), tenant.endpoint("app")
+    web.permit("in udp 5201 from any", "in tcp 5201 from any", "out udp to any port 5201", "out tcp to any port 5201")
+    app.permit("in udp 5201 from any", "in tcp 5201 from any")
+    with iperf_server(web.host), iperf_server(lab.client), iperf_server(app.host):
+        assert_ordered(web.host, CLIENT)
+        assert_ordered(lab.client, web.address)
+        assert_ordered(web.host, app.address)
+
+
+@pytest.mark.parametrize("target", ["app", "geneve", "vxlan"])
+def test_a_vm_moves_under_traffic(lab, tenant, target):
+    """Of three senders at once, whose packets are of both workers: after the reply all arrive where the vm is, and
+    none where it was."""
+    web = tenant.endpoint("web")
+    web.permit(f"in udp {PORT} from any")
+    old, new = lab.vms["web"], lab.vms[target]
+    if new.link:
+        new.run("ip", "address", "add", f"{web.host.address}/32", "dev", "eth0", check=True)
+    sources = (CLIENT, *CLIENT_ALIASES)
+    try:
+        with contextlib.ExitStack() as stack:
+            for host in (old, new):
+                stack.enter_context(host.udp(PORT))
+            watch = stack.enter_context(lab.watch())
+            streams = [stack.enter_context(Stream(source, of=len(sources)).running(lab.client, web.address))
+                       for source in sources]
+            for source, destination in ((old, new), (new, old)):
+                for stream in streams:
+                    stream.wait_for(200)
+                move(lab, destination)
+                replied = [stream.sent + 1 for stream in streams]
+                for stream in streams:
+                    stream.wait_for(200)
+                until = [stream.sent for stream in streams]
+                for stream, first, last in zip(streams, replied, until, strict=True):
+                    assert_follows(watch, stream, first, last, source, destination)
+    finally:
+        if new.link:
+            new.run("ip", "address", "del", f"{web.host.address}/32", "dev", "eth0")
 
 
 def test_a_reply_comes_back_through_its_entry(lab, tenant):
