@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/spread.h"
+#include "dataplane/ports/receive_scaling.h"
 
 namespace portcullis {
 namespace {
@@ -110,19 +110,14 @@ Expected<void> EthPort::configure(const EthPortConfig& config, rte_mempool* pool
   transmit_queues_ = std::min(config.queues, info.max_tx_queues);
   rte_eth_conf conf{};
   conf.rxmode.mtu = config.mtu != 0 ? config.mtu : mtu();
-  std::vector<uint8_t> key(info.hash_key_size);
-  if (receive_queues_ > 1 && info.flow_type_rss_offloads != 0) {
+  ReceiveScaling scaling;
+  if (receive_queues_ > 1) scaling = ReceiveScaling::of(info, config.remote_is_source, config.has_tunnels);
+  if (scaling.fields != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    const uint64_t only = config.remote_is_source ? RTE_ETH_RSS_L3_SRC_ONLY : RTE_ETH_RSS_L3_DST_ONLY;
-    spreads_by_remote_ = !config.has_tunnels && (info.flow_type_rss_offloads & only) != 0;
-    const uint64_t fields = spreads_by_remote_
-                                ? RTE_ETH_RSS_IP | only
-                                : RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
-    conf.rx_adv_conf.rss_conf.rss_hf = fields & info.flow_type_rss_offloads;
-    for (size_t i = 0; i < key.size(); ++i)
-      key[i] = static_cast<uint8_t>(i % 2 == 0 ? spread_key_word >> 8 : spread_key_word & 0xff);
-    if (!key.empty()) conf.rx_adv_conf.rss_conf.rss_key = key.data();
-    conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+    conf.rx_adv_conf.rss_conf.rss_hf = scaling.fields;
+    if (!scaling.key.empty()) conf.rx_adv_conf.rss_conf.rss_key = scaling.key.data();
+    conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<uint8_t>(scaling.key.size());
+    spreads_by_remote_ = scaling.is_by_remote;
   }
   if (const int error = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); error != 0)
     return failure("refuses " + std::to_string(receive_queues_) + " receive and " +
@@ -151,18 +146,10 @@ Expected<void> EthPort::set_up_queues(const EthPortConfig& config, rte_mempool* 
   return {};
 }
 
-// To the queue of the worker that owns what has this hash: the queue of its number, if each has one.
 Expected<void> EthPort::set_redirection() const {
   rte_eth_dev_info info{};
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0 || info.reta_size == 0) return {};
-  std::vector<rte_eth_rss_reta_entry64> table((info.reta_size + RTE_ETH_RETA_GROUP_SIZE - 1) /
-                                              RTE_ETH_RETA_GROUP_SIZE);
-  for (uint16_t i = 0; i < info.reta_size; ++i) {
-    rte_eth_rss_reta_entry64& group = table[i / RTE_ETH_RETA_GROUP_SIZE];
-    group.mask |= uint64_t{1} << i % RTE_ETH_RETA_GROUP_SIZE;
-    group.reta[i % RTE_ETH_RETA_GROUP_SIZE] =
-        static_cast<uint16_t>(Spread::worker_of_bucket(i % Spread::buckets, receive_queues_));
-  }
+  std::vector<rte_eth_rss_reta_entry64> table = redirection_of(info.reta_size, receive_queues_);
   const int error = rte_eth_dev_rss_reta_update(id_, table.data(), info.reta_size);
   if (error != 0 && error != -ENOTSUP) return failure("refuses its redirection table", error);
   return {};
