@@ -3,8 +3,8 @@
 // run ends badly when the two differ or a sanitizer speaks up; and at its end when a buffer was lost.
 //
 // With PORTCULLIS_FUZZ_JUDGES=1 also when the inputs have shown too little: fewer than a fifth of their
-// frames passed, or a stage that can refuse has refused none. That is for a corpus (-runs=0), not for what is
-// tried.
+// frames passed, or a stage that can refuse has refused none, or neither worker has handed over to the other.
+// That is for a corpus (-runs=0), not for what is tried.
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,7 +53,9 @@ int judge(const reference::Counts& counts) {
     received += port.received_packets;
     transmitted += port.transmitted_packets;
   }
-  std::printf("frames: %lu received, %lu transmitted\n", received, transmitted);
+  const uint64_t handed_over =
+      world().gateway().total([](const WorkerCounters& counters) { return counters.handed_over.get(); });
+  std::printf("frames: %lu received, %lu transmitted, %lu handed over\n", received, transmitted, handed_over);
   for (const auto& [reason, count] : counts.dropped)
     std::printf("frames: %-26s %lu\n", reason.c_str(), count);
   const char* wanted = std::getenv("PORTCULLIS_FUZZ_JUDGES");
@@ -67,7 +69,7 @@ int judge(const reference::Counts& counts) {
   for (const char* stage : {"hand_over", "transmit"}) silent.erase(stage);  // their queues take all
   for (const std::string_view stage : silent)
     std::printf("frames: stage %s has refused nothing\n", std::string(stage).c_str());
-  return enough && silent.empty() ? 0 : 1;
+  return enough && silent.empty() && handed_over != 0 ? 0 : 1;
 }
 
 void at_end() {
