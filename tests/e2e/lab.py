@@ -109,7 +109,7 @@ SHARED_PORTS = {"ep-db"}
 # and vms behind it. Two are on VXLAN devices of Linux, the others on ends of links in user space (link_peer.py), for
 # this kernel need have neither VLAN nor Geneve devices. All have one private address.
 LINK_PORT = "ep-link"
-LINK_DIP = "10.0.0.9"
+LINK_DIP, LINK_DIP6 = "10.0.0.9", "fd00::9"
 TUNNEL_END, TUNNEL_END6 = "192.0.2.129", "2001:db8:7::1"
 HYPERVISOR, HYPERVISOR6 = "192.0.2.130", "2001:db8:7::9"
 LINKED_VMS = {
@@ -121,10 +121,27 @@ LINKED_VMS = {
 }
 
 
-# Of a laboratory that has a vhost-user port (`vhost: True`): a vm on a virtio device, as a hypervisor gives one.
-# The device is DPDK's virtio-user in a testpmd, which passes frames on, as they are, to the host's eth0.
-VHOST_PORT = "ep-vhost"
-VHOST_VM = ("guest", "10.0.0.8", "02:00:00:00:05:08")
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """A vm at a port of another kind, which `lab.start_guest()` connects."""
+
+    port: str
+    address: str
+    mac: str
+    device: str  # of the gateway's port
+    peer: str    # what DPDK's testpmd has of it, which passes frames on, as they are, to the host's eth0; "": a bridge
+
+
+# Of a laboratory that has guests, too (`guests: ("vhost", ...)`). {}: the laboratory's directory.
+GUESTS = {
+    # A virtio device, as a hypervisor gives one: DPDK's virtio-user.
+    "vhost": Guest("ep-vhost", "10.0.0.8", "02:00:00:00:05:08", "net_vhost0,iface={}/vhost.sock",
+                   "net_virtio_user0,path={}/vhost.sock"),
+    "memif": Guest("ep-memif", "10.0.0.6", "02:00:00:00:05:06",
+                   "net_memif0,role=server,socket={}/memif.sock,socket-abstract=no",
+                   "net_memif0,role=client,socket={}/memif.sock,socket-abstract=no"),
+    "tap": Guest("ep-tap", "10.0.0.7", "02:00:00:00:05:07", "net_tap0,iface=ep-tap", ""),
+}
 
 
 class Watch:
@@ -213,20 +230,27 @@ class Lab(Nest):
         raise AssertionError(f"{into} packets came in, but {out} are accounted for: {sums}")
 
     def host_behind_client(self, name: str, address: str, router: str, mtu: int) -> Host:
-        """A further outside host, to which the client is the router. `mtu`: of the link between them, of which the
-        host's TCP says nothing to its peers."""
+        """A further outside host, to which the client is the router, of either family. `mtu`: of the link between
+        them, of which the host's TCP says nothing to its peers."""
         host = self._host(name, "uplink", address, "02:00:00:00:00:03")
         client = self.client.namespace
         self._link(host.namespace, "eth0", host.mac, client, name)
         netns.ip("-n", client, "link", "set", name, "mtu", str(mtu))
-        netns.ip("-n", client, "address", "add", f"{router}/32", "dev", name)
-        netns.ip("-n", client, "route", "add", f"{address}/32", "dev", name)
+        family, whole, mss = ("-6", 128, 1440) if ":" in address else ("-4", 32, 1460)
+        if family == "-6":
+            self._allow_ipv6(client, name)
+            self._allow_ipv6(host.namespace)
+            forwarding = ["net.ipv6.conf.all.forwarding=1", "net.ipv6.icmp.ratelimit=0"]
+        else:
+            forwarding = ["net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0", f"net.ipv4.conf.{name}.rp_filter=0"]
         with netns.entered(client):
-            netns.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0",
-                       f"net.ipv4.conf.{name}.rp_filter=0"])
-        netns.ip("-n", host.namespace, "address", "add", f"{address}/32", "dev", "eth0")
-        netns.ip("-n", host.namespace, "route", "add", "default", "via", router, "dev", "eth0", "onlink",
-                 "mtu", str(mtu), "advmss", "1460")
+            netns.run(["sysctl", "-qw", *forwarding])
+        without_dad = ["nodad"] if family == "-6" else []
+        netns.ip("-n", client, "address", "add", f"{router}/{whole}", "dev", name, *without_dad)
+        netns.ip("-n", client, family, "route", "add", f"{address}/{whole}", "dev", name)
+        netns.ip("-n", host.namespace, "address", "add", f"{address}/{whole}", "dev", "eth0", *without_dad)
+        netns.ip("-n", host.namespace, family, "route", "add", "default", "via", router, "dev", "eth0", "onlink",
+                 "mtu", str(mtu), "advmss", str(mss))
         return host
 
     # --- building ---
@@ -261,12 +285,8 @@ class Lab(Nest):
         if settings.get("links"):
             self._add_links(gateway_namespace)
             ports.append(LINK_PORT)
-        if settings.get("vhost"):
-            name, dip, mac = VHOST_VM
-            guest = self.vms[name] = self._host(name, VHOST_PORT, dip, mac)
-            self._link(guest.namespace, "eth0", mac, self.namespace("virtio"), "guest")
-            netns.ip("-n", guest.namespace, "address", "add", f"{dip}/32", "dev", "eth0")
-            netns.ip("-n", guest.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
+        for name in settings.get("guests", ()):
+            self._add_guest(name, gateway_namespace)
         self.gateway = Gateway(gateway_namespace, self.directory,
                                config_text(self.directory, self.name, ports, **settings))
 
@@ -279,10 +299,13 @@ class Lab(Nest):
         netns.ip("-n", client, "route", "add", POOL6, "dev", "eth0", "src", CLIENT6)
         self.client = dataclasses.replace(self.client, address6=CLIENT6)
         for name, dip in VMS6.items():
-            vm = self.vms[name] = dataclasses.replace(self.vms[name], address6=dip)
-            self._allow_ipv6(vm.namespace)
-            netns.ip("-n", vm.namespace, "address", "add", f"{dip}/128", "dev", "eth0", "nodad")
-            netns.ip("-n", vm.namespace, "route", "add", "default", "via", NEXT_HOP6, "dev", "eth0")
+            self._give_ipv6(name, dip)
+
+    def _give_ipv6(self, name: str, dip: str) -> None:
+        vm = self.vms[name] = dataclasses.replace(self.vms[name], address6=dip)
+        self._allow_ipv6(vm.namespace)
+        netns.ip("-n", vm.namespace, "address", "add", f"{dip}/128", "dev", "eth0", "nodad")
+        netns.ip("-n", vm.namespace, "route", "add", "default", "via", NEXT_HOP6, "dev", "eth0")
 
     def _add_links(self, gateway_namespace: str) -> None:
         hypervisor = self.hypervisor = self._host("hypervisor", LINK_PORT, HYPERVISOR, "02:00:00:00:04:00")
@@ -304,6 +327,8 @@ class Lab(Nest):
             netns.ip("-n", vm.namespace, "link", "set", "eth0", "mtu", str(mtu))
             netns.ip("-n", vm.namespace, "address", "add", f"{LINK_DIP}/32", "dev", "eth0")
             netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
+            if self.client.address6:
+                self._give_ipv6(name, LINK_DIP6)
 
     def _vxlan_device(self, vm: Host, local: str, vni: str) -> None:
         """Made where its underlay is, and moved to the vm."""
@@ -315,14 +340,25 @@ class Lab(Nest):
             netns.run(["ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
         netns.ip("-n", vm.namespace, "link", "set", "eth0", "up")
 
-    def start_virtio(self) -> subprocess.Popen:
-        """The guest's virtio device, which connects to the gateway's socket. It lives until it is ended."""
-        runtime = self.directory / "virtio"
+    def _add_guest(self, name: str, gateway_namespace: str) -> None:
+        guest = GUESTS[name]
+        vm = self.vms[name] = self._host(name, guest.port, guest.address, guest.mac)
+        beside = self.namespace(f"{name}-peer") if guest.peer else gateway_namespace
+        self._link(vm.namespace, "eth0", guest.mac, beside, f"to-{name}")
+        netns.ip("-n", vm.namespace, "address", "add", f"{guest.address}/32", "dev", "eth0")
+        netns.ip("-n", vm.namespace, "route", "add", "default", "via", LINK_LOCAL_NEXT_HOP, "dev", "eth0", "onlink")
+
+    def start_guest(self, name: str) -> subprocess.Popen | None:
+        """Connects the guest to the gateway, which runs: by a device that lives until it is ended, or by a bridge."""
+        if not GUESTS[name].peer:
+            self._bridge(name)
+            return None
+        runtime = self.directory / name
         runtime.mkdir(exist_ok=True)
         device = subprocess.Popen(
-            ["ip", "netns", "exec", f"{self.name}-virtio", "stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@0,1@0", "--no-huge", "-m", "256",
-             "--no-pci", "--file-prefix", f"{self.name}v", f"--vdev=net_virtio_user0,path={self.directory}/vhost.sock",
-             "--vdev=net_af_packet0,iface=guest", "--", "--auto-start", "--forward-mode=io", "--total-num-mbufs=8192"],
+            ["ip", "netns", "exec", f"{self.name}-{name}-peer", "stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@0,1@0", "--no-huge",
+             "-m", "256", "--no-pci", "--file-prefix", f"{self.name}{name}", f"--vdev={GUESTS[name].peer.format(self.directory)}",
+             f"--vdev=net_af_packet0,iface=to-{name}", "--", "--auto-start", "--forward-mode=io", "--total-num-mbufs=8192"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env=os.environ | {"RUNTIME_DIRECTORY": str(runtime)})
         self._peers.append(device)
@@ -331,7 +367,25 @@ class Lab(Nest):
             said.append(line)
             if line.startswith("Press enter to exit"):
                 return device
-        raise RuntimeError(f"the virtio device ended: {''.join(said[-5:])}")
+        raise RuntimeError(f"the device of {name} ended: {''.join(said[-5:])}")
+
+    def _bridge(self, name: str) -> None:
+        """From the TAP that the gateway has made to the guest. The TAP has the gateway's MAC, which a bridge would take
+        for its own."""
+        namespace, tap = self.gateway.namespace, GUESTS[name].port
+        bridge = f"br-{name}"
+        netns.ip("-n", namespace, "link", "add", bridge, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+        netns.ip("-n", namespace, "link", "set", tap, "address", "02:00:00:00:05:ff")
+        for device in (tap, f"to-{name}"):
+            netns.ip("-n", namespace, "link", "set", device, "master", bridge)
+        for device in (tap, bridge):
+            netns.ip("-n", namespace, "link", "set", device, "up")
+
+    def wait_for_link(self, port: str, up: bool) -> None:
+        deadline = time.monotonic() + 20
+        while self.port(port).get("linkUp", False) != up:
+            assert time.monotonic() < deadline, f"the link of {port} does not {'come up' if up else 'go down'}"
+            time.sleep(0.05)
 
     def _link_peer(self, vm: Host, *link: str) -> None:
         script = pathlib.Path(__file__).with_name("link_peer.py")
@@ -343,9 +397,9 @@ class Lab(Nest):
             raise RuntimeError(f"the end of the link of {vm.name} did not start: {said}")
 
     @staticmethod
-    def _allow_ipv6(namespace: str) -> None:
+    def _allow_ipv6(namespace: str, interface: str = "eth0") -> None:
         """With a link-local address of its own, and nothing learnt from others."""
-        of_link = "net.ipv6.conf.eth0"
+        of_link = f"net.ipv6.conf.{interface}"
         with netns.entered(namespace):
             netns.run(["sysctl", "-qw", f"{of_link}.accept_ra=0", f"{of_link}.accept_dad=0",
                        f"{of_link}.router_solicitations=0", f"{of_link}.disable_ipv6=0"])
@@ -376,7 +430,7 @@ class Lab(Nest):
 
 def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[str], *, quarantine: int = 2,
                 driver: str = "net_af_packet", gateway_permit: str = "", flows_per_eip: int = 1024, udp_idle: int = 0, ipv6: bool = False,
-                links: bool = False, vhost: bool = False, metrics: bool = False, workers: int = 1, queues: int = 1, frames: int = 0,
+                links: bool = False, guests: tuple[str, ...] = (), metrics: bool = False, workers: int = 1, queues: int = 1, frames: int = 0,
                 denied_log: int = 0,
                 mtus: Mapping[str, int] = MappingProxyType({})) -> str:
     """The gateway's start-up configuration, in the schema of config/config.proto; times in seconds."""
@@ -391,8 +445,8 @@ def config_text(directory: pathlib.Path, file_prefix: str, endpoint_ports: list[
         f'ports {{ name: "{name}" device: "{driver}{number},iface={name}{rings}" queues: {queues} role: ENDPOINT'
         f' mtu: {mtus.get(name, 0)} {tunnel if name == LINK_PORT else ""} }}'
         for number, name in enumerate(endpoint_ports, start=1))
-    if vhost:
-        ports += f'\nports {{ name: "{VHOST_PORT}" device: "net_vhost0,iface={directory}/vhost.sock" role: ENDPOINT }}'
+    for guest in (GUESTS[name] for name in guests):
+        ports += f'\nports {{ name: "{guest.port}" device: "{guest.device.format(directory)}" role: ENDPOINT }}'
     # The first on core 1, as ever; the others go around.
     cores = [1, 0, 1, 0][:workers]
     return f"""\

@@ -55,7 +55,7 @@ class Tenant:
         """The same with a private address of IPv6 alone. `options`: of `vm create`."""
         host = self._lab.vms[name]
         self._lab.gateway.portctl("vm", "create", name, "--port", host.port, "--mac", host.mac, "--dip6", host.address6,
-                                  *options)
+                                  *host.link, *options)
         answer = self._lab.gateway.portctl("eip", "request", name, "--family", "6")
         return Endpoint(host, answer["eip"]["address"], self._lab.gateway)
 

@@ -16,6 +16,7 @@ from test_revocation import assert_flows
 
 LAB = {"ipv6": True, "mtus": {"ep-app": 1400},
        "gateway_permit": 'permit { name: "ping" direction: INBOUND protocol: "icmpv6" remote { any: true } }'}
+FAR6, ROUTER6 = "2001:db8:beef::2", "2001:db8:beef::1"
 
 
 @pytest.fixture(name="request_eip")
@@ -220,6 +221,26 @@ def test_path_mtu_both_ways(lab, request_eip):
     web = request_eip("web")
     web.permit("out udp to any")
     assert path_mtu(web.host, app.address) == 1400
+
+
+@pytest.fixture(scope="module", name="far")
+def _far(lab):
+    return lab.host_behind_client("far", FAR6, ROUTER6, 1450)
+
+
+def test_a_router_beyond_tells_of_hop_limits_and_its_link(lab, request_eip, far):
+    """Time Exceeded and Packet Too Big of somebody else, about what a vm has sent: they are quoted as it sent it."""
+    web = request_eip("web")
+    web.permit("out udp to any", "out tcp to any port 5201")
+    assert traceroute(web.host, FAR6) == ["fe80::1%eth0", CLIENT6, FAR6]
+    with iperf_server(far):
+        assert iperf(web.host, FAR6)["end"]["sum_received"]["bytes"] > 1_000_000
+    assert path_mtu(web.host, FAR6) == 1450
+    web.permit()
+    with lab.gateway.drops() as drops:
+        assert set(traceroute(web.host, FAR6)) == {"*"}
+    assert refused(drops, "source_not_permitted"), "who may not send is told nothing"
+    web.host.run("ip", "-6", "route", "flush", "cache", check=True)
 
 
 @contextlib.contextmanager

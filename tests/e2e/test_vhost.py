@@ -1,34 +1,30 @@
 """A vm on a vhost-user port: the virtio device is DPDK's virtio-user, behind which a real host speaks. The allow and
 the deny, both ways, and a device that goes and comes again."""
 
-import time
-
 import pytest
 
 from programs import assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, iperf, iperf_server, ping
 
-LAB = {"vhost": True}
+LAB = {"guests": ("vhost",)}
 
 
 @pytest.fixture(name="guest")
 def _guest(lab, tenant):
-    device = lab.start_virtio()
-    wait_for_link(lab, up=True)
-    yield tenant.endpoint("guest")
-    end(device)
-    wait_for_link(lab, up=False)
+    device = start(lab)
+    yield tenant.endpoint("vhost")
+    end(lab, device)
 
 
-def end(device) -> None:
+def start(lab):
+    device = lab.start_guest("vhost")
+    lab.wait_for_link("ep-vhost", up=True)
+    return device
+
+
+def end(lab, device) -> None:
     device.terminate()
     device.wait(timeout=20)
-
-
-def wait_for_link(lab, up: bool) -> None:
-    deadline = time.monotonic() + 20
-    while lab.port("ep-vhost").get("linkUp", False) != up:
-        assert time.monotonic() < deadline, f"the virtio device does not {'appear' if up else 'go'}"
-        time.sleep(0.05)
+    lab.wait_for_link("ep-vhost", up=False)
 
 
 def test_default_off(lab, guest):
@@ -51,12 +47,10 @@ def test_another_ports_vm_and_the_guest_talk(lab, tenant, guest):
 
 
 def test_a_device_that_comes_again_is_served(lab, tenant):
-    guest = tenant.endpoint("guest")
+    guest = tenant.endpoint("vhost")
     guest.permit("in icmp from any")
     for _ in range(3):
-        device = lab.start_virtio()
-        wait_for_link(lab, up=True)
+        device = start(lab)
         assert ping(lab.client, guest.address, count=3)
-        end(device)
-        wait_for_link(lab, up=False)
+        end(lab, device)
         assert not ping(lab.client, guest.address)
