@@ -39,7 +39,8 @@ class ChunkWriter {
       header->root[f] = write_family(list, families[n]).raw();
       if (families[n].members.size() > 1) header->by_port |= 1u << f;
     }
-    write_intervals(list, chunks_[place_.first].header);
+    const bool is_of_ipv6 = !list.is_covered.empty();
+    if (is_of_ipv6) write_intervals(list, chunks_[place_.first].header);
   }
 
  private:
@@ -117,7 +118,7 @@ class ChunkWriter {
       for (size_t cut = 0; cut < node.high.size() && n + cut < cuts; ++cut)
         set_cut(node, cut, list.cuts[n + cut]);
       for (size_t part = 0; part < node.value.size(); ++part)
-        node.value[part] = list.intervals[std::min(n + part, cuts)].raw();
+        node.value[part] = interval_at(list, n + part).raw();
       level.push_back({list.cuts[n], put(node)});
     }
     for (; level.size() > 1; ++first.interval_levels) {
@@ -133,11 +134,17 @@ class ChunkWriter {
       level = std::move(above);
     }
     if (level.empty()) {
-      first.intervals = list.intervals.empty() ? 0 : list.intervals.front().raw();
+      first.intervals = interval_at(list, 0).raw();
       return;
     }
     first.intervals = level.front().chunk;
     ++first.interval_levels;
+  }
+
+  // The interval of that number, or the last.
+  static PermitInterval interval_at(const PermitShapes& list, size_t number) {
+    const size_t known = std::min(number, list.cuts.size());
+    return {static_cast<uint32_t>(known), list.is_covered[known]};
   }
 
   static void set_cut(PermitIntervalNode& node, size_t cut, Uint128 address) {

@@ -122,8 +122,8 @@ PermitShapes permit_shapes_of(std::span<const PermitRule> rules) {
 
 PermitShapes permit_shapes_of(std::span<const PermitRule6> rules) {
   std::vector<Uint128> cuts = cuts_of(rules);
-  std::vector<int64_t> begin(cuts.size() +
-                             2);  // at each interval: remotes that begin there, less those that ended
+  // At each interval: remotes that begin there, less those that ended with the one before.
+  std::vector<int64_t> begin(cuts.size() + 2);
   PermitShapes list = shapes_of(rules, [&](const PermitRule6& rule, uint32_t number) {
     const Range range = range_of(rule, number, cuts);
     if (!rule.match.names_tag()) {
@@ -133,9 +133,9 @@ PermitShapes permit_shapes_of(std::span<const PermitRule6> rules) {
     return range;
   });
   int64_t covering = 0;
-  for (uint32_t number = 0; number <= cuts.size(); ++number) {
+  for (size_t number = 0; number <= cuts.size(); ++number) {
     covering += begin[number];
-    list.intervals.emplace_back(number, covering != 0);
+    list.is_covered.push_back(covering != 0);
   }
   list.cuts = std::move(cuts);
   return list;

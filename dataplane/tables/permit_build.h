@@ -26,7 +26,7 @@ struct PermitShapes {
   std::vector<std::vector<PermitBoundary>> boundaries;
   // Of IPv6 addresses, ascending, above ::; interval i begins at cut i - 1, the first at ::.
   std::vector<Uint128> cuts;
-  std::vector<PermitInterval> intervals;
+  std::vector<bool> is_covered;  // of each interval, by the remote of some rule
 };
 
 [[nodiscard]] PermitShapes permit_shapes_of(std::span<const PermitRule> rules);

@@ -209,11 +209,8 @@ TEST(PermitShapes6, IntervalsAreCoveredWhereSomeRuleIs) {
   const auto covered = [](std::vector<PermitRule6> rules) {
     std::string text;
     const PermitShapes list = permit_shapes_of(rules);
-    EXPECT_EQ(list.intervals.size(), list.cuts.size() + 1);
-    for (uint32_t n = 0; n < list.intervals.size(); ++n) {
-      EXPECT_EQ(list.intervals[n].number(), n);
-      text += list.intervals[n].is_covered() ? 'x' : '.';
-    }
+    EXPECT_EQ(list.is_covered.size(), list.cuts.size() + 1);
+    for (const bool is_covered : list.is_covered) text += is_covered ? 'x' : '.';
     return text;
   };
   EXPECT_EQ(covered({tag}), ".");
