@@ -1,6 +1,7 @@
 """Real programs on the hosts of the laboratory."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -38,35 +39,60 @@ def ping(host: Host, address: str, count: int = 1, seconds: float = 2) -> bool:
     return done.returncode == 0 and " 0% packet loss" in done.stdout
 
 
+@dataclasses.dataclass(frozen=True)
+class _Family:
+    """Of an endpoint's address."""
+
+    any: str     # where a server listens
+    client: str  # the client's address
+    icmp: str    # as rules name it
+
+    @staticmethod
+    def of(lab, endpoint) -> "_Family":
+        if ":" in endpoint.address:
+            return _Family("::", lab.client.address6, "icmpv6")
+        return _Family("0.0.0.0", lab.client.address, "icmp")
+
+
 def assert_default_off(lab, endpoint) -> None:
     """Without a rule nothing reaches it and it reaches nothing; each for its own reason."""
-    client = lab.client
-    with web_server(endpoint.host), web_server(client):
+    client, family = lab.client, _Family.of(lab, endpoint)
+    with web_server(endpoint.host, address=family.any), web_server(client, address=family.any):
         with lab.gateway.drops() as drops:
             assert curl(client, endpoint.address) is None
         assert drops.reasons() == {"unbound"}
         with lab.gateway.drops() as drops:
-            assert curl(endpoint.host, client.address) is None
+            assert curl(endpoint.host, family.client) is None
         assert drops.reasons() == {"source_not_permitted"}
 
 
 def assert_permitted_alone(lab, endpoint) -> None:
     """Pings and one port inward, and one outward, and nothing else."""
-    client = lab.client
-    endpoint.permit("in tcp 80 from any", "in icmp from any", "out tcp to any port 80")
-    with web_server(endpoint.host), web_server(endpoint.host, 81), web_server(client):
+    client, family = lab.client, _Family.of(lab, endpoint)
+    endpoint.permit("in tcp 80 from any", f"in {family.icmp} from any", "out tcp to any port 80")
+    with (web_server(endpoint.host, 80, family.any), web_server(endpoint.host, 81, family.any),
+          web_server(client, 80, family.any)):
         assert ping(client, endpoint.address, count=3)
-        assert curl(client, endpoint.address) == f"hello {client.address}"
-        assert curl(endpoint.host, client.address) == f"hello {endpoint.address}"
+        assert curl(client, endpoint.address) == f"hello {family.client}"
+        assert curl(endpoint.host, family.client) == f"hello {endpoint.address}"
         with lab.gateway.drops() as drops:
             assert curl(client, endpoint.address, 81) is None
         assert drops.reasons() == {"destination_not_permitted"}
 
 
+def assert_bulk(lab, endpoint, least: int) -> None:
+    """Whole segments in both directions, for a second each: so many bytes arrive."""
+    endpoint.permit("in tcp 5201 from any", f"in {_Family.of(lab, endpoint).icmp} from any")
+    with iperf_server(endpoint.host):
+        for options in ((), ("--reverse",)):
+            report = iperf(lab.client, endpoint.address, *options, seconds=1)
+            assert report["end"]["sum_received"]["bytes"] > least
+
+
 def assert_talk_as_both_permit(lab, one, other) -> None:
     """One endpoint's connection to the other."""
     one.permit("out tcp to any port 80")
-    with web_server(other.host):
+    with web_server(other.host, address=_Family.of(lab, other).any):
         with lab.gateway.drops() as drops:
             assert curl(one.host, other.address) is None
         assert drops.reasons() == {"destination_not_permitted"}

@@ -5,9 +5,9 @@ import contextlib
 
 import pytest
 
-from lab import CLIENT, CLIENT6, CLIENT_ALIASES
-from programs import (assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, curl, iperf, iperf_running,
-                      iperf_server, ping, udp_echo, web_server)
+from lab import CLIENT, CLIENT_ALIASES
+from programs import (assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, iperf, iperf_running,
+                      iperf_server, udp_echo)
 from test_move import PORT, Stream, assert_follows, move
 from test_revocation import assert_flows, assert_silence
 
@@ -43,11 +43,8 @@ def test_a_vm_behind_a_tunnel_and_one_at_a_port_talk(lab, tenant):
 
 def test_ipv6(lab, tenant):
     web = tenant.endpoint6("web")
-    with web_server(web.host, address="::"):
-        assert curl(lab.client, web.address) is None
-        web.permit("in tcp 80 from any", "in icmpv6 from any")
-        assert curl(lab.client, web.address) == f"hello {CLIENT6}"
-        assert ping(lab.client, web.address, count=3)
+    assert_default_off(lab, web)
+    assert_permitted_alone(lab, web)
 
 
 def test_both_workers_own_and_hand_over(lab, tenant):
