@@ -131,7 +131,8 @@ void GatewayUnderTest::create_workers(const Sizes& sizes) {
         must(ErrorRate::create(tables_->gateway.icmp_error_rate, tables_->binding.capacity(), SOCKET_ID_ANY));
   }
   std::vector<QueueCounts> queues;
-  for (const RingPort* port : ports_) queues.push_back({port->id(), 1, 1});
+  const auto count = static_cast<uint16_t>(sizes.queue_for_each ? sizes.workers : 1);
+  for (const RingPort* port : ports_) queues.push_back({port->id(), count, count});
   const std::vector<WorkerQueues> assigned = assign_queues(queues, sizes.workers);
   for (uint32_t id = 0; id < sizes.workers; ++id)
     workers_.push_back(must(Worker::create({.id = id,

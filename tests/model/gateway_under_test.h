@@ -48,6 +48,7 @@ struct Sizes {
   uint32_t flow_capacity = 1024;  // of each family
   uint32_t fragment_capacity = 128;
   uint32_t workers = 1;
+  bool queue_for_each = false;  // worker, of every port; which must have them
   uint32_t handover_room = Handover::ring_size;
   Isa isa = widest_isa();
   int64_t quarantine_ms = 10'000;

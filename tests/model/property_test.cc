@@ -132,7 +132,8 @@ TEST(Property, GatewayMeansWhatTheReferenceMeans) {
     for (const char* family : {"IPv4 ", "IPv6 "})
       EXPECT_GT(coverage.events[family + event], 0u) << family << event << " was never met";
   for (const char* event : {"IPv6 passed: behind extension headers", "IPv6 answered: Neighbor Discovery",
-                            "IPv6 punted: Neighbor Discovery", "IPv6 punted: underlay"})
+                            "IPv6 punted: Neighbor Discovery", "IPv6 punted: underlay",
+                            "received by its owner's queue", "handed over from another's queue"})
     EXPECT_GT(coverage.events[event], 0u) << event << " was never met";
   for (const std::string& event : wanted_of_links())
     EXPECT_GT(coverage.events[event], 0u) << event << " was never met";

@@ -28,11 +28,13 @@ Gateway::Gateway(Setup setup, model::Generation generation) : setup_(std::move(s
   const size_t ports = setup_.ports.size();
   for (size_t i = 0; i < ports; ++i)
     if (setup_.ports[i].uplink) uplink_ = i;
-  room_.assign(ports, UINT64_MAX);
-  waiting_.resize(ports);
+  const uint32_t workers = setup_.workers.count;
+  lanes_.resize(ports, std::vector<Lane>(workers));
+  // Each receiver has its share.
+  const uint32_t receivers = setup_.workers.by_queue ? workers : 1;
   for (const PortSetup& port : setup_.ports) {
-    punt_meters_.push_back({.rate = port.punt_rate});
-    next_hop_meters_.push_back({.rate = next_hop_replies_a_second});
+    punt_meters_.emplace_back(workers, Meter{.rate = std::max(1u, port.punt_rate / receivers)});
+    next_hop_meters_.emplace_back(workers, Meter{.rate = next_hop_replies_a_second});
   }
   counts_.ports.resize(ports);
 }
@@ -157,18 +159,20 @@ Verdict Gateway::drop(std::string reason) {
   return {Fate::dropped, std::move(reason), 0, {}};
 }
 
-void Gateway::queue(Verdict& verdict) {
-  if (waiting_[verdict.port].size() >= setup_.hold_limit)
+void Gateway::queue(Verdict& verdict, uint32_t worker) {
+  std::deque<Bytes>& waiting = lanes_[verdict.port][setup_.workers.transmitter(verdict.port, worker)].waiting;
+  if (waiting.size() >= setup_.hold_limit)
     verdict = drop("transmit_full");
   else
-    waiting_[verdict.port].push_back(verdict.bytes);
+    waiting.push_back(verdict.bytes);
 }
 
-void Gateway::flush(PortNumber port, Turn& turn) {
-  while (!waiting_[port].empty() && room_[port] > 0) {
-    Bytes frame = std::move(waiting_[port].front());
-    waiting_[port].pop_front();
-    --room_[port];
+void Gateway::flush(PortNumber port, uint32_t worker, Turn& turn) {
+  Lane& lane = lanes_[port][setup_.workers.transmitter(port, worker)];
+  while (!lane.waiting.empty() && lane.room > 0) {
+    Bytes frame = std::move(lane.waiting.front());
+    lane.waiting.pop_front();
+    --lane.room;
     ++counts_.ports[port].transmitted_packets;
     counts_.ports[port].transmitted_bytes += frame.size();
     turn.sent[port].push_back(std::move(frame));
@@ -188,20 +192,25 @@ struct Gateway::Burst {
   }
 };
 
-// What is for the gateway itself is seen to before the rest, ARP first.
-Gateway::Burst Gateway::receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms) {
-  Burst burst{std::vector<Packet>(arrivals.size()), std::vector<std::optional<Verdict>>(arrivals.size())};
+// Of what arrives by a port that which `worker` receives. What is for the gateway itself is seen to before
+// the rest, ARP first.
+Gateway::Burst Gateway::receive(PortNumber in, uint32_t worker, const std::vector<Arrival>& arrivals,
+                                uint64_t now_ms) {
+  Burst burst;
   for (size_t i = 0; i < arrivals.size(); ++i) {
+    if (setup_.workers.receiver(in, arrivals[i].bytes) != worker) continue;
     ++counts_.ports[in].received_packets;
     counts_.ports[in].received_bytes += arrivals[i].bytes.size();
-    Packet& packet = burst.packets[i];
+    Packet& packet = burst.packets.emplace_back();
     packet.in = in;
+    packet.worker = worker;
     packet.place = i;
     packet.bytes = arrivals[i].bytes;
     packet.in_first_buffer = std::min<size_t>(
         arrivals[i].first_segment == 0 ? SIZE_MAX : arrivals[i].first_segment, arrivals[i].bytes.size());
     packet.headroom = arrivals[i].headroom;
   }
+  burst.verdicts.resize(burst.packets.size());
   using Settled = std::optional<Verdict>;
   const auto dropped = [&](const std::optional<std::string>& reason) {
     return reason ? Settled(drop(*reason)) : std::nullopt;
@@ -247,7 +256,7 @@ void Gateway::judge(Burst& burst, uint64_t now_ms) {
   });
 }
 
-void Gateway::settle(Burst burst, uint64_t now_ms, Turn& turn) {
+void Gateway::settle(Burst burst, uint32_t worker, uint64_t now_ms, Turn& turn) {
   judge(burst, now_ms);
   for (size_t i = 0; i < burst.packets.size(); ++i) {
     burst.verdicts[i] = put_on_link(burst.packets[i], std::move(*burst.verdicts[i]));
@@ -256,7 +265,7 @@ void Gateway::settle(Burst burst, uint64_t now_ms, Turn& turn) {
   // Answers leave first, then what is passed on, each in order.
   for (const Fate fate : {Fate::answered, Fate::transmitted})
     for (std::optional<Verdict>& verdict : burst.verdicts)
-      if (verdict->fate == fate) queue(*verdict);
+      if (verdict->fate == fate) queue(*verdict, worker);
   for (size_t i = 0; i < burst.packets.size(); ++i)
     turn.verdicts[burst.packets[i].in][burst.packets[i].place] = std::move(*burst.verdicts[i]);
 }
@@ -277,6 +286,9 @@ void Gateway::hand_over(Burst& burst, uint32_t worker, Ways& ways) {
   for (size_t i = 0; i < burst.packets.size(); ++i) {
     Packet& packet = burst.packets[i];
     packet.worker = burst.verdicts[i] ? worker : owner_of(packet);
+    if (setup_.workers.by_queue && !burst.verdicts[i])
+      ++counts_.events[packet.worker == worker ? "received by its owner's queue"
+                                               : "handed over from another's queue"];
     if (packet.worker != worker && ways[{worker, packet.worker}].size() == setup_.workers.room) {
       packet.worker = worker;
       burst.verdicts[i] = drop("handover_full");
@@ -293,7 +305,7 @@ void Gateway::hand_over(Burst& burst, uint32_t worker, Ways& ways) {
 }
 
 // A receive burst's worth of it, in bursts of one port each.
-void Gateway::take_over(Way& way, uint64_t now_ms, Turn& turn) {
+void Gateway::take_over(Way& way, uint32_t worker, uint64_t now_ms, Turn& turn) {
   std::vector<Packet> taken;
   for (; !way.empty() && taken.size() < 64; way.pop_front()) taken.push_back(std::move(way.front()));
   while (!taken.empty()) {
@@ -304,7 +316,7 @@ void Gateway::take_over(Way& way, uint64_t now_ms, Turn& turn) {
       if (!is_other(packet)) burst.packets.push_back(packet);
     std::erase_if(taken, [&](const Packet& packet) { return !is_other(packet); });
     burst.verdicts.resize(burst.packets.size());
-    settle(std::move(burst), now_ms, turn);
+    settle(std::move(burst), worker, now_ms, turn);
   }
 }
 
@@ -318,7 +330,7 @@ Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arr
   for (const Bytes& frame : originated) {
     ++counts_.originated;
     Verdict verdict{Fate::transmitted, {}, uplink_, frame};
-    queue(verdict);
+    queue(verdict, 0);
   }
   for (PortNumber in = 0; in < ports; ++in) turn.verdicts[in].resize(arrivals[in].size());
   Ways ways;
@@ -329,24 +341,30 @@ Turn Gateway::poll(uint64_t now_ms, const std::vector<std::vector<Arrival>>& arr
   for (bool first = true; first || is_any_under_way(); first = false)
     for (uint32_t worker = 0; worker < setup_.workers.count; ++worker) {
       for (uint32_t from = 0; from < setup_.workers.count; ++from)
-        take_over(ways[{from, worker}], now_ms, turn);
+        take_over(ways[{from, worker}], worker, now_ms, turn);
       for (PortNumber in = 0; in < ports; ++in) {
-        if (in % setup_.workers.count != worker) continue;
-        const bool receives = first && !arrivals[in].empty();
+        if (setup_.workers.transmitter(in, worker) != worker) continue;
+        const auto is_received = [&](const Arrival& arrival) {
+          return setup_.workers.receiver(in, arrival.bytes) == worker;
+        };
+        const bool receives = first && std::ranges::any_of(arrivals[in], is_received);
         if (receives) {
-          Burst burst = receive(in, arrivals[in], now_ms);
+          Burst burst = receive(in, worker, arrivals[in], now_ms);
           hand_over(burst, worker, ways);
-          settle(std::move(burst), now_ms, turn);
+          settle(std::move(burst), worker, now_ms, turn);
         }
         // Then every port is offered what waits for it.
         for (PortNumber port = 0; port < ports; ++port)
-          if (port == in || receives) flush(port, turn);
+          if (port == in || receives) flush(port, worker, turn);
       }
     }
-  for (PortNumber port = 0; port < ports && setup_.workers.count > 1; ++port) flush(port, turn);
-  turn.punted = std::exchange(punted_, {});
   counts_.held = 0;
-  for (const std::deque<Bytes>& waiting : waiting_) counts_.held += waiting.size();
+  for (PortNumber port = 0; port < ports; ++port)
+    for (uint32_t worker = 0; worker < setup_.workers.count; ++worker) {
+      if (setup_.workers.count > 1) flush(port, worker, turn);
+      counts_.held += lanes_[port][worker].waiting.size();
+    }
+  turn.punted = std::exchange(punted_, {});
   return turn;
 }
 

@@ -103,13 +103,22 @@ struct FragmentShape {
   std::function<uint32_t(PortNumber port, const Encapsulation& link)> number_of;
 };
 
-// Several workers: frames of a port are received by the one of its number, modulo their count; packets are
-// judged by the one that owns them, with flows and datagrams of its own.
+// Several workers: packets are judged by the one that owns them, with flows and datagrams of its own.
 struct WorkerShape {
   uint32_t count = 1;
   uint32_t room = UINT32_MAX;  // packets that may be under way from one to another
   // By the remote's address; between two endpoints by both EIPs, in any order.
   std::function<uint32_t(const std::vector<IpAddr>&)> owner_of;
+  // Who receives a frame and transmits what he judges himself, where every port has queues for each. Without
+  // it the frames of a port are received and transmitted by the worker of its number, modulo their count.
+  std::function<uint32_t(PortNumber port, const Bytes& frame)> by_queue;
+
+  [[nodiscard]] uint32_t receiver(PortNumber port, const Bytes& frame) const {
+    return by_queue ? by_queue(port, frame) : static_cast<uint32_t>(port % count);
+  }
+  [[nodiscard]] uint32_t transmitter(PortNumber port, uint32_t judge) const {
+    return by_queue ? judge : static_cast<uint32_t>(port % count);
+  }
 };
 
 struct Setup {
@@ -220,9 +229,10 @@ class Gateway {
   void set_neighbour(IpFamily family, std::optional<Mac> mac);  // the uplink's next hop
   // A station of the underlay that tunnels over the port may have as their next hop.
   void set_underlay_neighbour(PortNumber port, const IpAddr& address, std::optional<Mac> mac);
-  void set_room(PortNumber port, uint64_t frames) {
-    room_[port] = frames;
-  }  // frames the link takes from now on
+  // Frames that the link takes from now on, of what one worker transmits.
+  void set_room(PortNumber port, uint32_t transmitter, uint64_t frames) {
+    lanes_[port][transmitter].room = frames;
+  }
   void punts_collected() { punt_ring_ = 0; }
   // Whether every punt meter has its whole burst to give, so that the phase of its clock cannot matter.
   [[nodiscard]] bool punt_meters_full(uint64_t now_ms) const;
@@ -355,27 +365,32 @@ class Gateway {
 
   struct Burst;
   // Parsed, and identified; what is for the gateway itself is settled.
-  [[nodiscard]] Burst receive(PortNumber in, const std::vector<Arrival>& arrivals, uint64_t now_ms);
+  [[nodiscard]] Burst receive(PortNumber in, uint32_t worker, const std::vector<Arrival>& arrivals,
+                              uint64_t now_ms);
   void judge(Burst& burst, uint64_t now_ms);
-  void settle(Burst burst, uint64_t now_ms, Turn& turn);
+  void settle(Burst burst, uint32_t worker, uint64_t now_ms, Turn& turn);
   [[nodiscard]] uint32_t owner_of(const Packet& packet) const;
   // Packets on their way from one worker to another, and all that are.
   using Way = std::deque<Packet>;
   using Ways = std::map<std::pair<uint32_t, uint32_t>, Way>;
   void hand_over(Burst& burst, uint32_t worker, Ways& ways);
-  void take_over(Way& way, uint64_t now_ms, Turn& turn);
+  void take_over(Way& way, uint32_t worker, uint64_t now_ms, Turn& turn);
   void note_events(const Packet& packet, const Verdict& verdict);
   Verdict drop(std::string reason);
-  void queue(Verdict& verdict);
-  void flush(PortNumber port, Turn& turn);
+  void queue(Verdict& verdict, uint32_t worker);
+  void flush(PortNumber port, uint32_t worker, Turn& turn);
 
   Setup setup_;
   PortNumber uplink_ = 0;
   model::State state_;
   std::map<IpFamily, Mac> neighbours_;
   std::map<std::pair<PortNumber, IpAddr>, Mac> underlay_neighbours_;
-  std::vector<uint64_t> room_;
-  std::vector<std::deque<Bytes>> waiting_;
+  // What one worker has to transmit by a port.
+  struct Lane {
+    uint64_t room = UINT64_MAX;
+    std::deque<Bytes> waiting;
+  };
+  std::vector<std::vector<Lane>> lanes_;  // by port and transmitter
   // A token bucket, full at first; in thousandths of a packet.
   struct Meter {
     uint32_t rate = 0;   // packets a second
@@ -386,7 +401,7 @@ class Gateway {
     [[nodiscard]] uint64_t burst() const { return std::max<uint64_t>(rate / 10, 64) * 1000; }
     [[nodiscard]] uint64_t tokens(uint64_t now_ms) const;
   };
-  std::vector<Meter> punt_meters_, next_hop_meters_;
+  std::vector<std::vector<Meter>> punt_meters_, next_hop_meters_;  // by port and receiver
   uint64_t punt_ring_ = 0;
   std::vector<Bytes> punted_;  // in this turn
   FlowMap flows_;

@@ -21,7 +21,7 @@ Verdict Gateway::to_gateway(const Packet& packet, uint64_t now_ms) {
   const Question question{Direction::inbound,      packet.source,      nullptr,          packet.protocol,
                           packet.destination_port, packet.source_port, packet.icmp_type, packet.icmp_code};
   if (!match(gateway, question, std::nullopt)) return drop("gateway_not_permitted");
-  return punt(packet, punt_meters_[packet.in], now_ms);
+  return punt(packet, punt_meters_[packet.in][packet.worker], now_ms);
 }
 
 Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
@@ -36,7 +36,7 @@ Verdict Gateway::arp(Packet& packet, uint64_t now_ms) {
   const bool has_next_hop = port.uplink && port.next_hop != Ipv4Addr();
   if (operation == 2 &&
       ((has_next_hop && sender == port.next_hop) || (underlay && is_on_link(packet.in, sender))))
-    return punt(packet, next_hop_meters_[packet.in], now_ms);
+    return punt(packet, next_hop_meters_[packet.in][packet.worker], now_ms);
   const bool is_own = underlay && port.tunnel.ends.at(IpFamily::ipv4).address == IpAddr(asked);
   if (operation != 1 || (!is_own && !answers_for(port, asked))) return drop("arp_ignored");
 
@@ -76,7 +76,7 @@ Verdict Gateway::neighbor(const Packet& packet, uint64_t now_ms) {
   const bool has_next_hop = port.uplink && port.next_hop6 != Ipv6Addr();
   if (b[at] == neighbor_advertisement &&
       ((has_next_hop && asked == port.next_hop6) || (underlay && is_on_link(packet.in, asked))))
-    return punt(packet, next_hop_meters_[packet.in], now_ms);
+    return punt(packet, next_hop_meters_[packet.in][packet.worker], now_ms);
   const bool is_own = underlay && port.tunnel.ends.at(IpFamily::ipv6).address == IpAddr(asked);
   if (b[at] != neighbor_solicitation || (!is_own && !answers_for(port, asked)))
     return drop("neighbor_ignored");
@@ -132,8 +132,11 @@ uint64_t Gateway::Meter::tokens(uint64_t now_ms) const {
 }
 
 bool Gateway::punt_meters_full(uint64_t now_ms) const {
-  const auto full = [&](const Meter& meter) { return meter.tokens(now_ms) == meter.burst(); };
-  return std::ranges::all_of(punt_meters_, full) && std::ranges::all_of(next_hop_meters_, full);
+  const auto all_full = [&](const std::vector<Meter>& of_port) {
+    return std::ranges::all_of(of_port,
+                               [&](const Meter& meter) { return meter.tokens(now_ms) == meter.burst(); });
+  };
+  return std::ranges::all_of(punt_meters_, all_full) && std::ranges::all_of(next_hop_meters_, all_full);
 }
 
 }  // namespace portcullis::reference

@@ -70,7 +70,7 @@ std::string reason_of(const Rehearsal& rehearsal) {
 
 }  // namespace
 
-void RehearsalCheck::rehearse(GatewayUnderTest& gateway, reference::PortNumber in,
+void RehearsalCheck::rehearse(GatewayUnderTest& gateway, uint32_t receiver, reference::PortNumber in,
                               const reference::Arrival& arrival, uint64_t now_ms,
                               std::vector<std::string>& wrong) {
   rehearsal_.reset();
@@ -79,9 +79,7 @@ void RehearsalCheck::rehearse(GatewayUnderTest& gateway, reference::PortNumber i
   rehearsal_ = std::make_unique<Rehearsal>(port, arrival.bytes, static_cast<uint16_t>(arrival.headroom));
   const auto& workers = gateway.workers();
   const Trace before(gateway);
-  uint32_t asked = 0;
-  while (workers[asked]->config().queues[port].receive == PortQueues::none) ++asked;
-  workers[asked]->carry_out(*rehearsal_, now_ms);
+  workers[receiver]->carry_out(*rehearsal_, now_ms);
   if (rehearsal_->fate() == Verdict::handed_over)
     workers[rehearsal_->owner()]->carry_out(*rehearsal_, now_ms);
   if (Trace(gateway) != before) wrong.emplace_back("a rehearsal has left a trace");

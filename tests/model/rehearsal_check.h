@@ -17,9 +17,9 @@ namespace portcullis::testing {
 
 class RehearsalCheck {
  public:
-  // Before the turn. What is wrong with it is added to `wrong`.
-  void rehearse(GatewayUnderTest& gateway, reference::PortNumber in, const reference::Arrival& arrival,
-                uint64_t now_ms, std::vector<std::string>& wrong);
+  // Before the turn, by the worker that will receive the frame. What is wrong with it is added to `wrong`.
+  void rehearse(GatewayUnderTest& gateway, uint32_t receiver, reference::PortNumber in,
+                const reference::Arrival& arrival, uint64_t now_ms, std::vector<std::string>& wrong);
   // After it; nothing if no frame was rehearsed.
   void compare(const GatewayUnderTest& gateway, const reference::Setup& setup,
                const reference::Verdict& verdict, SourcePorts& source_ports, std::vector<std::string>& wrong);

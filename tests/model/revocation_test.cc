@@ -13,6 +13,7 @@
 
 #include "dataplane/capture/capture.h"
 #include "dataplane/capture/trace_parts.h"
+#include "dataplane/spread.h"
 #include "tests/model/frames.h"
 #include "tests/model/gateway_under_test.h"
 
@@ -39,6 +40,7 @@ constexpr uint64_t for_a_while = 4096;  // packets
 constexpr uint32_t burst = 64;
 constexpr size_t uplink = 0, left = 1, port_count = 2;
 constexpr int rounds = 25;
+constexpr uint16_t most_workers = 4;
 constexpr int64_t quarantine_ms = 0;  // the next round wants an address at once
 
 // Threads started from an EAL thread inherit its one core.
@@ -51,18 +53,24 @@ void use_all_cores() {
 
 struct Hardware {
   FramePool frames{"load", 16383};
-  RingPort ports[port_count]{{"load0", frames, depth}, {"load1", frames, depth}};
+  RingPort ports[port_count]{{"load0", frames, depth, most_workers}, {"load1", frames, depth, most_workers}};
   static Hardware& instance() {
     static Hardware hardware;
     return hardware;
   }
 };
 
-// Keeps one port's receive ring full of copies of frames, by turns, each with the next number at its end, and
-// collects what comes out of all ports.
+// What comes by which queue.
+struct Fed {
+  Bytes frame;
+  uint32_t queue = 0;
+};
+
+// Keeps one port's receive rings full of copies of frames, by turns, each with the next number at its end,
+// and collects what comes out of all ports.
 class Feeder {
  public:
-  Feeder(Hardware& hardware, size_t port, std::vector<Bytes> frames)
+  Feeder(Hardware& hardware, size_t port, std::vector<Fed> frames)
       : hardware_(hardware),
         port_(port),
         frames_(std::move(frames)),
@@ -96,11 +104,11 @@ class Feeder {
     while (!stop_) {
       for (uint32_t n = 0; n < burst; ++n) {
         const uint64_t number = next_;
-        Bytes& frame = frames_[number % frames_.size()];
+        auto& [frame, queue] = frames_[number % frames_.size()];
         std::memcpy(frame.data() + frame.size() - sizeof number, &number, sizeof number);
         // Counted before it can be received: `fed` never lags behind.
         next_ = number + 1;
-        if (hardware_.ports[port_].feed(frame)) continue;
+        if (hardware_.ports[port_].feed(frame, 0, RTE_PKTMBUF_HEADROOM, queue)) continue;
         next_ = number;
         break;
       }
@@ -128,14 +136,19 @@ class Feeder {
 
   Hardware& hardware_;
   size_t port_;
-  std::vector<Bytes> frames_;
+  std::vector<Fed> frames_;
   std::vector<uint64_t> out_until_of_;  // by frame
   std::atomic<uint64_t> next_{0}, came_out_{0}, out_until_{0}, overtaken_{0};
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
 
-class Revocation : public ::testing::TestWithParam<uint32_t> {
+struct Workers {
+  uint32_t count = 1;
+  bool queue_for_each = false;  // of every port; without it they hand over
+};
+
+class Revocation : public ::testing::TestWithParam<Workers> {
  protected:
   static reference::Setup setup() {
     reference::Setup setup;
@@ -148,7 +161,10 @@ class Revocation : public ::testing::TestWithParam<uint32_t> {
   Revocation()
       : hardware_(Hardware::instance()),
         gateway_(setup(), {&hardware_.ports[0], &hardware_.ports[1]},
-                 {.workers = GetParam(), .quarantine_ms = quarantine_ms}, 64) {
+                 {.workers = GetParam().count,
+                  .queue_for_each = GetParam().queue_for_each,
+                  .quarantine_ms = quarantine_ms},
+                 64) {
     gateway_.tables().next_hop.set(gateway_.uplink(), router);
     enforce(model().plan_create_pool(
         {"a", Ipv4Prefix(Ipv4Addr::of(198, 51, 100, 0), 24), model::PoolKind::local}));
@@ -207,6 +223,16 @@ class Revocation : public ::testing::TestWithParam<uint32_t> {
                         .payload = Bytes(16)});
   }
 
+  // By the queue that receive-side scaling by the remote's address gives.
+  [[nodiscard]] static Fed spread(size_t port, Bytes frame) {
+    if (!GetParam().queue_for_each) return {std::move(frame)};
+    const Layout packet = layout_of(frame).value();
+    const Ipv4Addr remote = (port == uplink ? packet.source : packet.destination).v4();
+    return {std::move(frame),
+            Spread::worker_of_bucket(Spread::bucket(Spread::fold(remote)), GetParam().count)};
+  }
+  [[nodiscard]] static bool hands_over() { return GetParam().count > 1 && !GetParam().queue_for_each; }
+
   [[nodiscard]] uint64_t received() const {
     return gateway_.total([](const WorkerCounters& counters) { return counters.received(); });
   }
@@ -238,7 +264,7 @@ class Revocation : public ::testing::TestWithParam<uint32_t> {
     allow();
     const uint64_t received_before = received();
     Outcome outcome;
-    Feeder feeder(hardware_, port, {frame()});
+    Feeder feeder(hardware_, port, {spread(port, frame())});
     EXPECT_TRUE(wait_for([&] { return feeder.came_out() > for_a_while; }))
         << "nothing passes before the call";
     revoke();
@@ -366,8 +392,9 @@ TEST_P(Revocation, SourceReleased) {
 // Flows of many remotes, owned by every worker: none is reordered, and no packet that is not dropped is lost.
 TEST_P(Revocation, PacketsOfAFlowKeepTheirOrder) {
   permit(one_eip_, {any_in()});
-  std::vector<Bytes> frames;
-  for (uint8_t n = 1; n <= 64; ++n) frames.push_back(from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n)));
+  std::vector<Fed> frames;
+  for (uint8_t n = 1; n <= 64; ++n)
+    frames.push_back(spread(uplink, from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n))));
   const uint64_t handed_before = handed_over();
   Feeder feeder(hardware_, uplink, frames);
   EXPECT_TRUE(wait_for([&] { return feeder.came_out() > 16 * for_a_while; }));
@@ -380,20 +407,20 @@ TEST_P(Revocation, PacketsOfAFlowKeepTheirOrder) {
     return feeder.came_out() + dropped() == feeder.fed();
   }));
   EXPECT_EQ(feeder.overtaken(), 0u);
-  EXPECT_EQ(handed_over() > handed_before, GetParam() > 1);
+  EXPECT_EQ(handed_over() > handed_before, hands_over());
 }
 
 // Not one packet is copied after a capture has stopped, and none waits for it.
 TEST_P(Revocation, CapturesBeginAndEndUnderLoad) {
   permit(one_eip_, {any_in()});
   const auto captures =
-      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam(), -1), 1500);
+      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam().count, -1), 1500);
   CaptureFilter filter;
   filter.fates.fill(true);
   filter.reasons.fill(true);
   filter.ports.fill(true);
   filter.address = one_eip_;
-  Feeder feeder(hardware_, uplink, {from_outside(one_eip_)});
+  Feeder feeder(hardware_, uplink, {spread(uplink, from_outside(one_eip_))});
   for (int round = 0; round < rounds; ++round) {
     auto session = captures->begin(filter);
     ASSERT_TRUE(session);
@@ -416,14 +443,15 @@ TEST_P(Revocation, CapturesBeginAndEndUnderLoad) {
 TEST_P(Revocation, TracesBeginAndEndUnderLoad) {
   permit(one_eip_, {any_in()});
   const auto captures =
-      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam(), -1), 1500);
+      *Captures::create(gateway_.tables(), gateway_.rcu(), std::vector<int>(GetParam().count, -1), 1500);
   CaptureFilter filter;
   filter.fates.fill(true);
   filter.reasons.fill(true);
   filter.ports.fill(true);
   filter.address = one_eip_;
-  std::vector<Bytes> frames;
-  for (uint8_t n = 1; n <= 16; ++n) frames.push_back(from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n)));
+  std::vector<Fed> frames;
+  for (uint8_t n = 1; n <= 16; ++n)
+    frames.push_back(spread(uplink, from_outside(one_eip_, Ipv4Addr::of(203, 0, 113, n))));
   Feeder feeder(hardware_, uplink, frames);
   uint64_t of_two_workers = 0;
   for (int round = 0; round < rounds; ++round) {
@@ -445,7 +473,7 @@ TEST_P(Revocation, TracesBeginAndEndUnderLoad) {
     EXPECT_TRUE(wait_for([&] {
       take_all();
       // The other worker may be waiting for a core.
-      return traces > burst && (GetParam() == 1 || of_two_workers > 0);
+      return traces > burst && (!hands_over() || of_two_workers > 0);
     }));
     session->stop();
     take_all();
@@ -455,11 +483,15 @@ TEST_P(Revocation, TracesBeginAndEndUnderLoad) {
     EXPECT_EQ(session->take_trace(), std::nullopt);
     EXPECT_EQ(session->lost(), lost);
   }
-  EXPECT_EQ(of_two_workers > 0, GetParam() > 1);
+  EXPECT_EQ(of_two_workers > 0, hands_over());
 }
 
-INSTANTIATE_TEST_SUITE_P(Workers, Revocation, ::testing::Values(1, 2, 4),
-                         [](const auto& workers) { return "Of" + std::to_string(workers.param); });
+INSTANTIATE_TEST_SUITE_P(Workers, Revocation,
+                         ::testing::Values(Workers{1}, Workers{2}, Workers{4}, Workers{2, true}),
+                         [](const auto& workers) {
+                           return "Of" + std::to_string(workers.param.count) +
+                                  (workers.param.queue_for_each ? "WithQueues" : "");
+                         });
 
 }  // namespace
 }  // namespace portcullis::testing

@@ -79,41 +79,62 @@ RingPtr make_ring(const std::string& name, uint32_t capacity) {
   return ring;
 }
 
-RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t depth)
-    : pool_(&pool), receive_(make_ring(name + "-rx", depth)), transmit_(make_ring(name + "-tx", depth)) {
-  rte_ring* receive = receive_.get();
-  rte_ring* transmit = transmit_.get();
-  const int port = rte_eth_from_rings(name.c_str(), &receive, 1, &transmit, 1, rte_socket_id());
+RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t depth, uint16_t queues)
+    : pool_(&pool) {
+  std::vector<rte_ring*> receive, transmit;
+  for (uint16_t queue = 0; queue < queues; ++queue) {
+    const std::string number = std::to_string(queue);
+    receive.push_back(receive_.emplace_back(make_ring(name + "-rx" + number, depth)).get());
+    transmit.push_back(transmit_.emplace_back(make_ring(name + "-tx" + number, depth)).get());
+  }
+  const int port =
+      rte_eth_from_rings(name.c_str(), receive.data(), queues, transmit.data(), queues, rte_socket_id());
   require(port >= 0, "ring port " + name);
   id_ = static_cast<PortId>(port);
   const rte_eth_conf configuration{};
-  require(rte_eth_dev_configure(id_, 1, 1, &configuration) == 0, "configure " + name);
-  require(rte_eth_rx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr, pool.get()) == 0,
-          "receive queue of " + name);
-  require(rte_eth_tx_queue_setup(id_, 0, 0, rte_socket_id(), nullptr) == 0, "transmit queue of " + name);
+  require(rte_eth_dev_configure(id_, queues, queues, &configuration) == 0, "configure " + name);
+  for (uint16_t queue = 0; queue < queues; ++queue) {
+    require(rte_eth_rx_queue_setup(id_, queue, 0, rte_socket_id(), nullptr, pool.get()) == 0,
+            "receive queue of " + name);
+    require(rte_eth_tx_queue_setup(id_, queue, 0, rte_socket_id(), nullptr) == 0,
+            "transmit queue of " + name);
 #if defined(__SANITIZE_THREAD__)
-  require(rte_eth_add_rx_callback(id_, 0, after_receive, this) != nullptr, "receive callback of " + name);
+    require(rte_eth_add_rx_callback(id_, queue, after_receive, this) != nullptr,
+            "receive callback of " + name);
 #endif
+  }
   require(rte_eth_dev_start(id_) == 0, "start " + name);
 }
 
-bool RingPort::feed(const Bytes& frame, uint32_t first_segment, uint32_t headroom) {
+uint32_t RingPort::waiting() const {
+  uint32_t frames = 0;
+  for (const RingPtr& ring : receive_) frames += rte_ring_count(ring.get());
+  return frames;
+}
+
+bool RingPort::feed(const Bytes& frame, uint32_t first_segment, uint32_t headroom, uint32_t queue) {
   rte_mbuf* packet = pool_->make(frame, first_segment, headroom);
-  if (feed(packet)) return true;
+  if (feed(packet, queue)) return true;
   rte_pktmbuf_free(packet);
   return false;
 }
 
 std::vector<Bytes> RingPort::collect() {
   std::vector<Bytes> frames;
-  void* packet = nullptr;
-  while (rte_ring_sc_dequeue(transmit_.get(), &packet) == 0)
-    frames.push_back(take_bytes(static_cast<rte_mbuf*>(packet)));
+  for (const RingPtr& ring : transmit_) {
+    void* packet = nullptr;
+    while (rte_ring_sc_dequeue(ring.get(), &packet) == 0)
+      frames.push_back(take_bytes(static_cast<rte_mbuf*>(packet)));
+  }
   return frames;
 }
 
 uint32_t RingPort::collect(rte_mbuf** packets, uint32_t count) {
-  return rte_ring_sc_dequeue_burst(transmit_.get(), reinterpret_cast<void**>(packets), count, nullptr);
+  uint32_t collected = 0;
+  for (const RingPtr& ring : transmit_)
+    collected += rte_ring_sc_dequeue_burst(ring.get(), reinterpret_cast<void**>(packets + collected),
+                                           count - collected, nullptr);
+  return collected;
 }
 
 bool Link::receive(size_t port, Bytes& frame) {

@@ -46,30 +46,35 @@ using RingPtr = std::unique_ptr<rte_ring, FreeRing>;
 // A ring for exactly `capacity` pointers, one producer, one consumer.
 [[nodiscard]] RingPtr make_ring(const std::string& name, uint32_t capacity);
 
+// Of a port with several queues the test is the device that spreads, too: it says by which one a frame comes.
 class RingPort {
  public:
-  // Lives as long as the process: an ethdev port id is not worth giving back. `depth`: frames each way.
-  RingPort(const std::string& name, const FramePool& pool, uint32_t depth);
+  // Lives as long as the process: an ethdev port id is not worth giving back. `depth`: frames each way, of
+  // each queue.
+  RingPort(const std::string& name, const FramePool& pool, uint32_t depth, uint16_t queues = 1);
   [[nodiscard]] PortId id() const { return id_; }
   // False when the receive ring is full.
   [[nodiscard]] bool feed(const Bytes& frame, uint32_t first_segment = 0,
-                          uint32_t headroom = RTE_PKTMBUF_HEADROOM);
-  [[nodiscard]] bool feed(rte_mbuf* packet) {
+                          uint32_t headroom = RTE_PKTMBUF_HEADROOM, uint32_t queue = 0);
+  [[nodiscard]] bool feed(rte_mbuf* packet, uint32_t queue = 0) {
     fed_.fetch_add(1, std::memory_order_release);
-    return rte_ring_sp_enqueue(receive_.get(), packet) == 0;
+    return rte_ring_sp_enqueue(receive_[queue].get(), packet) == 0;
   }
+  // Of all queues, one queue after another.
   [[nodiscard]] std::vector<Bytes> collect();
   // Up to 64 packets that now belong to the caller.
   [[nodiscard]] uint32_t collect(rte_mbuf** packets, uint32_t count);
-  // Frames that the link would take now.
-  [[nodiscard]] uint32_t room() const { return rte_ring_free_count(transmit_.get()); }
-  [[nodiscard]] uint32_t waiting() const { return rte_ring_count(receive_.get()); }
+  // Frames that the link would take now from a transmit queue.
+  [[nodiscard]] uint32_t room(uint32_t queue = 0) const {
+    return rte_ring_free_count(transmit_[queue].get());
+  }
+  [[nodiscard]] uint32_t waiting() const;
   // On the receiving thread, after a packet has arrived.
   void note_arrival() const { static_cast<void>(fed_.load(std::memory_order_acquire)); }
 
  private:
   const FramePool* pool_;
-  RingPtr receive_, transmit_;
+  std::vector<RingPtr> receive_, transmit_;  // by queue
   PortId id_;
   // The receive ring orders a packet's bytes before its arrival, but within DPDK's libraries, where a thread
   // sanitizer does not look. The receiving thread reads this as a packet arrives, so that it sees the order.

@@ -63,7 +63,7 @@ reference::Setup Scenario::make_setup() {
     port.mac = {{0x02, 0xaa, 0, 0, 0, static_cast<uint8_t>(i)}};
     port.mtu = pick<uint16_t>({576, 1400, 1500});
     port.proxy_arp = port.uplink && chance(50);
-    port.punt_rate = pick<uint32_t>({100, 1000, 50'000});
+    port.punt_rate = pick<uint32_t>({400, 1000, 50'000});
     if (port.uplink) {
       port.next_hop = pick({router, router, router_in_pool, Ipv4Addr()});
       port.next_hop6 = pick({router6, router6, router6_in_pool, Ipv6Addr()});
@@ -110,6 +110,7 @@ Sizes Scenario::make_sizes() {
   sizes.flow_capacity = pick<uint32_t>({16, 16, 64, 1024});
   sizes.fragment_capacity = pick<uint32_t>({64, 128});
   sizes.workers = pick<uint32_t>({1, 1, 2, 4});
+  sizes.queue_for_each = sizes.workers > 1 && chance(50);
   sizes.handover_room = chance(4) ? 5 : Handover::ring_size;
   sizes.index_pages = 8;
   std::vector<Isa> isas;

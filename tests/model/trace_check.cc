@@ -93,46 +93,58 @@ void TraceCheck::compare(const reference::Setup& setup,
   if (came > TraceRing::places) return;  // a storm, of which some find no place
   if (gateway_.workers().size() > 1 && is_full(turn)) return;
   if (lost_ != 0) wrong.emplace_back("a trace has lost packets");
-  // Each port is polled by one worker, whose marks count up.
+  // The marks of whoever receives count up.
   std::ranges::sort(all, {}, &TraceRecord::mark);
-  for (reference::PortNumber port = 0; port < arrivals.size(); ++port) {
-    std::vector<const TraceRecord*> traces;
-    for (const TraceRecord& record : all)
-      if (record.received.port == gateway_.port_id(port)) traces.push_back(&record);
-    size_t next = 0;
-    for (size_t n = 0; n < arrivals[port].size(); ++n) {
-      const reference::Verdict& verdict = turn.verdicts[port][n];
-      if (!is_asked_for(verdict)) continue;
-      const std::string expected = told(verdict.fate, verdict.reason);
-      if (next == traces.size()) {
-        wrong.push_back("no trace of what the reference says is " + expected);
-        continue;
-      }
-      const TraceRecord& record = *traces[next++];
-      const Fate fate = fate_of(record.passage.fate());
-      const auto reason = record.passage.reason();
-      const std::string traced = told(fate, reason ? std::string(describe(*reason).name) : "");
-      ++events_["traced: " + traced];
-      if (traced != expected) {
-        wrong.push_back(
-            std::string("traced as ").append(traced).append(", but the reference says ").append(expected));
-        continue;
-      }
-      compare_stages(record.passage, "traced as " + traced, wrong);
-      const reference::Arrival& arrival = arrivals[port][n];
-      if (arrival.first_segment == 0 && !begins_as(record.received, arrival.bytes))
-        wrong.push_back("traced as " + traced + " with other bytes than what came");
-      if (fate != Fate::transmitted && fate != Fate::answered) continue;
-      if (record.sent.port != gateway_.port_id(verdict.port) || record.passage.out_port() != record.sent.port)
-        wrong.push_back("traced as leaving by port " + std::to_string(record.sent.port));
-      if (record.sent.copied != record.sent.length) continue;
-      Bytes left(record.sent.copy().begin(), record.sent.copy().end());
-      left = source_ports.without(setup.ports[verdict.port], std::move(left), wrong);
-      if (left != verdict.bytes)
-        wrong.push_back("traced as " + traced + " with other bytes than what leaves");
+  for (reference::PortNumber port = 0; port < arrivals.size(); ++port)
+    for (uint32_t receiver = 0; receiver < gateway_.workers().size(); ++receiver) {
+      Received received;
+      for (const TraceRecord& record : all)
+        if (record.received.port == gateway_.port_id(port) &&
+            record.passage.stages().front().worker == receiver)
+          received.traces.push_back(&record);
+      for (size_t n = 0; n < arrivals[port].size(); ++n)
+        if (setup.workers.receiver(port, arrivals[port][n].bytes) == receiver &&
+            is_asked_for(turn.verdicts[port][n]))
+          received.asked_for.emplace_back(&arrivals[port][n], &turn.verdicts[port][n]);
+      compare(setup, received, source_ports, wrong);
     }
-    if (next != traces.size()) wrong.emplace_back("a trace of what has not come");
+}
+
+void TraceCheck::compare(const reference::Setup& setup, const Received& received, SourcePorts& source_ports,
+                         std::vector<std::string>& wrong) {
+  if (received.traces.size() > received.asked_for.size()) wrong.emplace_back("a trace of what has not come");
+  for (size_t n = 0; n < received.asked_for.size(); ++n) {
+    const auto& [arrival, verdict] = received.asked_for[n];
+    if (n < received.traces.size())
+      compare(setup, *received.traces[n], *arrival, *verdict, source_ports, wrong);
+    else
+      wrong.push_back("no trace of what the reference says is " + told(verdict->fate, verdict->reason));
   }
+}
+
+void TraceCheck::compare(const reference::Setup& setup, const TraceRecord& record,
+                         const reference::Arrival& arrival, const reference::Verdict& verdict,
+                         SourcePorts& source_ports, std::vector<std::string>& wrong) {
+  const std::string expected = told(verdict.fate, verdict.reason);
+  const Fate fate = fate_of(record.passage.fate());
+  const auto reason = record.passage.reason();
+  const std::string traced = told(fate, reason ? std::string(describe(*reason).name) : "");
+  ++events_["traced: " + traced];
+  if (traced != expected) {
+    wrong.push_back(
+        std::string("traced as ").append(traced).append(", but the reference says ").append(expected));
+    return;
+  }
+  compare_stages(record.passage, "traced as " + traced, wrong);
+  if (arrival.first_segment == 0 && !begins_as(record.received, arrival.bytes))
+    wrong.push_back("traced as " + traced + " with other bytes than what came");
+  if (fate != Fate::transmitted && fate != Fate::answered) return;
+  if (record.sent.port != gateway_.port_id(verdict.port) || record.passage.out_port() != record.sent.port)
+    wrong.push_back("traced as leaving by port " + std::to_string(record.sent.port));
+  if (record.sent.copied != record.sent.length) return;
+  Bytes left(record.sent.copy().begin(), record.sent.copy().end());
+  left = source_ports.without(setup.ports[verdict.port], std::move(left), wrong);
+  if (left != verdict.bytes) wrong.push_back("traced as " + traced + " with other bytes than what leaves");
 }
 
 }  // namespace portcullis::testing

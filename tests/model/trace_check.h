@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/capture/capture.h"
@@ -30,8 +31,17 @@ class TraceCheck {
   [[nodiscard]] const std::map<std::string, uint64_t>& events() const { return events_; }
 
  private:
+  // By one port and one worker, in the order in which it came; and what a trace should say of that.
+  struct Received {
+    std::vector<const TraceRecord*> traces;
+    std::vector<std::pair<const reference::Arrival*, const reference::Verdict*>> asked_for;
+  };
   [[nodiscard]] std::vector<TraceRecord> take_all();
   [[nodiscard]] bool is_asked_for(const reference::Verdict& verdict) const;
+  void compare(const reference::Setup& setup, const Received& received, SourcePorts& source_ports,
+               std::vector<std::string>& wrong);
+  void compare(const reference::Setup& setup, const TraceRecord& record, const reference::Arrival& arrival,
+               const reference::Verdict& verdict, SourcePorts& source_ports, std::vector<std::string>& wrong);
 
   GatewayUnderTest& gateway_;
   const bool only_drops_;

@@ -41,7 +41,8 @@ Bench& Bench::instance() {
 
 Bench::Bench() : frames_("frames", 8191) {
   for (int i = 0; i < 4; ++i)
-    ports_.push_back(std::make_unique<RingPort>("port" + std::to_string(i), frames_, port_depth));
+    ports_.push_back(
+        std::make_unique<RingPort>("port" + std::to_string(i), frames_, port_depth, most_workers));
 }
 
 std::vector<RingPort*> Bench::ports(size_t count) const {
@@ -77,6 +78,14 @@ reference::Setup World::completed(reference::Setup setup, const Sizes& sizes, ui
           static_cast<uint16_t>(folded ^ (end.is_v4() ? Spread::fold(end.v4()) : Spread::fold(end.v6())));
     return Spread::worker_of_bucket(Spread::bucket(folded), workers);
   };
+  // As a device with receive-side scaling by one address: it looks no further than the first headers.
+  if (sizes.queue_for_each)
+    setup.workers.by_queue = [owner_of = setup.workers.owner_of, ports = setup.ports](PortNumber port,
+                                                                                      const Bytes& frame) {
+      const std::optional<Layout> packet = layout_of(frame);
+      if (!packet) return 0u;
+      return owner_of({ports[port].uplink ? packet->source : packet->destination});
+    };
   setup.flows.ways = FlowTable::ways;
   setup.flows.bucket_of = [this,
                            buckets = sizes.flow_capacity / FlowTable::ways](const reference::FlowKey& key) {
@@ -253,9 +262,12 @@ const reference::Turn& World::poll(std::vector<std::vector<Arrival>> arrivals,
   arrivals.resize(ports_.size());
   rehearse(arrivals, originated);
   for (PortNumber port = 0; port < ports_.size(); ++port) {
-    reference_.set_room(port, ports_[port]->room());
+    const reference::WorkerShape& workers = reference_.setup().workers;
+    for (uint32_t worker = 0; worker < workers.count; ++worker)
+      reference_.set_room(port, worker, ports_[port]->room(workers.by_queue ? worker : 0));
     for (const Arrival& arrival : arrivals[port])
-      if (!ports_[port]->feed(arrival.bytes, arrival.first_segment, arrival.headroom))
+      if (!ports_[port]->feed(arrival.bytes, arrival.first_segment, arrival.headroom,
+                              workers.by_queue ? workers.by_queue(port, arrival.bytes) : 0))
         differ("receive ring is full");
   }
   for (const Bytes& frame : originated) gateway_->originate(bench_.frames().make(frame));

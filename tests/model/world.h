@@ -23,7 +23,8 @@ namespace portcullis::testing {
 // The hardware: made once a process, given to one world after another.
 class Bench {
  public:
-  static constexpr uint32_t port_depth = 200;  // frames that a link takes while nobody collects
+  static constexpr uint32_t port_depth = 200;  // frames that a queue takes while nobody collects
+  static constexpr uint16_t most_workers = 4;  // each with queues of its own
   static Bench& instance();
   [[nodiscard]] std::vector<RingPort*> ports(size_t count) const;
   [[nodiscard]] const FramePool& frames() const { return frames_; }

@@ -13,8 +13,9 @@ void World::rehearse(const Arrivals& arrivals, const std::vector<Bytes>& origina
   for (const auto& of_port : arrivals) frames += of_port.size();
   if (frames != 1 || !originated.empty()) return;
   const auto in = std::ranges::find_if(arrivals, [](const auto& of_port) { return !of_port.empty(); });
-  rehearsals_.rehearse(*gateway_, static_cast<PortNumber>(in - arrivals.begin()), in->front(), now_ms_,
-                       differences_);
+  const auto port = static_cast<PortNumber>(in - arrivals.begin());
+  rehearsals_.rehearse(*gateway_, reference_.setup().workers.receiver(port, in->front().bytes), port,
+                       in->front(), now_ms_, differences_);
 }
 
 void World::compare_rehearsal(const Arrivals& arrivals) {
