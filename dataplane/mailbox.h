@@ -1,9 +1,13 @@
-// What control asks of a worker: an errand, carried out on the worker's own thread between two bursts, so
-// that what the worker alone may touch needs no lock. A worker without mail pays one relaxed load a turn.
+// What control asks of a worker: errands, carried out on the worker's own thread between two bursts, so that
+// what the worker alone may touch needs no lock. A worker without mail pays one relaxed load a turn.
 #pragma once
 
+#include <rte_common.h>
+
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace portcullis {
@@ -21,21 +25,33 @@ class Errand {
 
 class Mailbox {
  public:
-  // Waits until the errand is done, after those of others. False: for so long its turn has not come, or no
-  // step of it was carried out; it is withdrawn and nobody touches it any more. Any thread but the worker's.
+  // Errands that are carried out side by side, a step of each in turn: a short one does not wait for a long
+  // one.
+  static constexpr size_t places = 8;
+
+  // Waits until the errand is done. False: for so long no place was free, or no step of it was carried out;
+  // it is withdrawn and nobody touches it any more. Any thread but the worker's.
   [[nodiscard]] bool ask(Errand& errand, std::chrono::milliseconds patience);
 
   // --- the worker's thread ---
-  [[nodiscard]] bool has_mail() const { return waiting_.load(std::memory_order_relaxed) != nullptr; }
+  [[nodiscard]] bool has_mail() const { return taken_.load(std::memory_order_relaxed) != 0; }
   // One step of what waits.
   void carry_out(WorkerState& worker, uint64_t now_ms) noexcept;
 
  private:
-  std::atomic<bool> is_asked_{false};  // one errand at a time
-  // Taken out while a step runs, so that it can be withdrawn between two only.
-  std::atomic<Errand*> waiting_{nullptr};
-  std::atomic<bool> is_done_{false};
-  std::atomic<uint64_t> steps_{0};
+  struct Place {
+    std::atomic<bool> is_taken{false};
+    // Taken out while a step runs, so that it can be withdrawn between two only.
+    std::atomic<Errand*> waiting{nullptr};
+    std::atomic<bool> is_done{false};
+    std::atomic<uint64_t> steps{0};
+  };
+  [[nodiscard]] Place* free_place();
+  [[nodiscard]] static bool wait_in(Place& place, Errand& errand, std::chrono::milliseconds patience);
+
+  std::atomic<uint64_t> taken_{0};
+  uint64_t next_ = 0;  // the worker's
+  alignas(RTE_CACHE_LINE_SIZE) std::array<Place, places> places_{};
 };
 
 }  // namespace portcullis

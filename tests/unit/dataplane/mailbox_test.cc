@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "dataplane/worker_state.h"
 #include "tests/unit/control/data_plane.h"
@@ -96,6 +98,59 @@ TEST(Mailbox, EachOfManyAskersGetsItsOwnErrandDone) {
     });
   for (std::thread& asker : askers) asker.join();
   EXPECT_EQ(done, 200u);
+}
+
+// One that never ends by itself does not hold the others up.
+TEST(Mailbox, ShortErrandsDoNotWaitForLongOnes) {
+  DataPlane plane(sizes);
+  const Polling polling(*plane.worker);
+  std::atomic<bool> is_enough{false};
+  struct Long final : Errand {
+    explicit Long(std::atomic<bool>& is_over) : ends(is_over) {}
+    bool run(WorkerState&, uint64_t) noexcept override {
+      ++taken;
+      return ends;
+    }
+    std::atomic<bool>& ends;
+    std::atomic<uint32_t> taken{0};
+  };
+  std::array<std::unique_ptr<Long>, Mailbox::places - 1> longs;
+  std::vector<std::jthread> askers;
+  for (auto& errand : longs) {
+    errand = std::make_unique<Long>(is_enough);
+    askers.emplace_back([&plane, &errand = *errand] { EXPECT_TRUE(plane.worker->ask(errand)); });
+  }
+  for (const auto& errand : longs)
+    while (errand->taken == 0) std::this_thread::yield();
+  for (int n = 0; n < 20; ++n) {
+    Steps errand(3);
+    EXPECT_TRUE(plane.worker->ask(errand));
+    EXPECT_EQ(errand.taken, 3u);
+  }
+  is_enough = true;
+}
+
+TEST(Mailbox, WithoutAFreePlaceAnErrandIsGivenUp) {
+  DataPlane plane(sizes);
+  Mailbox& mailbox = plane.worker->state().mailbox;
+  std::vector<std::jthread> askers;
+  std::array<Steps, Mailbox::places> errands{Steps(1), Steps(1), Steps(1), Steps(1),
+                                             Steps(1), Steps(1), Steps(1), Steps(1)};
+  std::atomic<uint32_t> begun{0};
+  for (Steps& errand : errands)
+    askers.emplace_back([&] {
+      ++begun;
+      EXPECT_TRUE(mailbox.ask(errand, std::chrono::seconds(20)));
+    });
+  while (begun < errands.size()) std::this_thread::yield();
+  // All have a place soon; then there is none.
+  Steps more(1);
+  EXPECT_FALSE(mailbox.ask(more, milliseconds(50)));
+  EXPECT_EQ(more.taken, 0u);
+  const Polling polling(*plane.worker);
+  askers.clear();
+  for (const Steps& errand : errands) EXPECT_EQ(errand.taken, 1u);
+  EXPECT_EQ(more.taken, 0u);
 }
 
 TEST(Mailbox, WhatNobodyCarriesOutIsWithdrawn) {
