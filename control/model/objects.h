@@ -137,6 +137,16 @@ struct Quarantine {
 };
 
 struct State {
+  // Those of one tenant, in their order: no id comes between a tenant's and the same with a zero byte behind
+  // it.
+  struct TenantsVms {
+    const State& state;
+    const TenantId& tenant;
+    [[nodiscard]] auto from(const std::string& id) const { return state.vms.lower_bound({tenant, id}); }
+    [[nodiscard]] auto end() const { return state.vms.lower_bound({tenant + '\0', ""}); }
+  };
+  [[nodiscard]] TenantsVms vms_of(const TenantId& tenant) const { return {*this, tenant}; }
+
   Generation generation = 0;
   IndexedMap<VmKey, Vm, VmKeyHash> vms;
   std::map<std::string, Pool> pools;

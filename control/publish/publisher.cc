@@ -192,6 +192,7 @@ void Publisher::unbind(Bound& bound) {
   retire({std::move(bound.placement), bound.binding.eip, bound.id, {}});
   limbo_.ids.push_back(bound.id);
   tenants_.release(bound.binding.tenant);
+  in_edge_view_ -= bound.binding.edge ? 1 : 0;
 }
 
 void Publisher::lead_nowhere(Bound& bound) {
@@ -372,10 +373,10 @@ Expected<void> Publisher::put(Coming& coming) {
   bound.key.reset();
   if (has_key) {
     bound.key = to.key;
-    bound.binding = std::move(binding);
+    become(bound, std::move(binding));
     return {};
   }
-  bound.binding = binding;
+  become(bound, binding);
   return refused("the endpoint table is full");
 }
 
@@ -403,6 +404,12 @@ void Publisher::settle(Bound& bound, const model::PermitList& next, Placement pl
   bound.placement = std::move(placement);
 }
 
+void Publisher::become(Bound& bound, CompiledBinding next) {
+  in_edge_view_ += next.edge ? 1 : 0;
+  in_edge_view_ -= bound.binding.edge ? 1 : 0;
+  bound.binding = std::move(next);
+}
+
 // None can be refused: each endpoint has its key.
 void Publisher::lead_to_placed(const std::vector<Lead>& leads) {
   in_passes(
@@ -414,7 +421,7 @@ void Publisher::settle_placed() {
       std::exchange(unsettled_, {}), [](const Coming& one) { prefetch_object(*one.known); },
       [&](const Coming& one) {
         settle(*one.known, one.binding->permit, std::move(*one.placed));
-        one.known->binding = std::move(*one.binding);
+        become(*one.known, std::move(*one.binding));
       });
 }
 

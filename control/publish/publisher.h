@@ -226,6 +226,7 @@ class Publisher {
   void prefetch(const Lead& to) const;
   // Nothing leads to what it replaces. `next`: the list from now on.
   void settle(Bound& bound, const model::PermitList& next, Placement placement);
+  void become(Bound& bound, compile::CompiledBinding next);
   // Of those that workers find and that are not settled yet.
   void settle_placed();
   [[nodiscard]] Expected<void> put_all(std::vector<Coming> coming);
@@ -280,6 +281,7 @@ class Publisher {
     size_t operator()(const IpAddr& eip) const { return absl::HashOf(std::hash<IpAddr>()(eip)); }
   };
   absl::node_hash_map<IpAddr, Bound, EipHash> bindings_;
+  uint64_t in_edge_view_ = 0;  // of them
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;
   Links links_;

@@ -100,10 +100,8 @@ uint64_t Publisher::flows_of(const IpAddr& eip) const {
 
 Totals Publisher::totals() const {
   assert(!enforced_);
-  const auto edge =
-      std::ranges::count_if(bindings_, [](const auto& entry) { return entry.second.binding.edge; });
   return {.local = bindings_.size(),
-          .edge = static_cast<uint64_t>(edge),
+          .edge = in_edge_view_,
           .permit_chunks_used = uint64_t{tables_->permit.capacity()} - tables_->permit.free_chunks()};
 }
 

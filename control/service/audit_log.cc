@@ -39,7 +39,7 @@ std::string text_of(const nlohmann::ordered_json& value) {
 }
 
 // One for the call and one for each object. They differ in the object alone: a batch has thousands.
-std::string lines_of(const AuditRecord& record, const std::vector<std::string>& objects) {
+std::string lines_of(const AuditRecord& record, const std::vector<AuditedObject>& objects) {
   nlohmann::ordered_json head{{"time", now_text()}, {"who", record.who}};
   if (!record.certificate.empty()) head["certificate"] = record.certificate.substr(0, longest_text);
   head["peer"] = record.peer;
@@ -54,13 +54,14 @@ std::string lines_of(const AuditRecord& record, const std::vector<std::string>& 
   before += "\"object\":";
   after += '\n';
   std::string lines;
-  const auto add = [&](const std::string& object) {
+  const auto add = [&](const std::string& object, std::string_view change) {
     lines += before;
     lines += text_of(object.substr(0, longest_text));
+    if (!change.empty()) lines.append(",\"change\":\"").append(change).append("\"");
     lines += after;
   };
-  add(record.object);
-  for (const std::string& object : objects) add(object);
+  add(record.object, {});
+  for (const AuditedObject& object : objects) add(object.name, object.change);
   return lines;
 }
 
@@ -91,7 +92,7 @@ Expected<void> AuditLog::ready() {
   return flush();
 }
 
-void AuditLog::append(const AuditRecord& record, const std::vector<std::string>& objects) {
+void AuditLog::append(const AuditRecord& record, const std::vector<AuditedObject>& objects) {
   const std::string lines = lines_of(record, objects);
   const std::scoped_lock lock(mutex_);
   unwritten_ += lines;

@@ -29,6 +29,12 @@ struct AuditRecord {
   uint64_t generation = 0;  // that the call was answered with; 0: refused
 };
 
+// A further object that a call has changed.
+struct AuditedObject {
+  std::string name;
+  std::string_view change;  // "created", "changed", "deleted"
+};
+
 class AuditLog {
  public:
   // Makes its directory. failed_precondition when the file cannot be opened for appending.
@@ -40,7 +46,7 @@ class AuditLog {
   // Whether a change may be carried out: all lines so far are in the file. unavailable if not.
   [[nodiscard]] Expected<void> ready();
   // A line for the call, and one for each further object that it changed; all in one write.
-  void append(const AuditRecord& record, const std::vector<std::string>& objects = {});
+  void append(const AuditRecord& record, const std::vector<AuditedObject>& objects = {});
 
  private:
   explicit AuditLog(std::string path) : path_(std::move(path)) {}

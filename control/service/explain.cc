@@ -116,25 +116,38 @@ Expected<void> carry_out(const Sources& sources, Rehearsal& rehearsal, PortId po
   return sources.ask(*sources.workers.at(rehearsal.owner()), rehearsal);
 }
 
+// How often workers are asked while what they name goes away.
+constexpr int most_tries = 5;
+
 }  // namespace
 
-Expected<v1::Explanation> explain(const View& view, const Sources& sources,
+Expected<v1::Explanation> explain(Control& control, const Sources& sources,
                                   const v1::ExplainRequest& request) {
   if (request.packet_case() == v1::ExplainRequest::PACKET_NOT_SET)
-    return fail(ErrorCode::invalid_argument, "no packet is asked about; give its fields, or a frame",
-                "fields");
-  const auto received =
-      request.has_frame() ? of_frame(sources, request.frame()) : of_fields(view, sources, request.fields());
-  if (!received) return Unexpected(received.error());
-  Rehearsal rehearsal(received->port, received->frame);
-  if (auto done = carry_out(sources, rehearsal, received->port); !done) return Unexpected(done.error());
-
-  v1::Explanation explanation;
-  tell_passage(view, sources, rehearsal, rehearsal.frame(), explanation);
-  tell_frame(sources, received->port, received->frame, *explanation.mutable_received());
-  if (rehearsal.fate() == Verdict::transmitted || rehearsal.fate() == Verdict::answered)
-    tell_frame(sources, rehearsal.out_port(), rehearsal.frame(), *explanation.mutable_sent());
-  return explanation;
+    return fail(ErrorCode::invalid_argument,
+                "no packet is asked about; give fields.source and fields.destination, or frame", "fields");
+  Expected<v1::Explanation> answer;
+  for (int n = 0; n < most_tries; ++n) {
+    const auto received = control.run([&](View view) {
+      return request.has_frame() ? of_frame(sources, request.frame())
+                                 : of_fields(view, sources, request.fields());
+    });
+    if (!received) return Unexpected(received.error());
+    Rehearsal rehearsal(received->port, received->frame);
+    if (auto done = carry_out(sources, rehearsal, received->port); !done) return Unexpected(done.error());
+    v1::Explanation explanation;
+    const auto stands = control.run([&](View view) {
+      tell_passage(view, sources, rehearsal, rehearsal.frame(), explanation);
+      return still_stands(sources, rehearsal);
+    });
+    if (!stands) return Unexpected(stands.error());
+    tell_frame(sources, received->port, received->frame, *explanation.mutable_received());
+    if (rehearsal.fate() == Verdict::transmitted || rehearsal.fate() == Verdict::answered)
+      tell_frame(sources, rehearsal.out_port(), rehearsal.frame(), *explanation.mutable_sent());
+    answer = std::move(explanation);
+    if (*stands) break;
+  }
+  return answer;
 }
 
 }  // namespace portcullis::service

@@ -1,6 +1,8 @@
 // Explain: what the gateway would do with one packet now (explain.proto). The packet is rehearsed by the
 // workers (dataplane/rehearsal.h); what they say of slots and counters is told by the names that people know.
-// Thread: control, so that nothing is published between the rehearsal and its telling.
+// Thread: any but control and the workers'. Control makes the frame, and tells what became of it; it does not
+// wait for a worker. What was published in between may have taken away what the workers named: then they are
+// asked again.
 #pragma once
 
 #include "control/control.h"
@@ -11,7 +13,7 @@
 namespace portcullis::service {
 
 // invalid_argument and not_found by the request's fields; unavailable if a worker does not answer.
-[[nodiscard]] Expected<v1::Explanation> explain(const Control::View& view, const Sources& sources,
+[[nodiscard]] Expected<v1::Explanation> explain(Control& control, const Sources& sources,
                                                 const v1::ExplainRequest& request);
 
 }  // namespace portcullis::service

@@ -158,7 +158,12 @@ Expected<v1::ClearFlowsResponse> clear_flows(Control& control, const Sources& so
   v1::ClearFlowsResponse reply;
   for (const Worker* worker : sources.workers) {
     FlowVisit visit(FlowVisit::What::clear, *filter);
-    if (auto asked = sources.ask(*worker, visit); !asked) return Unexpected(asked.error());
+    if (auto asked = sources.ask(*worker, visit); !asked) {
+      Error error = std::move(asked.error());
+      error.message += "; " + std::to_string(reply.cleared() + visit.cleared()) +
+                       " entries are cleared by now, and a repeat clears the others";
+      return Unexpected(std::move(error));
+    }
     reply.set_cleared(reply.cleared() + visit.cleared());
   }
   return reply;

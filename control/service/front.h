@@ -16,7 +16,7 @@ namespace portcullis::service {
 template <typename Service, typename Base = Service>
 class Front : public Base {
  public:
-  Front(const Guard& guard, Service& handlers) : guard_(guard), handlers_(handlers) {}
+  Front(Guard& guard, Service& handlers) : guard_(guard), handlers_(handlers) {}
 
  protected:
   template <typename Request, typename Reply>
@@ -35,7 +35,7 @@ class Front : public Base {
   }
 
  private:
-  const Guard& guard_;
+  Guard& guard_;
   Service& handlers_;
 };
 

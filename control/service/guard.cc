@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,30 +28,45 @@ bool is_dry_run(const Message& request) {
   return field != nullptr && request.GetReflection()->GetBool(request, field);
 }
 
+std::string_view word_of(v1::ObjectChange::Kind kind) {
+  switch (kind) {
+    case v1::ObjectChange::CREATED:
+      return "created";
+    case v1::ObjectChange::CHANGED:
+      return "changed";
+    case v1::ObjectChange::DELETED:
+      return "deleted";
+    default:
+      return {};
+  }
+}
+
 // The objects that a call with many of them says it has changed.
-std::vector<std::string> objects_in(const Message& reply) {
-  std::vector<std::string> names;
+std::vector<AuditedObject> objects_in(const Message& reply) {
+  std::vector<AuditedObject> objects;
   const auto say = [&](const auto& changes) {
-    for (const v1::ObjectChange& change : changes) names.push_back(change.name());
+    for (const v1::ObjectChange& change : changes) objects.push_back({change.name(), word_of(change.kind())});
   };
   if (const auto* applied = dynamic_cast<const v1::ApplyResponse*>(&reply)) say(applied->changes());
   if (const auto* imported = dynamic_cast<const v1::ImportResponse*>(&reply)) say(imported->changes());
-  return names;
+  return objects;
 }
 
 }  // namespace
 
 grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& request, const Message& reply,
-                         const std::function<grpc::Status()>& handle) const {
+                         const std::function<grpc::Status()>& handle) {
   const v1::Access& access = access_of(*request.GetDescriptor());
   const bool records = log_ != nullptr && (access.changes() || access.acts()) && !is_dry_run(request);
   if (records)
     if (const auto ready = log_->ready(); !ready) return to_status(ready.error());
 
   const Expected<Identity> caller = identity_of(context);
-  const auto allowed =
-      caller.and_then([&](const Identity& identity) { return authorise(identity, request); });
-  grpc::Status status = allowed ? handle() : to_status(allowed.error());
+  // Held until the call is over.
+  const auto seat = caller.and_then([&](const Identity& identity) {
+    return authorise(identity, request).and_then([&] { return seats_for(identity).take(identity.name()); });
+  });
+  grpc::Status status = seat ? handle() : to_status(seat.error());
 
   if (!records) return status;
   const AuditRecord record{.who = caller ? caller->name() : "unknown",
@@ -61,7 +77,7 @@ grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& 
                            .status = code_name(status.error_code()),
                            .message = status.error_message(),
                            .generation = status.ok() ? generation_of(reply) : 0};
-  log_->append(record, status.ok() ? objects_in(reply) : std::vector<std::string>());
+  log_->append(record, status.ok() ? objects_in(reply) : std::vector<AuditedObject>());
   return status;
 }
 

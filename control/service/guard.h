@@ -9,23 +9,36 @@
 #include <functional>
 
 #include "control/service/audit_log.h"
+#include "control/service/identity.h"
+#include "control/service/seats.h"
 
 namespace portcullis::service {
+
+// Calls under way at once; each has a thread. Those of the provider are its own.
+inline constexpr uint32_t most_provider_calls = 256;
+inline constexpr uint32_t most_tenant_calls = 256;
+inline constexpr uint32_t most_calls_of_tenant = 32;
 
 class Guard {
  public:
   // `log` outlives the guard; null: no record is kept.
   explicit Guard(AuditLog* log) : log_(log) {}
 
-  // Lets the caller through to `handle`, which fills `reply`, or refuses. A change is not begun while the
-  // audit log cannot be written, and is recorded before this returns.
+  // Lets the caller through to `handle`, which fills `reply`, or refuses: resource_exhausted while so many of
+  // its calls are under way. A change is not begun while the audit log cannot be written, and is recorded
+  // before this returns.
   [[nodiscard]] grpc::Status pass(const grpc::ServerContextBase& context,
                                   const google::protobuf::Message& request,
                                   const google::protobuf::Message& reply,
-                                  const std::function<grpc::Status()>& handle) const;
+                                  const std::function<grpc::Status()>& handle);
 
  private:
+  [[nodiscard]] Seats& seats_for(const Identity& caller) { return caller.tenant ? tenants_ : provider_; }
+
   AuditLog* log_;
+  Seats provider_{
+      {.most = most_provider_calls, .most_of_one = most_provider_calls, .what = "calls under way"}};
+  Seats tenants_{{.most = most_tenant_calls, .most_of_one = most_calls_of_tenant, .what = "calls under way"}};
 };
 
 }  // namespace portcullis::service

@@ -138,7 +138,7 @@ Expected<v1::ListNextHopsResponse> list_next_hops(Control& control, const Source
     *reply.add_next_hops() = std::move(entry.second);
     return text_of(entry.first);
   };
-  reply.set_next_page_token(fill_page(*page, next_hops_list, begin, next_hops.end(), all_of_them, show));
+  reply.set_next_page_token(fill_page(*page, next_hops_list, begin, next_hops.end(), show));
   return reply;
 }
 

@@ -198,25 +198,34 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
   return grpc::Status::OK;
 }
 
-grpc::Status ObserveService::ListFlows(grpc::ServerContext*, const v1::ListFlowsRequest* request,
+grpc::Status ObserveService::ListFlows(grpc::ServerContext* context, const v1::ListFlowsRequest* request,
                                        v1::ListFlowsResponse* reply) {
+  const auto seat = flow_seat(*context);
+  if (!seat) return to_status(seat.error());
   auto listed = list_flows(control_, sources_, *request);
   if (!listed) return to_status(listed.error());
   *reply = std::move(*listed);
   return grpc::Status::OK;
 }
 
-grpc::Status ObserveService::ClearFlows(grpc::ServerContext*, const v1::ClearFlowsRequest* request,
+grpc::Status ObserveService::ClearFlows(grpc::ServerContext* context, const v1::ClearFlowsRequest* request,
                                         v1::ClearFlowsResponse* reply) {
+  const auto seat = flow_seat(*context);
+  if (!seat) return to_status(seat.error());
   auto cleared = clear_flows(control_, sources_, *request);
   if (!cleared) return to_status(cleared.error());
   *reply = std::move(*cleared);
   return grpc::Status::OK;
 }
 
+Expected<Seats::Seat> ObserveService::flow_seat(const grpc::ServerContext& context) {
+  return identity_of(context).and_then(
+      [&](const Identity& caller) { return flow_seats_.take(caller.name()); });
+}
+
 grpc::Status ObserveService::Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
                                      v1::Explanation* reply) {
-  auto explanation = control_.run([&](View view) { return explain(view, sources_, *request); });
+  auto explanation = explain(control_, sources_, *request);
   if (!explanation) return to_status(explanation.error());
   *reply = std::move(*explanation);
   return grpc::Status::OK;
@@ -236,7 +245,16 @@ grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEvents
   const auto seat = seats_.take(caller.name());
   if (!seat) return to_status(seat.error());
   const History& history = control_.history();
+  using Clock = std::chrono::steady_clock;
   model::Generation seen = request.has_after_generation() ? request.after_generation() : history.oldest();
+  model::Generation told = seen;
+  Clock::time_point told_at = Clock::now();
+  // Its seat stays taken: the call has its thread still.
+  const auto tell = [&](const v1::Event& message) {
+    told = message.generation();
+    told_at = Clock::now();
+    return send(message, [] {});
+  };
   while (!is_over()) {
     if (is_stopping_)
       return to_status(Error{ErrorCode::unavailable, "the gateway is stopping; try again", {}, {}});
@@ -247,10 +265,15 @@ grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEvents
       seen = event->generation;
       const v1::Event message = to_proto(*event, *tenant);
       if (tenant->has_value() && message.changes().empty()) continue;
-      // Its seat stays taken: the call has its thread still.
-      if (!send(message, [] {})) return grpc::Status::OK;
+      if (!tell(message)) return grpc::Status::OK;
     }
-    if (events->empty() && request.until_now()) break;
+    const bool is_last = events->empty() && request.until_now();
+    if (told != seen && (is_last || Clock::now() - told_at >= sources_.silence)) {
+      v1::Event message;
+      message.set_generation(seen);
+      if (!tell(message)) return grpc::Status::OK;
+    }
+    if (is_last) break;
   }
   return grpc::Status::OK;
 }

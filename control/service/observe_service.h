@@ -51,6 +51,9 @@ struct Sources {
   };
   // Of a caller of WatchEvents, Capture or Trace who does not read; its call is CANCELLED then.
   std::chrono::milliseconds patience = std::chrono::seconds(30);
+  // How long a watch of one tenant says nothing while others change: then an event without changes says to
+  // which generation it has come.
+  std::chrono::milliseconds silence = std::chrono::seconds(10);
   // How long calls wait for a tunnel's new next hop: it answers within some turns of the punt thread, if it
   // is there.
   std::chrono::milliseconds next_hop_patience{500};
@@ -122,7 +125,11 @@ class ObserveService final : public v1::ObserveService::Service {
 
   Control& control_;
   const Sources sources_;
-  Seats seats_;
+  // Walks of flow tables: fewer than a mailbox has places, so that there is one for an Explain.
+  [[nodiscard]] Expected<Seats::Seat> flow_seat(const grpc::ServerContext& context);
+
+  Seats seats_{{.most = 100, .most_of_one = 8, .what = "watches, captures and traces"}};
+  Seats flow_seats_{{.most = Mailbox::places - 2, .most_of_one = 2, .what = "calls that walk flow tables"}};
   Patience patience_;
   std::atomic<bool> is_stopping_ = false;
 };

@@ -23,18 +23,14 @@ struct Page {
 [[nodiscard]] Expected<Page> page_of(int32_t page_size, const std::string& page_token, std::string_view list);
 [[nodiscard]] std::string page_token(std::string_view list, std::string_view last_key);
 
-// What fill_page() wants of a list that holds nothing else.
-inline constexpr auto all_of_them = [](const auto&) { return true; };
-
-// Shows the objects from `begin`, which comes after page.after, to `end` that are `wanted`: `show(object)`
-// adds one to the reply and gives its key. Answers with the next page's token, empty on the last page.
-template <typename Iterator, typename Wanted, typename Show>
+// Shows the objects from `begin`, which comes after page.after, to `end`: `show(object)` adds one to the
+// reply and gives its key. Answers with the next page's token, empty on the last page.
+template <typename Iterator, typename Show>
 [[nodiscard]] std::string fill_page(const Page& page, std::string_view list, Iterator begin, Iterator end,
-                                    Wanted&& wanted, Show&& show) {
+                                    Show&& show) {
   std::string last_key;
   size_t shown = 0;
   for (Iterator object = begin; object != end; ++object) {
-    if (!wanted(*object)) continue;
     if (shown++ == page.size) return page_token(list, last_key);
     last_key = show(*object);
   }

@@ -67,9 +67,8 @@ grpc::Status ProviderService::ListVms(grpc::ServerContext*, const v1::ListVmsReq
     const model::VmKey start =
         page->after.empty() ? model::VmKey(tenant->value_or(""), "") : vm_after(page->after);
     const auto begin = vms.upper_bound(start);
-    // Vms are ordered by tenant, and no id comes between one and the same with a zero byte behind it.
-    const auto end = tenant->has_value() ? vms.lower_bound({**tenant + '\0', ""}) : vms.end();
-    reply->set_next_page_token(fill_page(*page, list, begin, end, all_of_them, [&](const auto& entry) {
+    const auto end = tenant->has_value() ? view.model.state().vms_of(**tenant).end() : vms.end();
+    reply->set_next_page_token(fill_page(*page, list, begin, end, [&](const auto& entry) {
       *reply->add_vms() = to_proto(view.model, entry.second);
       return entry.first.first + "/" + entry.first.second;
     }));
@@ -122,7 +121,7 @@ grpc::Status ProviderService::ListPools(grpc::ServerContext*, const v1::ListPool
       *reply->add_pools() = to_proto(view.model, entry.second, view.now_ms);
       return entry.first;
     };
-    reply->set_next_page_token(fill_page(*page, pool_list, begin, pools.end(), all_of_them, show));
+    reply->set_next_page_token(fill_page(*page, pool_list, begin, pools.end(), show));
   });
   return listed ? grpc::Status::OK : to_status(listed.error());
 }
@@ -156,7 +155,7 @@ grpc::Status ProviderService::ListTenantQuotas(grpc::ServerContext*,
       quota.mutable_flows()->set_used(view.publisher.flows_of_tenant(entry.first.tenant));
       return entry.first.tenant;
     };
-    reply->set_next_page_token(fill_page(*page, quota_list, begin, quotas.end(), all_of_them, show));
+    reply->set_next_page_token(fill_page(*page, quota_list, begin, quotas.end(), show));
   });
   return listed ? grpc::Status::OK : to_status(listed.error());
 }

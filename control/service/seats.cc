@@ -4,14 +4,13 @@ namespace portcullis::service {
 
 Expected<Seats::Seat> Seats::take(const std::string& caller) {
   const std::lock_guard lock(mutex_);
-  if (const auto own = taken_by_.find(caller); own != taken_by_.end() && own->second == most_of_one)
+  const std::string what(terms_.what);
+  if (const auto own = taken_by_.find(caller); own != taken_by_.end() && own->second == terms_.most_of_one)
+    return fail(ErrorCode::resource_exhausted, caller + " has " + std::to_string(terms_.most_of_one) + " " +
+                                                   what + " already, and no more may one caller; end one");
+  if (taken_ == terms_.most)
     return fail(ErrorCode::resource_exhausted,
-                caller + " has " + std::to_string(most_of_one) +
-                    " watches, captures and traces already, and no more may one caller; end one");
-  if (taken_ == most)
-    return fail(
-        ErrorCode::resource_exhausted,
-        std::to_string(most) + " watches, captures and traces go on already, and no more may; end one");
+                std::to_string(terms_.most) + " " + what + " go on already, and no more may; end one");
   ++taken_;
   ++taken_by_[caller];
   return Seat(*this, caller);

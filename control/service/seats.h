@@ -1,11 +1,12 @@
-// Who watches, captures or traces: each takes a thread, as long as its caller is not gone, whether it reads
-// or not. So there are few, and one caller has but some of them. Thread: any.
+// Who does what takes much for long: a thread, as long as its caller is not gone, or a place in a worker's
+// mailbox. So there are few seats, and one caller has but some of them. Thread: any.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "src/base/expected.h"
@@ -14,10 +15,14 @@ namespace portcullis::service {
 
 class Seats {
  public:
-  static constexpr uint32_t most = 100;
-  static constexpr uint32_t most_of_one = 8;
+  struct Terms {
+    uint32_t most = 0;
+    uint32_t most_of_one = 0;
+    std::string_view what;  // takes a seat, in the plural
+  };
+  explicit Seats(const Terms& terms) : terms_(terms) {}
 
-  // Held by a watcher; leaves with it.
+  // Held by a call; leaves with it.
   class Seat {
    public:
     Seat(Seats& seats, std::string caller) : seats_(&seats), caller_(std::move(caller)) {}
@@ -40,6 +45,7 @@ class Seats {
  private:
   void leave(const std::string& caller);
 
+  const Terms terms_;
   std::mutex mutex_;
   uint32_t taken_ = 0;
   std::map<std::string, uint32_t> taken_by_;

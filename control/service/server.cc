@@ -3,6 +3,7 @@
 #include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -26,6 +27,9 @@ namespace {
 
 constexpr std::chrono::seconds stop_patience{5};
 constexpr unsigned reload_seconds = 1;
+// Of what gRPC has received of requests and not handed over, and of what it has to send; it reads no further
+// then.
+constexpr size_t max_buffered_bytes = 16 * max_message_bytes;
 
 // Makes the directory and sees to it that nothing is in the way.
 Expected<void> prepare(const std::string& socket) {
@@ -75,6 +79,31 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const TlsConfig& tls) {
   return grpc::experimental::TlsServerCredentials(options);
 }
 
+// Of all callers together. Whom a call is refused beyond that gRPC does not look at; the guard refuses before
+// it comes to that.
+void set_bounds(grpc::ServerBuilder& builder) {
+  // By default a thread ends that has made a call when two others wait for one, and the next call begins one.
+  constexpr int waiting_threads = 16;
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, waiting_threads);
+  // Health, reflection, and calls that are being refused.
+  constexpr int other_threads = 64;
+  grpc::ResourceQuota quota("api");
+  quota.SetMaxThreads(static_cast<int>(most_provider_calls + most_tenant_calls) + waiting_threads +
+                      other_threads);
+  quota.Resize(max_buffered_bytes);
+  builder.SetResourceQuota(quota);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(most_provider_calls));
+}
+
+// Which state the lines that follow begin with: where it is beyond the last of the lines before, changes have
+// been made durable whose line a kill or a power cut has kept from being written.
+Expected<void> note_start(AuditLog& log, Control& control) {
+  const auto generation = control.run([](Control::View view) { return view.model.state().generation; });
+  if (!generation) return Unexpected(generation.error());
+  log.append({.who = "gateway", .call = "Start", .status = "OK", .generation = *generation});
+  return {};
+}
+
 void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {
   const auto set = [&](const char* argument, std::chrono::milliseconds time) {
     builder.AddChannelArgument(argument, static_cast<int>(time.count()));
@@ -112,6 +141,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
     auto opened = AuditLog::open(config.audit_log);
     if (!opened) return Unexpected(std::move(opened.error()));
     log = std::move(*opened);
+    if (auto begun = note_start(*log, control); !begun) return Unexpected(std::move(begun.error()));
   }
 
   std::unique_ptr<Server> server(new Server(std::move(log), control, std::move(sources)));
@@ -120,9 +150,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(max_message_bytes));
-  // By default a thread ends that has made a call when two others wait for one, and the next call begins one.
-  constexpr int waiting_threads = 16;
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, waiting_threads);
+  set_bounds(builder);
   set_terms(builder, config.connections);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
   int socket_port = 0;                                      // gRPC's word that it listens

@@ -70,7 +70,7 @@ class Server {
   Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources);
 
   const std::unique_ptr<AuditLog> log_;
-  const Guard guard_;
+  Guard guard_;
   TenantService tenant_;
   ProviderService provider_;
   ObserveService observe_;

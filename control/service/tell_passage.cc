@@ -50,7 +50,7 @@ std::string state_name(FlowState state) {
   return names[static_cast<size_t>(state)];
 }
 
-// Whether the record that judged the packet is the EIP's now. A rehearsed packet's is, unless it is gone.
+// Whether the record that judged the packet is the EIP's now.
 struct Standing {
   bool is_same_eip = false;   // and not another one at the same address
   bool is_same_list = false;  // so that a hit still has its name
@@ -202,6 +202,13 @@ std::string port_name(const Sources& sources, PortId port) {
 void tell_frame(const Sources& sources, PortId port, std::span<const uint8_t> bytes, v1::Frame& frame) {
   frame.set_port(std::string(port_prefix) + port_name(sources, port));
   frame.set_data(bytes.data(), bytes.size());
+}
+
+bool still_stands(const Sources& sources, const Passage& passage) {
+  const auto stands = [&](const PassageSide& said) {
+    return said.slot == 0 || standing_of(*sources.tables, said).is_same_list;
+  };
+  return stands(passage.source()) && stands(passage.destination());
 }
 
 void tell_passage(const View& view, const Sources& sources, const Passage& passage,

@@ -6,8 +6,11 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "tests/unit/service/api_fixture.h"
@@ -74,10 +77,12 @@ class Tls : public Api {
   uint64_t generation() {
     return get<v1::Gateway, v1::GetGatewayRequest>("ObserveService/GetGateway", "").generation();
   }
+  // Of calls.
   std::vector<Json> audited() const {
     std::vector<Json> lines;
     std::ifstream log(file("audit.log"));
-    for (std::string line; std::getline(log, line);) lines.push_back(Json::parse(line));
+    for (std::string line; std::getline(log, line);)
+      if (Json read = Json::parse(line); read.at("call") != "Start") lines.push_back(std::move(read));
     return lines;
   }
 };
@@ -195,6 +200,21 @@ TEST_F(Tls, EveryMethodIsClosedToAnotherTenantAndOpenToWhomItIsFor) {
   }
 }
 
+// So no service has calls that the tests above do not make.
+TEST_F(Tls, EveryServiceIsEnumerated) {
+  const Answer told = call_raw(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                               std::string("\x3a\0", 2));  // list_services
+  ASSERT_TRUE(told.status.ok()) << told.status.error_message();
+  const std::regex name("(portcullis\\.[a-z0-9.]+)\\.([A-Za-z]+)");
+  std::set<std::string> served, enumerated;
+  for (std::sregex_iterator found(told.bytes.begin(), told.bytes.end(), name), end; found != end; ++found) {
+    EXPECT_EQ((*found)[1], "portcullis.v1");
+    served.insert((*found)[2]);
+  }
+  for (const auto& [path, method] : methods()) enumerated.insert(method->service()->name());
+  EXPECT_EQ(served, enumerated);
+}
+
 TEST(Access, WhatIsWrittenAtARequestIsWhole) {
   for (const auto& [path, method] : methods()) {
     const v1::Access& access = access_of(*method->input_type());
@@ -281,6 +301,63 @@ TEST(IdentityOf, ExactlyOneUriSaysWhoItIs) {
   }
 }
 
+TEST_F(Tls, ACertificateThatHasExpiredMakesNoConnection) {
+  const auto issue = [&](const std::string& name, int days) {
+    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=" + name +
+            " -addext subjectAltName=URI:portcullis://provider -keyout " + name + ".key -out " + name +
+            ".csr");
+    openssl("x509 -req -copy_extensions copy -in " + name + ".csr -CA ca.pem -CAkey ca.key -days " +
+            std::to_string(days) + " -out " + name + ".pem");
+  };
+  issue("fresh", 1);
+  issue("expired", -1);
+  EXPECT_TRUE(call_as<v1::ListPoolsRequest>("fresh", "ProviderService/ListPools", "").ok());
+  EXPECT_EQ(call_as<v1::ListPoolsRequest>("expired", "ProviderService/ListPools", "").error_code(),
+            grpc::UNAVAILABLE);
+}
+
+// Calls under way are bounded, of each tenant and of all of them, and none of these takes the provider's.
+TEST_F(Tls, ATenantHasSoManyCallsUnderWayAndOthersHaveTheirs) {
+  populate();
+  add_vm("other", "db", 3);
+  std::promise<void> goes_on;
+  std::jthread holds([&, may_go_on = goes_on.get_future()]() mutable {
+    static_cast<void>(control_.run([&](Control::View) { may_go_on.wait(); }));
+  });
+  const auto get_eip = [&](const std::string& who, const std::string& eip) {
+    return call_as<v1::GetEipRequest>(who, "TenantService/GetEip", "name: '" + eip + "'");
+  };
+  const std::string own = "tenants/acme/eips/203.0.113.1";
+  std::vector<std::future<grpc::Status>> calls;
+  for (uint32_t n = 0; n < most_calls_of_tenant; ++n)
+    calls.push_back(std::async(std::launch::async, [&] { return get_eip("acme", own); }));
+  // One more is refused as soon as all of these are under way; until then it waits for its turn as they do.
+  grpc::Status refused;
+  for (int n = 0; n < 200 && refused.error_code() != grpc::RESOURCE_EXHAUSTED; ++n) {
+    v1::GetEipRequest request;
+    request.set_name(own);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+    v1::Eip reply;
+    refused = v1::TenantService::NewStub(channel("acme"))->GetEip(&context, request, &reply);
+  }
+  EXPECT_EQ(refused.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.error_message(),
+            "tenants/acme has 32 calls under way already, and no more may one caller; end one");
+  auto of_other =
+      std::async(std::launch::async, [&] { return get_eip("other", "tenants/other/eips/203.0.113.2"); });
+  auto of_provider = std::async(std::launch::async, [&] { return get_eip("provider", own); });
+  EXPECT_TRUE(call_as<v1::ListDropsRequest>("provider", "ObserveService/ListDrops", "").ok());
+  goes_on.set_value();
+  EXPECT_TRUE(of_other.get().ok());
+  EXPECT_TRUE(of_provider.get().ok());
+  // Those whose turn another try had taken were refused, too.
+  uint32_t answered = 0;
+  for (auto& call : calls) answered += call.get().ok() ? 1 : 0;
+  EXPECT_GT(answered, most_calls_of_tenant / 2);
+  EXPECT_TRUE(get_eip("acme", own).ok());
+}
+
 TEST_F(Tls, WithoutACertificateOfTheAuthorityThereIsNoConnection) {
   EXPECT_TRUE(call_as<v1::ListPoolsRequest>("provider", "ProviderService/ListPools", "").ok());
   EXPECT_EQ(call_as<v1::ListPoolsRequest>("", "ProviderService/ListPools", "").error_code(),
@@ -323,6 +400,8 @@ TEST_F(Tls, TheAuditLogNamesEachObjectOfManyChanges) {
   ASSERT_EQ(lines.size(), before + 2);
   EXPECT_EQ(lines[before].at("call"), "Apply");
   EXPECT_EQ(lines[before + 1].at("object"), "tenants/acme/eips/203.0.113.1");
+  EXPECT_EQ(lines[before + 1].at("change"), "changed");
+  EXPECT_FALSE(lines[before].contains("change"));
   EXPECT_EQ(lines[before + 1].at("who"), "tenants/acme");
   EXPECT_EQ(lines[before + 1].at("generation"), generation());
 }
@@ -364,6 +443,23 @@ TEST_F(Tls, EachChangeIsInTheAuditLogAndEachRefusalOfOne) {
   EXPECT_FALSE(lines[populated + 1].contains("generation"));
   EXPECT_EQ(lines[populated + 2].at("status"), "PERMISSION_DENIED");
   EXPECT_EQ(generation(), populated + 1);
+}
+
+// What a kill or a power cut has kept from the log shows as a gap before it.
+TEST_F(Tls, TheAuditLogSaysWhichStateAStartBeginsWith) {
+  populate();
+  const std::string first = text_of_file(file("audit.log"));
+  const Json begun = Json::parse(first.substr(0, first.find('\n')));
+  EXPECT_EQ(begun.at("call"), "Start");
+  EXPECT_EQ(begun.at("who"), "gateway");
+  EXPECT_FALSE(begun.contains("generation")) << "an empty state";
+  const uint64_t populated = generation();
+  server_ = nullptr;
+  server_ = std::move(*start_server());
+  const std::string all = text_of_file(file("audit.log"));
+  const Json again = Json::parse(all.substr(all.rfind('\n', all.size() - 2) + 1));
+  EXPECT_EQ(again.at("call"), "Start");
+  EXPECT_EQ(again.at("generation"), populated);
 }
 
 TEST_F(Tls, NothingIsChangedWhileTheAuditLogCannotBeOpened) {

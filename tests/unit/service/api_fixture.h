@@ -172,18 +172,21 @@ class Api : public testing::Test {
                   return LinkState{port == uplink, uint64_t{port} + 40};
                 },
             .captures = captures_.get(),
-            .ask =
-                [this](const Worker&, Errand& errand) {
-                  plane_.worker->carry_out(errand, now_ms);
-                  return Expected<void>();
-                },
+            .ask = [this](const Worker&, Errand& errand) { return ask(errand); },
             .patience = patience(),
+            .silence = silence(),
             .next_hop_patience = next_hop_patience()};
   }
   virtual std::vector<PortFacts> port_facts() const {
     return {{uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}};
   }
+  // Any thread but control's.
+  virtual Expected<void> ask(Errand& errand) {
+    plane_.worker->carry_out(errand, now_ms);
+    return {};
+  }
   virtual std::chrono::milliseconds patience() const { return std::chrono::seconds(30); }
+  virtual std::chrono::milliseconds silence() const { return std::chrono::seconds(10); }
   virtual std::chrono::milliseconds next_hop_patience() const { return std::chrono::milliseconds(0); }
   virtual ServerConfig config() const { return {.socket = socket()}; }
   std::string socket() const { return directory_ + "/run/api.sock"; }

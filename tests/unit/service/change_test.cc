@@ -13,6 +13,7 @@ class Change : public Api {
     Api::SetUp();
     populate();
   }
+  std::chrono::milliseconds silence() const override { return std::chrono::milliseconds(300); }
   Answer set_tag(const std::string& tag, const std::string& more = "") {
     return call<v1::SetTagRequest>("TenantService/SetTag",
                                    "eip: 'tenants/acme/eips/203.0.113.1' tags: '" + tag + "' " + more);
@@ -162,6 +163,36 @@ TEST_F(Change, EventsComeInOrderAndWithoutAGap) {
       call<v1::WatchEventsRequest>("ObserveService/WatchEvents", "parent: 'tenants/-' after_generation: 99");
   EXPECT_EQ(beyond.status.error_code(), grpc::OUT_OF_RANGE);
   EXPECT_EQ(field_of(beyond), "after_generation");
+}
+
+// So a tenant that watches knows from where to go on, however long nothing was its own.
+TEST_F(Change, AWatcherWithoutEventsOfItsOwnIsToldHowFarItHasCome) {
+  const uint64_t before = generation();
+  add_vm("other", "db", 3);
+  const std::string watch = "parent: 'tenants/acme' after_generation: " + std::to_string(before);
+  const auto ended =
+      events_of(call<v1::WatchEventsRequest>("ObserveService/WatchEvents", watch + " until_now: true"));
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended[0].generation(), generation());
+  EXPECT_EQ(ended[0].changes_size(), 0);
+  const auto nothing = events_of(call<v1::WatchEventsRequest>(
+      "ObserveService/WatchEvents",
+      "parent: 'tenants/acme' until_now: true after_generation: " + std::to_string(generation())));
+  EXPECT_TRUE(nothing.empty());
+
+  const auto stub = v1::ObserveService::NewStub(channel_);
+  grpc::ClientContext context;
+  v1::WatchEventsRequest request;
+  ASSERT_TRUE(TextFormat::ParseFromString(watch, &request));
+  const auto reader = stub->WatchEvents(&context, request);
+  v1::Event event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.generation(), generation());
+  EXPECT_EQ(event.changes_size(), 0);
+  ASSERT_TRUE(set_tag("a").status.ok());
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.changes_size(), 1);
+  context.TryCancel();
 }
 
 TEST_F(Change, AWatcherIsToldOfWhatComesAndOfTheEnd) {

@@ -104,7 +104,7 @@ class Watching : public Api {};
 TEST_F(Watching, OneCallerHasFewSeats) {
   populate();
   std::vector<std::unique_ptr<Watcher>> watchers;
-  for (uint32_t i = 0; i < Seats::most_of_one; ++i) {
+  for (uint32_t i = 0; i < 8; ++i) {
     watchers.push_back(std::make_unique<Watcher>(socket()));
     ASSERT_TRUE(watchers.back()->sees_one()) << i;
   }
@@ -123,7 +123,8 @@ TEST_F(Watching, OneCallerHasFewSeats) {
 }
 
 TEST(Seats, AreOfAllAndOfEach) {
-  Seats seats;
+  constexpr uint32_t most = 100, most_of_one = 8;
+  Seats seats({.most = most, .most_of_one = most_of_one, .what = "captures"});
   std::list<Seats::Seat> taken;
   const auto take = [&](uint32_t caller) {
     auto seat = seats.take("tenants/t" + std::to_string(caller));
@@ -131,15 +132,13 @@ TEST(Seats, AreOfAllAndOfEach) {
     taken.push_back(std::move(*seat));
     return std::string();
   };
-  for (uint32_t i = 0; i < Seats::most; ++i) ASSERT_EQ(take(i / Seats::most_of_one), "") << i;
-  EXPECT_EQ(take(0),
-            "tenants/t0 has 8 watches, captures and traces already, and no more may one caller; end one");
-  EXPECT_EQ(take(99), "100 watches, captures and traces go on already, and no more may; end one");
-  taken.erase(std::next(taken.begin(), Seats::most_of_one));  // the first of t1
-  EXPECT_EQ(take(0),
-            "tenants/t0 has 8 watches, captures and traces already, and no more may one caller; end one");
+  for (uint32_t i = 0; i < most; ++i) ASSERT_EQ(take(i / most_of_one), "") << i;
+  EXPECT_EQ(take(0), "tenants/t0 has 8 captures already, and no more may one caller; end one");
+  EXPECT_EQ(take(99), "100 captures go on already, and no more may; end one");
+  taken.erase(std::next(taken.begin(), most_of_one));  // the first of t1
+  EXPECT_EQ(take(0), "tenants/t0 has 8 captures already, and no more may one caller; end one");
   EXPECT_EQ(take(1), "");
-  EXPECT_EQ(take(99), "100 watches, captures and traces go on already, and no more may; end one");
+  EXPECT_EQ(take(99), "100 captures go on already, and no more may; end one");
 }
 
 // gRPC varies the age by a tenth.

@@ -2,7 +2,9 @@
 // That it says what then happens is tests/model's to show (rehearsal_check.h).
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/worker_state.h"
@@ -38,6 +40,12 @@ class Explain : public Api {
     return {
         {uplink, "wan", "net_ring0", 0}, {vm0, "vm0", "net_ring1", -1}, {hosts, "hosts", "net_ring2", -1}};
   }
+  Expected<void> ask(Errand& errand) override {
+    auto done = Api::ask(errand);
+    if (const auto then = std::exchange(after_asking, {})) then();
+    return done;
+  }
+  std::function<void()> after_asking;  // once
   void permit(const std::string& rules) {
     get<v1::SetPermitListResponse, v1::SetPermitListRequest>("TenantService/SetPermitList",
                                                              "eip: 'tenants/acme/eips/203.0.113.1' " + rules);
@@ -267,6 +275,45 @@ TEST_F(Explain, VmsBehindTagsAndTunnelsSendByThem) {
     EXPECT_EQ(told.source().vm(), "tenants/acme/vms/" + id);
     EXPECT_EQ(told.received().data().size(), told.sent().data().size() + row.bytes);
   }
+}
+
+// What the worker has named by then is a rule of the list before.
+TEST_F(Explain, WhatIsPublishedMeanwhileIsNotMixedUp) {
+  permit(web_rule);
+  after_asking = [&] {
+    permit("rules { name: 'other' direction: INBOUND protocol: 'tcp' remote { any: true } }");
+  };
+  const v1::Explanation told = explain(web_syn);
+  EXPECT_FALSE(after_asking);
+  EXPECT_EQ(told.fate(), v1::Explanation::TRANSMITTED);
+  EXPECT_EQ(told.destination().rule(), "other") << told.DebugString();
+}
+
+// Of a list that changes each time the packet is told of as it was judged, without a name.
+TEST_F(Explain, AListThatNeverRestsHasNoNameForItsRule) {
+  int n = 0;
+  const std::function<void()> change = [&] {
+    permit("rules { name: 'rule" + std::to_string(++n) +
+           "' direction: INBOUND protocol: 'tcp' remote { any: true } }");
+    after_asking = change;
+  };
+  change();
+  const v1::Explanation told = explain(web_syn);
+  after_asking = {};
+  EXPECT_GT(n, 2);
+  EXPECT_EQ(told.fate(), v1::Explanation::TRANSMITTED);
+  EXPECT_EQ(told.destination().rule(), "");
+  EXPECT_EQ(stage(told, "admit").detail(), "203.0.113.1 in: a rule of its list before the last change");
+}
+
+// A worker that does not answer holds nobody else up.
+TEST_F(Explain, OtherCallsDoNotWaitForTheWorker) {
+  permit(web_rule);
+  after_asking = [&] {
+    EXPECT_TRUE(call<v1::GetGatewayRequest>("ObserveService/GetGateway", "").status.ok());
+    permit(web_rule);
+  };
+  EXPECT_EQ(explain(web_syn).fate(), v1::Explanation::TRANSMITTED);
 }
 
 TEST_F(Explain, AFrameIsTakenAsItIs) {

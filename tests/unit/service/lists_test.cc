@@ -15,7 +15,7 @@ TEST_F(Api, ListsComeInPages) {
   add_vm("acme", "two", 4);
   add_vm("acme", "three", 5);
   for (const auto& [parent, expected] : std::map<std::string, std::vector<std::string>>{
-           {"tenants/acme", {"203.0.113.1", "203.0.113.3", "203.0.113.4"}},
+           {"tenants/acme", {"203.0.113.4", "203.0.113.3", "203.0.113.1"}},  // three, two, web
            {"tenants/beta", {"203.0.113.2"}},
            {"tenants/none", {}},
            {"tenants/-", {"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"}}}) {
@@ -56,7 +56,7 @@ TEST_F(Api, ListsComeInPages) {
                 .status.error_code(),
             grpc::INVALID_ARGUMENT);
   get<v1::ReleaseEipResponse, v1::ReleaseEipRequest>("TenantService/ReleaseEip",
-                                                     "name: 'tenants/acme/eips/203.0.113.1'");
+                                                     "name: 'tenants/acme/eips/203.0.113.4'");
   const auto second = get<v1::ListEipsResponse, v1::ListEipsRequest>(
       "TenantService/ListEips", "parent: 'tenants/acme' page_token: '" + first.next_page_token() + "'");
   ASSERT_EQ(second.eips_size(), 2);
