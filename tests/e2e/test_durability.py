@@ -52,15 +52,35 @@ class Thing:
         return self == expected
 
 
+@dataclasses.dataclass
+class Asked:
+    """A call, and what it makes of each vm that it is about."""
+
+    call: str
+    request: object
+    after: dict[str, Thing]
+
+    def send(self, api: Api):
+        return getattr(api.tenant if hasattr(api.tenant, self.call) else api.provider, self.call)(
+            self.request, timeout=20)
+
+    def answered(self, reply) -> dict[str, Thing]:
+        """With the addresses that the reply says were given."""
+        addresses = ([result.name.rsplit("/", 1)[-1] for result in reply.results] if self.call == "Apply" else
+                     [reply.eip.address if self.call == "RequestEip" else ""])
+        return {vm: dataclasses.replace(after, eip=address) if after.eip == ANY_ADDRESS else after
+                for (vm, after), address in zip(self.after.items(), addresses)}
+
+
 class Writer:
-    """Changes its own vms, one call at a time, and remembers for each what is acknowledged and what was asked
-    for when the connection broke."""
+    """Changes its own vms, one call at a time, by itself or several as one, and remembers for each what is
+    acknowledged and what was asked for when the connection broke."""
 
     def __init__(self, number: int) -> None:
         self.tenant = f"w{number}"
         self.random = random.Random(number)
         self.acknowledged = {f"vm{i}": Thing() for i in range(VMS_PER_WRITER)}
-        self.asked: tuple[str, Thing] | None = None
+        self.asked: Asked | None = None
         self.calls = collections.Counter()
         self.generation = 0
         self.failure: str | None = None
@@ -77,20 +97,31 @@ class Writer:
                 self.failure = f"{self.asked}: {error.code()}: {error.details()}"
 
     def _step(self, api: Api) -> None:
-        self._stamp += 1
-        vm = self.random.choice(sorted(self.acknowledged))
-        now = self.acknowledged[vm]
-        call, request, after = self._next(vm, now)
-        self.asked = (vm, after)
-        service = api.provider if call.endswith("Vm") else api.tenant
-        reply = getattr(service, call)(request, timeout=20)
-        if after.eip == ANY_ADDRESS:
-            after = dataclasses.replace(after, eip=reply.eip.address)
+        self.asked = self._ask()
+        reply = self.asked.send(api)
         assert reply.generation > self.generation
+        self._acknowledge(reply)
+
+    def _acknowledge(self, reply) -> None:
         self.generation = reply.generation
-        self.acknowledged[vm] = after
+        self.acknowledged |= self.asked.answered(reply)
+        self.calls[self.asked.call] += 1
         self.asked = None
-        self.calls[call] += 1
+
+    def _ask(self) -> Asked:
+        """A call by itself, or one for each of some vms as one; with an id, so that it may be repeated."""
+        self._stamp += 1
+        several = self.random.random() < 0.3
+        vms = self.random.sample(sorted(self.acknowledged), self.random.randint(2, VMS_PER_WRITER) if several else 1)
+        steps = [self._next(vm, self.acknowledged[vm]) for vm in vms]
+        after = {vm: thing for vm, (_, _, thing) in zip(vms, steps)}
+        call, request, _ = steps[0]
+        if several:
+            call = "Apply"
+            request = new("ApplyRequest", operations=[
+                new("Operation", **{re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): step}) for name, step, _ in steps])
+        request.request_id = f"{self.tenant}-{self._stamp}"
+        return Asked(call, request, after)
 
     def _next(self, vm: str, now: Thing):
         """A call that changes something, and what it makes of the vm."""
@@ -120,14 +151,25 @@ class Writer:
                 dataclasses.replace(now, rules=frozenset(map(str, rules))))
 
     def check(self, api: Api) -> None:
-        """Every vm is as it was acknowledged; or, the one whose call was cut off, wholly as it was asked for."""
+        """Every vm is as it was acknowledged; or all that a call is about which was cut off are wholly as it asked for.
+        A repeat of that call is then answered, and has not been carried out twice."""
+        found = {vm: self._read(api, vm) for vm in self.acknowledged}
+        as_asked = self.asked is not None and all(found[vm].is_whole(after) for vm, after in self.asked.after.items())
         for vm, expected in self.acknowledged.items():
-            found = self._read(api, vm)
-            if self.asked is not None and self.asked[0] == vm and found.is_whole(self.asked[1]):
-                self.acknowledged[vm] = found
-                continue
-            assert found == expected, f"{self.tenant}/{vm}: found {found}, acknowledged {expected}, asked {self.asked}"
-        self.asked = None
+            assert found[vm] == expected or (as_asked and vm in self.asked.after), (
+                f"{self.tenant}/{vm}: found {found[vm]}, acknowledged {expected}, asked {self.asked}")
+        if self.asked is None:
+            return
+        before = generation(api)
+        self._acknowledge(self.asked.send(api))
+        assert generation(api) == before + (0 if as_asked else 1), f"{self.tenant}: a repeat"
+        for vm, expected in self.acknowledged.items():
+            assert self._read(api, vm) == expected, f"{self.tenant}/{vm} after a repeat"
+
+    def take_over(self, tags: frozenset[str]) -> None:
+        """An import has given every EIP these."""
+        self.acknowledged = {vm: dataclasses.replace(thing, tags=tags) if thing.eip else thing
+                             for vm, thing in self.acknowledged.items()}
 
     def _read(self, api: Api, vm: str) -> Thing:
         try:
@@ -143,10 +185,50 @@ class Writer:
         return Thing(found.location.mac, eip.address, frozenset(map(str, permit.rules)), frozenset(eip.tags))
 
 
+class Importer:
+    """Imports the whole state over and over, each time with another tag for every EIP."""
+
+    def __init__(self) -> None:
+        self.imports = 0
+        self.acknowledged: frozenset[str] | None = None  # of this life
+        self.asked: frozenset[str] | None = None
+        self.failure: str | None = None
+
+    def run(self, api: Api) -> None:
+        """Until the gateway dies."""
+        self.acknowledged = self.asked = None
+        try:
+            document = api.provider.Export(new("ExportRequest"), timeout=20)
+            while document.eips:
+                tags = frozenset([f"import-{self.imports}"])
+                for eip in document.eips:
+                    eip.tags[:] = tags
+                self.asked = tags
+                api.provider.Import(new("ImportRequest", document=document), timeout=20)
+                self.acknowledged, self.asked = tags, None
+                self.imports += 1
+        except grpc.RpcError as error:
+            if error.code() not in LOST:
+                self.failure = f"import: {error.code()}: {error.details()}"
+
+    def check(self, api: Api, writers: list[Writer]) -> None:
+        """All EIPs have the tag that was acknowledged, or all that which was asked for."""
+        now = [frozenset(eip.tags) for eip in api.provider.Export(new("ExportRequest"), timeout=20).eips]
+        if self.asked is not None and now and set(now) == {self.asked}:
+            self.acknowledged = self.asked
+        if self.acknowledged is None:
+            return
+        assert set(now) == {self.acknowledged}, f"acknowledged {self.acknowledged}, asked {self.asked}"
+        for writer in writers:
+            writer.take_over(self.acknowledged)
+
+
 def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
-    """The store is compacted all the time, so that many a kill falls into that. Workers do not stall meanwhile."""
+    """The store is compacted all the time, so that many a kill falls into that; one life in ten is of imports. Workers
+    do not stall meanwhile."""
     kills = 1000 if pytestconfig.getoption("full") else 100
     writers = [Writer(number) for number in range(WRITERS)]
+    importer = Importer()
     moments = random.Random(2)
     seen = []
     stolen_at_start = stolen()
@@ -155,8 +237,10 @@ def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
     with Api(gateway.socket) as api:
         reached = generation(api)
     for life in range(kills):
+        imports = life % 10 == 9
         with Api(gateway.socket) as api:
-            threads = [threading.Thread(target=writer.run, args=(api,)) for writer in writers]
+            threads = [threading.Thread(target=caller.run, args=(api,))
+                       for caller in ([importer] if imports else writers)]
             for thread in threads:
                 thread.start()
             time.sleep(moments.uniform(0.005, 0.15))
@@ -165,23 +249,29 @@ def test_kill_at_random_moments_of_a_write_load(gateway, pytestconfig):
             for thread in threads:
                 thread.join(timeout=30)
                 assert not thread.is_alive()
-        for writer in writers:
-            assert writer.failure is None, f"life {life}: {writer.failure}"
+        for caller in [importer, *writers]:
+            assert caller.failure is None, f"life {life}: {caller.failure}"
         stolen_at_start = stolen()
         gateway.start()
         with Api(gateway.socket) as api:
-            # A short life may end before its first reply: then it began with what was reached before.
-            acknowledged = max(reached, *(writer.generation for writer in writers))
-            reached = generation(api)
-            asked = [writer.asked for writer in writers if writer.asked is not None]
-            assert acknowledged <= reached <= acknowledged + len(asked), f"life {life}"
-            cut_off += len(asked)
-            applied += reached - acknowledged
+            if imports:
+                importer.check(api, writers)
+            else:
+                # A short life may end before its first reply: then it began with what was reached before.
+                acknowledged = max(reached, *(writer.generation for writer in writers))
+                now = generation(api)
+                asked = [writer.asked for writer in writers if writer.asked is not None]
+                assert acknowledged <= now <= acknowledged + len(asked), f"life {life}"
+                cut_off += len(asked)
+                applied += now - acknowledged
             for writer in writers:
                 writer.check(api)
+            reached = generation(api)
     calls = sum((writer.calls for writer in writers), collections.Counter())
-    print(f"{kills} kills: {sum(calls.values())} acknowledged calls ({dict(calls)}), {cut_off} cut off, {applied} of them applied")
+    print(f"{kills} kills: {sum(calls.values())} acknowledged calls ({dict(calls)}), {importer.imports} imports, "
+          f"{cut_off} cut off, {applied} of them applied")
     assert sum(calls.values()) > kills, "there was no load to speak of"
+    assert calls["Apply"] > kills / 2 and importer.imports > kills / 20
     assert cut_off > kills / 2, "the kills did not fall into calls"
     print("of the worker under these loads:", max(seen, key=lambda gap: gap.longest))
     assert max(gap.own() for gap in seen) < STALL
