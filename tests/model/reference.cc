@@ -256,6 +256,15 @@ void Gateway::judge(Burst& burst, uint64_t now_ms) {
   });
 }
 
+void Gateway::note_judgements(const Packet& packet, Verdict& verdict) {
+  const auto said = [](const Side& side) -> std::optional<Verdict::Said> {
+    if (!side.judgement.is_asked) return std::nullopt;
+    return Verdict::Said{side.judgement.permitted, side.judgement.hit};
+  };
+  verdict.source = said(packet.from);
+  verdict.destination = said(packet.to);
+}
+
 void Gateway::settle(Burst burst, uint32_t worker, uint64_t now_ms, Turn& turn) {
   judge(burst, now_ms);
   for (size_t i = 0; i < burst.packets.size(); ++i) {
@@ -266,8 +275,10 @@ void Gateway::settle(Burst burst, uint32_t worker, uint64_t now_ms, Turn& turn) 
   for (const Fate fate : {Fate::answered, Fate::transmitted})
     for (std::optional<Verdict>& verdict : burst.verdicts)
       if (verdict->fate == fate) queue(*verdict, worker);
-  for (size_t i = 0; i < burst.packets.size(); ++i)
+  for (size_t i = 0; i < burst.packets.size(); ++i) {
+    note_judgements(burst.packets[i], *burst.verdicts[i]);
     turn.verdicts[burst.packets[i].in][burst.packets[i].place] = std::move(*burst.verdicts[i]);
+  }
 }
 
 // Both directions of a flow, and the errors about it, are one worker's: what its endpoint's remote is

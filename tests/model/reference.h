@@ -197,6 +197,12 @@ struct Verdict {
   Bytes bytes;          // transmitted, answered, punted: as it left
   Bytes received = {};  // as its endpoint sent it: without what its link had put on
   Bytes packet = {};    // transmitted, answered: as it left, without what a link puts on
+  // What the two lists said, as far as they were asked.
+  struct Said {
+    bool permits = false;
+    std::optional<std::string> rule;  // by which; none: a flow entry
+  };
+  std::optional<Said> source = {}, destination = {};
 };
 
 struct Turn {
@@ -369,6 +375,7 @@ class Gateway {
                               uint64_t now_ms);
   void judge(Burst& burst, uint64_t now_ms);
   void settle(Burst burst, uint32_t worker, uint64_t now_ms, Turn& turn);
+  static void note_judgements(const Packet& packet, Verdict& verdict);
   [[nodiscard]] uint32_t owner_of(const Packet& packet) const;
   // Packets on their way from one worker to another, and all that are.
   using Way = std::deque<Packet>;

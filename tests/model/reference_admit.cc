@@ -208,11 +208,13 @@ Gateway::Refusal Gateway::admit(Packet& packet, uint64_t now_ms) const {
   if (packet.from.owner != nullptr) {
     packet.from.judgement =
         packet.quote ? judge_error(packet, packet.from, now_ms) : judge_leaving(packet, packet.from, now_ms);
+    packet.from.judgement.is_asked = true;
     if (!packet.from.judgement.permitted) return "source_not_permitted";
   }
   if (packet.to.owner != nullptr) {
     packet.to.judgement =
         packet.quote ? judge_error(packet, packet.to, now_ms) : judge_entering(packet, packet.to, now_ms);
+    packet.to.judgement.is_asked = true;
     if (!packet.to.judgement.permitted) return "destination_not_permitted";
   }
   return std::nullopt;

@@ -218,6 +218,7 @@ struct Gateway::Judgement {
   bool may_open = false;           // and opened, if there is none
   std::optional<std::string> hit;  // the rule that decided
   std::string way;                 // in words, for Counts::events
+  bool is_asked = false;
 };
 
 struct Gateway::Side {

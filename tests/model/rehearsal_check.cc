@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "dataplane/worker_state.h"
+#include "tests/model/passage_check.h"
 
 namespace portcullis::testing {
 namespace {
@@ -102,6 +103,7 @@ void RehearsalCheck::compare(const GatewayUnderTest& gateway, const reference::S
   const PassedStage& last = rehearsal_->stages().back();
   if (last.reason && describe(*last.reason).stage != last.stage)
     wrong.push_back("rehearsed as dropped for " + reason + " by " + std::string(last.stage));
+  compare_rules(gateway, *rehearsal_, verdict, "rehearsed as " + name_of(fate) + " " + reason, wrong);
   if (fate == Fate::dropped) return;
   const std::span<const uint8_t> frame = rehearsal_->frame();
   Bytes bytes(frame.begin(), frame.end());

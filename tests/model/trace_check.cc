@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "tests/model/passage_check.h"
+
 namespace portcullis::testing {
 namespace {
 
@@ -136,6 +138,7 @@ void TraceCheck::compare(const reference::Setup& setup, const TraceRecord& recor
     return;
   }
   compare_stages(record.passage, "traced as " + traced, wrong);
+  compare_rules(gateway_, record.passage, verdict, "traced as " + traced, wrong);
   if (arrival.first_segment == 0 && !begins_as(record.received, arrival.bytes))
     wrong.push_back("traced as " + traced + " with other bytes than what came");
   if (fate != Fate::transmitted && fate != Fate::answered) return;
