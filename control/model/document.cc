@@ -221,9 +221,10 @@ class Replacement {
     for (size_t i = 0; i < document_.resting.size(); ++i) {
       const Quarantine& rest = document_.resting[i];
       if (state().eips.contains(rest.address))
-        return fail(ErrorCode::invalid_argument,
-                    rest.address.to_string() + " is an EIP of the document, and cannot rest",
-                    element("resting", i) + ".address");
+        return fail(
+            ErrorCode::invalid_argument,
+            rest.address.to_string() + " is an EIP of the document, and cannot rest; take one of the two out",
+            element("resting", i) + ".address");
       const auto known = state().quarantine.find(rest.address);
       const int64_t until_ms =
           std::min(rest.until_ms, draft_.now_ms() + draft_.model().limits().quarantine_ms);

@@ -160,8 +160,9 @@ Expected<void> check_rule(const PermitRule& rule, std::optional<IpFamily> family
   if (auto check = check_ports(rule, rule.remote_ports, "remote_ports"); !check) return check;
   if (auto check = check_icmp(rule); !check) return check;
   if (rule.tracked && rule.direction != Direction::inbound) {
-    return refuse("tracked",
-                  "only an INBOUND rule may be tracked: what leaves under an OUTBOUND rule always is");
+    return refuse(
+        "tracked",
+        "only an INBOUND rule may be tracked; leave it out, what leaves under an OUTBOUND rule always is");
   }
   return {};
 }
@@ -270,11 +271,11 @@ Expected<void> Model::check_permit_room(IpFamily family, const PermitList& rules
                                         const PermitList& current) const {
   const uint32_t compiled = rules.compiled_rules();
   if (compiled > limits_.rules_per_eip) {
-    return fail(ErrorCode::resource_exhausted,
-                "the list has " + std::to_string(compiled) +
-                    " rules, one for each prefix or tag; an EIP may have " +
-                    std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip)",
-                "rules");
+    return fail(
+        ErrorCode::resource_exhausted,
+        "the list has " + std::to_string(compiled) + " rules, one for each prefix or tag; an EIP may have " +
+            std::to_string(limits_.rules_per_eip) + " (capacity.rules_per_eip): merge some, or raise it",
+        "rules");
   }
   const PermitRoom room = permit_room_of(rules, family);
   if (room.families > max_permit_families) {

@@ -9,6 +9,10 @@ namespace portcullis::model {
 
 namespace {
 
+std::string no_such_pool(const std::string& name) {
+  return name + " does not exist; name one that does, ListPools has them";
+}
+
 constexpr uint8_t shortest_ipv6_pool = 16;
 
 }  // namespace
@@ -59,7 +63,7 @@ Expected<void> Model::check_pool_space(const Pool& pool, const Pool* now) const 
     return fail(ErrorCode::already_exists,
                 "prefix " + pool.prefix.to_string() + " overlaps " +
                     state_.pools.at(*other).prefix.to_string() + " of " + pool_name(*other) +
-                    "; pools must be disjoint",
+                    "; pools are disjoint, so give another prefix or delete that pool",
                 "pool.prefix", name);
   }
   if (const auto remote = usage_.tunnel_remote_in(pool.prefix)) {
@@ -160,7 +164,7 @@ Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPref
 Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
   const std::string name = pool_name(id);
   const auto pool = state_.pools.find(id);
-  if (pool == state_.pools.end()) return fail(ErrorCode::not_found, name + " does not exist", "name", name);
+  if (pool == state_.pools.end()) return fail(ErrorCode::not_found, no_such_pool(name), "name", name);
   if (auto free = check_pool_not_fixed(id, "name"); !free) return Unexpected(std::move(free.error()));
   if (const PoolUsage* usage = usage_.pool(id); usage != nullptr && usage->used() > 0) {
     const Eip& eip = state_.eips.lower_bound(pool->second.prefix.first())->second;
@@ -175,7 +179,7 @@ Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
 Expected<void> Model::check_pool_for(IpFamily family, const std::string& pool) const {
   const std::string name = pool_name(pool);
   const auto found = state_.pools.find(pool);
-  if (found == state_.pools.end()) return fail(ErrorCode::not_found, name + " does not exist", "pool", name);
+  if (found == state_.pools.end()) return fail(ErrorCode::not_found, no_such_pool(name), "pool", name);
   if (found->second.kind != PoolKind::local) {
     return fail(ErrorCode::failed_precondition,
                 name + " belongs to another gateway of the provider; name a local pool", "pool", name);

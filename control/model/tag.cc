@@ -11,7 +11,7 @@ Expected<void> Model::check_tags(const std::set<std::string>& tags, bool has_tag
   if (tags.size() > limits_.tags_per_eip) {
     return fail(ErrorCode::resource_exhausted,
                 std::to_string(tags.size()) + " tags are given; an EIP bears at most " +
-                    std::to_string(limits_.tags_per_eip),
+                    std::to_string(limits_.tags_per_eip) + ", so leave some out",
                 "tags");
   }
   if (!tags.empty() && !has_tags_now && usage_.tag_sets() >= limits_.tag_sets) {

@@ -77,8 +77,8 @@ Expected<void> authorise(const Identity& caller, const Message& request) {
   const v1::Access& access = access_of(*request.GetDescriptor());
   if (!access.tenant())
     return fail(ErrorCode::permission_denied, call_name(*request.GetDescriptor()) +
-                                                  " is the provider's call; this certificate is of " +
-                                                  caller.name());
+                                                  " is the provider's call, and this certificate is of " +
+                                                  caller.name() + "; call as the provider");
   if (!access.calls().empty()) return authorise_each(caller, request, access.calls());
   if (const std::string object = object_of(request); !is_of(object, caller.name()))
     return fail(ErrorCode::not_found, caller.name() + ", whose certificate this is, has no " + quoted(object),

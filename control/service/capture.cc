@@ -100,7 +100,8 @@ Expected<CaptureFilter> ObserveService::filter_of(const v1::CaptureRequest& requ
     return Unexpected(std::move(done.error()));
   if (!request.address().empty()) {
     filter.address = IpAddr::parse(request.address());
-    if (!filter.address) return refuse(quoted(request.address()) + " is no address", "address");
+    if (!filter.address)
+      return refuse(quoted(request.address()) + " is no address; give one as 198.51.100.7", "address");
   }
   if (!request.eip().empty()) {
     const auto key = eip_key(request.eip(), "eip");

@@ -54,7 +54,8 @@ Expected<model::TenantQuota> decode_quota(const v1::DocumentQuota& message) {
 Expected<model::Quarantine> decode_rest(const v1::RestingAddress& message) {
   const std::optional<IpAddr> address = IpAddr::parse(message.address());
   if (!address)
-    return fail(ErrorCode::invalid_argument, quoted(message.address()) + " is no IP address", "address");
+    return fail(ErrorCode::invalid_argument,
+                quoted(message.address()) + " is no IP address; give one as 203.0.113.1", "address");
   return model::Quarantine{*address, message.until_ms()};
 }
 

@@ -95,8 +95,10 @@ Expected<Received> of_fields(const View& view, const Sources& sources, const v1:
   }
   const auto source = IpAddr::parse(fields.source());
   if (!source)
-    return fail(ErrorCode::invalid_argument,
-                quoted(fields.source()) + " is neither an address nor tenants/T/vms/ID", "fields.source");
+    return fail(
+        ErrorCode::invalid_argument,
+        quoted(fields.source()) + " is neither an address nor tenants/T/vms/ID; give the one or the other",
+        "fields.source");
   const auto& eips = view.model.state().eips;
   if (const auto eip = eips.find(*source); eip != eips.end())
     return from_vm(sources, view.model.state().vms.at({eip->second.tenant, eip->second.vm}), *packet);

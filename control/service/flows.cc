@@ -119,7 +119,10 @@ Expected<Place> place_of(const std::string& key) {
     return good;
   };
   if (!number(place.worker) || !number(family) || !number(place.cursor.index) || at != end)
-    return fail(ErrorCode::invalid_argument, "page_token is not one of this list", "page_token");
+    return fail(
+        ErrorCode::invalid_argument,
+        "page_token is not of this list; repeat the next_page_token of the page before, or leave it empty",
+        "page_token");
   place.cursor.ipv6 = family == 6;
   return place;
 }

@@ -84,7 +84,10 @@ Expected<std::optional<NeighborKey>> key_of(const std::string& text) {
   const auto [stop, error] = std::from_chars(text.data(), end, key.port);
   const auto address = stop == end ? std::nullopt : IpAddr::parse(std::string_view(stop + 1, end));
   if (error != std::errc() || !address)
-    return fail(ErrorCode::invalid_argument, "page_token is not one of this list", "page_token");
+    return fail(
+        ErrorCode::invalid_argument,
+        "page_token is not of this list; repeat the next_page_token of the page before, or leave it empty",
+        "page_token");
   key.address = *address;
   return key;
 }

@@ -102,7 +102,9 @@ grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolReq
     const auto& pools = view.model.state().pools;
     const auto found = pools.find(*id);
     if (found == pools.end())
-      return fail(ErrorCode::not_found, request->name() + " does not exist", "name", request->name());
+      return fail(ErrorCode::not_found,
+                  request->name() + " does not exist; name one that does, ListPools has them", "name",
+                  request->name());
     return to_proto(view.model, found->second, view.now_ms);
   });
   if (!pool) return to_status(pool.error());
