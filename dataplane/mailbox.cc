@@ -14,7 +14,9 @@ constexpr std::chrono::microseconds look_again{20};
 
 Mailbox::Place* Mailbox::free_place() {
   for (Place& place : places_)
-    if (!place.is_taken.exchange(true, std::memory_order_acquire)) return &place;
+    if (!place.is_taken.load(std::memory_order_relaxed) &&
+        !place.is_taken.exchange(true, std::memory_order_acquire))
+      return &place;
   return nullptr;
 }
 
@@ -56,8 +58,9 @@ void Mailbox::carry_out(WorkerState& worker, uint64_t now_ms) noexcept {
   for (size_t n = 0; n < places; ++n) {
     Place& place = places_[next_];
     next_ = (next_ + 1) % places;
+    if (place.waiting.load(std::memory_order_relaxed) == nullptr) continue;
     Errand* const errand = place.waiting.exchange(nullptr, std::memory_order_acquire);
-    if (errand == nullptr) continue;  // or withdrawn meanwhile
+    if (errand == nullptr) continue;  // withdrawn meanwhile
     const bool is_done = errand->run(worker, now_ms);
     place.steps.store(place.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (is_done)

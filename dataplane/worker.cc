@@ -229,7 +229,7 @@ Expected<void> Worker::ask(Errand& errand) const {
   return fail(ErrorCode::unavailable, "worker " + std::to_string(state_->config.id) + " on core " +
                                           std::to_string(state_->config.core) + " has not answered within " +
                                           std::to_string(errand_patience.count()) +
-                                          " ms: it is stopping, or something else holds its core; try again");
+                                          " ms: it is stopping, something else holds its core, or many ask it; try again");
 }
 
 void Worker::run(const std::atomic<bool>& stop) noexcept {

@@ -186,12 +186,6 @@ Expected<Edit<v1::ImportResponse>> edit_of(const v1::ImportRequest& request) {
     if (auto done = model::replace_state(draft, *document); !done) return Unexpected(std::move(done.error()));
     v1::ImportResponse reply;
     say_changes(draft, reply);
-    if (reply.ByteSizeLong() > max_message_bytes)
-      return fail(
-          ErrorCode::resource_exhausted,
-          "the document changes " + std::to_string(reply.changes_size()) +
-              " objects, and an answer has no room for their names; import documents that change fewer",
-          "document");
     return reply;
   };
 }

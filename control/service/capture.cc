@@ -147,7 +147,7 @@ grpc::Status ObserveService::capture(const Identity& caller, const v1::CaptureRe
                                      const std::function<bool()>& is_over) {
   const auto filter = filter_of(request);
   if (!filter) return to_status(filter.error());
-  const auto seat = seats_.take(caller.name());
+  const auto seat = watches_.take(caller.name());
   if (!seat) return to_status(seat.error());
   auto session = sources_.captures->begin(*filter);
   if (!session) return to_status(session.error());

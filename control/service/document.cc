@@ -136,12 +136,16 @@ v1::ObjectChange to_proto(const model::ChangedObject& object) {
   return message;
 }
 
-Expected<void> check_size(const v1::Document& document) {
+Expected<void> check_size(const v1::Document& document, size_t most_bytes) {
   const size_t bytes = document.ByteSizeLong();
-  if (bytes <= max_message_bytes) return {};
-  return fail(ErrorCode::resource_exhausted,
-              "the document has " + std::to_string(bytes) + " bytes, and a message may have " +
-                  std::to_string(max_message_bytes) + "; list vms, EIPs and pools page by page");
+  if (bytes <= most_bytes) return {};
+  return fail(
+      ErrorCode::resource_exhausted,
+      "the document has " + std::to_string(bytes) + " bytes, and a message may have " +
+          std::to_string(most_bytes) +
+          (most_bytes < max_local_message_bytes ? "; export by the gateway's UNIX socket, or list vms, "
+                                                  "EIPs and pools page by page"
+                                                : "; list vms, EIPs and pools page by page"));
 }
 
 }  // namespace portcullis::service

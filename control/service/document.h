@@ -9,14 +9,16 @@
 
 namespace portcullis::service {
 
-// A permit list of the longest that a configuration allows.
+// By TLS: a permit list of the longest that a configuration allows. By the UNIX socket, which is the
+// provider's: a document of a million EIPs.
 inline constexpr size_t max_message_bytes = size_t{64} << 20;
+inline constexpr size_t max_local_message_bytes = size_t{512} << 20;
 
 [[nodiscard]] v1::Document to_document(const model::State& state);
 // What does not decode is refused by the path of its field, "document.eips[2].rules[0].protocol".
 [[nodiscard]] Expected<model::Document> to_model(const v1::Document& document);
 [[nodiscard]] v1::ObjectChange to_proto(const model::ChangedObject& object);
-// resource_exhausted if it would not fit into a message.
-[[nodiscard]] Expected<void> check_size(const v1::Document& document);
+// resource_exhausted if it would not fit into a message of so many bytes.
+[[nodiscard]] Expected<void> check_size(const v1::Document& document, size_t most_bytes);
 
 }  // namespace portcullis::service

@@ -78,25 +78,33 @@ template <typename Request>
   return terms;
 }
 
+inline constexpr auto any_reply = [](const auto&) { return Expected<void>(); };
+
 // The whole call. With a request id it is carried out once; a dry run never is. `context` null: the provider
-// calls.
-template <typename Request, typename Reply>
+// calls. A reply that `may_be` refuses is not given, and nothing changes.
+template <typename Request, typename Reply, typename MayBe = decltype(any_reply)>
 [[nodiscard]] grpc::Status change(Control& control, const grpc::ServerContextBase* context,
-                                  const Request& request, Reply& reply) {
+                                  const Request& request, Reply& reply, const MayBe& may_be = any_reply) {
   auto edit = edit_of(request);
   if (!edit) return to_status(edit.error());
   const auto id = request_id_of(context, request);
   if (!id) return to_status(id.error());
   const Terms terms = terms_of(request);
+  const auto checked = [&](model::Draft& draft) {
+    return (*edit)(draft).and_then([&](Reply made) -> Expected<Reply> {
+      if (auto done = may_be(made); !done) return Unexpected(std::move(done.error()));
+      return made;
+    });
+  };
   if (!*id || terms.dry_run) {
-    auto applied = control.change(terms, *edit);
+    auto applied = control.change(terms, checked);
     if (!applied) return to_status(applied.error());
     reply = std::move(applied->reply);
     reply.set_generation(applied->generation);
     return grpc::Status::OK;
   }
   const auto answer = control.change_once(terms, **id, [&](model::Draft& draft) {
-    return (*edit)(draft).map([&](Reply made) {
+    return checked(draft).map([&](Reply made) {
       made.set_generation(draft.generation());
       return made.SerializeAsString();
     });

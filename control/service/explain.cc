@@ -118,7 +118,7 @@ Expected<void> carry_out(const Sources& sources, Rehearsal& rehearsal, PortId po
   return sources.ask(*sources.workers.at(rehearsal.owner()), rehearsal);
 }
 
-// How often workers are asked while what they name goes away.
+// How often workers are asked while the state changes meanwhile.
 constexpr int most_tries = 5;
 
 }  // namespace
@@ -130,7 +130,9 @@ Expected<v1::Explanation> explain(Control& control, const Sources& sources,
                 "no packet is asked about; give fields.source and fields.destination, or frame", "fields");
   Expected<v1::Explanation> answer;
   for (int n = 0; n < most_tries; ++n) {
+    model::Generation made_at = 0;
     const auto received = control.run([&](View view) {
+      made_at = view.model.state().generation;
       return request.has_frame() ? of_frame(sources, request.frame())
                                  : of_fields(view, sources, request.fields());
     });
@@ -138,16 +140,14 @@ Expected<v1::Explanation> explain(Control& control, const Sources& sources,
     Rehearsal rehearsal(received->port, received->frame);
     if (auto done = carry_out(sources, rehearsal, received->port); !done) return Unexpected(done.error());
     v1::Explanation explanation;
-    const auto stands = control.run([&](View view) {
-      tell_passage(view, sources, rehearsal, rehearsal.frame(), explanation);
-      return still_stands(sources, rehearsal);
-    });
-    if (!stands) return Unexpected(stands.error());
+    const auto told = control.run(
+        [&](View view) { tell_passage(view, sources, rehearsal, rehearsal.frame(), explanation); });
+    if (!told) return Unexpected(told.error());
     tell_frame(sources, received->port, received->frame, *explanation.mutable_received());
     if (rehearsal.fate() == Verdict::transmitted || rehearsal.fate() == Verdict::answered)
       tell_frame(sources, rehearsal.out_port(), rehearsal.frame(), *explanation.mutable_sent());
     answer = std::move(explanation);
-    if (*stands) break;
+    if (answer->generation() == made_at) break;
   }
   return answer;
 }

@@ -1,8 +1,7 @@
 // Explain: what the gateway would do with one packet now (explain.proto). The packet is rehearsed by the
 // workers (dataplane/rehearsal.h); what they say of slots and counters is told by the names that people know.
 // Thread: any but control and the workers'. Control makes the frame, and tells what became of it; it does not
-// wait for a worker. What was published in between may have taken away what the workers named: then they are
-// asked again.
+// wait for a worker. If the state changes in between they are asked again, some times.
 #pragma once
 
 #include "control/control.h"

@@ -64,7 +64,7 @@ grpc::Status Guard::pass(const grpc::ServerContextBase& context, const Message& 
   const Expected<Identity> caller = identity_of(context);
   // Held until the call is over.
   const auto seat = caller.and_then([&](const Identity& identity) {
-    return authorise(identity, request).and_then([&] { return seats_for(identity).take(identity.name()); });
+    return authorise(identity, request).and_then([&] { return calls_.take(identity); });
   });
   grpc::Status status = seat ? handle() : to_status(seat.error());
 

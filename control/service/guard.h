@@ -33,12 +33,15 @@ class Guard {
                                   const std::function<grpc::Status()>& handle);
 
  private:
-  [[nodiscard]] Seats& seats_for(const Identity& caller) { return caller.tenant ? tenants_ : provider_; }
-
   AuditLog* log_;
-  Seats provider_{
-      {.most = most_provider_calls, .most_of_one = most_provider_calls, .what = "calls under way"}};
-  Seats tenants_{{.most = most_tenant_calls, .most_of_one = most_calls_of_tenant, .what = "calls under way"}};
+  SeatsApart calls_{{.most = most_provider_calls,
+                     .most_of_one = most_provider_calls,
+                     .what = "calls under way",
+                     .remedy = "wait until one has ended"},
+                    {.most = most_tenant_calls,
+                     .most_of_one = most_calls_of_tenant,
+                     .what = "calls under way",
+                     .remedy = "wait until one has ended"}};
 };
 
 }  // namespace portcullis::service

@@ -200,7 +200,7 @@ grpc::Status ObserveService::GetGateway(grpc::ServerContext*, const v1::GetGatew
 
 grpc::Status ObserveService::ListFlows(grpc::ServerContext* context, const v1::ListFlowsRequest* request,
                                        v1::ListFlowsResponse* reply) {
-  const auto seat = flow_seat(*context);
+  const auto seat = walk_seat(context);
   if (!seat) return to_status(seat.error());
   auto listed = list_flows(control_, sources_, *request);
   if (!listed) return to_status(listed.error());
@@ -210,7 +210,7 @@ grpc::Status ObserveService::ListFlows(grpc::ServerContext* context, const v1::L
 
 grpc::Status ObserveService::ClearFlows(grpc::ServerContext* context, const v1::ClearFlowsRequest* request,
                                         v1::ClearFlowsResponse* reply) {
-  const auto seat = flow_seat(*context);
+  const auto seat = walk_seat(context);
   if (!seat) return to_status(seat.error());
   auto cleared = clear_flows(control_, sources_, *request);
   if (!cleared) return to_status(cleared.error());
@@ -218,9 +218,9 @@ grpc::Status ObserveService::ClearFlows(grpc::ServerContext* context, const v1::
   return grpc::Status::OK;
 }
 
-Expected<Seats::Seat> ObserveService::flow_seat(const grpc::ServerContext& context) {
-  return identity_of(context).and_then(
-      [&](const Identity& caller) { return flow_seats_.take(caller.name()); });
+Expected<Seats::Seat> ObserveService::walk_seat(const grpc::ServerContext* context) {
+  const Expected<Identity> caller = context == nullptr ? Identity() : identity_of(*context);
+  return caller.and_then([&](const Identity& identity) { return walks_.take(identity); });
 }
 
 grpc::Status ObserveService::Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
@@ -242,7 +242,7 @@ grpc::Status ObserveService::watch(const Identity& caller, const v1::WatchEvents
                                    const Send<v1::Event>& send, const std::function<bool()>& is_over) {
   const auto tenant = parent_tenant(request.parent());
   if (!tenant) return to_status(tenant.error());
-  const auto seat = seats_.take(caller.name());
+  const auto seat = watches_.take(caller.name());
   if (!seat) return to_status(seat.error());
   const History& history = control_.history();
   using Clock = std::chrono::steady_clock;

@@ -59,6 +59,11 @@ struct Sources {
   std::chrono::milliseconds next_hop_patience{500};
 };
 
+inline constexpr uint32_t most_watches = 100, most_watches_of_one = 8;
+// Walks of flow tables have places in workers' mailboxes for long. What is left is for an Explain.
+inline constexpr uint32_t most_walks_of_provider = 2, most_walks_of_tenants = 4, most_walks_of_tenant = 2;
+static_assert(most_walks_of_provider + most_walks_of_tenants < Mailbox::places);
+
 class ObserveService final : public v1::ObserveService::Service {
  public:
   ObserveService(Control& control, Sources sources)
@@ -125,11 +130,21 @@ class ObserveService final : public v1::ObserveService::Service {
 
   Control& control_;
   const Sources sources_;
-  // Walks of flow tables: fewer than a mailbox has places, so that there is one for an Explain.
-  [[nodiscard]] Expected<Seats::Seat> flow_seat(const grpc::ServerContext& context);
+  // Of a call that walks flow tables. `context` null: the provider's.
+  [[nodiscard]] Expected<Seats::Seat> walk_seat(const grpc::ServerContext* context);
 
-  Seats seats_{{.most = 100, .most_of_one = 8, .what = "watches, captures and traces"}};
-  Seats flow_seats_{{.most = Mailbox::places - 2, .most_of_one = 2, .what = "calls that walk flow tables"}};
+  Seats watches_{{.most = most_watches,
+                  .most_of_one = most_watches_of_one,
+                  .what = "watches, captures and traces",
+                  .remedy = "end one"}};
+  SeatsApart walks_{{.most = most_walks_of_provider,
+                     .most_of_one = most_walks_of_provider,
+                     .what = "calls that walk flow tables",
+                     .remedy = "wait until one has ended"},
+                    {.most = most_walks_of_tenants,
+                     .most_of_one = most_walks_of_tenant,
+                     .what = "calls that walk flow tables",
+                     .remedy = "wait until one has ended"}};
   Patience patience_;
   std::atomic<bool> is_stopping_ = false;
 };

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "control/service/identity.h"
 #include "src/base/expected.h"
 
 namespace portcullis::service {
@@ -18,7 +19,8 @@ class Seats {
   struct Terms {
     uint32_t most = 0;
     uint32_t most_of_one = 0;
-    std::string_view what;  // takes a seat, in the plural
+    std::string_view what;    // takes a seat, in the plural
+    std::string_view remedy;  // for who gets none: "end one"
   };
   explicit Seats(const Terms& terms) : terms_(terms) {}
 
@@ -49,6 +51,20 @@ class Seats {
   std::mutex mutex_;
   uint32_t taken_ = 0;
   std::map<std::string, uint32_t> taken_by_;
+};
+
+// The provider's apart from those of tenants, who cannot take them from it.
+class SeatsApart {
+ public:
+  SeatsApart(const Seats::Terms& provider, const Seats::Terms& tenants)
+      : provider_(provider), tenants_(tenants) {}
+  // As Seats::take().
+  [[nodiscard]] Expected<Seats::Seat> take(const Identity& caller) {
+    return (caller.tenant ? tenants_ : provider_).take(caller.name());
+  }
+
+ private:
+  Seats provider_, tenants_;
 };
 
 }  // namespace portcullis::service

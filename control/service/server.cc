@@ -1,17 +1,13 @@
 #include "control/service/server.h"
 
-#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
-#include <grpcpp/server_builder.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -27,9 +23,6 @@ namespace {
 
 constexpr std::chrono::seconds stop_patience{5};
 constexpr unsigned reload_seconds = 1;
-// Of what gRPC has received of requests and not handed over, and of what it has to send; it reads no further
-// then.
-constexpr size_t max_buffered_bytes = 16 * max_message_bytes;
 
 // Makes the directory and sees to it that nothing is in the way.
 Expected<void> prepare(const std::string& socket) {
@@ -79,22 +72,6 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const TlsConfig& tls) {
   return grpc::experimental::TlsServerCredentials(options);
 }
 
-// Of all callers together. Whom a call is refused beyond that gRPC does not look at; the guard refuses before
-// it comes to that.
-void set_bounds(grpc::ServerBuilder& builder) {
-  // By default a thread ends that has made a call when two others wait for one, and the next call begins one.
-  constexpr int waiting_threads = 16;
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, waiting_threads);
-  // Health, reflection, and calls that are being refused.
-  constexpr int other_threads = 64;
-  grpc::ResourceQuota quota("api");
-  quota.SetMaxThreads(static_cast<int>(most_provider_calls + most_tenant_calls) + waiting_threads +
-                      other_threads);
-  quota.Resize(max_buffered_bytes);
-  builder.SetResourceQuota(quota);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(most_provider_calls));
-}
-
 // Which state the lines that follow begin with: where it is beyond the last of the lines before, changes have
 // been made durable whose line a kill or a power cut has kept from being written.
 Expected<void> note_start(AuditLog& log, Control& control) {
@@ -102,19 +79,6 @@ Expected<void> note_start(AuditLog& log, Control& control) {
   if (!generation) return Unexpected(generation.error());
   log.append({.who = "gateway", .call = "Start", .status = "OK", .generation = *generation});
   return {};
-}
-
-void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {
-  const auto set = [&](const char* argument, std::chrono::milliseconds time) {
-    builder.AddChannelArgument(argument, static_cast<int>(time.count()));
-  };
-  set(GRPC_ARG_MAX_CONNECTION_AGE_MS, terms.age);
-  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, terms.grace);
-  set(GRPC_ARG_KEEPALIVE_TIME_MS, terms.keepalive);
-  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, terms.keepalive_patience);
-  // Also of connections without a call, and as often as it takes while nothing else is sent.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
 }
 
 }  // namespace
@@ -125,9 +89,8 @@ Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
       tenant_(control, sources.next_hop_patience),
       provider_(control, sources.next_hop_patience),
       observe_(control, std::move(sources)),
-      tenant_front_(guard_, tenant_),
-      provider_front_(guard_, provider_),
-      observe_front_(guard_, observe_) {}
+      local_({guard_, tenant_, provider_, observe_}),
+      remote_({guard_, tenant_, provider_, observe_}) {}
 
 Server::~Server() {
   stop();
@@ -147,28 +110,19 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   std::unique_ptr<Server> server(new Server(std::move(log), control, std::move(sources)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
-  builder.SetMaxSendMessageSize(static_cast<int>(max_message_bytes));
-  set_bounds(builder);
-  set_terms(builder, config.connections);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
-  int socket_port = 0;                                      // gRPC's word that it listens
-  builder.AddListeningPort("unix:" + config.socket, grpc::InsecureServerCredentials(), &socket_port);
-  if (config.tls) builder.AddListeningPort(config.tls->listen, credentials(*config.tls), &server->tls_port_);
-  const std::array<grpc::Service*, 3> services{&server->tenant_front_, &server->provider_front_,
-                                               &server->observe_front_};
-  for (grpc::Service* service : services) builder.RegisterService(service);
-
   // The socket is born with its mode: there is no moment in which others may open it.
   const mode_t mask = umask(0117);
-  server->server_ = builder.BuildAndStart();
+  const int has_socket = server->local_.start("unix:" + config.socket, grpc::InsecureServerCredentials(),
+                                              config.connections, max_local_message_bytes);
   umask(mask);
-  if (server->server_ == nullptr && socket_port == 0)
+  if (has_socket == 0)
     return fail(ErrorCode::failed_precondition,
                 "cannot listen on " + config.socket + "; is its directory writable for this user?",
                 "api.socket");
-  if (server->server_ == nullptr)
+  if (config.tls)
+    server->tls_port_ = server->remote_.start(config.tls->listen, credentials(*config.tls),
+                                              config.connections, max_message_bytes);
+  if (config.tls && server->tls_port_ == 0)
     return fail(ErrorCode::failed_precondition,
                 "cannot listen on " + config.tls->listen +
                     "; is the address one of this machine, and the port not taken by somebody else?",
@@ -178,22 +132,15 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
     if (!page) return Unexpected(std::move(page.error()));
     server->metrics_ = std::move(*page);
   }
-  grpc::HealthCheckServiceInterface* health = server->server_->GetHealthCheckService();
-  for (const char* name : {v1::TenantService::service_full_name(), v1::ProviderService::service_full_name(),
-                           v1::ObserveService::service_full_name()})
-    health->SetServingStatus(name, true);
   return server;
 }
 
 void Server::stop() {
   metrics_ = nullptr;
   observe_.stop();
-  if (server_ == nullptr) return;
-  // By the clock that does not jump.
-  server_->Shutdown(
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(stop_patience.count(), GPR_TIMESPAN)));
-  server_->Wait();
-  server_ = nullptr;
+  const auto deadline = std::chrono::steady_clock::now() + stop_patience;
+  local_.stop(deadline);
+  remote_.stop(deadline);
 }
 
 }  // namespace portcullis::service

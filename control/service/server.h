@@ -2,17 +2,14 @@
 // guard, gRPC health and reflection. Thread: made and ended by the main thread; handlers run on gRPC's.
 #pragma once
 
-#include <grpcpp/server.h>
-
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "control/control.h"
 #include "control/service/audit_log.h"
-#include "control/service/front.h"
 #include "control/service/guard.h"
+#include "control/service/listener.h"
 #include "control/service/metrics.h"
 #include "control/service/observe_service.h"
 #include "control/service/provider_service.h"
@@ -27,16 +24,6 @@ struct TlsConfig {
   std::string certificate;  // the server's, with its chain
   std::string key;
   std::string client_ca;  // who issues clients' certificates; one without such is refused
-};
-
-// How long a connection lasts. A certificate is looked at when one begins: age, a tenth more than it (gRPC
-// varies it by that) and grace are less than the hour that docs/security.md promises.
-struct ConnectionTerms {
-  std::chrono::milliseconds age = std::chrono::minutes(50);   // then the client is told to make another
-  std::chrono::milliseconds grace = std::chrono::minutes(1);  // then calls under way, streams too, are ended
-  // A peer that is silent for so long is asked, and is gone if it does not answer.
-  std::chrono::milliseconds keepalive = std::chrono::seconds(60);
-  std::chrono::milliseconds keepalive_patience = std::chrono::seconds(20);
 };
 
 struct ServerConfig {
@@ -74,12 +61,9 @@ class Server {
   TenantService tenant_;
   ProviderService provider_;
   ObserveService observe_;
-  TenantFront tenant_front_;
-  ProviderFront provider_front_;
-  ObserveFront observe_front_;
+  Listener local_, remote_;  // the UNIX socket; TLS
   std::unique_ptr<MetricsPage> metrics_;
   int tls_port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
 };
 
 }  // namespace portcullis::service

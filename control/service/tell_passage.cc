@@ -204,13 +204,6 @@ void tell_frame(const Sources& sources, PortId port, std::span<const uint8_t> by
   frame.set_data(bytes.data(), bytes.size());
 }
 
-bool still_stands(const Sources& sources, const Passage& passage) {
-  const auto stands = [&](const PassageSide& said) {
-    return said.slot == 0 || standing_of(*sources.tables, said).is_same_list;
-  };
-  return stands(passage.source()) && stands(passage.destination());
-}
-
 void tell_passage(const View& view, const Sources& sources, const Passage& passage,
                   std::span<const uint8_t> sent, v1::Explanation& explanation) {
   explanation.set_generation(view.model.state().generation);

@@ -21,7 +21,5 @@ inline constexpr std::string_view port_prefix = "ports/";
 void tell_passage(const Control::View& view, const Sources& sources, const Passage& passage,
                   std::span<const uint8_t> sent, v1::Explanation& explanation);
 void tell_frame(const Sources& sources, PortId port, std::span<const uint8_t> bytes, v1::Frame& frame);
-// Whether the records that judged the packet are those of their EIPs now, so that everything can be named.
-[[nodiscard]] bool still_stands(const Sources& sources, const Passage& passage);
 
 }  // namespace portcullis::service

@@ -73,7 +73,7 @@ grpc::Status TenantService::ListEips(grpc::ServerContext*, const v1::ListEipsReq
                                      v1::ListEipsResponse* reply) {
   const auto tenant = parent_tenant(request->parent());
   if (!tenant) return to_status(tenant.error());
-  const std::string list = "eips of " + request->parent();
+  const std::string list = (tenant->has_value() ? "eips by vm of " : "eips of ") + request->parent();
   const Expected<Page> page = page_of(request->page_size(), request->page_token(), list);
   if (!page) return to_status(page.error());
   const auto listed = control_.run([&](View view) {

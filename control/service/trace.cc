@@ -79,7 +79,7 @@ grpc::Status ObserveService::trace(const Identity& caller, const v1::TraceReques
   if (!asked) return to_status(asked.error());
   const auto filter = filter_of(*asked);
   if (!filter) return to_status(filter.error());
-  const auto seat = seats_.take(caller.name());
+  const auto seat = watches_.take(caller.name());
   if (!seat) return to_status(seat.error());
   auto session = sources_.captures->begin_trace(*filter);
   if (!session) return to_status(session.error());

@@ -95,6 +95,8 @@ class Writer:
         except grpc.RpcError as error:
             if error.code() not in LOST:
                 self.failure = f"{self.asked}: {error.code()}: {error.details()}"
+        except Exception as error:  # of this thread nobody else would hear
+            self.failure = f"{self.asked}: {error!r}"
 
     def _step(self, api: Api) -> None:
         self.asked = self._ask()
@@ -210,6 +212,8 @@ class Importer:
         except grpc.RpcError as error:
             if error.code() not in LOST:
                 self.failure = f"import: {error.code()}: {error.details()}"
+        except Exception as error:  # of this thread nobody else would hear
+            self.failure = f"import: {error!r}"
 
     def check(self, api: Api, writers: list[Writer]) -> None:
         """All EIPs have the tag that was acknowledged, or all that which was asked for."""

@@ -180,7 +180,17 @@ class PublisherTest : public testing::Test {
     uint32_t slots, chunks;
     friend bool operator==(const Free&, const Free&) = default;
   };
-  Free free_room() { return {plane.tables->binding.free_slots(), plane.tables->permit.free_chunks()}; }
+  Free free_room() {
+    EXPECT_EQ(publisher.totals().edge, in_edge_view());
+    return {plane.tables->binding.free_slots(), plane.tables->permit.free_chunks()};
+  }
+  // As workers find them.
+  uint64_t in_edge_view() const {
+    uint64_t bound = 0;
+    for (uint32_t n = 1; n <= eips; ++n)
+      bound += plane.tables->binding.find(View::edge, eip_at(n)).is_bound() ? 1 : 0;
+    return bound;
+  }
 
   DataPlane plane{{.eips = eips,
                    .ipv6_eips = 4,

@@ -70,7 +70,10 @@ TEST_F(Ipv6PublisherTest, ListsOfEveryLengthCountEachRule) {
 
 TEST_F(PublisherTest, ReleaseLeavesNothing) {
   const Free before = free_room();
-  publish({binding(1, rules(20))});
+  CompiledBinding bound = binding(1, rules(20));
+  bound.edge = true;
+  publish({bound});
+  EXPECT_EQ(publisher.totals().edge, 1u);
   Update gone;
   take_away(gone, 1);
   publish(gone);

@@ -100,57 +100,61 @@ TEST(Mailbox, EachOfManyAskersGetsItsOwnErrandDone) {
   EXPECT_EQ(done, 200u);
 }
 
-// One that never ends by itself does not hold the others up.
+// Goes on until it is told to end.
+class Long final : public Errand {
+ public:
+  explicit Long(std::atomic<bool>& ends) : ends_(ends) {}
+  bool run(WorkerState&, uint64_t) noexcept override {
+    ++taken;
+    return ends_;
+  }
+  std::atomic<uint32_t> taken{0};
+
+ private:
+  std::atomic<bool>& ends_;
+};
+
+// So many of them, asked of a worker that carries them out.
+class LongErrands {
+ public:
+  LongErrands(const Worker& worker, size_t count) {
+    for (size_t n = 0; n < count; ++n) {
+      errands_.push_back(std::make_unique<Long>(is_enough_));
+      askers_.emplace_back([&worker, errand = errands_.back().get()] { EXPECT_TRUE(worker.ask(*errand)); });
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (const auto& errand : errands_)
+      while (errand->taken == 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  }
+  ~LongErrands() { is_enough_ = true; }
+
+ private:
+  std::atomic<bool> is_enough_{false};
+  std::vector<std::unique_ptr<Long>> errands_;
+  std::vector<std::jthread> askers_;
+};
+
 TEST(Mailbox, ShortErrandsDoNotWaitForLongOnes) {
   DataPlane plane(sizes);
   const Polling polling(*plane.worker);
-  std::atomic<bool> is_enough{false};
-  struct Long final : Errand {
-    explicit Long(std::atomic<bool>& is_over) : ends(is_over) {}
-    bool run(WorkerState&, uint64_t) noexcept override {
-      ++taken;
-      return ends;
-    }
-    std::atomic<bool>& ends;
-    std::atomic<uint32_t> taken{0};
-  };
-  std::array<std::unique_ptr<Long>, Mailbox::places - 1> longs;
-  std::vector<std::jthread> askers;
-  for (auto& errand : longs) {
-    errand = std::make_unique<Long>(is_enough);
-    askers.emplace_back([&plane, &errand = *errand] { EXPECT_TRUE(plane.worker->ask(errand)); });
-  }
-  for (const auto& errand : longs)
-    while (errand->taken == 0) std::this_thread::yield();
+  const LongErrands longs(*plane.worker, Mailbox::places - 1);
   for (int n = 0; n < 20; ++n) {
     Steps errand(3);
     EXPECT_TRUE(plane.worker->ask(errand));
     EXPECT_EQ(errand.taken, 3u);
   }
-  is_enough = true;
 }
 
 TEST(Mailbox, WithoutAFreePlaceAnErrandIsGivenUp) {
   DataPlane plane(sizes);
-  Mailbox& mailbox = plane.worker->state().mailbox;
-  std::vector<std::jthread> askers;
-  std::array<Steps, Mailbox::places> errands{Steps(1), Steps(1), Steps(1), Steps(1),
-                                             Steps(1), Steps(1), Steps(1), Steps(1)};
-  std::atomic<uint32_t> begun{0};
-  for (Steps& errand : errands)
-    askers.emplace_back([&] {
-      ++begun;
-      EXPECT_TRUE(mailbox.ask(errand, std::chrono::seconds(20)));
-    });
-  while (begun < errands.size()) std::this_thread::yield();
-  // All have a place soon; then there is none.
-  Steps more(1);
-  EXPECT_FALSE(mailbox.ask(more, milliseconds(50)));
-  EXPECT_EQ(more.taken, 0u);
   const Polling polling(*plane.worker);
-  askers.clear();
-  for (const Steps& errand : errands) EXPECT_EQ(errand.taken, 1u);
+  Steps more(1);
+  {
+    const LongErrands longs(*plane.worker, Mailbox::places);
+    EXPECT_FALSE(plane.worker->state().mailbox.ask(more, milliseconds(50)));
+  }
   EXPECT_EQ(more.taken, 0u);
+  EXPECT_TRUE(plane.worker->ask(more));
 }
 
 TEST(Mailbox, WhatNobodyCarriesOutIsWithdrawn) {

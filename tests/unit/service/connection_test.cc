@@ -104,7 +104,7 @@ class Watching : public Api {};
 TEST_F(Watching, OneCallerHasFewSeats) {
   populate();
   std::vector<std::unique_ptr<Watcher>> watchers;
-  for (uint32_t i = 0; i < 8; ++i) {
+  for (uint32_t i = 0; i < most_watches_of_one; ++i) {
     watchers.push_back(std::make_unique<Watcher>(socket()));
     ASSERT_TRUE(watchers.back()->sees_one()) << i;
   }
@@ -122,9 +122,21 @@ TEST_F(Watching, OneCallerHasFewSeats) {
   EXPECT_TRUE(has_seat) << "a seat that was left is had again";
 }
 
+TEST(Seats, OfTenantsAreNoneOfTheProviders) {
+  SeatsApart seats({.most = 1, .most_of_one = 1, .what = "walks", .remedy = "wait"},
+                   {.most = 2, .most_of_one = 1, .what = "walks", .remedy = "wait"});
+  const auto of_a = seats.take(Identity{"a"}), of_b = seats.take(Identity{"b"});
+  EXPECT_TRUE(of_a && of_b);
+  EXPECT_FALSE(seats.take(Identity{"c"}));
+  const auto of_provider = seats.take(Identity());
+  EXPECT_TRUE(of_provider);
+  EXPECT_EQ(seats.take(Identity()).error().message,
+            "provider has 1 walks already, and no more may one caller; wait");
+}
+
 TEST(Seats, AreOfAllAndOfEach) {
   constexpr uint32_t most = 100, most_of_one = 8;
-  Seats seats({.most = most, .most_of_one = most_of_one, .what = "captures"});
+  Seats seats({.most = most, .most_of_one = most_of_one, .what = "captures", .remedy = "end one"});
   std::list<Seats::Seat> taken;
   const auto take = [&](uint32_t caller) {
     auto seat = seats.take("tenants/t" + std::to_string(caller));
@@ -134,11 +146,11 @@ TEST(Seats, AreOfAllAndOfEach) {
   };
   for (uint32_t i = 0; i < most; ++i) ASSERT_EQ(take(i / most_of_one), "") << i;
   EXPECT_EQ(take(0), "tenants/t0 has 8 captures already, and no more may one caller; end one");
-  EXPECT_EQ(take(99), "100 captures go on already, and no more may; end one");
+  EXPECT_EQ(take(99), "there are 100 captures already, and no more may there be; end one");
   taken.erase(std::next(taken.begin(), most_of_one));  // the first of t1
   EXPECT_EQ(take(0), "tenants/t0 has 8 captures already, and no more may one caller; end one");
   EXPECT_EQ(take(1), "");
-  EXPECT_EQ(take(99), "100 captures go on already, and no more may; end one");
+  EXPECT_EQ(take(99), "there are 100 captures already, and no more may there be; end one");
 }
 
 // gRPC varies the age by a tenth.

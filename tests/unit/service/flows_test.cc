@@ -1,8 +1,15 @@
 // ListFlows and ClearFlows: whose entries, which of them, in pages.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <optional>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "dataplane/worker_state.h"
 #include "tests/unit/service/api_fixture.h"
@@ -16,10 +23,16 @@ const std::string web = "eip: 'tenants/acme/eips/203.0.113.1' ";
 class Flows : public Api {
  protected:
   Expected<void> ask(Errand& errand) override {
-    if (is_silent) return fail(ErrorCode::unavailable, "worker 0 on core 0 does not answer");
+    if (steps_until_silence) {
+      for (uint32_t n = 0; n < *steps_until_silence; ++n)
+        if (errand.run(plane_.worker->state(), now_ms)) break;
+      return fail(ErrorCode::unavailable, "worker 0 on core 0 does not answer");
+    }
+    if (while_asking) while_asking();
     return Api::ask(errand);
   }
-  bool is_silent = false;
+  std::optional<uint32_t> steps_until_silence;
+  std::function<void()> while_asking;
   void SetUp() override {
     Api::SetUp();
     populate();
@@ -79,12 +92,48 @@ TEST_F(Flows, FiltersChooseAmongThem) {
 }
 
 TEST_F(Flows, AClearThatEndsEarlySaysHowManyAreGone) {
-  is_silent = true;
+  for (uint8_t host = 1; host <= 50; ++host) open(host);
+  const size_t before = plane_.flows().size();
+  steps_until_silence = 1;
   const Answer answer = call<v1::ClearFlowsRequest>("ObserveService/ClearFlows", web);
+  const size_t cleared = before - plane_.flows().size();
+  EXPECT_GT(cleared, 0u);
+  EXPECT_LT(cleared, before);
   EXPECT_EQ(answer.status.error_code(), grpc::UNAVAILABLE);
-  EXPECT_EQ(
-      answer.status.error_message(),
-      "worker 0 on core 0 does not answer; 0 entries are cleared by now, and a repeat clears the others");
+  EXPECT_EQ(answer.status.error_message(), "worker 0 on core 0 does not answer; " + std::to_string(cleared) +
+                                               " entries are cleared by now, and a repeat clears the others");
+  steps_until_silence.reset();
+  EXPECT_EQ(clear(web), before - cleared);
+}
+
+// Walks that last do not take an Explain's place in the mailbox.
+TEST_F(Flows, FewWalksMayGoOnAtOnce) {
+  std::promise<void> goes_on;
+  const std::shared_future<void> may_go_on = goes_on.get_future().share();
+  std::atomic<uint32_t> walking{0};
+  while_asking = [&] {
+    ++walking;
+    may_go_on.wait();
+  };
+  std::vector<std::future<bool>> walks;
+  for (uint32_t n = 0; n < most_walks_of_provider; ++n)
+    walks.push_back(std::async(std::launch::async, [&] {
+      return call<v1::ListFlowsRequest>("ObserveService/ListFlows", web).status.ok();
+    }));
+  for (int n = 0; n < 2000 && walking < most_walks_of_provider; ++n)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (const Answer& refused : {call<v1::ListFlowsRequest>("ObserveService/ListFlows", web),
+                                call<v1::ClearFlowsRequest>("ObserveService/ClearFlows", web)}) {
+    EXPECT_EQ(refused.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(
+        refused.status.error_message(),
+        "provider has 2 calls that walk flow tables already, and no more may one caller; wait until one has "
+        "ended");
+  }
+  goes_on.set_value();
+  for (auto& walk : walks) EXPECT_TRUE(walk.get());
+  while_asking = {};
+  EXPECT_TRUE(call<v1::ListFlowsRequest>("ObserveService/ListFlows", web).status.ok());
 }
 
 TEST_F(Flows, ComeInPages) {

@@ -1,7 +1,9 @@
 // What the API lists and counts.
 #include <rte_cycles.h>
 
+#include <set>
 #include <string>
+#include <vector>
 
 #include "dataplane/worker_state.h"
 #include "tests/unit/service/api_fixture.h"
@@ -61,6 +63,50 @@ TEST_F(Api, ListsComeInPages) {
       "TenantService/ListEips", "parent: 'tenants/acme' page_token: '" + first.next_page_token() + "'");
   ASSERT_EQ(second.eips_size(), 2);
   EXPECT_EQ(second.eips(0).address(), "203.0.113.3");
+}
+
+TEST_F(Api, AVmsTwoEipsMayLieOnTwoPages) {
+  populate();
+  get<v1::CreatePoolResponse, v1::CreatePoolRequest>(
+      "ProviderService/CreatePool", "pool { name: 'pools/six' prefix: '2001:db8:1::/120' kind: LOCAL }");
+  int host = 10;
+  for (const std::string id : {"a", "ab", "a-b"}) {
+    const std::string name = "tenants/acme/vms/" + id, number = std::to_string(host++);
+    get<v1::CreateVmResponse, v1::CreateVmRequest>(
+        "ProviderService/CreateVm", "vm { name: '" + name +
+                                        "' location { port: 'vm0' mac: '02:00:00:00:00:09' } dip: '10.0.0." +
+                                        number + "' dip6: 'fd00::" + number + "' }");
+    for (const char* family : {"IPV4", "IPV6"})
+      get<v1::RequestEipResponse, v1::RequestEipRequest>("TenantService/RequestEip",
+                                                         "vm: '" + name + "' family: " + family);
+  }
+  const auto page_of = [&](int size, const std::string& token) {
+    return get<v1::ListEipsResponse, v1::ListEipsRequest>(
+        "TenantService/ListEips",
+        "parent: 'tenants/acme' page_size: " + std::to_string(size) + " page_token: '" + token + "'");
+  };
+  std::vector<std::string> vms;
+  const v1::ListEipsResponse all = page_of(100, "");
+  for (const v1::Eip& eip : all.eips()) vms.push_back(eip.vm());
+  const std::string tenant = "tenants/acme/vms/";
+  EXPECT_EQ(vms, (std::vector<std::string>{tenant + "a", tenant + "a", tenant + "a-b", tenant + "a-b",
+                                           tenant + "ab", tenant + "ab", tenant + "web"}));
+  for (int size = 1; size <= 8; ++size) {
+    std::set<std::string> seen;
+    v1::ListEipsResponse page;
+    do {
+      page = page_of(size, page.next_page_token());
+      for (const v1::Eip& eip : page.eips()) EXPECT_TRUE(seen.insert(eip.name()).second) << eip.name();
+    } while (!page.next_page_token().empty());
+    EXPECT_EQ(seen.size(), vms.size()) << "by " << size;
+  }
+  // A vm that goes takes none with it.
+  const auto first = page_of(3, "");  // ends with a-b's first
+  get<v1::ReleaseEipResponse, v1::ReleaseEipRequest>("TenantService/ReleaseEip",
+                                                     "name: '" + first.eips(2).name() + "'");
+  const auto second = page_of(3, first.next_page_token());
+  ASSERT_EQ(second.eips_size(), 3);
+  EXPECT_EQ(second.eips(0).vm(), tenant + "a-b");
 }
 
 TEST_F(Api, CountersAreThoseOfTheWorkers) {
