@@ -176,9 +176,11 @@ void add_events(CLI::App& app, const Options& options) {
                       "Begin after this generation; otherwise with the oldest that is held");
   command->add_flag("--follow", args->follow, "Go on as changes come, until you end it");
   command->footer(
-      "\nA line for each object: generation, what was done, name. With --json a line for each generation. "
-      "The\n"
-      "gateway holds the last changes since it started; of older ones it says that they are gone.\n"
+      "\nA line for each object: generation, what was done, name. With --json a line for each generation, of "
+      "one\n"
+      "tenant also some without changes: until there nothing was its own. The gateway holds the last changes "
+      "since\n"
+      "it started; of older ones it says that they are gone.\n"
       "\nExamples:\n"
       "  portctl events --tenant -                       of all tenants, and pools\n"
       "  portctl events --tenant acme --after 120 --follow");
