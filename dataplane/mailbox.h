@@ -1,5 +1,5 @@
-// What other threads ask of a worker: errands, carried out on the worker's own thread between two bursts, so that
-// what the worker alone may touch needs no lock. A worker without mail pays one relaxed load a turn.
+// What other threads ask of a worker: errands, carried out on the worker's own thread between two bursts, so
+// that what the worker alone may touch needs no lock. A worker without mail pays one relaxed load a turn.
 #pragma once
 
 #include <rte_common.h>

@@ -19,8 +19,10 @@ using View = Control::View;
 constexpr std::string_view pool_list = "pools";
 constexpr std::string_view quota_list = "quotas";
 
-size_t max_message_bytes_of(const grpc::ServerContext& context) {
-  return context.peer().starts_with("unix:") ? max_local_message_bytes : max_message_bytes;
+// `context` null: the provider calls.
+size_t max_message_bytes_of(const grpc::ServerContext* context) {
+  return context == nullptr || context->peer().starts_with("unix:") ? max_local_message_bytes
+                                                                    : max_message_bytes;
 }
 
 // "T/ID" -> (T, ID), the key of a page of vms.
@@ -183,7 +185,7 @@ grpc::Status ProviderService::Export(grpc::ServerContext* context, const v1::Exp
                                      v1::Document* reply) {
   auto document = control_.run([](View view) { return to_document(view.model.state()); });
   if (!document) return to_status(document.error());
-  if (const auto fits = check_size(*document, max_message_bytes_of(*context)); !fits)
+  if (const auto fits = check_size(*document, max_message_bytes_of(context)); !fits)
     return to_status(fits.error());
   *reply = std::move(*document);
   return grpc::Status::OK;
@@ -192,7 +194,7 @@ grpc::Status ProviderService::Export(grpc::ServerContext* context, const v1::Exp
 grpc::Status ProviderService::Import(grpc::ServerContext* context, const v1::ImportRequest* request,
                                      v1::ImportResponse* reply) {
   return change(control_, context, *request, *reply, [&](const v1::ImportResponse& made) -> Expected<void> {
-    if (made.ByteSizeLong() <= max_message_bytes_of(*context)) return {};
+    if (made.ByteSizeLong() <= max_message_bytes_of(context)) return {};
     return fail(
         ErrorCode::resource_exhausted,
         "the document changes " + std::to_string(made.changes_size()) +

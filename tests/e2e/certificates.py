@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 
+SERVER = "127.0.0.1:8443"
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
 
 
@@ -25,3 +26,17 @@ class Authority:
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(["openssl", "req", "-x509", *KEY, *arguments], cwd=self._directory, check=True,
                        capture_output=True)
+
+
+def api(directory: pathlib.Path) -> str:
+    """A configuration's: the UNIX socket, and TLS at SERVER with the files gateway and ca."""
+    return f"""\
+api {{
+  socket: "{directory}/api.sock"
+  tls {{
+    listen: "{SERVER}"
+    certificate: "{directory}/gateway.pem"
+    key: "{directory}/gateway.key"
+    client_ca: "{directory}/ca.pem"
+  }}
+}}"""

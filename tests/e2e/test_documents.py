@@ -3,11 +3,10 @@
 import subprocess
 
 import netns
-from certificates import Authority
+from certificates import SERVER, Authority, api
 from gateway import PORTCTL, Gateway
 from nest import Nest
 
-SERVER = "127.0.0.1:8443"
 EIPS = 48_000
 TLS_LIMIT = 64 << 20  # bytes of a message
 
@@ -22,15 +21,7 @@ workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
 pools {{ name: "public" prefix: "198.18.0.0/16" }}
 capacity {{ eips: {EIPS} eips_per_tenant: {EIPS} index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024
   packet_buffers: 4096 }}
-api {{
-  socket: "{nest.directory}/api.sock"
-  tls {{
-    listen: "{SERVER}"
-    certificate: "{nest.directory}/gateway.pem"
-    key: "{nest.directory}/gateway.key"
-    client_ca: "{nest.directory}/ca.pem"
-  }}
-}}
+{api(nest.directory)}
 store {{ path: "{nest.directory}/state.db" }}
 """
 

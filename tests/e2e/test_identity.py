@@ -7,11 +7,9 @@ import time
 import pytest
 
 import netns
-from certificates import Authority
+from certificates import SERVER, Authority, api
 from gateway import PORTCTL, PORTCULLISD, Gateway
 from nest import Nest
-
-SERVER = "127.0.0.1:8443"
 
 
 def config(nest: Nest) -> str:
@@ -23,15 +21,7 @@ ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
 workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
 pools {{ name: "public" prefix: "203.0.113.0/24" }}
 capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
-api {{
-  socket: "{nest.directory}/api.sock"
-  tls {{
-    listen: "{SERVER}"
-    certificate: "{nest.directory}/gateway.pem"
-    key: "{nest.directory}/gateway.key"
-    client_ca: "{nest.directory}/ca.pem"
-  }}
-}}
+{api(nest.directory)}
 store {{ path: "{nest.directory}/state.db" }}
 """
 
