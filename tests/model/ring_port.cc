@@ -84,8 +84,10 @@ RingPort::RingPort(const std::string& name, const FramePool& pool, uint32_t dept
   std::vector<rte_ring*> receive, transmit;
   for (uint16_t queue = 0; queue < queues; ++queue) {
     const std::string number = std::to_string(queue);
-    receive.push_back(receive_.emplace_back(make_ring(name + "-rx" + number, depth)).get());
-    transmit.push_back(transmit_.emplace_back(make_ring(name + "-tx" + number, depth)).get());
+    receive.push_back(
+        receive_.emplace_back(make_ring(std::string(name).append("-rx").append(number), depth)).get());
+    transmit.push_back(
+        transmit_.emplace_back(make_ring(std::string(name).append("-tx").append(number), depth)).get());
   }
   const int port =
       rte_eth_from_rings(name.c_str(), receive.data(), queues, transmit.data(), queues, rte_socket_id());
