@@ -226,10 +226,11 @@ void Worker::carry_out(Errand& errand, uint64_t now_ms) noexcept {
 
 Expected<void> Worker::ask(Errand& errand) const {
   if (state_->mailbox.ask(errand, errand_patience)) return {};
-  return fail(ErrorCode::unavailable, "worker " + std::to_string(state_->config.id) + " on core " +
-                                          std::to_string(state_->config.core) + " has not answered within " +
-                                          std::to_string(errand_patience.count()) +
-                                          " ms: it is stopping, something else holds its core, or many ask it; try again");
+  return fail(ErrorCode::unavailable,
+              "worker " + std::to_string(state_->config.id) + " on core " +
+                  std::to_string(state_->config.core) + " has not answered within " +
+                  std::to_string(errand_patience.count()) +
+                  " ms: it is stopping, something else holds its core, or many ask it; try again");
 }
 
 void Worker::run(const std::atomic<bool>& stop) noexcept {
