@@ -13,7 +13,7 @@ from gateway import Refused
 from lab import CLIENT, HYPERVISOR, LINK_DIP, LINKED_VMS, TUNNEL_END
 from programs import (assert_bulk, assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, curl,
                       iperf_running, iperf_server, path_mtu, traceroute, web_server)
-from test_move import PORT, Stream, assert_follows, move
+from test_move import PORT, Stream, assert_follows, at_home_at, move
 from test_revocation import assert_flows, assert_silence
 
 LAB = {"links": True, "frames": 4096}
@@ -145,18 +145,14 @@ def test_a_vm_moves_between_links_under_traffic(lab, tenant, name):
     web = tenant.endpoint("web")
     web.permit(f"in udp {PORT} from {CLIENT}")
     old, new = lab.vms["web"], lab.vms[name]
-    # Where it arrives, an interface of the same address waits.
-    new.run("ip", "address", "add", f"{web.host.address}/32", "dev", "eth0", check=True)
-    try:
-        with old.udp(PORT), new.udp(PORT), lab.watch() as watch, Stream().running(lab.client, web.address) as stream:
-            for source, target in ((old, new), (new, old)):
-                stream.wait_for(200)
-                move(lab, target)
-                replied = stream.sent + 1
-                stream.wait_for(200)
-                assert_follows(watch, stream, replied, stream.sent, source, target)
-    finally:
-        new.run("ip", "address", "del", f"{web.host.address}/32", "dev", "eth0")
+    with at_home_at(web.host.address, new), old.udp(PORT), new.udp(PORT), lab.watch() as watch, \
+            Stream().running(lab.client, web.address) as stream:
+        for source, target in ((old, new), (new, old)):
+            stream.wait_for(200)
+            move(lab, target)
+            replied = stream.sent + 1
+            stream.wait_for(200)
+            assert_follows(watch, stream, replied, stream.sent, source, target)
 
 
 def test_a_place_that_is_taken_or_cannot_be_is_refused(lab, tenant):

@@ -24,13 +24,13 @@ GAP = 0.0005  # seconds between two datagrams, of all streams together
 
 
 class Stream:
-    """Datagrams with ascending numbers, sent until the block ends. `source`: one of the sender's addresses; `of`: so
-    many streams there are."""
+    """Datagrams with ascending numbers, from `first` on, sent until the block ends. `source`: one of the sender's
+    addresses; `of`: so many streams there are."""
 
-    def __init__(self, source: str = "", of: int = 1) -> None:
+    def __init__(self, source: str = "", of: int = 1, first: int = 0) -> None:
         self.source = source
         self._gap = GAP * of
-        self.sent = 0
+        self.sent = first
         self._stop = threading.Event()
 
     @contextlib.contextmanager
@@ -94,6 +94,49 @@ def test_a_stream_follows_the_vm(lab, tenant):
             replied = stream.sent + 1  # one may have been on its way to be counted
             stream.wait_for(300)
             assert_follows(watch, stream, replied, stream.sent, source, target)
+
+
+@contextlib.contextmanager
+def at_home_at(address: str, *hosts) -> Iterator[None]:
+    """Hosts behind links have the vm's private address while the block runs; those at ports have it already."""
+    linked = [host for host in hosts if host.link]
+    for host in linked:
+        host.run("ip", "address", "add", f"{address}/32", "dev", "eth0", check=True)
+    try:
+        yield
+    finally:
+        for host in linked:
+            host.run("ip", "address", "del", f"{address}/32", "dev", "eth0")
+
+
+def assert_speaks_from_where_it_is(lab, web, old, new) -> None:
+    """Both places send as the vm all the time: before a move the one passes, after its reply the other, whole and in
+    order."""
+    web.permit(f"out udp to {CLIENT}")
+    address = web.host.address
+    apart = 1 << 32
+    with at_home_at(address, old, new), lab.client.udp(PORT), lab.watch() as watch, \
+            Stream(address, of=2).running(old, CLIENT) as of_old, \
+            Stream(address, of=2, first=apart).running(new, CLIENT) as of_new:
+        for here, there in ((of_new, of_old), (of_old, of_new)):
+            move(lab, new if here is of_new else old)
+            replied = here.sent + 1, there.sent + 1
+            here.wait_for(300)
+            until = here.sent, there.sent
+            expected = list(range(replied[0], until[0]))
+            deadline = time.monotonic() + 5
+            while True:
+                came = numbers(watch[lab.client.name].received())
+                passed = [n for n in came if replied[0] <= n < until[0]]
+                if len(passed) >= len(expected) or time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            assert passed == expected
+            assert [n for n in came if replied[1] <= n < until[1]] == []
+
+
+def test_it_speaks_from_where_it_is_under_load(lab, tenant):
+    assert_speaks_from_where_it_is(lab, tenant.endpoint("web"), lab.vms["web"], lab.vms["app"])
 
 
 def test_who_speaks_for_it_is_where_it_is(lab, tenant):

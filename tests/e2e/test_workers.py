@@ -8,7 +8,7 @@ import pytest
 from lab import CLIENT, CLIENT_ALIASES
 from programs import (assert_default_off, assert_permitted_alone, assert_talk_as_both_permit, iperf, iperf_running,
                       iperf_server, udp_echo)
-from test_move import PORT, Stream, assert_follows, move
+from test_move import PORT, Stream, assert_follows, assert_speaks_from_where_it_is, at_home_at, move
 from test_revocation import assert_flows, assert_silence
 
 LAB = {"ipv6": True, "links": True, "workers": 2, "frames": 4096}
@@ -92,36 +92,38 @@ def test_datagrams_keep_their_order(lab, tenant):
         assert_ordered(web.host, app.address)
 
 
-@pytest.mark.parametrize("target", ["app", "geneve", "vxlan"])
-def test_a_vm_moves_under_traffic(lab, tenant, target):
+@pytest.mark.parametrize("places", [("web", "app"), ("web", "geneve"), ("web", "vxlan"), ("vxlan", "geneve")],
+                         ids="-to-".join)
+def test_a_vm_moves_under_traffic(lab, tenant, places):
     """Of three senders at once, whose packets are of both workers: after the reply all arrive where the vm is, and
     none where it was."""
     web = tenant.endpoint("web")
     web.permit(f"in udp {PORT} from any")
-    old, new = lab.vms["web"], lab.vms[target]
-    if new.link:
-        new.run("ip", "address", "add", f"{web.host.address}/32", "dev", "eth0", check=True)
+    old, new = (lab.vms[place] for place in places)
+    move(lab, old)
     sources = (CLIENT, *CLIENT_ALIASES)
-    try:
-        with contextlib.ExitStack() as stack:
-            for host in (old, new):
-                stack.enter_context(host.udp(PORT))
-            watch = stack.enter_context(lab.watch())
-            streams = [stack.enter_context(Stream(source, of=len(sources)).running(lab.client, web.address))
-                       for source in sources]
-            for source, destination in ((old, new), (new, old)):
-                for stream in streams:
-                    stream.wait_for(200)
-                move(lab, destination)
-                replied = [stream.sent + 1 for stream in streams]
-                for stream in streams:
-                    stream.wait_for(200)
-                until = [stream.sent for stream in streams]
-                for stream, first, last in zip(streams, replied, until, strict=True):
-                    assert_follows(watch, stream, first, last, source, destination)
-    finally:
-        if new.link:
-            new.run("ip", "address", "del", f"{web.host.address}/32", "dev", "eth0")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(at_home_at(web.host.address, old, new))
+        for host in (old, new):
+            stack.enter_context(host.udp(PORT))
+        watch = stack.enter_context(lab.watch())
+        streams = [stack.enter_context(Stream(source, of=len(sources)).running(lab.client, web.address))
+                   for source in sources]
+        for source, destination in ((old, new), (new, old)):
+            for stream in streams:
+                stream.wait_for(200)
+            move(lab, destination)
+            replied = [stream.sent + 1 for stream in streams]
+            for stream in streams:
+                stream.wait_for(200)
+            until = [stream.sent for stream in streams]
+            for stream, first, last in zip(streams, replied, until, strict=True):
+                assert_follows(watch, stream, first, last, source, destination)
+
+
+@pytest.mark.parametrize("places", [("web", "vxlan"), ("vxlan", "geneve")], ids="-to-".join)
+def test_a_vm_speaks_from_where_it_is(lab, tenant, places):
+    assert_speaks_from_where_it_is(lab, tenant.endpoint("web"), *(lab.vms[place] for place in places))
 
 
 def test_a_reply_comes_back_through_its_entry(lab, tenant):
