@@ -131,6 +131,7 @@ class Model {
   // NOT_FOUND also when the EIP is another tenant's.
   [[nodiscard]] Expected<const Eip*> find_eip(const TenantId& tenant, const IpAddr& eip) const;
   [[nodiscard]] Expected<const Vm*> find_vm(const VmKey& key) const;
+  [[nodiscard]] Expected<const Pool*> find_pool(const std::string& id) const;
 
   // Applies a change set of generation state().generation + 1 (an empty one is ignored).
   void apply(const ChangeSet& changes);

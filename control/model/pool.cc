@@ -9,10 +9,6 @@ namespace portcullis::model {
 
 namespace {
 
-std::string no_such_pool(const std::string& name) {
-  return name + " does not exist; name one that does, ListPools has them";
-}
-
 constexpr uint8_t shortest_ipv6_pool = 16;
 
 }  // namespace
@@ -34,6 +30,14 @@ Expected<void> check_pool_prefix(const IpPrefix& prefix) {
     return refuse("lies in neither 2000::/3 nor fc00::/7; give a range of global or unique local addresses");
   }
   return {};
+}
+
+Expected<const Pool*> Model::find_pool(const std::string& id) const {
+  const auto found = state_.pools.find(id);
+  if (found != state_.pools.end()) return &found->second;
+  const std::string name = pool_name(id);
+  return fail(ErrorCode::not_found, name + " does not exist; name one that does, ListPools has them", "name",
+              name);
 }
 
 Expected<void> Model::check_new_pool(const Pool& pool) const {
@@ -163,11 +167,11 @@ Expected<Plan<Pool>> Model::plan_update_pool(const std::string& id, const IpPref
 
 Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
   const std::string name = pool_name(id);
-  const auto pool = state_.pools.find(id);
-  if (pool == state_.pools.end()) return fail(ErrorCode::not_found, no_such_pool(name), "name", name);
+  const auto pool = find_pool(id);
+  if (!pool) return Unexpected(pool.error());
   if (auto free = check_pool_not_fixed(id, "name"); !free) return Unexpected(std::move(free.error()));
   if (const PoolUsage* usage = usage_.pool(id); usage != nullptr && usage->used() > 0) {
-    const Eip& eip = state_.eips.lower_bound(pool->second.prefix.first())->second;
+    const Eip& eip = state_.eips.lower_bound((*pool)->prefix.first())->second;
     return fail(ErrorCode::failed_precondition,
                 name + " has " + std::to_string(usage->used()) + " EIPs, " +
                     eip_name(eip.tenant, eip.address) + " the first; release them first",
@@ -178,16 +182,16 @@ Expected<Plan<Nothing>> Model::plan_delete_pool(const std::string& id) const {
 
 Expected<void> Model::check_pool_for(IpFamily family, const std::string& pool) const {
   const std::string name = pool_name(pool);
-  const auto found = state_.pools.find(pool);
-  if (found == state_.pools.end()) return fail(ErrorCode::not_found, no_such_pool(name), "pool", name);
-  if (found->second.kind != PoolKind::local) {
+  const auto found = find_pool(pool);
+  if (!found) return fail(found.error().code, found.error().message, "pool", name);
+  if ((*found)->kind != PoolKind::local) {
     return fail(ErrorCode::failed_precondition,
                 name + " belongs to another gateway of the provider; name a local pool", "pool", name);
   }
-  if (found->second.prefix.family() != family) {
+  if ((*found)->prefix.family() != family) {
     return fail(ErrorCode::invalid_argument,
                 "an " + std::string(family_name(family)) + " EIP is asked for, and " + name + " is of " +
-                    std::string(family_name(found->second.prefix.family())) +
+                    std::string(family_name((*found)->prefix.family())) +
                     "; ask for that family, or name another pool",
                 "pool", name);
   }

@@ -32,7 +32,7 @@ struct AuditRecord {
 // A further object that a call has changed.
 struct AuditedObject {
   std::string name;
-  std::string_view change;  // "created", "changed", "deleted"
+  std::string change;  // v1::ObjectChange::Kind, "CREATED"
 };
 
 class AuditLog {

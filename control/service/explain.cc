@@ -131,11 +131,13 @@ Expected<v1::Explanation> explain(Control& control, const Sources& sources,
   Expected<v1::Explanation> answer;
   for (int n = 0; n < most_tries; ++n) {
     model::Generation made_at = 0;
-    const auto received = control.run([&](View view) {
+    Expected<Received> received;
+    const auto made = control.run([&](View view) {
       made_at = view.model.state().generation;
-      return request.has_frame() ? of_frame(sources, request.frame())
-                                 : of_fields(view, sources, request.fields());
+      received = request.has_frame() ? of_frame(sources, request.frame())
+                                     : of_fields(view, sources, request.fields());
     });
+    if (!made) return Unexpected(made.error());
     if (!received) return Unexpected(received.error());
     Rehearsal rehearsal(received->port, received->frame);
     if (auto done = carry_out(sources, rehearsal, received->port); !done) return Unexpected(done.error());

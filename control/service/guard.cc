@@ -3,7 +3,6 @@
 #include <google/protobuf/descriptor.h>
 
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,24 +27,12 @@ bool is_dry_run(const Message& request) {
   return field != nullptr && request.GetReflection()->GetBool(request, field);
 }
 
-std::string_view word_of(v1::ObjectChange::Kind kind) {
-  switch (kind) {
-    case v1::ObjectChange::CREATED:
-      return "created";
-    case v1::ObjectChange::CHANGED:
-      return "changed";
-    case v1::ObjectChange::DELETED:
-      return "deleted";
-    default:
-      return {};
-  }
-}
-
 // The objects that a call with many of them says it has changed.
 std::vector<AuditedObject> objects_in(const Message& reply) {
   std::vector<AuditedObject> objects;
   const auto say = [&](const auto& changes) {
-    for (const v1::ObjectChange& change : changes) objects.push_back({change.name(), word_of(change.kind())});
+    for (const v1::ObjectChange& change : changes)
+      objects.push_back({change.name(), v1::ObjectChange::Kind_Name(change.kind())});
   };
   if (const auto* applied = dynamic_cast<const v1::ApplyResponse*>(&reply)) say(applied->changes());
   if (const auto* imported = dynamic_cast<const v1::ImportResponse*>(&reply)) say(imported->changes());

@@ -15,9 +15,7 @@
 namespace portcullis::service {
 
 // Calls under way at once; each has a thread. Those of the provider are its own.
-inline constexpr uint32_t most_provider_calls = 256;
-inline constexpr uint32_t most_tenant_calls = 256;
-inline constexpr uint32_t most_calls_of_tenant = 32;
+inline constexpr SeatsApart::Most most_calls{.of_provider = 256, .of_tenants = 256, .of_tenant = 32};
 
 class Guard {
  public:
@@ -34,14 +32,7 @@ class Guard {
 
  private:
   AuditLog* log_;
-  SeatsApart calls_{{.most = most_provider_calls,
-                     .most_of_one = most_provider_calls,
-                     .what = "calls under way",
-                     .remedy = "wait until one has ended"},
-                    {.most = most_tenant_calls,
-                     .most_of_one = most_calls_of_tenant,
-                     .what = "calls under way",
-                     .remedy = "wait until one has ended"}};
+  SeatsApart calls_{most_calls, "calls under way"};
 };
 
 }  // namespace portcullis::service

@@ -27,11 +27,11 @@ void set_bounds(grpc::ServerBuilder& builder, size_t max_message_bytes) {
   // Health, reflection, and calls that are being refused.
   constexpr int other_threads = 64;
   grpc::ResourceQuota quota("api");
-  quota.SetMaxThreads(static_cast<int>(most_provider_calls + most_tenant_calls) + waiting_threads +
+  quota.SetMaxThreads(static_cast<int>(most_calls.of_provider + most_calls.of_tenants) + waiting_threads +
                       other_threads);
   quota.Resize(std::max(least_buffered_bytes, 2 * max_message_bytes));
   builder.SetResourceQuota(quota);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(most_provider_calls));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(most_calls.of_provider));
 }
 
 void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {

@@ -61,8 +61,8 @@ struct Sources {
 
 inline constexpr uint32_t most_watches = 100, most_watches_of_one = 8;
 // Walks of flow tables have places in workers' mailboxes for long. What is left is for an Explain.
-inline constexpr uint32_t most_walks_of_provider = 2, most_walks_of_tenants = 4, most_walks_of_tenant = 2;
-static_assert(most_walks_of_provider + most_walks_of_tenants < Mailbox::places);
+inline constexpr SeatsApart::Most most_walks{.of_provider = 2, .of_tenants = 4, .of_tenant = 2};
+static_assert(most_walks.of_provider + most_walks.of_tenants < Mailbox::places);
 
 class ObserveService final : public v1::ObserveService::Service {
  public:
@@ -137,14 +137,7 @@ class ObserveService final : public v1::ObserveService::Service {
                   .most_of_one = most_watches_of_one,
                   .what = "watches, captures and traces",
                   .remedy = "end one"}};
-  SeatsApart walks_{{.most = most_walks_of_provider,
-                     .most_of_one = most_walks_of_provider,
-                     .what = "calls that walk flow tables",
-                     .remedy = "wait until one has ended"},
-                    {.most = most_walks_of_tenants,
-                     .most_of_one = most_walks_of_tenant,
-                     .what = "calls that walk flow tables",
-                     .remedy = "wait until one has ended"}};
+  SeatsApart walks_{most_walks, "calls that walk flow tables"};
   Patience patience_;
   std::atomic<bool> is_stopping_ = false;
 };

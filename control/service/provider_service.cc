@@ -104,14 +104,9 @@ grpc::Status ProviderService::GetPool(grpc::ServerContext*, const v1::GetPoolReq
                                       v1::Pool* reply) {
   const Expected<std::string> id = pool_id(request->name(), "name");
   if (!id) return to_status(id.error());
-  auto pool = control_.run([&](View view) -> Expected<v1::Pool> {
-    const auto& pools = view.model.state().pools;
-    const auto found = pools.find(*id);
-    if (found == pools.end())
-      return fail(ErrorCode::not_found,
-                  request->name() + " does not exist; name one that does, ListPools has them", "name",
-                  request->name());
-    return to_proto(view.model, found->second, view.now_ms);
+  auto pool = control_.run([&](View view) {
+    return view.model.find_pool(*id).map(
+        [&](const model::Pool* found) { return to_proto(view.model, *found, view.now_ms); });
   });
   if (!pool) return to_status(pool.error());
   *reply = std::move(*pool);

@@ -53,17 +53,25 @@ class Seats {
   std::map<std::string, uint32_t> taken_by_;
 };
 
-// The provider's apart from those of tenants, who cannot take them from it.
+// Of calls that end by themselves: the provider's apart from those of tenants, who cannot take them from it.
 class SeatsApart {
  public:
-  SeatsApart(const Seats::Terms& provider, const Seats::Terms& tenants)
-      : provider_(provider), tenants_(tenants) {}
+  struct Most {
+    uint32_t of_provider = 0;
+    uint32_t of_tenants = 0;  // all together
+    uint32_t of_tenant = 0;   // each
+  };
+  // `what`: as Seats::Terms::what.
+  SeatsApart(const Most& most, std::string_view what)
+      : provider_({most.of_provider, most.of_provider, what, remedy}),
+        tenants_({most.of_tenants, most.of_tenant, what, remedy}) {}
   // As Seats::take().
   [[nodiscard]] Expected<Seats::Seat> take(const Identity& caller) {
     return (caller.tenant ? tenants_ : provider_).take(caller.name());
   }
 
  private:
+  static constexpr std::string_view remedy = "wait until one has ended";
   Seats provider_, tenants_;
 };
 

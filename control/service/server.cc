@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "control/service/document.h"
@@ -72,8 +73,8 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const TlsConfig& tls) {
   return grpc::experimental::TlsServerCredentials(options);
 }
 
-// Which state the lines that follow begin with: where it is beyond the last of the lines before, changes have
-// been made durable whose line a kill or a power cut has kept from being written.
+// Which state the lines that follow begin with: a change before it without a line is the gateway's own, or a
+// kill or a power cut has kept its line from being written.
 Expected<void> note_start(AuditLog& log, Control& control) {
   const auto generation = control.run([](Control::View view) { return view.model.state().generation; });
   if (!generation) return Unexpected(generation.error());
@@ -110,6 +111,14 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   std::unique_ptr<Server> server(new Server(std::move(log), control, std::move(sources)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  if (config.tls)
+    server->tls_port_ = server->remote_.start(config.tls->listen, credentials(*config.tls),
+                                              config.connections, max_message_bytes);
+  if (config.tls && server->tls_port_ == 0)
+    return fail(ErrorCode::failed_precondition,
+                "cannot listen on " + config.tls->listen +
+                    "; is the address one of this machine, and the port not taken by somebody else?",
+                "api.tls.listen");
   // The socket is born with its mode: there is no moment in which others may open it.
   const mode_t mask = umask(0117);
   const int has_socket = server->local_.start("unix:" + config.socket, grpc::InsecureServerCredentials(),
@@ -119,14 +128,6 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
     return fail(ErrorCode::failed_precondition,
                 "cannot listen on " + config.socket + "; is its directory writable for this user?",
                 "api.socket");
-  if (config.tls)
-    server->tls_port_ = server->remote_.start(config.tls->listen, credentials(*config.tls),
-                                              config.connections, max_message_bytes);
-  if (config.tls && server->tls_port_ == 0)
-    return fail(ErrorCode::failed_precondition,
-                "cannot listen on " + config.tls->listen +
-                    "; is the address one of this machine, and the port not taken by somebody else?",
-                "api.tls.listen");
   if (!config.metrics.empty()) {
     auto page = MetricsPage::start(config.metrics, server->observe_);
     if (!page) return Unexpected(std::move(page.error()));
@@ -139,8 +140,8 @@ void Server::stop() {
   metrics_ = nullptr;
   observe_.stop();
   const auto deadline = std::chrono::steady_clock::now() + stop_patience;
+  const std::jthread meanwhile([&] { remote_.stop(deadline); });
   local_.stop(deadline);
-  remote_.stop(deadline);
 }
 
 }  // namespace portcullis::service

@@ -332,7 +332,7 @@ TEST_F(Tls, ATenantHasSoManyCallsUnderWayAndOthersHaveTheirs) {
   const std::string own = "tenants/acme/eips/203.0.113.1";
   constexpr uint32_t more = 4;
   std::vector<std::future<grpc::Status>> calls;
-  for (uint32_t n = 0; n < most_calls_of_tenant + more; ++n) calls.push_back(get_eip("acme", own));
+  for (uint32_t n = 0; n < most_calls.of_tenant + more; ++n) calls.push_back(get_eip("acme", own));
   // Those that are too many are answered while control stands still.
   std::vector<grpc::Status> refused;
   const auto began = std::chrono::steady_clock::now();
@@ -404,7 +404,7 @@ TEST_F(Tls, TheAuditLogNamesEachObjectOfManyChanges) {
   ASSERT_EQ(lines.size(), before + 2);
   EXPECT_EQ(lines[before].at("call"), "Apply");
   EXPECT_EQ(lines[before + 1].at("object"), "tenants/acme/eips/203.0.113.1");
-  EXPECT_EQ(lines[before + 1].at("change"), "changed");
+  EXPECT_EQ(lines[before + 1].at("change"), "CHANGED");
   EXPECT_FALSE(lines[before].contains("change"));
   EXPECT_EQ(lines[before + 1].at("who"), "tenants/acme");
   EXPECT_EQ(lines[before + 1].at("generation"), generation());

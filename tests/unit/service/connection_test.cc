@@ -123,15 +123,14 @@ TEST_F(Watching, OneCallerHasFewSeats) {
 }
 
 TEST(Seats, OfTenantsAreNoneOfTheProviders) {
-  SeatsApart seats({.most = 1, .most_of_one = 1, .what = "walks", .remedy = "wait"},
-                   {.most = 2, .most_of_one = 1, .what = "walks", .remedy = "wait"});
+  SeatsApart seats({.of_provider = 1, .of_tenants = 2, .of_tenant = 1}, "walks");
   const auto of_a = seats.take(Identity{"a"}), of_b = seats.take(Identity{"b"});
   EXPECT_TRUE(of_a && of_b);
   EXPECT_FALSE(seats.take(Identity{"c"}));
   const auto of_provider = seats.take(Identity());
   EXPECT_TRUE(of_provider);
   EXPECT_EQ(seats.take(Identity()).error().message,
-            "provider has 1 walks already, and no more may one caller; wait");
+            "provider has 1 walks already, and no more may one caller; wait until one has ended");
 }
 
 TEST(Seats, AreOfAllAndOfEach) {

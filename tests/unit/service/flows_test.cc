@@ -116,11 +116,11 @@ TEST_F(Flows, FewWalksMayGoOnAtOnce) {
     may_go_on.wait();
   };
   std::vector<std::future<bool>> walks;
-  for (uint32_t n = 0; n < most_walks_of_provider; ++n)
+  for (uint32_t n = 0; n < most_walks.of_provider; ++n)
     walks.push_back(std::async(std::launch::async, [&] {
       return call<v1::ListFlowsRequest>("ObserveService/ListFlows", web).status.ok();
     }));
-  for (int n = 0; n < 2000 && walking < most_walks_of_provider; ++n)
+  for (int n = 0; n < 2000 && walking < most_walks.of_provider; ++n)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   for (const Answer& refused : {call<v1::ListFlowsRequest>("ObserveService/ListFlows", web),
                                 call<v1::ClearFlowsRequest>("ObserveService/ClearFlows", web)}) {
