@@ -6,6 +6,7 @@ import netns
 from certificates import SERVER, Authority, api
 from gateway import PORTCTL, Gateway
 from nest import Nest
+from portless import hardware
 
 EIPS = 48_000
 TLS_LIMIT = 64 << 20  # bytes of a message
@@ -14,10 +15,7 @@ TLS_LIMIT = 64 << 20  # bytes of a message
 def config(nest: Nest) -> str:
     """Ports without a wire: this is about the API."""
     return f"""\
-eal {{ no_huge: true memory_mb: 512 file_prefix: "{nest.name}" main_core: 0 }}
-ports {{ name: "uplink" device: "net_null0,no-rx=1" role: UPLINK next_hop {{ mac: "02:00:00:00:00:02" }} }}
-ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
-workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
+{hardware(nest, memory_mb=512)}
 pools {{ name: "public" prefix: "198.18.0.0/16" }}
 capacity {{ eips: {EIPS} eips_per_tenant: {EIPS} index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024
   packet_buffers: 4096 }}

@@ -10,15 +10,13 @@ import netns
 from certificates import SERVER, Authority, api
 from gateway import PORTCTL, PORTCULLISD, Gateway
 from nest import Nest
+from portless import hardware
 
 
 def config(nest: Nest) -> str:
     """Ports without a wire: this is about the API."""
     return f"""\
-eal {{ no_huge: true memory_mb: 256 file_prefix: "{nest.name}" main_core: 0 }}
-ports {{ name: "uplink" device: "net_null0,no-rx=1" role: UPLINK next_hop {{ mac: "02:00:00:00:00:02" }} }}
-ports {{ name: "vms" device: "net_null1,no-rx=1" role: ENDPOINT }}
-workers {{ cores: 1 idle_polls: 1 idle_sleep_us: 1000 }}
+{hardware(nest)}
 pools {{ name: "public" prefix: "203.0.113.0/24" }}
 capacity {{ eips: 256 index_pages: 2 rules_per_eip: 64 permit_chunks: 256 flows: 1024 packet_buffers: 4096 }}
 {api(nest.directory)}
