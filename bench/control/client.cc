@@ -1,5 +1,6 @@
 #include "bench/control/client.h"
 
+#include <google/protobuf/arena.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -46,6 +47,19 @@ void fill(v1::SetPermitListRequest& request, uint32_t n, uint32_t version) {
   add("https", "tcp", 443);
   add("ping", "icmp", 0);
   add("version", "tcp", 1024 + version % 60'000);
+}
+
+grpc::ByteBuffer serialised(const v1::ApplyRequest& request) {
+  grpc::ByteBuffer buffer;
+  bool is_own = false;
+  must(grpc::SerializationTraits<v1::ApplyRequest>::Serialize(request, &buffer, &is_own));
+  return buffer;
+}
+
+std::shared_ptr<grpc::Channel> channel_to(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
 Seconds own_cpu_time() {
@@ -95,10 +109,7 @@ Updates measure(uint32_t streams, Seconds duration, const GatewayProcess& gatewa
 
 }  // namespace
 
-Controller::Controller(const std::string& target) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  channel_ = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+Controller::Controller(const std::string& target) : channel_(channel_to(target)), raw_(channel_) {
   tenant_ = v1::TenantService::NewStub(channel_);
   provider_ = v1::ProviderService::NewStub(channel_);
   observe_ = v1::ObserveService::NewStub(channel_);
@@ -123,28 +134,48 @@ void Controller::populate(uint32_t count) {
   }
 }
 
+const v1::ApplyResponse& Controller::apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply) {
+  grpc::CompletionQueue done;
+  grpc::ClientContext context;
+  const auto call = raw_.PrepareUnaryCall(&context, "/portcullis.v1.ProviderService/Apply", request, &done);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  void* tag = nullptr;
+  bool is_ok = false;
+  call->Finish(&answer, &status, &tag);
+  if (!done.Next(&tag, &is_ok)) throw std::runtime_error("the call has no end");
+  must(status);
+  must(grpc::SerializationTraits<v1::ApplyResponse>::Deserialize(&answer, &reply));
+  return reply;
+}
+
 Updates Controller::update(uint32_t count, uint32_t batch, uint32_t streams, Seconds duration, bool dry_run,
                            const GatewayProcess& gateway) {
-  // Two versions of every batch, made before: a controller has what it wants to say.
+  // Two versions of every batch, made and serialised before: what is measured is to send them.
   const uint32_t batches = std::max(1u, count / batch);
   // A step that is prime to the number of EIPs: batches are spread over all of them.
   uint32_t step = 2'654'435'761u % count | 1u;
   while (std::gcd(step, count) != 1) step += 2;
   const uint32_t wanted_versions[2] = {version_ + 1, version_ + 2};
   version_ += 2;
-  std::vector<v1::ApplyRequest> requests(size_t{2} * batches);
-  for (uint32_t n = 0; n < requests.size(); ++n) {
-    v1::ApplyRequest& request = requests[n];
+  std::vector<grpc::ByteBuffer> requests;
+  for (uint32_t n = 0; n < 2 * batches; ++n) {
+    v1::ApplyRequest request;
     request.set_dry_run(dry_run);
     for (uint64_t i = 0; i < batch; ++i)
       fill(*request.add_operations()->mutable_set_permit_list(),
            static_cast<uint32_t>((uint64_t{n % batches} * batch + i) * step % count),
            wanted_versions[n / batches]);
+    requests.push_back(serialised(request));
   }
   return measure(streams, duration, gateway, [&](uint64_t n) {
-    grpc::ClientContext context;
-    v1::ApplyResponse reply;
-    must(provider_->Apply(&context, requests[n % requests.size()], &reply));
+    google::protobuf::Arena arena;
+    const auto& reply = apply(requests[n % requests.size()],
+                              *google::protobuf::Arena::CreateMessage<v1::ApplyResponse>(&arena));
+    if (reply.results_size() != static_cast<int>(batch))
+      throw std::runtime_error("the gateway has answered for " + std::to_string(reply.results_size()) +
+                               " lists of " + std::to_string(batch));
     return batch;
   });
 }

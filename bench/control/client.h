@@ -1,6 +1,7 @@
 // A controller: what it asks of the gateway, and how long that takes.
 #pragma once
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
@@ -41,7 +42,11 @@ class Controller {
   [[nodiscard]] uint64_t passed_packets();  // to the vms' port
 
  private:
+  // Of an Apply that was serialised before.
+  const v1::ApplyResponse& apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply);
+
   std::shared_ptr<grpc::Channel> channel_;
+  grpc::GenericStub raw_;
   std::unique_ptr<v1::TenantService::Stub> tenant_;
   std::unique_ptr<v1::ProviderService::Stub> provider_;
   std::unique_ptr<v1::ObserveService::Stub> observe_;

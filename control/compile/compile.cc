@@ -231,28 +231,28 @@ Update compile_change(const model::State& state, std::span<const model::ChangeSe
   struct Found {
     IpAddr address;
     const model::Eip* eip = nullptr;
-    const model::Vm* vm = nullptr;
+    model::VmKey vm = {};
   };
   std::vector<Found> found;
   found.reserve(named.eips.size());
   for (const IpAddr& address : named.eips) found.push_back({address});
   in_passes(
       found, [&](const Found& next) { state.eips.prefetch(next.address); },
+      [&](const Found& next) { state.eips.prefetch_value(next.address); },
       [&](Found& next) {
         const auto eip = state.eips.find(next.address);
         if (eip == state.eips.end()) return;
         next.eip = &eip->second;
-        state.vms.prefetch({next.eip->tenant, next.eip->vm});
+        next.vm = {next.eip->tenant, next.eip->vm};
+        state.vms.prefetch(next.vm);
       },
-      [&](Found& next) {
-        if (next.eip == nullptr) return;
-        next.vm = &vm_of(state, *next.eip);
-        prefetch_object(*next.vm);
+      [&](const Found& next) {
+        if (next.eip != nullptr) state.vms.prefetch_value(next.vm);
       },
       [&](const Found& next) {
         auto& binding =
             update.bindings.emplace_hint(update.bindings.end(), next.address, std::nullopt)->second;
-        if (next.eip != nullptr) binding = compile_binding(local, *next.eip, *next.vm);
+        if (next.eip != nullptr) binding = compile_binding(local, *next.eip, state.vms.at(next.vm));
       });
   return update;
 }

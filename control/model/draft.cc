@@ -42,12 +42,22 @@ void Draft::make(Change change) {
   if (eip != nullptr) written_rules_ += eip->eip.permit.size();
   const bool is_known =
       !is_new && eip != nullptr && std::holds_alternative<PutEip>(steps_[known->second].last);
-  if (!is_known) back_.push_back(inverse(model_.state_, change));
-  model_.usage_.apply(model_.state_, change);
+  if (auto before = eip == nullptr ? std::nullopt : model_.usage_.exchange(model_.state_, eip->eip)) {
+    if (!is_known) back_.emplace_back(PutEip{std::move(*before)});
+  } else {
+    if (!is_known) back_.push_back(inverse(model_.state_, change));
+    model_.usage_.apply(model_.state_, change);
+  }
   if (is_new)
     steps_.push_back({std::move(change), back_.size() - 1});
   else
     steps_[known->second].last = std::move(change);
+}
+
+void Draft::expect(size_t changes) {
+  steps_.reserve(changes);
+  step_of_.reserve(changes);
+  back_.reserve(changes);
 }
 
 // An EIP that came and went has left an address that rests.

@@ -47,6 +47,8 @@ class Draft {
     return std::move(plan->reply);
   }
   void make(Change change);
+  // Makes room for so many changes.
+  void expect(size_t changes);
 
   // Changes so far, each counted.
   [[nodiscard]] size_t steps() const { return made_; }

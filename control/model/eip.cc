@@ -148,15 +148,9 @@ Expected<Plan<Nothing>> Model::plan_release_eip(const TenantId& tenant, const Ip
 
 void Model::prefetch(std::span<const IpAddr> eips) const {
   for (const IpAddr& address : eips) state_.eips.prefetch(address);
-  std::vector<const Eip*> found;
-  found.reserve(eips.size());
+  for (const IpAddr& address : eips) state_.eips.prefetch_value(address);
   for (const IpAddr& address : eips)
-    if (const auto eip = state_.eips.find(address); eip != state_.eips.end()) {
-      found.push_back(&eip->second);
-      prefetch_object(eip->second);
-    }
-  for (const Eip* eip : found) eip->permit.prefetch_place();
-  for (const Eip* eip : found) eip->permit.prefetch_rules();
+    if (const auto eip = state_.eips.find(address); eip != state_.eips.end()) eip->second.permit.prefetch();
 }
 
 Expected<const Eip*> Model::find_eip(const TenantId& tenant, const IpAddr& eip) const {

@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "src/base/ahead.h"
+
 namespace portcullis::model {
 
 template <typename Key, typename Value, typename Hash = std::hash<Key>>
@@ -51,9 +53,10 @@ class IndexedMap {
     const auto found = index_.find(key);
     return found == index_.end() ? ordered_.end() : const_iterator(*found);
   }
-  // Where a find() begins, into the caches: for many keys, whose finds would wait for memory one after
-  // another.
+  // Into the caches, for many keys, whose finds would wait for memory one after another: where a find()
+  // begins; and, when that has come, what it finds.
   void prefetch(const Key& key) const { index_.prefetch(key); }
+  void prefetch_value(const Key& key) const { static_cast<void>(index_.find(Ahead{key})); }
   [[nodiscard]] bool contains(const Key& key) const { return index_.contains(key); }
   // std::out_of_range if there is none.
   [[nodiscard]] Value& at(const Key& key) { return const_cast<Value&>(std::as_const(*this).at(key)); }
@@ -92,17 +95,27 @@ class IndexedMap {
   friend bool operator==(const IndexedMap& a, const IndexedMap& b) { return a.ordered_ == b.ordered_; }
 
  private:
+  struct Ahead {
+    const Key& key;
+  };
   // Mixed: the table goes by all bits of it.
   struct KeyHash {
     using is_transparent = void;
     size_t operator()(const Key& key) const { return absl::HashOf(Hash()(key)); }
     size_t operator()(const iterator& entry) const { return (*this)(entry->first); }
+    size_t operator()(const Ahead& ahead) const { return (*this)(ahead.key); }
   };
   struct SameKey {
     using is_transparent = void;
     bool operator()(const iterator& a, const iterator& b) const { return a == b; }
     bool operator()(const iterator& a, const Key& b) const { return a->first == b; }
     bool operator()(const Key& a, const iterator& b) const { return a == b->first; }
+    // What may be it is asked for, and not looked at.
+    bool operator()(const iterator& a, const Ahead&) const {
+      prefetch_object(*a);
+      return false;
+    }
+    bool operator()(const Ahead& a, const iterator& b) const { return (*this)(b, a); }
   };
 
   void index_all() {

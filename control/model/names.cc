@@ -34,7 +34,10 @@ std::string vm_name(const VmKey& key) {
 }
 
 std::string eip_name(const TenantId& tenant, const IpAddr& address) {
-  return "tenants/" + tenant + "/eips/" + address.to_string();
+  const std::string text = address.to_string();
+  std::string name;
+  name.reserve(std::string_view("tenants//eips/").size() + tenant.size() + text.size());
+  return name.append("tenants/").append(tenant).append("/eips/").append(text);
 }
 
 std::string pool_name(const std::string& id) {

@@ -222,6 +222,7 @@ PermitList canonical(PermitList list) {
 
 PermitRoom permit_room_of(const PermitList& rules, IpFamily family) {
   const uint32_t compiled = rules.compiled_rules();
+  if (compiled <= inline_permit_rules) return {};
   if (family == IpFamily::ipv6 && compiled <= plain_ipv6_permit_rules)
     return {.families = 0, .chunks = plain_ipv6_permit_chunks(compiled)};
   // Two boundaries for each prefix or tag, one for `any`.
@@ -252,12 +253,13 @@ Expected<void> check_rules(std::span<const PermitRule> rules, std::optional<IpFa
     error.field = "rules[" + std::to_string(i) + "]." + error.field;
     return Unexpected(std::move(error));
   };
-  std::vector<std::string_view> names;
-  names.reserve(rules.size());
-  for (size_t i = 0; i < rules.size(); ++i) {
+  for (size_t i = 0; i < rules.size(); ++i)
     if (auto check = check_rule(rules[i], family); !check) return in_rule(i, std::move(check.error()));
-    names.push_back(rules[i].name);
-  }
+  const auto name_of = [](const PermitRule& rule) -> std::string_view { return rule.name; };
+  // As most lists come.
+  if (std::ranges::adjacent_find(rules, std::greater_equal<>(), name_of) == rules.end()) return {};
+  std::vector<std::string_view> names(rules.size());
+  std::ranges::transform(rules, names.begin(), name_of);
   std::ranges::sort(names);
   if (std::ranges::adjacent_find(names) == names.end()) return {};
   std::unordered_set<std::string_view> known;

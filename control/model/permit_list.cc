@@ -10,7 +10,11 @@ PermitList::PermitList(std::vector<PermitRule> rules) {
     said_.has_prefixes = said_.has_prefixes || std::holds_alternative<std::vector<IpPrefix>>(rule.remote);
   }
   said_.compiled = static_cast<uint32_t>(std::min<size_t>(compiled, UINT32_MAX));
-  if (!rules.empty()) rules_ = std::make_shared<const std::vector<PermitRule>>(std::move(rules));
+  if (rules.empty()) return;
+  said_.rules = static_cast<uint32_t>(rules.size());
+  auto kept = std::make_shared<PermitRule[]>(rules.size());
+  std::ranges::move(rules, kept.get());
+  rules_ = std::move(kept);
 }
 
 }  // namespace portcullis::model

@@ -33,23 +33,23 @@ class PermitList {
   }
   ~PermitList() = default;
 
-  [[nodiscard]] const PermitRule* begin() const { return rules_ == nullptr ? nullptr : rules_->data(); }
+  [[nodiscard]] const PermitRule* begin() const { return rules_.get(); }
   [[nodiscard]] const PermitRule* end() const { return begin() + size(); }
-  [[nodiscard]] size_t size() const { return rules_ == nullptr ? 0 : rules_->size(); }
+  [[nodiscard]] size_t size() const { return said_.rules; }
   [[nodiscard]] bool empty() const { return rules_ == nullptr; }
-  [[nodiscard]] const PermitRule& operator[](size_t i) const { return (*rules_)[i]; }
+  [[nodiscard]] const PermitRule& operator[](size_t i) const {
+    return rules_[static_cast<std::ptrdiff_t>(i)];
+  }
   // Rules as the data plane compares them: one per prefix or tag, one for `any`.
   [[nodiscard]] uint32_t compiled_rules() const { return said_.compiled; }
   // Whether the remote of one of the rules is `any`.
   [[nodiscard]] bool has_any() const { return said_.has_any; }
   // Whether the remote of one of the rules is a list of prefixes.
   [[nodiscard]] bool has_prefixes() const { return said_.has_prefixes; }
-  // Into the caches: where the rules lie, and, when that has come, the first of them, which are all of most
-  // lists.
-  void prefetch_place() const { __builtin_prefetch(rules_.get()); }
-  void prefetch_rules() const {
+  // The first rules into the caches, which are all of most lists.
+  void prefetch() const {
     constexpr size_t some = 4;
-    for (size_t i = 0; i < std::min(some, size()); ++i) prefetch_object((*rules_)[i]);
+    for (size_t i = 0; i < std::min(some, size()); ++i) prefetch_object((*this)[i]);
   }
   // A copy, to make another list of.
   [[nodiscard]] std::vector<PermitRule> rules() const { return {begin(), end()}; }
@@ -59,8 +59,9 @@ class PermitList {
   }
 
  private:
-  std::shared_ptr<const std::vector<PermitRule>> rules_;
+  std::shared_ptr<const PermitRule[]> rules_;  // null if there is none
   struct Said {
+    uint32_t rules = 0;
     uint32_t compiled = 0;
     bool has_any = false;
     bool has_prefixes = false;

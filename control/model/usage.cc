@@ -115,14 +115,7 @@ size_t Usage::OwnerHash::operator()(const std::pair<VmKey, IpFamily>& owner) con
 Usage::Usage(std::set<IpAddr> reserved) : reserved_(std::move(reserved)) {}
 
 void Usage::apply(State& state, const Change& change) {
-  if (const auto* put = std::get_if<PutEip>(&change)) {
-    const auto known = state.eips.find(put->eip.address);
-    if (known != state.eips.end() && known->second.tenant == put->eip.tenant &&
-        known->second.vm == put->eip.vm) {
-      replace(known->second, put->eip);
-      return model::apply(state, change);
-    }
-  }
+  if (const auto* put = std::get_if<PutEip>(&change); put != nullptr && exchange(state, put->eip)) return;
   const std::vector<IpAddr> touched = touched_by(state, change);
   settle(state, touched, false);
   before(state, change);
@@ -131,6 +124,14 @@ void Usage::apply(State& state, const Change& change) {
   settle(state, touched, true);
   for (const IpAddr& address : touched)
     if (auto* pool = local_pool_of(address)) advance(state, *pool);
+}
+
+std::optional<Eip> Usage::exchange(State& state, const Eip& next) {
+  const auto known = state.eips.find(next.address);
+  if (known == state.eips.end() || known->second.tenant != next.tenant || known->second.vm != next.vm)
+    return std::nullopt;
+  replace(known->second, next);
+  return std::exchange(known->second, next);
 }
 
 void Usage::before(const State& state, const Change& change) {

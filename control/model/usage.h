@@ -62,6 +62,9 @@ class Usage {
 
   // Applies one change to `state`, and keeps the totals of it.
   void apply(State& state, const Change& change);
+  // The same for an EIP that stays its vm's, as most changes are; gives what it was. None: it is new, or was
+  // another's, and nothing has changed.
+  [[nodiscard]] std::optional<Eip> exchange(State& state, const Eip& next);
   // Makes room for what a state holds.
   void expect(const State& state) { eip_of_vm_.reserve(state.eips.size()); }
   // Counts what a state holds that came as a whole: its vms first, then its pools, which count their

@@ -41,6 +41,13 @@ PermitRule6 compared(const CompiledRule& compiled, TagId tag) {
 
 }  // namespace
 
+void Publisher::prefetch_slot(IpFamily family, size_t after) const {
+  const std::optional<Slot> slot = tables_->binding.coming_slot(family, after);
+  if (!slot) return;
+  prefetch_object(tables_->binding.record(*slot));
+  for (const Worker* worker : workers_) prefetch_object(worker->counters().slots[*slot]);
+}
+
 // However it ends, nothing is left half there. What its slot has counted is not this binding's.
 Expected<Publisher::Placement> Publisher::place(const CompiledBinding& binding, BindingId id) {
   Placement placement;

@@ -61,6 +61,7 @@ void Publisher::prepare(compile::Update update) {
   prepared_.coming.reserve(bindings.size());
   in_passes(
       bindings, [&](const auto& entry) { bindings_.prefetch(entry.first); },
+      [&](const auto& entry) { prefetch_bound(entry.first); },
       [&](auto& entry) {
         const auto known = bindings_.find(entry.first);
         Bound* const bound = known == bindings_.end() ? nullptr : &known->second;
@@ -88,14 +89,25 @@ void Publisher::place_ahead() {
   if (!may_grow) changed.erase(growing, changed.end());
   prepared_.placements.reserve(changed.size());
   prepared_.leads.reserve(changed.size());
-  for (Coming* const coming : changed) {
-    const CompiledBinding& binding = *coming->binding;
-    const Bound& known = *coming->known;
-    Expected<Placement> placement = place(binding, known.id);
-    if (!placement) return;
-    prepared_.leads.push_back({binding.eip, binding.edge, known.id, placement->slot, *known.key});
-    coming->placed = &prepared_.placements.emplace_back(std::move(*placement));
-  }
+  size_t fetched = 0;
+  bool has_room = true;
+  in_passes(
+      changed,
+      [&](const Coming* coming) {
+        prefetch_slot(coming->binding->eip.family(), fetched++);
+        coming->binding->permit.prefetch();
+      },
+      [&](Coming* coming) {
+        --fetched;
+        if (!has_room) return;
+        const CompiledBinding& binding = *coming->binding;
+        const Bound& known = *coming->known;
+        Expected<Placement> placement = place(binding, known.id);
+        has_room = placement.has_value();
+        if (!has_room) return;
+        prepared_.leads.push_back({binding.eip, binding.edge, known.id, placement->slot, *known.key});
+        coming->placed = &prepared_.placements.emplace_back(std::move(*placement));
+      });
 }
 
 // The order within an update: first what goes (so that its place can be had by what comes, and a key that
@@ -508,19 +520,22 @@ void Publisher::pass_grace_period() {
 }
 
 void Publisher::free_limbo() {
-  const Limbo past = std::exchange(limbo_, {});
+  Limbo past = std::exchange(limbo_, {});
   in_passes(
       past.placements,
       [&](const Retired& retired) {
         bindings_.prefetch(retired.eip);
+        retired.permit.prefetch();
         for (const Worker* worker : workers_)
           prefetch_object(worker->counters().slots[retired.placement.slot]);
       },
-      [&](const Retired& retired) {
+      [&](const Retired& retired) { prefetch_bound(retired.eip); },
+      [&](Retired& retired) {
         const auto bound = bindings_.find(retired.eip);
         if (bound != bindings_.end() && bound->second.id == retired.id) inherit(bound->second, retired);
         if (retired.placement.slot != no_slot) tables_->binding.free_slot(retired.placement.slot);
         tables_->permit.free(retired.placement.permit);
+        retired.permit = {};
       });
   for (const TagSetId set : past.tag_sets) tables_->tags.free(set);
   free_tags_.insert(free_tags_.end(), past.tags.begin(), past.tags.end());

@@ -25,6 +25,7 @@
 #include "dataplane/handover.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
+#include "src/base/ahead.h"
 #include "src/base/expected.h"
 
 struct rte_rcu_qsbr;
@@ -224,6 +225,10 @@ class Publisher {
   [[nodiscard]] bool lead(const Lead& to);
   void lead_to_placed(const std::vector<Lead>& leads);
   void prefetch(const Lead& to) const;
+  // Of an EIP that may be bound, what it is bound by: its place among others is there already.
+  void prefetch_bound(const IpAddr& eip) const { static_cast<void>(bindings_.find(Ahead{eip})); }
+  // What place() writes and reads at the slot that it takes after so many others.
+  void prefetch_slot(IpFamily family, size_t after) const;
   // Nothing leads to what it replaces. `next`: the list from now on.
   void settle(Bound& bound, const model::PermitList& next, Placement placement);
   void become(Bound& bound, compile::CompiledBinding next);
@@ -277,10 +282,24 @@ class Publisher {
   const Handover* handover_ = nullptr;
 
   Pools pools_;
-  struct EipHash {
-    size_t operator()(const IpAddr& eip) const { return absl::HashOf(std::hash<IpAddr>()(eip)); }
+  struct Ahead {
+    const IpAddr& eip;
   };
-  absl::node_hash_map<IpAddr, Bound, EipHash> bindings_;
+  struct EipHash {
+    using is_transparent = void;
+    size_t operator()(const IpAddr& eip) const { return absl::HashOf(std::hash<IpAddr>()(eip)); }
+    size_t operator()(const Ahead& ahead) const { return (*this)(ahead.eip); }
+  };
+  // What may be it is asked for, into the caches, and not looked at.
+  struct SameEip {
+    using is_transparent = void;
+    bool operator()(const IpAddr& a, const IpAddr& b) const { return a == b; }
+    bool operator()(const IpAddr& key, const Ahead&) const {
+      prefetch_bytes(&key, sizeof(std::pair<const IpAddr, Bound>));
+      return false;
+    }
+  };
+  absl::node_hash_map<IpAddr, Bound, EipHash, SameEip> bindings_;
   uint64_t in_edge_view_ = 0;  // of them
   std::map<model::TagKey, Tag> tags_;
   std::map<std::vector<model::TagKey>, InternedTagSet> tag_sets_;

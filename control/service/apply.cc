@@ -153,6 +153,7 @@ Expected<Edit<v1::ApplyResponse>> edit_of(const v1::ApplyRequest& request) {
   }
   return [steps](Draft& draft) -> Expected<v1::ApplyResponse> {
     v1::ApplyResponse reply;
+    draft.expect(steps->size());
     for (size_t i = 0; i < steps->size(); ++i) {
       if (i % fetched_ahead == 0) fetch_some(draft, std::span(*steps).subspan(i));
       const PlacedStep& placed = (*steps)[i];

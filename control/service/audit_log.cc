@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -38,6 +39,11 @@ std::string text_of(const nlohmann::ordered_json& value) {
   return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+// Whether it is written in JSON as it is, as names of objects are: nothing in it is escaped.
+bool is_plain(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+}
+
 // One for the call and one for each object. They differ in the object alone: a batch has thousands.
 std::string lines_of(const AuditRecord& record, const std::vector<AuditedObject>& objects) {
   nlohmann::ordered_json head{{"time", now_text()}, {"who", record.who}};
@@ -54,9 +60,14 @@ std::string lines_of(const AuditRecord& record, const std::vector<AuditedObject>
   before += "\"object\":";
   after += '\n';
   std::string lines;
-  const auto add = [&](const std::string& object, std::string_view change) {
+  constexpr size_t usual_name = 48;
+  lines.reserve((objects.size() + 1) * (before.size() + usual_name + after.size()));
+  const auto add = [&](std::string_view object, std::string_view change) {
     lines += before;
-    lines += text_of(object.substr(0, longest_text));
+    if (object.size() <= longest_text && is_plain(object))
+      lines.append("\"").append(object).append("\"");
+    else
+      lines += text_of(std::string(object.substr(0, longest_text)));
     if (!change.empty()) lines.append(",\"change\":\"").append(change).append("\"");
     lines += after;
   };

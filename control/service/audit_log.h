@@ -31,8 +31,8 @@ struct AuditRecord {
 
 // A further object that a call has changed.
 struct AuditedObject {
-  std::string name;
-  std::string change;  // v1::ObjectChange::Kind, "CREATED"
+  std::string_view name;
+  std::string_view change;  // v1::ObjectChange::Kind, "CREATED"
 };
 
 class AuditLog {

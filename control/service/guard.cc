@@ -27,7 +27,7 @@ bool is_dry_run(const Message& request) {
   return field != nullptr && request.GetReflection()->GetBool(request, field);
 }
 
-// The objects that a call with many of them says it has changed.
+// The objects that a call with many of them says it has changed: views of the reply.
 std::vector<AuditedObject> objects_in(const Message& reply) {
   std::vector<AuditedObject> objects;
   const auto say = [&](const auto& changes) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/store/record.pb.h"
+#include "src/base/ahead.h"
 
 namespace portcullis::store {
 
@@ -358,10 +359,15 @@ std::string encode(const model::ChangeSet& changes) {
   std::string record = part.SerializeAsString();
   part.clear_generation();
   Change& out = *part.add_changes();
-  for (const model::Change& change : changes.changes) {
-    std::visit(Writer{out}, change);
-    part.AppendToString(&record);
-  }
+  in_passes(
+      changes.changes,
+      [](const model::Change& change) {
+        if (const auto* put = std::get_if<model::PutEip>(&change)) put->eip.permit.prefetch();
+      },
+      [&](const model::Change& change) {
+        std::visit(Writer{out}, change);
+        part.AppendToString(&record);
+      });
   return record;
 }
 

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/tables/index_page.h"
@@ -149,6 +150,10 @@ class BindingTable {
   // --- control only ---
   [[nodiscard]] bool take_slot(IpFamily family, Slot& slot) {
     return (family == IpFamily::ipv4 ? free_slots_ : free_ipv6_slots_).take(slot);
+  }
+  // That which take_slot() gives after so many others.
+  [[nodiscard]] std::optional<Slot> coming_slot(IpFamily family, size_t after) const {
+    return (family == IpFamily::ipv4 ? free_slots_ : free_ipv6_slots_).coming(after);
   }
   void free_slot(Slot slot) {  // after grace
     (is_ipv6(slot) ? free_ipv6_slots_ : free_slots_).give(slot);

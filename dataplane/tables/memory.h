@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -78,6 +79,10 @@ class IndexPool {
     index = free_.back();
     free_.pop_back();
     return true;
+  }
+  // What take() gives after so many others.
+  [[nodiscard]] std::optional<uint32_t> coming(size_t after) const {
+    return after < free_.size() ? std::optional(free_[free_.size() - 1 - after]) : std::nullopt;
   }
   void give(uint32_t index) { free_.push_back(index); }
   [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(free_.size()); }

@@ -7,13 +7,17 @@
 
 namespace portcullis {
 
-// All lines of an object (as long as those of x86: 64 bytes).
+// All lines of so many bytes (as long as those of x86: 64 bytes).
+inline void prefetch_bytes(const void* begin, size_t bytes) {
+  constexpr uintptr_t line = 64;
+  const auto first = reinterpret_cast<uintptr_t>(begin);
+  for (uintptr_t at = first & ~(line - 1); at < first + bytes; at += line)
+    __builtin_prefetch(reinterpret_cast<const void*>(at));
+}
+
 template <typename Object>
 inline void prefetch_object(const Object& object) {
-  constexpr uintptr_t line = 64;
-  const auto first = reinterpret_cast<uintptr_t>(&object);
-  for (uintptr_t at = first & ~(line - 1); at < first + sizeof(Object); at += line)
-    __builtin_prefetch(reinterpret_cast<const void*>(at));
+  prefetch_bytes(&object, sizeof object);
 }
 
 // Each pass over some items of the range, then over the next ones: what one pass fetches is there in the

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -47,9 +48,14 @@ std::optional<Ipv4Addr> Ipv4Addr::parse(std::string_view text) {
 
 // Not by inet_ntop, which prints by a format: the names of what changes are written several times a change.
 std::string Ipv4Addr::to_string() const {
-  std::string text = std::to_string(host() >> 24);
-  for (int shift = 16; shift >= 0; shift -= 8)
-    text.append(1, '.').append(std::to_string(host() >> shift & 0xff));
+  std::string text;
+  text.reserve(INET_ADDRSTRLEN - 1);
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    std::array<char, 3> digits;
+    const auto [end, error] = std::to_chars(digits.begin(), digits.end(), host() >> shift & 0xff);
+    if (!text.empty()) text += '.';
+    text.append(digits.data(), end);
+  }
   return text;
 }
 
