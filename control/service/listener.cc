@@ -7,7 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
+#include <vector>
+
+#include "control/service/reflection_seats.h"
 
 namespace portcullis::service {
 namespace {
@@ -50,7 +54,8 @@ void set_terms(grpc::ServerBuilder& builder, const ConnectionTerms& terms) {
 }  // namespace
 
 Listener::Listener(const Handlers& handlers)
-    : tenant_(handlers.guard, handlers.tenant),
+    : reflection_(handlers.reflection),
+      tenant_(handlers.guard, handlers.tenant),
       provider_(handlers.guard, handlers.provider),
       observe_(handlers.guard, handlers.observe) {}
 
@@ -60,7 +65,10 @@ int Listener::start(const std::string& address, std::shared_ptr<grpc::ServerCred
   set_bounds(builder, max_message_bytes);
   set_terms(builder, terms);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // nobody else listens at our address
-  int port = 0;                                             // gRPC's word that it listens
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<ReflectionSeats>(reflection_));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  int port = 0;  // gRPC's word that it listens
   builder.AddListeningPort(address, std::move(credentials), &port);
   for (grpc::Service* service : std::array<grpc::Service*, 3>{&tenant_, &provider_, &observe_})
     builder.RegisterService(service);

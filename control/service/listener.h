@@ -14,6 +14,7 @@
 #include "control/service/guard.h"
 #include "control/service/observe_service.h"
 #include "control/service/provider_service.h"
+#include "control/service/seats.h"
 #include "control/service/tenant_service.h"
 
 namespace portcullis::service {
@@ -33,6 +34,7 @@ class Listener {
   // All of it outlives the listener.
   struct Handlers {
     Guard& guard;
+    Seats& reflection;  // for its streams
     TenantService& tenant;
     ProviderService& provider;
     ObserveService& observe;
@@ -47,6 +49,7 @@ class Listener {
   void stop(std::chrono::steady_clock::time_point deadline);
 
  private:
+  Seats& reflection_;
   TenantFront tenant_;
   ProviderFront provider_;
   ObserveFront observe_;

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "control/service/document.h"
+#include "control/service/reflection_seats.h"
 #include "src/base/unix_socket.h"
 
 namespace portcullis::service {
@@ -87,11 +88,12 @@ Expected<void> note_start(AuditLog& log, Control& control) {
 Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
     : log_(std::move(log)),
       guard_(log_.get()),
+      reflection_(reflection_terms),
       tenant_(control, sources.next_hop_patience),
       provider_(control, sources.next_hop_patience),
       observe_(control, std::move(sources)),
-      local_({guard_, tenant_, provider_, observe_}),
-      remote_({guard_, tenant_, provider_, observe_}) {}
+      local_({guard_, reflection_, tenant_, provider_, observe_}),
+      remote_({guard_, reflection_, tenant_, provider_, observe_}) {}
 
 Server::~Server() {
   stop();

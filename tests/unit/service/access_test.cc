@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "control/service/reflection_seats.h"
 #include "tests/unit/service/api_fixture.h"
 
 namespace portcullis::service {
@@ -213,6 +214,71 @@ TEST_F(Tls, EveryServiceIsEnumerated) {
   }
   for (const auto& [path, method] : methods()) enumerated.insert(method->service()->name());
   EXPECT_EQ(served, enumerated);
+}
+
+// A stream of server reflection that its caller leaves open.
+class OpenReflection {
+ public:
+  explicit OpenReflection(const std::shared_ptr<grpc::Channel>& channel) : stub_(channel) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    stream_ = stub_.PrepareCall(&context_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                &queue_);
+    stream_->StartCall(nullptr);
+    if (!is_done()) return;
+    const grpc::Slice list_services(std::string("\x3a\0", 2));
+    stream_->Write(grpc::ByteBuffer(&list_services, 1), nullptr);
+    if (!is_done()) return;
+    grpc::ByteBuffer reply;
+    stream_->Read(&reply, nullptr);
+    is_answered_ = is_done();
+  }
+  ~OpenReflection() { static_cast<void>(end()); }
+  OpenReflection(const OpenReflection&) = delete;
+  OpenReflection& operator=(const OpenReflection&) = delete;
+
+  [[nodiscard]] bool is_answered() const { return is_answered_; }
+  grpc::StatusCode end() {
+    if (stream_ == nullptr) return status_.error_code();
+    if (is_answered_) context_.TryCancel();
+    stream_->Finish(&status_, nullptr);
+    static_cast<void>(is_done());
+    stream_ = nullptr;
+    return status_.error_code();
+  }
+
+ private:
+  bool is_done() {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+  grpc::Status status_;
+  bool is_answered_ = false;
+};
+
+TEST_F(Tls, OneCallerHasFewStreamsOfReflection) {
+  std::vector<std::unique_ptr<OpenReflection>> open;
+  for (uint32_t i = 0; i < reflection_terms.most_of_one; ++i) {
+    open.push_back(std::make_unique<OpenReflection>(channel("acme")));
+    ASSERT_TRUE(open.back()->is_answered()) << i;
+  }
+  OpenReflection more(channel("acme"));
+  EXPECT_FALSE(more.is_answered());
+  EXPECT_EQ(more.end(), grpc::CANCELLED);
+  EXPECT_TRUE(OpenReflection(channel("other")).is_answered());
+  EXPECT_TRUE(OpenReflection(channel_).is_answered()) << "the provider's, by the socket";
+
+  open.pop_back();
+  bool has_seat = false;
+  for (const auto began = std::chrono::steady_clock::now();
+       !has_seat && std::chrono::steady_clock::now() - began < std::chrono::seconds(15);)
+    has_seat = OpenReflection(channel("acme")).is_answered();
+  EXPECT_TRUE(has_seat) << "a seat that was left is had again";
 }
 
 TEST(Access, WhatIsWrittenAtARequestIsWhole) {

@@ -75,6 +75,22 @@ TEST_F(Audit, WhatAClientSentIsOneLineOfBoundedLength) {
   EXPECT_LT(std::filesystem::file_size(path()), 4096u);
 }
 
+TEST_F(Audit, NamesAreWrittenAsTheyAreOrEscaped) {
+  auto log = AuditLog::open(path());
+  ASSERT_TRUE(log.has_value());
+  const std::vector<std::string> names{
+      "tenants/acme/eips/2001:db8::5", "a\"b", "a\\b", "a\tb", "\x7f", "", std::string(512, 'x')};
+  std::vector<AuditedObject> objects;
+  for (const std::string& name : names) objects.push_back({name, "CREATED"});
+  (*log)->append(record(1), objects);
+  const std::vector<Json> lines = lines_of(path());
+  ASSERT_EQ(lines.size(), names.size() + 1);
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(lines[i + 1].at("object"), names[i]);
+    EXPECT_EQ(lines[i + 1].at("change"), "CREATED");
+  }
+}
+
 TEST_F(Audit, ARotatedFileIsLeftAndANewOneBegun) {
   auto log = AuditLog::open(path());
   ASSERT_TRUE(log.has_value());
