@@ -143,9 +143,9 @@ Expected<void> check_size(const v1::Document& document, size_t most_bytes) {
       ErrorCode::resource_exhausted,
       "the document has " + std::to_string(bytes) + " bytes, and a message may have " +
           std::to_string(most_bytes) +
-          (most_bytes < max_local_message_bytes ? "; export by the gateway's UNIX socket, or list vms, "
-                                                  "EIPs and pools page by page"
-                                                : "; list vms, EIPs and pools page by page"));
+          (most_bytes < MessageBounds().by_socket ? "; export by the gateway's UNIX socket, or list vms, "
+                                                    "EIPs and pools page by page"
+                                                  : "; list vms, EIPs and pools page by page"));
 }
 
 }  // namespace portcullis::service

@@ -9,10 +9,12 @@
 
 namespace portcullis::service {
 
-// By TLS: a permit list of the longest that a configuration allows. By the UNIX socket, which is the
-// provider's: a document of a million EIPs.
-inline constexpr size_t max_message_bytes = size_t{64} << 20;
-inline constexpr size_t max_local_message_bytes = size_t{512} << 20;
+// What a message may have, bytes. By TLS: a permit list of the longest that a configuration allows. By the
+// UNIX socket, which is the provider's: a document of a million EIPs.
+struct MessageBounds {
+  size_t by_socket = size_t{512} << 20;
+  size_t by_tls = size_t{64} << 20;
+};
 
 [[nodiscard]] v1::Document to_document(const model::State& state);
 // What does not decode is refused by the path of its field, "document.eips[2].rules[0].protocol".

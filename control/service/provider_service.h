@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "control/control.h"
+#include "control/service/document.h"
 #include "portcullis/v1/provider_service.grpc.pb.h"
 
 namespace portcullis::service {
@@ -12,8 +13,9 @@ namespace portcullis::service {
 class ProviderService final : public v1::ProviderService::Service {
  public:
   // `next_hop_patience`: Sources::next_hop_patience.
-  ProviderService(Control& control, std::chrono::milliseconds next_hop_patience)
-      : control_(control), next_hop_patience_(next_hop_patience) {}
+  ProviderService(Control& control, std::chrono::milliseconds next_hop_patience,
+                  const MessageBounds& bounds = {})
+      : control_(control), next_hop_patience_(next_hop_patience), bounds_(bounds) {}
 
   grpc::Status CreateVm(grpc::ServerContext*, const v1::CreateVmRequest* request,
                         v1::CreateVmResponse* reply) override;
@@ -46,8 +48,11 @@ class ProviderService final : public v1::ProviderService::Service {
                       v1::ImportResponse* reply) override;
 
  private:
+  [[nodiscard]] size_t most_bytes(const grpc::ServerContext* context) const;
+
   Control& control_;
   std::chrono::milliseconds next_hop_patience_;
+  MessageBounds bounds_;
 };
 
 }  // namespace portcullis::service

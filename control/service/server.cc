@@ -85,12 +85,12 @@ Expected<void> note_start(AuditLog& log, Control& control) {
 
 }  // namespace
 
-Server::Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources)
+Server::Server(std::unique_ptr<AuditLog> log, const ServerConfig& config, Control& control, Sources sources)
     : log_(std::move(log)),
       guard_(log_.get()),
       reflection_(reflection_terms),
       tenant_(control, sources.next_hop_patience),
-      provider_(control, sources.next_hop_patience),
+      provider_(control, sources.next_hop_patience, config.messages),
       observe_(control, std::move(sources)),
       local_({guard_, reflection_, tenant_, provider_, observe_}),
       remote_({guard_, reflection_, tenant_, provider_, observe_}) {}
@@ -110,12 +110,12 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
     if (auto begun = note_start(*log, control); !begun) return Unexpected(std::move(begun.error()));
   }
 
-  std::unique_ptr<Server> server(new Server(std::move(log), control, std::move(sources)));
+  std::unique_ptr<Server> server(new Server(std::move(log), config, control, std::move(sources)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   if (config.tls)
     server->tls_port_ = server->remote_.start(config.tls->listen, credentials(*config.tls),
-                                              config.connections, max_message_bytes);
+                                              config.connections, config.messages.by_tls);
   if (config.tls && server->tls_port_ == 0)
     return fail(ErrorCode::failed_precondition,
                 "cannot listen on " + config.tls->listen +
@@ -124,7 +124,7 @@ Expected<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Cont
   // The socket is born with its mode: there is no moment in which others may open it.
   const mode_t mask = umask(0117);
   const int has_socket = server->local_.start("unix:" + config.socket, grpc::InsecureServerCredentials(),
-                                              config.connections, max_local_message_bytes);
+                                              config.connections, config.messages.by_socket);
   umask(mask);
   if (has_socket == 0)
     return fail(ErrorCode::failed_precondition,

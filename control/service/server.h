@@ -8,6 +8,7 @@
 
 #include "control/control.h"
 #include "control/service/audit_log.h"
+#include "control/service/document.h"
 #include "control/service/guard.h"
 #include "control/service/listener.h"
 #include "control/service/metrics.h"
@@ -32,6 +33,7 @@ struct ServerConfig {
   std::string audit_log;  // path; empty: none is kept
   std::string metrics;    // address of the page for Prometheus (metrics.h); empty: none
   ConnectionTerms connections{};
+  MessageBounds messages{};
 };
 
 class Server {
@@ -54,7 +56,7 @@ class Server {
   void stop();
 
  private:
-  Server(std::unique_ptr<AuditLog> log, Control& control, Sources sources);
+  Server(std::unique_ptr<AuditLog> log, const ServerConfig& config, Control& control, Sources sources);
 
   const std::unique_ptr<AuditLog> log_;
   Guard guard_;

@@ -216,6 +216,42 @@ TEST_F(Tls, EveryServiceIsEnumerated) {
   EXPECT_EQ(served, enumerated);
 }
 
+class SmallMessages : public Tls {
+ protected:
+  ServerConfig config() const override {
+    ServerConfig small = Tls::config();
+    small.messages.by_tls = 50;
+    return small;
+  }
+};
+
+TEST_F(SmallMessages, WhatWouldHaveNoRoomInAnAnswerIsRefusedBeforeItIsDone) {
+  populate();
+  const uint64_t before = generation();
+  const auto refused = [&](const std::string& method, const Message& request) {
+    const Answer answer = call_raw(channel("provider"), "/portcullis.v1.ProviderService/" + method,
+                                   request.SerializeAsString());
+    EXPECT_EQ(answer.status.error_code(), grpc::RESOURCE_EXHAUSTED) << method;
+    EXPECT_NE(answer.status.error_message().find("by the gateway's UNIX socket"), std::string::npos)
+        << answer.status.error_message();
+  };
+  refused("Export", v1::ExportRequest());
+  v1::ImportRequest nothing;
+  nothing.mutable_document();
+  refused("Import", nothing);
+  nothing.set_request_id("once");
+  refused("Import", nothing);
+  EXPECT_EQ(generation(), before);
+  const Answer kept = call("ProviderService/Export", v1::ExportRequest());
+  v1::Document document;
+  ASSERT_TRUE(document.ParseFromString(kept.bytes));
+  EXPECT_EQ(document.vms_size(), 1);
+
+  // What was refused was not remembered.
+  EXPECT_TRUE(call("ProviderService/Import", nothing).status.ok());
+  EXPECT_EQ(generation(), before + 1);
+}
+
 // A stream of server reflection that its caller leaves open.
 class OpenReflection {
  public:
