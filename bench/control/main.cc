@@ -133,7 +133,7 @@ class Session {
                                                   .no_huge = options_.no_huge,
                                                   .compact_after = options_.compact_after,
                                                   .capture = packets->path()});
-    nlohmann::ordered_json report{{"eips", options_.eips}, {"known", options_.known}};
+    nlohmann::ordered_json report{{"eips", options_.eips}, {"known", pool_addresses(options_.known)}};
     say("an empty gateway starts");
     report["start_empty_s"] = gateway.start().count();
     say("%u EIPs with 4 rules each are made", options_.eips);
@@ -281,8 +281,9 @@ int main(int argc, char** argv) {
   app.add_option("--eips", options.eips, "EIPs, each of a vm of its own and with a list of four rules")
       ->check(CLI::Range(1u, 1u << 22))
       ->capture_default_str();
-  app.add_option("--known", options.known,
-                 "further addresses that the gateway knows, of another one of the provider")
+  app.add_option(
+         "--known", options.known,
+         "further addresses that the gateway knows, at least, in a pool of another one of the provider")
       ->check(CLI::Range(0u, (1u << 24) - 2))
       ->capture_default_str();
   app.add_option("--batch", options.batch, "lists in one Apply")

@@ -29,8 +29,8 @@ uint32_t prefix_length(uint32_t addresses) {
   return 32 - static_cast<uint32_t>(std::bit_width(addresses + 1));
 }
 
-uint32_t pages_of(uint32_t addresses) {
-  return addresses == 0 ? 0 : std::max(1u, (1u << (32 - prefix_length(addresses))) / 65536);
+uint32_t pages_of(uint32_t eips) {
+  return eips == 0 ? 0 : std::max(1u, pool_addresses(eips) / 65536);
 }
 
 std::string pool(const char* name, uint32_t first, uint32_t addresses, const char* more) {
@@ -81,6 +81,10 @@ Seconds time_in(const std::string& stat) {
 }
 
 }  // namespace
+
+uint32_t pool_addresses(uint32_t eips) {
+  return eips == 0 ? 0 : 1u << (32 - prefix_length(eips));
+}
 
 GatewayProcess::GatewayProcess(std::filesystem::path program, const GatewayConfig& config)
     : program_(std::move(program)) {

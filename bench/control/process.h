@@ -29,6 +29,9 @@ inline constexpr uint32_t first_eip = 0x64400000;    // 100.64.0.0
 inline constexpr uint32_t first_known = 0x0b000000;  // 11.0.0.0
 inline constexpr uint32_t first_dip = 0x0a000000;    // 10.0.0.0
 
+// Of a pool that is made for so many EIPs: a power of two, with the two that no EIP has. None for none.
+[[nodiscard]] uint32_t pool_addresses(uint32_t eips);
+
 // Throws std::runtime_error with what the gateway said.
 class GatewayProcess {
  public:
