@@ -24,18 +24,18 @@ namespace {
 
 constexpr size_t random_letters = 6;  // of mkdtemp
 
-// Prefix lengths of a pool that holds so many addresses from its first on, and the two that no EIP has.
-uint32_t prefix_length(uint32_t addresses) {
-  return 32 - static_cast<uint32_t>(std::bit_width(addresses + 1));
+// Prefix length of a pool that holds so many EIPs from its first on, and the two addresses that no EIP has.
+uint32_t prefix_length(uint32_t eips) {
+  return 32 - static_cast<uint32_t>(std::bit_width(eips + 1));
 }
 
 uint32_t pages_of(uint32_t eips) {
   return eips == 0 ? 0 : std::max(1u, pool_addresses(eips) / 65536);
 }
 
-std::string pool(const char* name, uint32_t first, uint32_t addresses, const char* more) {
+std::string pool(const char* name, uint32_t first, uint32_t eips, const char* more) {
   return std::string("pools { name: \"") + name + "\" prefix: \"" + Ipv4Addr::from_host(first).to_string() +
-         "/" + std::to_string(prefix_length(addresses)) + "\" " + more + "}\n";
+         "/" + std::to_string(prefix_length(eips)) + "\" " + more + "}\n";
 }
 
 std::string text_of(const GatewayConfig& config, const std::filesystem::path& directory) {

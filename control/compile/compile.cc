@@ -107,8 +107,11 @@ void compile_rule(const model::PermitRule& rule, IpFamily family, CompiledRules&
 }
 
 // A vm with an EIP cannot be deleted.
+const model::Vm& vm_of(const model::State& state, const model::VmKey& key) {
+  return state.vms.at(key);
+}
 const model::Vm& vm_of(const model::State& state, const model::Eip& eip) {
-  return state.vms.at({eip.tenant, eip.vm});
+  return vm_of(state, model::VmKey(eip.tenant, eip.vm));
 }
 
 CompiledBinding compile_binding(const LocalSpace& local, const model::Eip& eip, const model::Vm& vm) {
@@ -252,7 +255,7 @@ Update compile_change(const model::State& state, std::span<const model::ChangeSe
       [&](const Found& next) {
         auto& binding =
             update.bindings.emplace_hint(update.bindings.end(), next.address, std::nullopt)->second;
-        if (next.eip != nullptr) binding = compile_binding(local, *next.eip, state.vms.at(next.vm));
+        if (next.eip != nullptr) binding = compile_binding(local, *next.eip, vm_of(state, next.vm));
       });
   return update;
 }

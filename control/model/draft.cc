@@ -42,6 +42,8 @@ void Draft::make(Change change) {
   if (eip != nullptr) written_rules_ += eip->eip.permit.size();
   const bool is_known =
       !is_new && eip != nullptr && std::holds_alternative<PutEip>(steps_[known->second].last);
+  // Room for what takes it back comes first.
+  if (back_.size() == back_.capacity()) back_.reserve(2 * back_.size() + 1);
   if (auto before = eip == nullptr ? std::nullopt : model_.usage_.exchange(model_.state_, eip->eip)) {
     if (!is_known) back_.emplace_back(PutEip{std::move(*before)});
   } else {

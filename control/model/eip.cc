@@ -1,7 +1,6 @@
 // EIPs: a public address for a vm, off by default.
 #include "control/model/model.h"
 #include "control/model/names.h"
-#include "src/base/ahead.h"
 
 namespace portcullis::model {
 

@@ -115,7 +115,6 @@ class IndexedMap {
       prefetch_object(*a);
       return false;
     }
-    bool operator()(const Ahead& a, const iterator& b) const { return (*this)(b, a); }
   };
 
   void index_all() {

@@ -130,8 +130,9 @@ std::optional<Eip> Usage::exchange(State& state, const Eip& next) {
   const auto known = state.eips.find(next.address);
   if (known == state.eips.end() || known->second.tenant != next.tenant || known->second.vm != next.vm)
     return std::nullopt;
-  replace(known->second, next);
-  return std::exchange(known->second, next);
+  Eip coming = next;  // what may fail comes first
+  replace(known->second, coming);
+  return std::exchange(known->second, std::move(coming));
 }
 
 void Usage::before(const State& state, const Change& change) {

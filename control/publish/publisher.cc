@@ -89,16 +89,19 @@ void Publisher::place_ahead() {
   if (!may_grow) changed.erase(growing, changed.end());
   prepared_.placements.reserve(changed.size());
   prepared_.leads.reserve(changed.size());
-  size_t fetched = 0;
+  size_t fetched[2] = {};  // by family: that wait for a slot
+  const auto of_family = [&](const Coming* coming) -> size_t& {
+    return fetched[coming->binding->eip.is_v6() ? 1 : 0];
+  };
   bool has_room = true;
   in_passes(
       changed,
       [&](const Coming* coming) {
-        prefetch_slot(coming->binding->eip.family(), fetched++);
+        prefetch_slot(coming->binding->eip.family(), of_family(coming)++);
         coming->binding->permit.prefetch();
       },
       [&](Coming* coming) {
-        --fetched;
+        --of_family(coming);
         if (!has_room) return;
         const CompiledBinding& binding = *coming->binding;
         const Bound& known = *coming->known;

@@ -29,7 +29,7 @@ struct AuditRecord {
   uint64_t generation = 0;  // that the call was answered with; 0: refused
 };
 
-// A further object that a call has changed.
+// A further object that a call has changed. What it views outlives append().
 struct AuditedObject {
   std::string_view name;
   std::string_view change;  // v1::ObjectChange::Kind, "CREATED"

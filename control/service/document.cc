@@ -136,16 +136,15 @@ v1::ObjectChange to_proto(const model::ChangedObject& object) {
   return message;
 }
 
-Expected<void> check_size(const v1::Document& document, size_t most_bytes) {
+Expected<void> check_size(const v1::Document& document, size_t most_bytes, bool is_by_socket) {
   const size_t bytes = document.ByteSizeLong();
   if (bytes <= most_bytes) return {};
   return fail(
       ErrorCode::resource_exhausted,
       "the document has " + std::to_string(bytes) + " bytes, and a message may have " +
           std::to_string(most_bytes) +
-          (most_bytes < MessageBounds().by_socket ? "; export by the gateway's UNIX socket, or list vms, "
-                                                    "EIPs and pools page by page"
-                                                  : "; list vms, EIPs and pools page by page"));
+          (is_by_socket ? "; list vms, EIPs and pools page by page"
+                        : "; export by the gateway's UNIX socket, or list vms, EIPs and pools page by page"));
 }
 
 }  // namespace portcullis::service

@@ -34,7 +34,7 @@ class Listener {
   // All of it outlives the listener.
   struct Handlers {
     Guard& guard;
-    Seats& reflection;  // for its streams
+    SeatsApart& reflection;  // for its streams
     TenantService& tenant;
     ProviderService& provider;
     ObserveService& observe;
@@ -49,7 +49,7 @@ class Listener {
   void stop(std::chrono::steady_clock::time_point deadline);
 
  private:
-  Seats& reflection_;
+  SeatsApart& reflection_;
   TenantFront tenant_;
   ProviderFront provider_;
   ObserveFront observe_;

@@ -19,6 +19,11 @@ using View = Control::View;
 constexpr std::string_view pool_list = "pools";
 constexpr std::string_view quota_list = "quotas";
 
+// `context` null: the provider calls.
+bool is_by_socket(const grpc::ServerContext* context) {
+  return context == nullptr || context->peer().starts_with("unix:");
+}
+
 // "T/ID" -> (T, ID), the key of a page of vms.
 model::VmKey vm_after(const std::string& key) {
   const size_t slash = key.find('/');
@@ -170,31 +175,28 @@ grpc::Status ProviderService::Apply(grpc::ServerContext* context, const v1::Appl
   return status;
 }
 
-// `context` null: the provider calls.
-size_t ProviderService::most_bytes(const grpc::ServerContext* context) const {
-  const bool is_by_socket = context == nullptr || context->peer().starts_with("unix:");
-  return is_by_socket ? bounds_.by_socket : bounds_.by_tls;
-}
-
 grpc::Status ProviderService::Export(grpc::ServerContext* context, const v1::ExportRequest*,
                                      v1::Document* reply) {
   auto document = control_.run([](View view) { return to_document(view.model.state()); });
   if (!document) return to_status(document.error());
-  if (const auto fits = check_size(*document, most_bytes(context)); !fits) return to_status(fits.error());
+  const bool by_socket = is_by_socket(context);
+  if (const auto fits = check_size(*document, bounds_.of(by_socket), by_socket); !fits)
+    return to_status(fits.error());
   *reply = std::move(*document);
   return grpc::Status::OK;
 }
 
 grpc::Status ProviderService::Import(grpc::ServerContext* context, const v1::ImportRequest* request,
                                      v1::ImportResponse* reply) {
+  const bool by_socket = is_by_socket(context);
   return change(control_, context, *request, *reply, [&](const v1::ImportResponse& made) -> Expected<void> {
-    if (made.ByteSizeLong() <= most_bytes(context)) return {};
-    return fail(
-        ErrorCode::resource_exhausted,
-        "the document changes " + std::to_string(made.changes_size()) +
-            " objects, and an answer has no room for their names; import by the gateway's UNIX socket, or "
-            "several documents that change fewer",
-        "document");
+    if (made.ByteSizeLong() <= bounds_.of(by_socket)) return {};
+    return fail(ErrorCode::resource_exhausted,
+                "the document changes " + std::to_string(made.changes_size()) +
+                    " objects, and an answer has no room for their names; import " +
+                    (by_socket ? "" : "by the gateway's UNIX socket, or ") +
+                    "several documents that change fewer",
+                "document");
   });
 }
 

@@ -48,8 +48,6 @@ class ProviderService final : public v1::ProviderService::Service {
                       v1::ImportResponse* reply) override;
 
  private:
-  [[nodiscard]] size_t most_bytes(const grpc::ServerContext* context) const;
-
   Control& control_;
   std::chrono::milliseconds next_hop_patience_;
   MessageBounds bounds_;

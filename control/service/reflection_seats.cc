@@ -10,10 +10,10 @@
 namespace portcullis::service {
 namespace {
 
-// Lives as long as the call.
+// Lives as long as the call. Whose certificate does not say who calls gets no seat.
 class Seated final : public grpc::experimental::Interceptor {
  public:
-  Seated(Seats& seats, grpc::ServerContextBase& call) : seats_(seats), call_(call) {}
+  Seated(SeatsApart& seats, grpc::ServerContextBase& call) : seats_(seats), call_(call) {}
   // The handler of a call that is cancelled reads nothing more of it, and ends. Cancelling comes by here,
   // too.
   void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
@@ -24,13 +24,13 @@ class Seated final : public grpc::experimental::Interceptor {
 
  private:
   [[nodiscard]] bool take() {
-    const Expected<Identity> caller = identity_of(call_);
-    Expected<Seats::Seat> seat = seats_.take(caller ? caller->name() : "unknown");
+    Expected<Seats::Seat> seat =
+        identity_of(call_).and_then([&](const Identity& caller) { return seats_.take(caller); });
     if (seat) seat_.emplace(std::move(*seat));
     return seat.has_value();
   }
 
-  Seats& seats_;
+  SeatsApart& seats_;
   grpc::ServerContextBase& call_;
   std::optional<Seats::Seat> seat_;
 };

@@ -11,19 +11,18 @@
 
 namespace portcullis::service {
 
-// For one listener's builder, which shares the seats with others. Thread: any.
-inline constexpr Seats::Terms reflection_terms{
-    .most = 32, .most_of_one = 4, .what = "streams of server reflection", .remedy = "end one"};
+inline constexpr SeatsApart::Most most_reflection{.of_provider = 16, .of_tenants = 32, .of_tenant = 4};
 
+// For one listener's builder, which shares the seats with others. Thread: any.
 class ReflectionSeats final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
   // `seats` outlive all calls.
-  explicit ReflectionSeats(Seats& seats) : seats_(seats) {}
+  explicit ReflectionSeats(SeatsApart& seats) : seats_(seats) {}
   // Null for calls of other services, which go on as if this were not there.
   grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* call) override;
 
  private:
-  Seats& seats_;
+  SeatsApart& seats_;
 };
 
 }  // namespace portcullis::service

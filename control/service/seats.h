@@ -53,7 +53,8 @@ class Seats {
   std::map<std::string, uint32_t> taken_by_;
 };
 
-// Of calls that end by themselves: the provider's apart from those of tenants, who cannot take them from it.
+// Of calls that end by themselves, or of which nobody is told: the provider's apart from those of tenants,
+// who cannot take them from it.
 class SeatsApart {
  public:
   struct Most {

@@ -16,7 +16,6 @@
 #include <thread>
 #include <utility>
 
-#include "control/service/document.h"
 #include "control/service/reflection_seats.h"
 #include "src/base/unix_socket.h"
 
@@ -88,7 +87,7 @@ Expected<void> note_start(AuditLog& log, Control& control) {
 Server::Server(std::unique_ptr<AuditLog> log, const ServerConfig& config, Control& control, Sources sources)
     : log_(std::move(log)),
       guard_(log_.get()),
-      reflection_(reflection_terms),
+      reflection_(most_reflection, "streams of server reflection"),
       tenant_(control, sources.next_hop_patience),
       provider_(control, sources.next_hop_patience, config.messages),
       observe_(control, std::move(sources)),

@@ -60,7 +60,7 @@ class Server {
 
   const std::unique_ptr<AuditLog> log_;
   Guard guard_;
-  Seats reflection_;
+  SeatsApart reflection_;
   TenantService tenant_;
   ProviderService provider_;
   ObserveService observe_;

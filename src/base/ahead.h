@@ -8,11 +8,15 @@
 namespace portcullis {
 
 // All lines of so many bytes (as long as those of x86: 64 bytes).
+//
+// The empty assembly is there for GCC 12, which takes a function that does nothing but prefetch for one
+// without effect, and leaves out the calls of those that it has not inlined by then.
 inline void prefetch_bytes(const void* begin, size_t bytes) {
   constexpr uintptr_t line = 64;
   const auto first = reinterpret_cast<uintptr_t>(begin);
   for (uintptr_t at = first & ~(line - 1); at < first + bytes; at += line)
     __builtin_prefetch(reinterpret_cast<const void*>(at));
+  asm volatile("");
 }
 
 template <typename Object>

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <vector>
+
 namespace portcullis {
 namespace {
 
@@ -81,6 +84,20 @@ TEST(BindingTable, APageThatComesBackIsEmpty) {
   table.release_unlinked_pages();
   ASSERT_TRUE(table.reserve_pages(prefix("203.0.113.0/24")));
   EXPECT_FALSE(table.find(View::edge, Ipv4Addr::of(203, 0, 113, 7)).in_any_pool());
+}
+
+TEST(BindingTable, WhichSlotsComeIsKnownBefore) {
+  BindingTable table = table_of(3, 1);
+  std::vector<std::optional<Slot>> coming;
+  for (size_t after = 0; after < 4; ++after) coming.push_back(table.coming_slot(IpFamily::ipv4, after));
+  EXPECT_EQ(coming.back(), std::nullopt);
+  for (size_t i = 0; i < 3; ++i) {
+    Slot slot = 0;
+    ASSERT_TRUE(table.take_slot(IpFamily::ipv4, slot));
+    EXPECT_EQ(coming[i], slot);
+  }
+  EXPECT_EQ(table.coming_slot(IpFamily::ipv4, 0), std::nullopt);
+  EXPECT_EQ(table.coming_slot(IpFamily::ipv6, 0), std::nullopt);
 }
 
 TEST(BindingTable, SlotsAreBoundedAndComeBack) {

@@ -60,6 +60,18 @@ TEST(IndexedMap, ACopyFindsItsOwn) {
   EXPECT_TRUE(first.contains(1));
 }
 
+TEST(IndexedMap, WhatIsFetchedAheadStaysAsItIs) {
+  const Map nothing;
+  nothing.prefetch_value(1);
+  Map map{{1, "a"}, {2, "b"}};
+  for (const int key : {1, 2, 3}) {
+    map.prefetch(key);
+    map.prefetch_value(key);
+  }
+  EXPECT_EQ(map, (Map{{1, "a"}, {2, "b"}}));
+  PermitList().prefetch();
+}
+
 TEST(PermitList, IsSharedAndNeverChanges) {
   const PermitList empty;
   EXPECT_EQ(empty, PermitList(std::vector<PermitRule>()));

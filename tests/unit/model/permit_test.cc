@@ -387,12 +387,18 @@ TEST_F(PermitTest, WhatAListSaysWithoutItsRules) {
 
   PermitList from{prefixes, rule("any")};
   const PermitList to = std::move(from);
+  EXPECT_TRUE(from.empty());  // NOLINT(bugprone-use-after-move): that it is
+  EXPECT_EQ(from.size(), 0U);
+  EXPECT_EQ(from.begin(), from.end());
+  EXPECT_EQ(to.size(), 2U);
   EXPECT_EQ(to.compiled_rules(), 4U);
   EXPECT_EQ(remotes(to), std::pair(true, true));
   from = PermitList({tags});
   EXPECT_EQ(from.compiled_rules(), 2U);
   PermitList taken;
   taken = std::move(from);
+  EXPECT_EQ(from.size(), 0U);  // NOLINT(bugprone-use-after-move): as above
+  EXPECT_EQ(taken.size(), 1U);
   EXPECT_EQ(taken.compiled_rules(), 2U);
   from = {};
   EXPECT_EQ(remotes(from), std::pair(false, false));
