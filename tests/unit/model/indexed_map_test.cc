@@ -77,7 +77,7 @@ TEST(PermitList, IsSharedAndNeverChanges) {
   EXPECT_EQ(empty, PermitList(std::vector<PermitRule>()));
   EXPECT_EQ(empty.begin(), empty.end());
   const PermitList list{{.name = "a"}, {.name = "b"}};
-  const PermitList copy = list;
+  const PermitList copy = list;  // NOLINT(performance-unnecessary-copy-initialization): it is what is tested
   EXPECT_EQ(&copy[0], &list[0]);
   EXPECT_EQ(copy, PermitList({{.name = "a"}, {.name = "b"}}));
   EXPECT_FALSE(copy == PermitList({{.name = "a"}}));

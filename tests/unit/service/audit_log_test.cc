@@ -81,6 +81,7 @@ TEST_F(Audit, NamesAreWrittenAsTheyAreOrEscaped) {
   const std::vector<std::string> names{
       "tenants/acme/eips/2001:db8::5", "a\"b", "a\\b", "a\tb", "\x7f", "", std::string(512, 'x')};
   std::vector<AuditedObject> objects;
+  objects.reserve(names.size());
   for (const std::string& name : names) objects.push_back({name, "CREATED"});
   (*log)->append(record(1), objects);
   const std::vector<Json> lines = lines_of(path());
