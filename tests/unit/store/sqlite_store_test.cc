@@ -14,18 +14,6 @@
 namespace portcullis::store {
 namespace {
 
-int schema_version_of(const std::string& path) {
-  sqlite3* connection = nullptr;
-  EXPECT_EQ(sqlite3_open(path.c_str(), &connection), SQLITE_OK);
-  sqlite3_stmt* statement = nullptr;
-  EXPECT_EQ(sqlite3_prepare_v2(connection, "PRAGMA user_version", -1, &statement, nullptr), SQLITE_OK);
-  EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
-  const int version = sqlite3_column_int(statement, 0);
-  sqlite3_finalize(statement);
-  sqlite3_close(connection);
-  return version;
-}
-
 // The error of open() or load(), which must leave the file as it is.
 Error refusal(const std::string& path) {
   const std::string before = read_file(path);
@@ -295,80 +283,14 @@ TEST(StoreDamage, AnotherProgramsFile) {
       says(refusal(directory.path()), ErrorCode::failed_precondition, "SQLite file of another program"));
 }
 
-TEST(StoreDamage, NewerSchema) {
+TEST(StoreDamage, UnknownSchema) {
   const ScratchDirectory directory;
   make_store(directory.path(), 2);
   tamper(directory.path(), "PRAGMA user_version = 8");
   EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition,
                    "has schema version 8, and this release reads versions up to 7"));
-}
-
-// What version 4 had in the place of what version 5 has.
-constexpr const char* to_version_4 =
-    "CREATE TABLE snapshot (part INTEGER PRIMARY KEY, parts INTEGER NOT NULL, record BLOB NOT NULL,"
-    "                       checksum INTEGER NOT NULL) STRICT;"
-    "INSERT INTO snapshot SELECT part - first_part, parts, record, part.checksum FROM part, base;"
-    "DROP TABLE part; DROP TABLE base; DROP INDEX request_of_caller; PRAGMA user_version = 4";
-
-// Version 1 knew no IPv6 addresses, version 2 no VLANs and tunnels, version 5 no quotas, version 6 none of a
-// tenant's flow entries: what is written now without any is what they wrote.
-TEST(Store, ReadsTheVersionsBeforeAndMakesThemItsOwn) {
-  const model::Vm old_vm{"acme", "web", {"vms", Mac{{2, 0, 0, 0, 0, 1}}}, Ipv4Addr::of(10, 0, 0, 1)};
-  model::Vm ipv6_vm = old_vm;
-  ipv6_vm.dip6 = Ipv6Addr::of(0xfd00000000000000, 1);
-  model::Vm tunnel_vm = old_vm;
-  tunnel_vm.id = "behind";
-  tunnel_vm.location.encapsulation =
-      portcullis::Tunnel{TunnelProtocol::vxlan, Ipv4Addr::of(192, 0, 2, 7), 5000};
-  const std::pair<int, model::Vm> versions[] = {{1, old_vm},    {2, ipv6_vm},   {3, tunnel_vm},
-                                                {4, tunnel_vm}, {5, tunnel_vm}, {6, tunnel_vm}};
-  for (const auto& [version, vm] : versions) {
-    for (const bool is_compacted : {false, true}) {
-      SCOPED_TRACE("version " + std::to_string(version) + (is_compacted ? ", a snapshot" : ", a log"));
-      const ScratchDirectory directory;
-      const model::ChangeSet changes{
-          1,
-          {model::PutPool{{"p", Ipv4Prefix(Ipv4Addr::of(203, 0, 113, 0), 24), model::PoolKind::local}},
-           model::PutVm{vm}}};
-      model::State expected;
-      model::apply(expected, changes);
-      {
-        model::State empty;
-        const auto store = open_loaded(directory.path(), empty);
-        ASSERT_NE(store, nullptr);
-        ASSERT_TRUE(store->append(changes));
-        if (is_compacted) {
-          ASSERT_TRUE(compact_all(*store, expected));
-        }
-      }
-      tamper(directory.path(),
-             version >= 5 ? "PRAGMA user_version = " + std::to_string(version) : to_version_4);
-      if (version < 4) {
-        tamper(directory.path(), "DROP TABLE request; PRAGMA user_version = " + std::to_string(version));
-      }
-      const model::ChangeSet next{2, {model::PutVm{tunnel_vm}, model::PutTenantQuota{{"acme", 5, 7, 9}}}};
-      {
-        model::State after;
-        const auto store = open_loaded(directory.path(), after);
-        ASSERT_NE(store, nullptr);
-        EXPECT_EQ(after, expected);
-      }
-      EXPECT_EQ(schema_version_of(directory.path()), 7) << "an older release would misread what may come now";
-      {
-        model::State after;
-        const auto store = open_loaded(directory.path(), after);
-        ASSERT_NE(store, nullptr);
-        EXPECT_EQ(after, expected);
-        ASSERT_TRUE(store->append(next));
-      }
-      model::apply(expected, next);
-      model::State again;
-      ASSERT_NE(open_loaded(directory.path(), again), nullptr);
-      EXPECT_EQ(again, expected);
-      tamper(directory.path(), "PRAGMA user_version = 0");
-      EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition, "has schema version 0"));
-    }
-  }
+  tamper(directory.path(), "PRAGMA user_version = 0");
+  EXPECT_TRUE(says(refusal(directory.path()), ErrorCode::failed_precondition, "has schema version 0"));
 }
 
 TEST(StoreDamage, ChangedRecord) {
