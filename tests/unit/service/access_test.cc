@@ -66,7 +66,7 @@ class Tls : public Api {
     }
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    return grpc::CreateCustomChannel("localhost:" + std::to_string(server_->tls_port()),
+    return grpc::CreateCustomChannel("ipv4:127.0.0.1:" + std::to_string(server_->tls_port()),
                                      grpc::SslCredentials(options), arguments);
   }
   template <typename Request>
