@@ -134,7 +134,7 @@ void Controller::populate(uint32_t count) {
   }
 }
 
-const v1::ApplyResponse& Controller::apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply) {
+void Controller::apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply) {
   grpc::CompletionQueue done;
   grpc::ClientContext context;
   const auto call = raw_.PrepareUnaryCall(&context, "/portcullis.v1.ProviderService/Apply", request, &done);
@@ -147,7 +147,6 @@ const v1::ApplyResponse& Controller::apply(const grpc::ByteBuffer& request, v1::
   if (!done.Next(&tag, &is_ok)) throw std::runtime_error("the call has no end");
   must(status);
   must(grpc::SerializationTraits<v1::ApplyResponse>::Deserialize(&answer, &reply));
-  return reply;
 }
 
 Updates Controller::update(uint32_t count, uint32_t batch, uint32_t streams, Seconds duration, bool dry_run,
@@ -171,8 +170,8 @@ Updates Controller::update(uint32_t count, uint32_t batch, uint32_t streams, Sec
   }
   return measure(streams, duration, gateway, [&](uint64_t n) {
     google::protobuf::Arena arena;
-    const auto& reply = apply(requests[n % requests.size()],
-                              *google::protobuf::Arena::CreateMessage<v1::ApplyResponse>(&arena));
+    auto& reply = *google::protobuf::Arena::CreateMessage<v1::ApplyResponse>(&arena);
+    apply(requests[n % requests.size()], reply);
     if (reply.results_size() != static_cast<int>(batch))
       throw std::runtime_error("the gateway has answered for " + std::to_string(reply.results_size()) +
                                " lists of " + std::to_string(batch));

@@ -43,7 +43,7 @@ class Controller {
 
  private:
   // Of an Apply that was serialised before.
-  const v1::ApplyResponse& apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply);
+  void apply(const grpc::ByteBuffer& request, v1::ApplyResponse& reply);
 
   std::shared_ptr<grpc::Channel> channel_;
   grpc::GenericStub raw_;

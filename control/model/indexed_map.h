@@ -56,7 +56,7 @@ class IndexedMap {
   // Into the caches, for many keys, whose finds would wait for memory one after another: where a find()
   // begins; and, when that has come, what it finds.
   void prefetch(const Key& key) const { index_.prefetch(key); }
-  void prefetch_value(const Key& key) const { static_cast<void>(index_.find(Ahead{key})); }
+  void prefetch_value(const Key& key) const { static_cast<void>(index_.find(Ahead<Key>{key})); }
   [[nodiscard]] bool contains(const Key& key) const { return index_.contains(key); }
   // std::out_of_range if there is none.
   [[nodiscard]] Value& at(const Key& key) { return const_cast<Value&>(std::as_const(*this).at(key)); }
@@ -95,23 +95,19 @@ class IndexedMap {
   friend bool operator==(const IndexedMap& a, const IndexedMap& b) { return a.ordered_ == b.ordered_; }
 
  private:
-  struct Ahead {
-    const Key& key;
-  };
   // Mixed: the table goes by all bits of it.
   struct KeyHash {
     using is_transparent = void;
     size_t operator()(const Key& key) const { return absl::HashOf(Hash()(key)); }
     size_t operator()(const iterator& entry) const { return (*this)(entry->first); }
-    size_t operator()(const Ahead& ahead) const { return (*this)(ahead.key); }
+    size_t operator()(const Ahead<Key>& ahead) const { return (*this)(ahead.key); }
   };
   struct SameKey {
     using is_transparent = void;
     bool operator()(const iterator& a, const iterator& b) const { return a == b; }
     bool operator()(const iterator& a, const Key& b) const { return a->first == b; }
     bool operator()(const Key& a, const iterator& b) const { return a == b->first; }
-    // What may be it is asked for, and not looked at.
-    bool operator()(const iterator& a, const Ahead&) const {
+    bool operator()(const iterator& a, const Ahead<Key>&) const {
       prefetch_object(*a);
       return false;
     }

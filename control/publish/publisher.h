@@ -226,7 +226,7 @@ class Publisher {
   void lead_to_placed(const std::vector<Lead>& leads);
   void prefetch(const Lead& to) const;
   // Of an EIP that may be bound, what it is bound by: its place among others is there already.
-  void prefetch_bound(const IpAddr& eip) const { static_cast<void>(bindings_.find(Ahead{eip})); }
+  void prefetch_bound(const IpAddr& eip) const { static_cast<void>(bindings_.find(Ahead<IpAddr>{eip})); }
   // What place() writes and reads at the slot that it takes after so many others.
   void prefetch_slot(IpFamily family, size_t after) const;
   // Nothing leads to what it replaces. `next`: the list from now on.
@@ -282,19 +282,15 @@ class Publisher {
   const Handover* handover_ = nullptr;
 
   Pools pools_;
-  struct Ahead {
-    const IpAddr& eip;
-  };
   struct EipHash {
     using is_transparent = void;
     size_t operator()(const IpAddr& eip) const { return absl::HashOf(std::hash<IpAddr>()(eip)); }
-    size_t operator()(const Ahead& ahead) const { return (*this)(ahead.eip); }
+    size_t operator()(const Ahead<IpAddr>& ahead) const { return (*this)(ahead.key); }
   };
-  // What may be it is asked for, into the caches, and not looked at.
   struct SameEip {
     using is_transparent = void;
     bool operator()(const IpAddr& a, const IpAddr& b) const { return a == b; }
-    bool operator()(const IpAddr& key, const Ahead&) const {
+    bool operator()(const IpAddr& key, const Ahead<IpAddr>&) const {
       prefetch_bytes(&key, sizeof(std::pair<const IpAddr, Bound>));
       return false;
     }

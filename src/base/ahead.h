@@ -24,6 +24,13 @@ inline void prefetch_object(const Object& object) {
   prefetch_bytes(&object, sizeof object);
 }
 
+// What a hash table is asked for in order to fetch what may be there: its equality asks for the memory of
+// each that may be it, and says that it is none. So nothing is waited for, and nothing is found.
+template <typename Key>
+struct Ahead {
+  const Key& key;
+};
+
 // Each pass over some items of the range, then over the next ones: what one pass fetches is there in the
 // next.
 template <typename Range, typename... Passes>
